@@ -1,0 +1,1 @@
+"""Compiled twins of the reference functions next door; property tests hold each pair equal."""

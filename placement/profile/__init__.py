@@ -1,0 +1,1 @@
+"""Layer-cost profiler: analytic (a roofline) and measured."""

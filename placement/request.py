@@ -1,0 +1,61 @@
+"""A question, whole: model, cluster, workload, objective and constraints, as a cluster file states it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from objectives.combine import Objective
+
+from .cluster import Cluster
+from .model import Model
+from .workload import Workload
+
+
+@dataclass(frozen=True, slots=True)
+class Constraints:
+    """What a placement must respect besides memory, cuts and ties.
+
+    Attributes
+    ----------
+    pins : mapping of str or int to str
+        Block (name or number) to the node that must hold it.
+    include, exclude : tuple of str
+        Nodes that must hold something, and nodes that must hold nothing.
+    max_nodes : int or None
+        How many nodes may be used.
+    contiguous : bool
+        True: every node holds one run of blocks (and tied blocks beside it). False: any number of runs.
+    """
+
+    pins: Mapping[str | int, str] = field(default_factory=dict)
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    max_nodes: int | None = None
+    contiguous: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Everything that a solver needs to know, from a cluster file or from Python.
+
+    Attributes
+    ----------
+    model, cluster, workload, objective, constraints
+        The parts.
+    kind : str
+        "pipeline" or "replicated".
+    min_replicas : int
+        Holders that every block needs in a replicated placement.
+    max_stages : int or None
+        Longest chain allowed in a replicated placement.
+    """
+
+    model: Model
+    cluster: Cluster
+    workload: Workload = field(default_factory=Workload)
+    objective: Objective = field(default_factory=Objective)
+    constraints: Constraints = field(default_factory=Constraints)
+    kind: str = "pipeline"
+    min_replicas: int = 1
+    max_stages: int | None = None
