@@ -1,0 +1,1 @@
+"""Facts about devices, links and models, each with its source."""

@@ -1,0 +1,103 @@
+"""Decoders before Llama: GPT-2, BLOOM, OPT, Falcon. Their feed-forward networks have no gate.
+
+Sizes follow the modelling code of Hugging Face transformers (Apache-2.0).
+"""
+
+from __future__ import annotations
+
+from .fields import Fields
+from .parts import Layer, Part, Shape, attention, ffn, linear, norm
+
+
+def gpt2(f: Fields) -> Shape:
+    """Return the shape of a GPT-2 model: learned positions, biases everywhere, tied head."""
+    hidden, count = f.count("n_embd", "hidden_size"), f.count("n_layer", "num_hidden_layers")
+    heads = f.count("n_head", "num_attention_heads")
+    inner = f.count("n_inner", default=4 * hidden)
+    parts = (
+        *attention(hidden, heads, heads, _head_dim(f, hidden, heads), bias=True, out_bias=True, fused=True),
+        *ffn(hidden, inner, gated=False, bias=True),
+        *norm(hidden, bias=True, copies=2),
+    )
+    positions = f.count("n_positions", "max_position_embeddings")
+    embed = (*linear("embed", hidden, f.count("vocab_size")), Part("position", positions * hidden, hidden))
+    return _shape(f, hidden, (_layer(parts, hidden, hidden),) * count, embed, norm(hidden, bias=True))
+
+
+def bloom(f: Fields) -> Shape:
+    """Return the shape of a BLOOM model (arXiv:2211.05100): ALiBi, a norm after the embedding, tied head."""
+    hidden, count = f.count("hidden_size", "n_embed", "n_embd"), f.count("n_layer", "num_hidden_layers")
+    heads = f.count("n_head", "num_attention_heads")
+    parts = (
+        *attention(hidden, heads, heads, _head_dim(f, hidden, heads), bias=True, out_bias=True, fused=True),
+        *ffn(hidden, 4 * hidden, gated=False, bias=True),
+        *norm(hidden, bias=True, copies=2),
+    )
+    embed = (*linear("embed", hidden, f.count("vocab_size")), *norm(hidden, bias=True))
+    return _shape(f, hidden, (_layer(parts, hidden, hidden),) * count, embed, norm(hidden, bias=True))
+
+
+def opt(f: Fields) -> Shape:
+    """Return the shape of an OPT model (arXiv:2205.01068): learned positions, tied head."""
+    hidden, count, heads = f.count("hidden_size"), f.count("num_hidden_layers"), f.count("num_attention_heads")
+    bias = f.flag("enable_bias", True)
+    parts = (
+        *attention(hidden, heads, heads, _head_dim(f, hidden, heads), bias=bias, out_bias=bias),
+        *ffn(hidden, f.count("ffn_dim"), gated=False, bias=bias),
+        *norm(hidden, bias=True, copies=2),
+    )
+    width = f.count("word_embed_proj_dim", default=hidden)
+    # Position tables of OPT begin at 2.
+    positions = (f.count("max_position_embeddings") + 2) * hidden
+    embed = (*linear("embed", width, f.count("vocab_size")), Part("position", positions, hidden))
+    end = norm(hidden, bias=True) if f.flag("do_layer_norm_before", True) else ()
+    if width != hidden:
+        embed, end = (*embed, *linear("up", width, hidden)), (*end, *linear("down", hidden, width))
+    return _shape(f, hidden, (_layer(parts, hidden, hidden),) * count, embed, end, width)
+
+
+def falcon(f: Fields) -> Shape:
+    """Return the shape of a Falcon model (arXiv:2311.16867): multi-query or grouped attention."""
+    hidden, count = f.count("hidden_size"), f.count("num_hidden_layers", "n_layer")
+    heads = f.count("num_attention_heads", "n_head")
+    head_dim = _head_dim(f, hidden, heads)
+    grouped = f.flag("new_decoder_architecture", False)
+    kv_heads = heads
+    if grouped:
+        kv_heads = f.count("num_kv_heads", "n_head_kv", default=heads)
+    elif f.flag("multi_query", True):
+        kv_heads = 1
+    bias = f.flag("bias", False)
+    parallel = grouped or f.flag("parallel_attn", True)
+    norms = f.count("num_ln_in_parallel_attn", default=2 if grouped else 1) if parallel else 2
+    parts = (
+        *attention(hidden, heads, kv_heads, head_dim, bias=bias, out_bias=bias, fused=True),
+        *ffn(hidden, f.count("ffn_hidden_size", default=4 * hidden), gated=False, bias=bias),
+        *norm(hidden, bias=True, copies=norms),
+    )
+    embed = linear("embed", hidden, f.count("vocab_size"))
+    layers = (_layer(parts, kv_heads * head_dim, heads * head_dim),) * count
+    return _shape(f, hidden, layers, embed, norm(hidden, bias=True), ratio=heads / kv_heads)
+
+
+def _layer(parts: tuple[Part, ...], kv_width: int, query_width: int) -> Layer:
+    return Layer(parts, kv_values=2 * kv_width, score_dims=2 * query_width)
+
+
+def _shape(
+    f: Fields,
+    hidden: int,
+    layers: tuple[Layer, ...],
+    embed: tuple[Part, ...],
+    end: tuple[Part, ...],
+    width: int | None = None,
+    ratio: float = 1.0,
+) -> Shape:
+    head = (*end, *linear("head", width or hidden, f.count("vocab_size")))
+    return Shape(hidden, layers, embed, head, f.flag("tie_word_embeddings", True), ratio)
+
+
+def _head_dim(f: Fields, hidden: int, heads: int) -> int:
+    if hidden % heads:
+        raise f.error("num_attention_heads", f"expected a divisor of the hidden size {hidden}, got {heads}")
+    return hidden // heads
