@@ -1,0 +1,55 @@
+"""Constructive starts of pipelines: a handful of sensible node orders, each split optimally."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from .problem import PipelineProblem
+
+IntArray = npt.NDArray[np.int64]
+
+
+def node_orders(problem: PipelineProblem) -> list[IntArray]:
+    """Node orders by speed, memory, nearness to the client, price, and nearest-neighbour tours from the fast ones."""
+    tables = problem.tables
+    speed = tables.decode_s[0].mean(axis=1)
+    big = -tables.capacity_bytes
+    near = tables.latency_s[tables.client, :-1]
+    keys = [speed, big, near, speed * (1 + near / max(near.max(), 1e-12)), tables.prefill_s.mean(axis=1)]
+    keys += [tables.price_per_hour, np.arange(tables.n_nodes, dtype=np.float64), speed / np.maximum(-big, 1.0)]
+    orders = [np.argsort(key, kind="stable") for key in keys]
+    heads = dict.fromkeys(int(order[0]) for order in orders)
+    return orders + [tour(problem, head) for head in heads]
+
+
+def tour(problem: PipelineProblem, head: int) -> IntArray:
+    """From `head` always on to the node with the least hop plus mean block time."""
+    tables = problem.tables
+    byte_s = 1.0 / np.maximum(tables.bandwidth_bytes_per_s[:-1, :-1], 1e-9)
+    hop = tables.latency_s[:-1, :-1] + float(np.median(tables.cut_bytes)) * byte_s
+    speed = tables.decode_s[0].mean(axis=1)
+    order, left = [head], set(range(tables.n_nodes)) - {head}
+    while left:
+        rest = np.array(sorted(left))
+        chosen = int(rest[np.argmin(hop[order[-1], rest] + speed[rest])])
+        order.append(chosen)
+        left.remove(chosen)
+    return np.array(order)
+
+
+def constructive(problem: PipelineProblem) -> IntArray:
+    """Return distinct genomes of the constructive starts, the least violation and cost first."""
+    from .kernels.split import decode_order
+
+    genomes = []
+    for order in node_orders(problem):
+        genome = np.zeros(problem.genome_size, dtype=np.int64)
+        decode_order(np.ascontiguousarray(order, dtype=np.int64), problem.packed, 12, genome)
+        genomes.append(genome)
+    rows = np.unique(np.stack(genomes), axis=0)
+    costs, violations = problem.evaluate(rows)
+    return rows[np.lexsort((costs, violations))]
