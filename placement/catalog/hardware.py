@@ -1,0 +1,190 @@
+"""The catalog of devices and link types: frozen data, read once from two YAML files beside this one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import yaml
+
+from ..errors import InputError, nearest
+
+_GIB = 2.0**30
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One kind of accelerator or CPU.
+
+    Attributes
+    ----------
+    name, kind : str
+        Catalog name, and the class whose efficiencies it has.
+    memory_bytes : float
+    memory_bandwidth_bytes_per_s : float
+        Peak.
+    compute_flops_per_s : mapping of str to float
+        Dense peak by number format.
+    compute_efficiency, bandwidth_efficiency : float
+        Sustained over peak.
+    overhead_s : float
+        Launch overhead per block and pass.
+    reserve_bytes : float
+        Memory that the driver or the system keeps.
+    power_w, price_per_hour : float
+        Board limit in W; typical rent in $/h, 0 when nobody rents it out.
+    interconnect : str
+        Link type between several of them in one host.
+    source : str
+        Where the figures are from.
+    rent : str
+        Whose list price the rent is close to; empty when it is 0.
+    aliases : tuple of str
+    """
+
+    name: str
+    kind: str
+    memory_bytes: float
+    memory_bandwidth_bytes_per_s: float
+    compute_flops_per_s: Mapping[str, float]
+    compute_efficiency: float
+    bandwidth_efficiency: float
+    overhead_s: float
+    reserve_bytes: float
+    power_w: float
+    price_per_hour: float
+    interconnect: str
+    source: str
+    rent: str = ""
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LinkType:
+    """One kind of link.
+
+    Attributes
+    ----------
+    name : str
+    bandwidth_bytes_per_s : float
+        In one direction.
+    latency_s : float
+        One way.
+    source : str
+    aliases : tuple of str
+    """
+
+    name: str
+    bandwidth_bytes_per_s: float
+    latency_s: float
+    source: str
+    aliases: tuple[str, ...] = ()
+
+
+@lru_cache(maxsize=1)
+def devices() -> Mapping[str, Device]:
+    """Return all devices by name, aliases left out."""
+    data = _load("devices.yaml")
+    found: dict[str, Device] = {}
+    for name, entry in data["devices"].items():
+        base = _device(name, entry, data["classes"][entry["class"]])
+        options = entry.get("memory_options_gib", [])
+        if not options:
+            found[name] = base
+            continue
+        share = base.reserve_bytes / base.memory_bytes if base.kind == "apple" else None
+        for gib in options:
+            memory = gib * _GIB
+            aliases = (name, *base.aliases) if memory == base.memory_bytes else ()
+            reserve = base.reserve_bytes if share is None else share * memory
+            full = f"{name}-{gib}gb"
+            found[full] = replace(base, name=full, memory_bytes=memory, reserve_bytes=reserve, aliases=aliases)
+    return MappingProxyType(found)
+
+
+@lru_cache(maxsize=1)
+def links() -> Mapping[str, LinkType]:
+    """Return all link types by name, aliases left out."""
+    data = _load("links.yaml")
+    found = {
+        name: LinkType(
+            name=name,
+            bandwidth_bytes_per_s=entry["bandwidth_gb_s"] * 1e9,
+            latency_s=entry["latency_us"] * 1e-6,
+            source=entry["source"],
+            aliases=tuple(entry.get("aliases", ())),
+        )
+        for name, entry in data["links"].items()
+    }
+    wan = data["wan"]
+    for one, other, round_trip in wan["round_trip_ms"]:
+        name = f"wan-{one}-{other}"
+        bandwidth = wan["bandwidth_gb_s"] * 1e9
+        found[name] = LinkType(name, bandwidth, round_trip * 1e-3 / 2, wan["source"], (f"wan-{other}-{one}",))
+    return MappingProxyType(found)
+
+
+def device(name: str) -> Device:
+    """Return the device of that name or alias; raise `InputError` with the nearest name when there is none."""
+    known = _device_names()
+    found = known.get(name) or known.get(_plain(name))
+    if found is None:
+        hint = nearest(_plain(name), known) or "; `placement catalog devices` lists them"
+        raise InputError(f"the catalog has no device '{name}'{hint}")
+    return found
+
+
+def link(name: str) -> LinkType:
+    """Return the link type of that name or alias; raise `InputError` with the nearest name when there is none."""
+    known = _link_names()
+    found = known.get(name) or known.get(_plain(name))
+    if found is None:
+        hint = nearest(_plain(name), known) or "; `placement catalog links` lists them"
+        raise InputError(f"the catalog has no link type '{name}'{hint}")
+    return found
+
+
+@lru_cache(maxsize=1)
+def _device_names() -> Mapping[str, Device]:
+    return {name: entry for entry in devices().values() for name in (*entry.aliases, entry.name)}
+
+
+@lru_cache(maxsize=1)
+def _link_names() -> Mapping[str, LinkType]:
+    return {name: entry for entry in links().values() for name in (*entry.aliases, entry.name)}
+
+
+def _plain(name: str) -> str:
+    """Return 'RTX 4090' and 'rtx_4090' as 'rtx-4090'."""
+    return name.strip().lower().replace(" ", "-").replace("_", "-")
+
+
+def _device(name: str, entry: Mapping[str, Any], group: Mapping[str, float]) -> Device:
+    memory = entry["memory_gib"] * _GIB
+    reserve = group.get("reserve_fraction", 0.0) * memory + group.get("reserve_gib", 0.0) * _GIB
+    return Device(
+        name=name,
+        kind=entry["class"],
+        memory_bytes=memory,
+        memory_bandwidth_bytes_per_s=entry["bandwidth_gb_s"] * 1e9,
+        compute_flops_per_s=MappingProxyType({dtype: rate * 1e12 for dtype, rate in entry["tflops"].items()}),
+        compute_efficiency=group["compute_efficiency"],
+        bandwidth_efficiency=group["bandwidth_efficiency"],
+        overhead_s=group["overhead_us"] * 1e-6,
+        reserve_bytes=reserve,
+        power_w=float(entry["power_w"]),
+        price_per_hour=float(entry.get("price_per_hour", 0.0)),
+        interconnect=entry["interconnect"],
+        source=entry["source"],
+        rent=entry.get("rent", ""),
+        aliases=tuple(entry.get("aliases", ())),
+    )
+
+
+def _load(name: str) -> Any:
+    text = Path(__file__).with_name(name).read_text(encoding="utf-8")
+    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
