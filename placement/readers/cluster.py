@@ -8,7 +8,6 @@ from typing import Any
 
 from objectives.combine import Objective
 
-from ..cluster import Cluster
 from ..errors import InputError, nearest
 from ..model import Model
 from ..request import Constraints, Request
@@ -164,29 +163,3 @@ def _node_hint(name: str, groups: Mapping[str, Sequence[str]], nodes: Iterable[s
     if name in groups:
         return f": it stands for {len(groups[name])} nodes, '{groups[name][0]}' to '{groups[name][-1]}'"
     return nearest(name, nodes)
-
-
-def cluster_of(source: Mapping[str, Any], where: str = "cluster") -> Cluster:
-    """Build a cluster alone from the keys `nodes`, `network` and `client`, without a model.
-
-    Parameters
-    ----------
-    source : mapping
-        These keys as in a cluster file.
-    where : str
-        Its name in error messages.
-    """
-    entry = parse({key: source[key] for key in ("nodes", "network", "client") if key in source}, where)
-    notes: list[str] = []
-    try:
-        longest = max((_longest(node) for node in source["nodes"]), default=1)
-        nodes, groups = expand(entry.nodes, n_blocks=longest, notes=notes)
-        return connect(nodes, groups, entry.network, entry.client, notes)
-    except InputError as error:
-        raise error.under(where) from None
-
-
-def _longest(node: Mapping[str, Any]) -> int:
-    """Return the number of blocks that a node's measured seconds are for."""
-    keys = ("decode_seconds_per_block", "prefill_seconds_per_block")
-    return max((len(node[key]) for key in keys if isinstance(node.get(key), (list, tuple))), default=1)

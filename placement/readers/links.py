@@ -13,7 +13,7 @@ from ..errors import InputError, nearest
 from ..schema_cluster import Client, LinkEntry, Network
 from .nodes import Group, LinkSpeed, link_speed
 
-_LOOPBACK = LinkSpeed(10e9, 50e-6)  # two processes of one host over TCP, cautiously
+LOOPBACK = LinkSpeed(10e9, 50e-6)  # two processes of one host over TCP, cautiously
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def connect(
     np.fill_diagonal(tables.bandwidth, np.inf)
     np.fill_diagonal(tables.latency, 0.0)
     cluster = Cluster(tuple(nodes), tables.latency, tables.bandwidth, tuple(notes))
-    _check_connected(cluster, frozenset(unused))
+    check_connected(cluster, frozenset(unused))
     return cluster
 
 
@@ -168,13 +168,13 @@ def _assume(
             continue
         toward = [index for index in here if tables.bandwidth[index, client] == 0 == tables.bandwidth[client, index]]
         if toward:
-            tables.put(toward, [client], _LOOPBACK)
+            tables.put(toward, [client], LOOPBACK)
             notes.append(
                 f"region '{region}': no link given; the client is taken to sit beside the node (10 GB/s, 50 us)"
             )
 
 
-def _check_connected(cluster: Cluster, unused: frozenset[str]) -> None:
+def check_connected(cluster: Cluster, unused: frozenset[str] = frozenset()) -> None:
     """Refuse nodes that cannot take part: unreachable from the client, or without a way back to it."""
     linked = cluster.bandwidth_bytes_per_s > 0
     usable = _reached(linked) & _reached(linked.T)
