@@ -46,6 +46,10 @@ _OTHER_NAMES = {
     "refinedwebmodel": "falcon",
     "deepseekv3": "deepseek_v3",
 }
+_NOT_DECODERS = frozenset(
+    {"bert", "roberta", "xlm-roberta", "distilbert", "albert", "electra", "deberta-v2", "modernbert"}
+)
+_RECURRENT_KEYS = ("mamba_", "ssm_", "linear_num_", "hybrid_override_pattern", "attn_layer_period", "rwkv_")
 _INSIDE = ("text_config", "language_config", "llm_config")
 
 
@@ -90,19 +94,19 @@ def read_shape(values: Mapping[str, Any], where: str = "config.json") -> Shape:
     if depth and fields.count(depth) > LARGEST_DEPTH:
         raise fields.error(depth, f"expected at most {LARGEST_DEPTH} layers, got {inner[depth]}")
     family = _family_name(fields)
+    if fields.flag("is_encoder_decoder", False) or family in _NOT_DECODERS:
+        raise fields.error("model_type", f"'{family}' is no decoder-only model, which alone are supported")
     known = FAMILIES.get(family)
     shape = known(fields) if known else _assumed(fields, family)
     return replace(shape, notes=(*shape.notes, *notes))
 
 
-def load_json(path: Path) -> Mapping[str, Any]:
-    """Return the mapping in a JSON file of at most 10 MB."""
+def load_json(path: Path, largest: int = LARGEST_FILE) -> Mapping[str, Any]:
+    """Return the mapping in a JSON file of at most `largest` bytes."""
     try:
         size = path.stat().st_size
-        if size > LARGEST_FILE:
-            raise InputError(
-                f"the file has {size / 1e6:.0f} MB; at most {LARGEST_FILE / 1e6:.0f} MB are read", str(path)
-            )
+        if size > largest:
+            raise InputError(f"the file has {size / 1e6:.0f} MB; at most {largest / 1e6:.0f} MB are read", str(path))
         values = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror or error}", str(path)) from None
@@ -140,6 +144,9 @@ def _family_name(fields: Fields) -> str:
 def _assumed(fields: Fields, family: str) -> Shape:
     """Read an unknown architecture by its keys, and say so."""
     title = f"'{family}'" if family else "an unnamed architecture"
+    recurrent = next((key for key in fields.values if key.startswith(_RECURRENT_KEYS)), None)
+    if recurrent:
+        raise fields.error(recurrent, f"the architecture {title} has layers without attention, which are not supported")
     try:
         if "kv_lora_rank" in fields:
             shape, assumed = deepseek(fields), "DeepSeek's latent attention and experts"

@@ -9,6 +9,7 @@ from ..catalog.presets import models
 from ..errors import InputError, nearest
 from ..model import Model
 from .config import read_config
+from .fields import shown
 
 
 def read_model(spec: str | Path | Model | Any, *, weights: str = "bfloat16", kv_dtype: str | None = None) -> Model:
@@ -29,13 +30,13 @@ def read_model(spec: str | Path | Model | Any, *, weights: str = "bfloat16", kv_
     if isinstance(spec, str) and spec.strip().lower() in models():
         preset = models()[spec.strip().lower()]
         return read_config(preset.config, weights=weights, kv_dtype=kv_dtype, name=preset.name)
-    if isinstance(spec, str | Path):
+    if isinstance(spec, str | Path) and str(spec).strip():
         return _read_path(Path(spec).expanduser(), str(spec), weights, kv_dtype)
     if hasattr(spec, "named_parameters"):
         from .torch_module import read_module
 
         return read_module(spec, kv_dtype=kv_dtype)
-    raise InputError(f"expected a preset name, a path, a Model or a torch module, got {type(spec).__name__}", "model")
+    raise InputError(f"expected a preset name, a path, a Model or a torch module, got {shown(spec)}", "model")
 
 
 def _read_path(path: Path, spec: str, weights: str, kv_dtype: str | None) -> Model:

@@ -1,0 +1,194 @@
+"""Checkpoint folders: true bytes per block from headers, and errors that name the file."""
+
+import json
+import struct
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from placement.errors import InputError
+from placement.readers.config import read_config
+from placement.readers.models import read_model
+from placement.readers.names import EMBED, HEAD, block_of, is_routed
+from placement.readers.safetensors import read_checkpoint
+
+CONFIG = {
+    "model_type": "mixtral", "hidden_size": 8, "intermediate_size": 12, "num_hidden_layers": 2,
+    "num_attention_heads": 2, "vocab_size": 10, "num_local_experts": 2, "num_experts_per_tok": 1, "tie_word_embeddings": False,
+}  # fmt: skip
+
+
+def tensors(dtype=np.float16, head=True):
+    """Return the tensors of a small Mixtral under their usual names."""
+    shapes = {"model.embed_tokens.weight": (10, 8), "model.norm.weight": (8,)}
+    if head:
+        shapes["lm_head.weight"] = (10, 8)
+    for at in range(2):
+        layer = f"model.layers.{at}"
+        shapes |= {f"{layer}.self_attn.{m}_proj.weight": (8, 8) for m in "qkvo"}
+        shapes |= {f"{layer}.{norm}_layernorm.weight": (8,) for norm in ("input", "post_attention")}
+        shapes[f"{layer}.block_sparse_moe.gate.weight"] = (2, 8)
+        for expert in range(2):
+            inner = f"{layer}.block_sparse_moe.experts.{expert}"
+            shapes |= {f"{inner}.w1.weight": (12, 8), f"{inner}.w2.weight": (8, 12), f"{inner}.w3.weight": (12, 8)}
+    return {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    """A folder with config.json and one file of weights."""
+    folder = tmp_path / "tiny-mixtral"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(CONFIG))
+    save_file(tensors(), folder / "model.safetensors")
+    return folder
+
+
+def test_stored_bytes_equal_the_configuration(checkpoint):
+    """For a plain 16-bit checkpoint the headers and the configuration agree block by block."""
+    found, told = read_model(checkpoint), read_config(CONFIG)
+    assert [b.weight_bytes for b in found.blocks] == [b.weight_bytes for b in told.blocks]
+    assert [b.expert_bytes for b in found.blocks] == [b.expert_bytes for b in told.blocks]
+    assert found.blocks[1].flops_per_token == told.blocks[1].flops_per_token
+    assert found.name == "tiny-mixtral"
+    assert found.weights == "float16"
+
+
+def test_layers_of_unlike_formats(checkpoint):
+    """A layer stored in 32 bits is twice as large; nothing is assumed alike."""
+    mixed = {n: t.astype(np.float32) if ".layers.1." in n else t for n, t in tensors().items()}
+    save_file(mixed, checkpoint / "model.safetensors")
+    model = read_model(checkpoint)
+    assert model.blocks[2].weight_bytes == 2 * model.blocks[1].weight_bytes
+
+
+def test_head_that_is_not_stored_is_tied(checkpoint):
+    """Without an LM head in the files, the embedding is copied to the head."""
+    save_file(tensors(head=False), checkpoint / "model.safetensors")
+    model = read_model(checkpoint)
+    assert model.ties[0].blocks == (0, 3)
+    assert model.ties[0].shared_bytes == 160
+    assert model.blocks[-1].weight_bytes == 160 + 16
+
+
+def test_other_towers_and_prediction_layers_are_left_out(checkpoint):
+    """Vision towers, and layers beyond the last one, are no part of the chain; a note says so."""
+    extra = {"vision_tower.layers.0.weight": np.zeros((500, 500), np.float32), "model.layers.2.x.weight": np.zeros(4)}
+    plain = read_model(checkpoint).weight_bytes
+    save_file({**tensors(), **extra}, checkpoint / "model.safetensors")
+    model = read_model(checkpoint)
+    assert model.weight_bytes == plain
+    assert any("left out" in note for note in model.notes)
+
+
+def test_narrower_format_plans_as_quantized(checkpoint):
+    """A 16-bit checkpoint can be planned as if quantized while it is loaded."""
+    model = read_model(checkpoint, weights="nf4")
+    assert model.weights == "nf4"
+    assert model.blocks[1].weight_bytes < read_model(checkpoint).blocks[1].weight_bytes
+    assert any("float16" in note for note in model.notes)
+
+
+def write_index(folder, names, total=None):
+    values = {"metadata": {"total_size": total}, "weight_map": names}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(values))
+
+
+def test_shards_are_added_up(checkpoint):
+    """An index leads to the files; the sum is that of one file."""
+    whole = read_model(checkpoint)
+    (checkpoint / "model.safetensors").unlink()
+    every = list(tensors().items())
+    save_file(dict(every[:7]), checkpoint / "a.safetensors")
+    save_file(dict(every[7:]), checkpoint / "b.safetensors")
+    write_index(checkpoint, {n: "a.safetensors" if at < 7 else "b.safetensors" for at, (n, _) in enumerate(every)})
+    assert read_model(checkpoint).blocks == whole.blocks
+    (checkpoint / "b.safetensors").unlink()
+    with pytest.raises(InputError, match=r"b\.safetensors is missing \(1 of 2 files\)"):
+        read_model(checkpoint)
+
+
+def test_index_alone_scales_the_configuration(checkpoint):
+    """With no weight file at hand, the index's total is shared out, and a note says so."""
+    (checkpoint / "model.safetensors").unlink()
+    write_index(checkpoint, {"lm_head.weight": "a.safetensors"}, total=10_000)
+    model = read_model(checkpoint)
+    assert model.weight_bytes == pytest.approx(10_000)
+    assert any("index" in note for note in model.notes)
+    write_index(checkpoint, {"lm_head.weight": "a.safetensors"}, total="big")
+    with pytest.raises(InputError, match="total_size"):
+        read_model(checkpoint)
+
+
+@pytest.mark.parametrize("bad", ["../up.safetensors", "/etc/passwd", "sub/a.safetensors"])
+def test_index_cannot_leave_the_folder(checkpoint, bad):
+    """File names in an index hold no folders."""
+    write_index(checkpoint, {"lm_head.weight": bad})
+    with pytest.raises(InputError, match="file name without folders"):
+        read_model(checkpoint)
+
+
+def header(values):
+    text = json.dumps(values).encode()
+    return struct.pack("<Q", len(text)) + text
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", "not in the safetensors format"),
+        (struct.pack("<Q", 2**60) + b"{}", "not in the safetensors format"),
+        (struct.pack("<Q", 3) + b"{]}", "header"),
+        (struct.pack("<Q", 3) + b"[1]", "header"),
+        (header({"lm_head.weight": 3}), "expected dtype and data_offsets"),
+        (header({"lm_head.weight": {"dtype": "F16", "shape": [1], "data_offsets": [0, 99]}}), "outside of the file"),
+        (header({"lm_head.weight": {"dtype": "F16", "shape": [1], "data_offsets": [0, "x"]}}), "outside of the file"),
+        (header({}), "no tensor of the block 'layer.0'"),
+    ],
+)  # fmt: skip
+def test_broken_files_are_named(checkpoint, content, expected):
+    """A broken header is one clear line with the file's name."""
+    (checkpoint / "model.safetensors").write_bytes(content)
+    with pytest.raises(InputError, match=expected) as caught:
+        read_model(checkpoint)
+    assert str(checkpoint) in str(caught.value)
+
+
+def test_pickled_weights_are_refused(checkpoint):
+    """A folder that holds only .bin files is refused, with what to do instead."""
+    (checkpoint / "model.safetensors").rename(checkpoint / "pytorch_model.bin")
+    with pytest.raises(InputError, match="pickled weights are not opened"):
+        read_checkpoint(checkpoint)
+    (checkpoint / "pytorch_model.bin").unlink()
+    with pytest.raises(InputError, match=r"no \.safetensors file"):
+        read_checkpoint(checkpoint)
+    (checkpoint / "config.json").unlink()
+    with pytest.raises(InputError, match=r"no config\.json"):
+        read_checkpoint(checkpoint)
+
+
+@pytest.mark.parametrize(
+    ("name", "block"),
+    [
+        ("model.layers.11.mlp.down_proj.weight", 11), ("transformer.h.3.ln_1.bias", 3), ("h.0.attn.c_attn.weight", 0),
+        ("h.0.attn.bias", None), ("blk.7.ffn_norm.weight", 7), ("model.decoder.layers.2.fc1.weight", 2),
+        ("transformer.wte.weight", EMBED), ("wpe.weight", EMBED), ("word_embeddings_layernorm.bias", EMBED),
+        ("model.decoder.embed_positions.weight", EMBED), ("token_embd.weight", EMBED),
+        ("language_model.model.embed_tokens.weight", EMBED), ("model.norm.weight", HEAD), ("output.weight", HEAD),
+        ("transformer.ln_f.weight", HEAD), ("lm_head.weight", HEAD), ("output_norm.weight", HEAD),
+        ("vision_tower.vision_model.encoder.layers.0.mlp.fc1.weight", None), ("rope_freqs.weight", None),
+        ("multi_modal_projector.mm_input_projection_weight", None),
+    ],
+)  # fmt: skip
+def test_names_of_tensors(name, block):
+    """Each architecture's tensors fall to the block that uses them."""
+    assert block_of(name) == block
+
+
+def test_shared_experts_are_not_routed():
+    """Only routed experts are read in part."""
+    assert is_routed("model.layers.3.mlp.experts.17.up_proj.weight")
+    assert is_routed("blk.3.ffn_up_exps.weight")
+    assert not is_routed("model.layers.3.mlp.shared_experts.up_proj.weight")
+    assert not is_routed("blk.3.ffn_up_shexp.weight")
