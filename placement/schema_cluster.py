@@ -24,6 +24,7 @@ from .schema_types import (
     SecondsPerBlock,
     Size,
     SizeOrZero,
+    fraction,
 )
 
 
@@ -96,12 +97,17 @@ class Efficiency(Entry):
 
 def _as_efficiency(value: object) -> object:
     """Read one number as both efficiencies."""
-    return value if value is None or isinstance(value, dict) else {"compute": value, "bandwidth": value}
+    if value is None or isinstance(value, dict):
+        return value
+    return {"compute": fraction(value), "bandwidth": value}  # checked here, so that a mistake is told once
 
 
 def _as_compute(value: object) -> object:
     """Read one rate as the rate for every number format."""
-    return value if value is None or isinstance(value, dict) else {"any": value}
+    if value is None or isinstance(value, dict):
+        return value
+    units.compute(value)  # checked here, so that a mistake is told of `compute` and not of `compute.any`
+    return {"any": value}
 
 
 def _as_table(value: object) -> object:
@@ -163,11 +169,11 @@ class NodeEntry(Entry):
             return self
         measured = self.decode_seconds_per_block is not None or self.decode_table is not None
         if self.memory is None:
-            raise ValueError(f"node '{self.name}': the key 'memory' (or 'device') is missing")
+            raise ValueError(f"the key 'memory' (or 'device') is missing for node '{self.name}'")
         for key in ("compute", "memory_bandwidth"):
             if getattr(self, key) is None and not measured:
                 raise ValueError(
-                    f"node '{self.name}': the key '{key}' is missing: give device, or compute and memory_bandwidth, "
+                    f"the key '{key}' is missing for node '{self.name}': give device, or compute and memory_bandwidth, "
                     "or decode_seconds_per_block"
                 )
         return self

@@ -46,7 +46,8 @@ def _non_negative(value: object) -> float:
     return _number(value, zero=True)
 
 
-def _fraction(value: object) -> float:
+def fraction(value: object) -> float:
+    """Return a number in (0, 1]; raise `ValueError` for anything else."""
     number = _number(value, zero=False)
     if number > 1:
         raise ValueError(f"expected a number above 0 and at most 1, got {units.shown(value)}")
@@ -90,7 +91,7 @@ PriceLimit: Any = _quantity(units.price_per_hour)
 Power: Any = _quantity(units.power)
 TokenRate: Any = _quantity(units.token_rate)
 Energy: Any = _quantity(units.energy_per_token)
-Fraction: Any = Annotated[float, BeforeValidator(_fraction)]
+Fraction: Any = Annotated[float, BeforeValidator(fraction)]
 Weight: Any = Annotated[float, BeforeValidator(_positive)]
 NonNegative: Any = Annotated[float, BeforeValidator(_non_negative)]
 SecondsPerBlock: Any = Annotated[tuple[float, ...], BeforeValidator(_seconds_list), WithJsonSchema(_SECONDS_SCHEMA)]

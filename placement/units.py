@@ -93,7 +93,9 @@ class Quantity:
         factor = _factor(unit.replace(" ", ""), self.base)
         if factor is None:
             raise ValueError(f"expected {self.what} such as '{self.example}', got {shown(text)}{_hint(unit)}")
-        return number * factor
+        # 12 ms as 12 / 1000 is the float nearest to 0.012; 12 * 0.001 is not.
+        parts = round(1.0 / factor) if factor < 1.0 else 0
+        return number / parts if parts and math.isclose(parts * factor, 1.0) else number * factor
 
     def _checked(self, number: float, value: object) -> float:
         if not math.isfinite(number) or number > _LARGEST:
@@ -119,7 +121,6 @@ price_per_hour = Quantity("a price", "0.40 $/h", "dollar/h")
 price_per_hour_or_zero = Quantity("a price", "0.40 $/h", "dollar/h", zero=True)
 power = Quantity("a power", "300 W", "W", zero=True)
 token_rate = Quantity("a token rate", "50 token/s", "token/s")
-time_per_token = Quantity("a time per token", "100 ms", "s")
 energy_per_token = Quantity("an energy per token", "5 J/token", "J/token")
 
 

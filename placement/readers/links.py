@@ -39,9 +39,11 @@ class _Tables:
         block = np.ix_(np.asarray(members, dtype=np.intp), np.asarray(members, dtype=np.intp))
         missing = self.bandwidth[block] == 0
         np.fill_diagonal(missing, False)
+        if not missing.any():
+            return False
         self.bandwidth[block] = np.where(missing, speed.bandwidth, self.bandwidth[block])
         self.latency[block] = np.where(missing, speed.latency, self.latency[block])
-        return bool(missing.any())
+        return True
 
 
 def connect(
