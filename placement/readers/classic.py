@@ -1,10 +1,13 @@
-"""Decoders before Llama: GPT-2, BLOOM, OPT, Falcon. Their feed-forward networks have no gate.
+"""Decoders whose feed-forward networks have no gate: GPT-2, BLOOM, OPT, Falcon, GPT-NeoX, Phi-2, StarCoder2, Nemotron.
 
 Sizes follow the modelling code of Hugging Face transformers (Apache-2.0).
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from .families import sliding_windows
 from .fields import Fields
 from .parts import Layer, Part, Shape, attention, ffn, linear, norm
 
@@ -78,6 +81,63 @@ def falcon(f: Fields) -> Shape:
     embed = linear("embed", hidden, f.count("vocab_size"))
     layers = (_layer(parts, kv_heads * head_dim, heads * head_dim),) * count
     return _shape(f, hidden, layers, embed, norm(hidden, bias=True), ratio=heads / kv_heads)
+
+
+@dataclass(frozen=True, slots=True)
+class PlainStyle:
+    """What tells one plain decoder from another.
+
+    Attributes
+    ----------
+    bias : bool
+        Linear maps have biases, unless the key `bias_key` says otherwise.
+    bias_key : str
+    norms : int
+        Norms per layer.
+    tied : bool
+        Default of `tie_word_embeddings`.
+    head_bias : bool
+        The LM head has a bias.
+    fused : bool
+        Query, key and value are one matrix.
+    """
+
+    bias: bool = True
+    bias_key: str = "use_bias"
+    norms: int = 2
+    tied: bool = False
+    head_bias: bool = False
+    fused: bool = False
+
+
+PLAIN_STYLES: dict[str, PlainStyle] = {
+    "gpt_neox": PlainStyle(fused=True, bias_key="attention_bias"),
+    "phi": PlainStyle(norms=1, head_bias=True),
+    "starcoder2": PlainStyle(tied=True),
+    "nemotron": PlainStyle(bias=False, bias_key="attention_bias"),
+}
+"""Architectures that `plain_decoder` reads, by `model_type`."""
+
+
+def plain_decoder(f: Fields, style: PlainStyle) -> Shape:
+    """Return the shape of a decoder with layer norms, rotary positions and networks without a gate."""
+    hidden, count, heads = f.count("hidden_size"), f.count("num_hidden_layers"), f.count("num_attention_heads")
+    head_dim = f.count("head_dim") if "head_dim" in f else _head_dim(f, hidden, heads)
+    kv_heads = f.count("num_key_value_heads", default=heads)
+    bias = f.flag(style.bias_key, style.bias)
+    parts = (
+        *attention(hidden, heads, kv_heads, head_dim, bias=bias, out_bias=bias, fused=style.fused),
+        *ffn(hidden, f.count("intermediate_size", default=4 * hidden), gated=False, bias=style.bias),
+        *norm(hidden, bias=True, copies=style.norms),
+    )
+    layers = tuple(
+        Layer(parts, kv_values=2 * kv_heads * head_dim, score_dims=2 * heads * head_dim, window=window)
+        for window in sliding_windows(f, count, 0)
+    )
+    vocab = f.count("vocab_size")
+    head = (*norm(hidden, bias=True), *linear("head", hidden, vocab, bias=style.head_bias))
+    tied = f.flag("tie_word_embeddings", style.tied)
+    return Shape(hidden, layers, linear("embed", hidden, vocab), head, tied, heads / kv_heads)
 
 
 def _layer(parts: tuple[Part, ...], kv_width: int, query_width: int) -> Layer:

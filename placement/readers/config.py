@@ -11,10 +11,11 @@ from typing import Any
 from ..errors import InputError
 from ..model import Model
 from .build import build_model
-from .classic import bloom, falcon, gpt2, opt
+from .classic import PLAIN_STYLES, PlainStyle, bloom, falcon, gpt2, opt, plain_decoder
 from .deepseek import deepseek
 from .families import STYLES, Style, gated_decoder
 from .fields import Fields, shown
+from .llama4 import llama4
 from .parts import Shape
 from .quantization import quantization
 
@@ -29,10 +30,17 @@ def _styled(style: Style) -> Callable[[Fields], Shape]:
     return lambda f: gated_decoder(f, style)
 
 
+def _plain(style: PlainStyle) -> Callable[[Fields], Shape]:
+    return lambda f: plain_decoder(f, style)
+
+
 FAMILIES: Mapping[str, Callable[[Fields], Shape]] = {
     **{name: _styled(style) for name, style in STYLES.items()},
+    **{name: _plain(style) for name, style in PLAIN_STYLES.items()},
     "deepseek_v2": deepseek,
     "deepseek_v3": deepseek,
+    "kimi_k2": deepseek,
+    "llama4_text": llama4,
     "gpt2": gpt2,
     "bloom": bloom,
     "opt": opt,
@@ -42,6 +50,7 @@ FAMILIES: Mapping[str, Callable[[Fields], Shape]] = {
 
 _OTHER_NAMES = {
     "gemma3": "gemma3_text",
+    "llama4": "llama4_text",
     "refinedweb": "falcon",
     "refinedwebmodel": "falcon",
     "deepseekv3": "deepseek_v3",

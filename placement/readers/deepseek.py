@@ -64,7 +64,9 @@ def _moe(f: Fields, hidden: int, experts: int) -> tuple[Part, ...]:
     inner = f.count("moe_intermediate_size")
     shared = f.count("n_shared_experts", "num_shared_experts", default=0, zero=True)
     # V3 chooses experts with a bias per expert that training balances (key topk_method: noaux_tc).
-    balanced = f.text("topk_method", "noaux_tc" if f.text("model_type") == "deepseek_v3" else "") == "noaux_tc"
+    balanced = (
+        f.text("topk_method", "noaux_tc" if f.text("model_type") in ("deepseek_v3", "kimi_k2") else "") == "noaux_tc"
+    )
     return (
         *linear("router", hidden, experts, bias=balanced),
         *ffn(hidden, inner, copies=experts, routed=True),

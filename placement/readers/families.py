@@ -67,6 +67,9 @@ STYLES: dict[str, Style] = {
     "phi3": Style(qkv_bias=False, out_bias=False, fused=True),
     "gpt_oss": Style(qkv_bias=True, out_bias=True, pattern=2, sinks=True, moe=True),
     "smollm3": Style(tied=True),
+    "cohere": Style(tied=True, norms=1),
+    "cohere2": Style(tied=True, norms=1, pattern=4),
+    "glm4_moe": Style(out_bias=False, moe=True),
 }
 """Architectures that this file reads, by `model_type`."""
 
@@ -156,21 +159,23 @@ def _moe(f: Fields, hidden: int) -> tuple[Part, ...]:
     experts = expert_count(f)
     inner = f.count("moe_intermediate_size", "intermediate_size")
     biased = f.text("model_type") == "gpt_oss"
+    balanced = f.text("model_type") == "glm4_moe"  # chooses experts with a trained offset for each
     parts = (
-        *linear("router", hidden, experts, bias=biased),
+        *linear("router", hidden, experts, bias=biased or balanced),
         *ffn(hidden, inner, copies=experts, routed=True, bias=biased),
     )
     if "shared_expert_intermediate_size" in f:
         shared = f.count("shared_expert_intermediate_size", zero=True)
-        if shared:
-            parts = (*parts, *ffn(hidden, shared), *linear("router", hidden, 1))
-    return parts
+        return (*parts, *ffn(hidden, shared), *linear("router", hidden, 1)) if shared else parts
+    shared = f.count("n_shared_experts", "num_shared_experts", default=0, zero=True)
+    return (*parts, *ffn(hidden, inner * shared)) if shared else parts
 
 
 def _sparse_layers(f: Fields, count: int) -> list[bool]:
     dense = {f.checked_count(entry, "mlp_only_layers", zero=True) for entry in f.items("mlp_only_layers")}
     step = f.count("decoder_sparse_step", default=1)
-    return [at not in dense and (at + 1) % step == 0 for at in range(count)]
+    first = f.count("first_k_dense_replace", default=0, zero=True)
+    return [at not in dense and at >= first and (at + 1) % step == 0 for at in range(count)]
 
 
 def _kv_heads(f: Fields, count: int, heads: int, style: Style) -> list[int]:

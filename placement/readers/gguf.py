@@ -66,7 +66,7 @@ def read_gguf(path: str | Path, *, kv_dtype: str | None = None, name: str | None
         head,
     )
     return Model(
-        name=name or str(headers[0].metadata.get("general.name") or path.stem),
+        name=name or " ".join(str(headers[0].metadata.get("general.name") or path.stem).split()),
         blocks=blocks,
         ties=tie,
         input_bytes_per_token=TOKEN_BYTES,

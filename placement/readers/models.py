@@ -32,10 +32,11 @@ def read_model(spec: str | Path | Model | Any, *, weights: str = "bfloat16", kv_
         return read_config(preset.config, weights=weights, kv_dtype=kv_dtype, name=preset.name)
     if isinstance(spec, str | Path) and str(spec).strip():
         return _read_path(Path(spec).expanduser(), str(spec), weights, kv_dtype)
-    if hasattr(spec, "named_parameters"):
+    module: Any = spec
+    if hasattr(module, "named_parameters"):
         from .torch_module import read_module
 
-        return read_module(spec, kv_dtype=kv_dtype)
+        return read_module(module, kv_dtype=kv_dtype)
     raise InputError(f"expected a preset name, a path, a Model or a torch module, got {shown(spec)}", "model")
 
 

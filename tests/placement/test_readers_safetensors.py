@@ -15,7 +15,8 @@ from placement.readers.safetensors import read_checkpoint
 
 CONFIG = {
     "model_type": "mixtral", "hidden_size": 8, "intermediate_size": 12, "num_hidden_layers": 2,
-    "num_attention_heads": 2, "vocab_size": 10, "num_local_experts": 2, "num_experts_per_tok": 1, "tie_word_embeddings": False,
+    "num_attention_heads": 2, "vocab_size": 10, "num_local_experts": 2, "num_experts_per_tok": 1,
+    "tie_word_embeddings": False,
 }  # fmt: skip
 
 
