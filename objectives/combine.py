@@ -67,7 +67,9 @@ class Objective:
                 raise ValueError(f"expected a positive limit for '{name}', got {value}")
 
     @classmethod
-    def of(cls, spec: str | Sequence[str] | Mapping[str, float] | Objective, limits: Mapping[str, float] | None = None) -> Objective:
+    def of(
+        cls, spec: str | Sequence[str] | Mapping[str, float] | Objective, limits: Mapping[str, float] | None = None
+    ) -> Objective:
         """Build an objective from a name, several names (a Pareto front), weights, or an objective."""
         if isinstance(spec, Objective):
             return cls(spec.weights, {**spec.limits, **(limits or {})}, spec.pareto)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -58,9 +59,7 @@ def _counts(tables: CostTables, spans: list[Span]) -> dict[str, int]:
     used = set(owner.values())
     return {
         "cuts": sum(
-            not tables.cut_allowed[right.start]
-            for left, right in zip(spans, spans[1:], strict=False)
-            if left.node != right.node
+            not tables.cut_allowed[right.start] for left, right in itertools.pairwise(spans) if left.node != right.node
         ),
         "pins": sum(not tables.allowed[node, block] for block, node in owner.items()),
         "ties": sum(owner[int(a)] != owner[int(b)] for a, b in tables.ties),

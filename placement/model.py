@@ -137,7 +137,9 @@ class Model:
             raise InputError(f"the block name '{twice}' is used twice", "model.blocks")
         for cut in self.forbidden_cuts:
             if not 0 < cut < len(names):
-                raise InputError(f"expected a block number from 1 to {len(names) - 1}, got {cut}", "model.forbidden_cuts")
+                raise InputError(
+                    f"expected a block number from 1 to {len(names) - 1}, got {cut}", "model.forbidden_cuts"
+                )
 
     @property
     def n_blocks(self) -> int:

@@ -113,9 +113,7 @@ class _State:
 
     def progress(self) -> Progress:
         now = self.clock()
-        return Progress(
-            now, self.evaluations, self.score.cost, self.bound, self.score.violation, now - self.improved_s
-        )
+        return Progress(now, self.evaluations, self.score.cost, self.bound, self.score.violation, now - self.improved_s)
 
 
 def run(

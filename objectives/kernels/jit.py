@@ -11,12 +11,10 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numba
 from numba import njit
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 def cache_folder(*sources: Path) -> Path:
@@ -30,18 +28,18 @@ def cache_folder(*sources: Path) -> Path:
     return Path(root) / "placement" / f"kernels-{digest.hexdigest()[:16]}"
 
 
-def compiler(*sources: Path) -> Callable[[F], F]:
+def compiler(*sources: Path) -> Callable[[Callable[..., Any]], Any]:
     """Return a decorator that compiles a function with numba and caches it beside the others of `sources`."""
     folder = cache_folder(*sources)
+    config: Any = numba.config
 
-    def kernel(function: F) -> F:
-        before = numba.config.CACHE_DIR
-        numba.config.CACHE_DIR = str(folder)
+    def kernel(function: Callable[..., Any]) -> Any:
+        before = config.CACHE_DIR
+        config.CACHE_DIR = str(folder)
         try:
-            compiled: F = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})(function)
-            return compiled
+            return njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})(function)
         finally:
-            numba.config.CACHE_DIR = before
+            config.CACHE_DIR = before
 
     return kernel
 

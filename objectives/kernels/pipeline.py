@@ -31,7 +31,7 @@ class PipelineData(NamedTuple):
     seconds: FloatArray
     weight: FloatArray
     kv: FloatArray
-    refused: IntArray
+    refused: FloatArray
     capacity: FloatArray
     cut_bytes: FloatArray
     prompt_cut_bytes: FloatArray
@@ -82,7 +82,7 @@ def pipeline_data(tables: CostTables, objective: Objective) -> PipelineData:
         seconds=np.ascontiguousarray(seconds.transpose(1, 2, 0)),
         weight=prefix(tables.weight_bytes),
         kv=prefix(tables.kv_bytes),
-        refused=prefix((~tables.allowed).astype(np.int64)),
+        refused=prefix((~tables.allowed).astype(np.float64)),
         capacity=tables.capacity_bytes.copy(),
         cut_bytes=tables.cut_bytes.copy(),
         prompt_cut_bytes=tables.prompt_cut_bytes.copy(),

@@ -51,22 +51,22 @@ def _implementation(name: str, data: Any) -> Callable[..., Any] | None:
 @overload(evaluate)
 def _evaluate(genome, data):  # type: ignore[no-untyped-def]
     call = _implementation("evaluate", data)
-    return call and (lambda genome, data: call(genome, data))
+    return call and (call)
 
 
 @overload(neighbour)
 def _neighbour(genome, data, rng, out):  # type: ignore[no-untyped-def]
     call = _implementation("neighbour", data)
-    return call and (lambda genome, data, rng, out: call(genome, data, rng, out))
+    return call and (call)
 
 
 @overload(crossover)
 def _crossover(first, second, data, rng, out):  # type: ignore[no-untyped-def]
     call = _implementation("crossover", data)
-    return call and (lambda first, second, data, rng, out: call(first, second, data, rng, out))
+    return call and (call)
 
 
 @overload(from_keys)
 def _from_keys(keys, data, out):  # type: ignore[no-untyped-def]
     call = _implementation("from_keys", data)
-    return call and (lambda keys, data, out: call(keys, data, out))
+    return call and (call)

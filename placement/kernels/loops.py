@@ -47,10 +47,7 @@ def anneal(genome, best, data, rng, steps, hot, cold, penalty):  # type: ignore[
             if better(cost, violation, best_cost, best_violation):
                 best[:] = genome
                 best_cost, best_violation = cost, violation
-        if violation > 0.0:
-            penalty = min(penalty * 1.0005, 1e4)
-        else:
-            penalty = max(penalty * 0.9998, 0.5)
+        penalty = min(penalty * 1.0005, 10000.0) if violation > 0.0 else max(penalty * 0.9998, 0.5)
         temperature *= cooling
     return penalty
 
@@ -144,3 +141,12 @@ def decode_all(keys, data, genomes, costs, violations):  # type: ignore[no-untyp
     for k in range(keys.shape[0]):
         from_keys(keys[k], data, genomes[k])
         costs[k], violations[k] = evaluate(genomes[k], data)
+
+
+@kernel
+def wander(genome, data, rng, moves):  # type: ignore[no-untyped-def]
+    """Make `moves` random moves in place."""
+    trial = np.empty_like(genome)
+    for _ in range(moves):
+        neighbour(genome, data, rng, trial)
+        genome[:] = trial

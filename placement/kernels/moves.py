@@ -1,7 +1,7 @@
-"""Moves on pipelines: small changes of the order of nodes and of the cuts, and crossover. Genome: see `pipeline.py`.
+"""Moves on pipelines: small changes of node order and cuts, and crossover; the genome is that of `pipeline.py`.
 
 All moves keep a genome well formed (stages in block order, each with at least one block, neighbouring stages on
-different nodes, no node twice unless ties or non-contiguous plans allow it); memory and limits are the score's business.
+different nodes, no node twice unless ties or non-contiguous plans allow it); memory and limits are the score's.
 """
 
 from __future__ import annotations
@@ -293,7 +293,7 @@ def carve_tie(genome, d, rng, nodes, sizes, count):  # type: ignore[no-untyped-d
 
 @kernel
 def pipeline_crossover(first, second, d, rng, out):  # type: ignore[no-untyped-def]
-    """Order crossover: a run of stages of one parent, the rest in the order of the other, block counts kept as shares."""
+    """Order crossover: a run of stages of one parent, the rest in the order of the other."""
     nodes, sizes = np.empty(d.max_stages + 2, np.int64), np.empty(d.max_stages + 2, np.int64)
     other_nodes, other_sizes = np.empty_like(nodes), np.empty_like(sizes)
     kept, kept_sizes = np.empty_like(nodes), np.empty_like(sizes)

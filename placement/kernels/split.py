@@ -36,9 +36,7 @@ def additive(d, size):  # type: ignore[no-untyped-def]
     for i in range(n):
         for cut in range(m + 1):
             seconds = d.seconds[i, cut]
-            stage[i, cut] = (
-                (step + w[5] * d.power[i]) * seconds[0] + prompt * seconds[b] + rate * seconds[size]
-            )
+            stage[i, cut] = (step + w[5] * d.power[i]) * seconds[0] + prompt * seconds[b] + rate * seconds[size]
     per_hop = step + prompt + rate
     volume = np.empty(m + 1)
     for cut in range(m + 1):
@@ -57,17 +55,13 @@ def hop_cost(d, i, j, cut, per_hop, volume):  # type: ignore[no-untyped-def]
 
 @kernel
 def first_starts(d, i, size, limit_s, fly, starts):  # type: ignore[no-untyped-def]
-    """For every stop, write the smallest start of a stage on node i that fits its memory and takes at most `limit_s`."""
+    """For every stop, write the smallest start of a stage on node i that fits and takes at most `limit_s`."""
     s = 0
     for stop in range(d.n_blocks + 1):
         while s < stop:
             need = d.weight[stop] - d.weight[s] + fly * (d.kv[stop] - d.kv[s])
             busy = d.seconds[i, stop, size] - d.seconds[i, s, size]
-            if (
-                need > d.capacity[i] * (1 + 1e-12) + 1e-6
-                or busy > limit_s
-                or d.refused[i, stop] > d.refused[i, s]
-            ):
+            if need > d.capacity[i] * (1 + 1e-12) + 1e-6 or busy > limit_s or d.refused[i, stop] > d.refused[i, s]:
                 s += 1
             else:
                 break
@@ -194,7 +188,7 @@ def decode_order(order, d, tries, out):  # type: ignore[no-untyped-def]
     for size in range(sizes - 1, -1, -1):
         fly = 1.0 if simple else min(float(d.concurrency), max(1.0, d.batches[size]))
         limit_s = np.inf
-        for attempt in range(1 if simple else tries):
+        for _attempt in range(1 if simple else tries):
             if not np.isfinite(split_order(order, d, size, limit_s, fly, trial)):
                 break
             cost, violation = pipeline_cost(trial, d)

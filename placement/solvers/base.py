@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from ..kernels.loops import wander
 from ..problem import Problem
 
 IntArray = npt.NDArray[np.int64]
@@ -67,3 +68,11 @@ def runnable(loop: Any, problem: Problem) -> Callable[..., Any]:
 def round_size(problem: Problem, compiled: int, python: int) -> int:
     """Evaluations per round: many for kernels, few for plain Python."""
     return compiled if problem.compiled else python
+
+
+def kicked(problem: Problem, genome: IntArray, rng: np.random.Generator, moves: int) -> IntArray:
+    """Return a copy of a genome, `moves` random moves away."""
+    step = runnable(wander, problem)
+    out = genome.copy()
+    step(out, problem.data, rng, moves)
+    return out

@@ -1,0 +1,21 @@
+"""Plan which blocks of a large language model run on which of my machines.
+
+>>> import placement
+>>> result = placement.optimize("llama-3.1-8b", "cluster.yaml")  # doctest: +SKIP
+>>> result.plan.placement, result.gap  # doctest: +SKIP
+"""
+
+from .cluster import Cluster, Node
+from .errors import InfeasibleError, InputError, PlacementError
+from .model import Block, Model, Tie
+from .optimize import Result, optimize
+from .plan import VERSION, Plan
+from .request import Constraints, Request
+from .workload import Workload
+
+__version__ = VERSION
+
+__all__ = [
+    "Block", "Cluster", "Constraints", "InfeasibleError", "InputError", "Model", "Node", "PlacementError", "Plan",
+    "Request", "Result", "Tie", "Workload", "__version__", "optimize",
+]  # fmt: skip

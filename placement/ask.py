@@ -1,0 +1,101 @@
+"""What `optimize` accepts, turned into one `Request`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from objectives.combine import LIMITS, TERMS, Objective
+from objectives.terms import Terms
+
+from .cluster import Cluster
+from .errors import InputError, nearest
+from .request import Request
+from .workload import Workload
+
+
+def as_request(
+    model: Any,
+    cluster: Any,
+    workload: Workload | Mapping[str, int] | None,
+    objective: Any,
+    limits: Mapping[str, float] | None,
+) -> tuple[Request, Callable[[Terms], float] | None]:
+    """Return the request and, for an objective that is a plain function, that function."""
+    request = _request(model, cluster)
+    if workload is not None:
+        request = replace(request, workload=workload if isinstance(workload, Workload) else _workload(workload))
+    custom = objective if callable(objective) else None
+    if custom is None and objective is not None:
+        objective, custom = _named(objective)
+    chosen = request.objective if objective is None or custom is not None else objective
+    return replace(request, objective=make_objective(chosen, request.objective.limits, limits)), custom
+
+
+def make_objective(
+    spec: str | Sequence[str] | Mapping[str, float] | Objective,
+    *limits: Mapping[str, float] | None,
+) -> Objective:
+    """Build an objective; unknown names are errors that offer the nearest one."""
+    words = [part.strip() for part in spec.split(",")] if isinstance(spec, str) else spec
+    if not isinstance(words, Objective):
+        for name in words:
+            if name not in TERMS:
+                raise InputError(f"unknown objective '{name}'{nearest(name, TERMS)} (known: {', '.join(TERMS)})")
+    bounds: dict[str, float] = {}
+    for part in limits:
+        for name, value in (part or {}).items():
+            if name not in LIMITS:
+                raise InputError(f"unknown limit '{name}'{nearest(name, LIMITS)}", "limits")
+            bounds[LIMITS[name]] = float(value)
+    try:
+        return Objective.of(words, bounds)
+    except ValueError as error:
+        raise InputError(str(error), "objective") from None
+
+
+def _named(objective: Any) -> tuple[Any, Callable[[Terms], float] | None]:
+    """Look a name that is no built-in term up among the registered custom objectives."""
+    if isinstance(objective, str) and objective not in TERMS and "," not in objective:
+        from .registry import custom_objective
+
+        custom = custom_objective(objective)
+        if custom is not None:
+            return None, custom
+    return objective, None
+
+
+def _request(model: Any, cluster: Any) -> Request:
+    if isinstance(cluster, Request):
+        return cluster if model is None else replace(cluster, model=_model(model))
+    if isinstance(cluster, str | Path | Mapping):
+        from .readers.cluster import read_request
+
+        return read_request(cluster, model=model)
+    if model is None:
+        raise InputError("expected a model: a preset name, a path, a Model or a torch module, got None", "model")
+    if isinstance(cluster, Cluster):
+        return Request(_model(model), cluster)
+    if hasattr(cluster, "adjacency"):
+        from .topology import from_graph
+
+        return Request(_model(model), from_graph(cluster))
+    raise InputError(
+        f"expected a path, a mapping, a Cluster or a networkx graph, got {type(cluster).__name__}", "cluster"
+    )
+
+
+def _model(model: Any) -> Any:
+    from .readers.models import read_model
+
+    return read_model(model)
+
+
+def _workload(data: Mapping[str, int]) -> Workload:
+    known = tuple(Workload.__slots__)
+    for name in data:
+        if name not in known:
+            raise InputError(f"unknown key{nearest(name, known)}", f"workload.{name}")
+    return Workload(**data)

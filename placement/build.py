@@ -1,0 +1,58 @@
+"""Requests to problems, and running plans to starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from objectives.terms import Span, Terms
+
+from .errors import InputError, nearest
+from .plan import PlacedSpan, Plan
+from .problem import PipelineProblem
+from .request import Request
+from .tables import build_tables
+
+IntArray = npt.NDArray[np.int64]
+
+
+def problem_of(request: Request, custom: Callable[[Terms], float] | None = None) -> PipelineProblem:
+    """Return the problem that solvers see."""
+    return PipelineProblem(build_tables(request), request.objective, custom)
+
+
+def with_start(problem: PipelineProblem, request: Request, plan: Plan | None) -> IntArray:
+    """Starts of a search: the plan given, if any, then the constructive ones."""
+    starts = problem.starts()
+    if plan is None:
+        return starts
+    spans = checked_spans(plan.placement, request, plan.n_blocks)
+    return np.concatenate([problem.encode(spans)[None, :], starts])
+
+
+def checked_spans(placement: tuple[PlacedSpan, ...], request: Request, n_blocks: int | None = None) -> list[Span]:
+    """Named spans in block order as spans of node numbers; every block exactly once, or an `InputError`."""
+    model, names = request.model, request.cluster.names
+    if n_blocks is not None and n_blocks != model.n_blocks:
+        raise InputError(f"the plan is for {n_blocks} blocks, the model {model.name} has {model.n_blocks}")
+    spans, reached = [], 0
+    for span in sorted(placement, key=lambda span: span.start):
+        if span.node not in names:
+            raise InputError(f"the plan uses node '{span.node}', which the cluster lacks{nearest(span.node, names)}")
+        if span.start != reached or span.stop <= span.start:
+            raise InputError(f"expected the next span to start at block {reached}, got {span.start}:{span.stop}")
+        spans.append(Span(names.index(span.node), span.start, span.stop))
+        reached = span.stop
+    if reached != model.n_blocks:
+        raise InputError(f"the spans end at block {reached}, the model {model.name} has {model.n_blocks} blocks")
+    return spans
+
+
+def any_problem(problem: Any) -> PipelineProblem:
+    """Narrow a problem to a pipeline; raise `InputError` for another kind."""
+    if not isinstance(problem, PipelineProblem):
+        raise InputError("this works on pipeline placements only")
+    return problem

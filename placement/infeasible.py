@@ -1,0 +1,116 @@
+"""Why nothing fits: which block fits nowhere, what memory is missing, which limit cannot be met and what could be."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from objectives.combine import LIMITS, Objective
+from objectives.limits import Violation
+
+from .build import problem_of
+from .errors import InfeasibleError
+from .problem import PipelineProblem
+from .report.text import quantity, size
+from .request import Request
+from .run import Outcome, run
+from .solvers.auto import Auto
+from .stop import time_limit
+
+# Seconds spent on the best possible value of a limit that could not be met.
+ASK_S = 1.5
+
+
+def ensure_possible(request: Request) -> None:
+    """Raise `InfeasibleError` for what a glance at the tables proves impossible."""
+    found = memory_reasons(problem_of(request), request)
+    if found:
+        raise InfeasibleError(found)
+
+
+def memory_reasons(problem: PipelineProblem, request: Request) -> list[str]:
+    """Blocks that fit on no node, and bytes that all nodes together lack."""
+    tables = problem.tables
+    need = tables.weight_bytes + tables.kv_bytes
+    usable = np.where(tables.allowed, np.maximum(tables.capacity_bytes, 0.0)[:, None], -1.0)
+    lines = []
+    for block in np.flatnonzero(need > usable.max(axis=0) * (1 + 1e-12) + 1e-6)[:3]:
+        node = int(usable[:, block].argmax())
+        room = f"the largest room for it is {size(max(usable[node, block], 0.0))} on {request.cluster.names[node]}"
+        lines.append(f"block '{request.model.blocks[block].name}' needs {size(need[block])} and fits nowhere: {room}")
+    total = float(np.maximum(tables.capacity_bytes, 0.0)[tables.allowed.any(axis=1)].sum())
+    if need.sum() > total * (1 + 1e-12) + 1e-6:
+        lines.append(
+            f"the model needs {size(need.sum())} with the cache of one sequence, "
+            f"all nodes together offer {size(total)}: {size(need.sum() - total)} are missing"
+        )
+    return lines
+
+
+def reasons(request: Request, problem: PipelineProblem, outcome: Outcome) -> list[str]:
+    """Explain the violation of the best placement found."""
+    _, broken = problem.details(outcome.spans)
+    lines = [*_memory(request, broken), *_rules(broken)]
+    limits = dict(request.objective.limits.items())
+    for name in broken.excess:
+        lines.append(_limit(request, name, limits[name]))
+    if broken.excess and not any("cannot be met" in line for line in lines):
+        lines.append("each limit can be met alone, but no placement was found that meets them together")
+    return lines
+
+
+def _memory(request: Request, broken: Violation) -> list[str]:
+    missing = sum(broken.missing_bytes)
+    if not missing:
+        return []
+    worst = int(np.argmax(broken.missing_bytes))
+    return [
+        f"no placement was found that fits in memory: the best one lacks {size(missing)}, "
+        f"most of it on {request.cluster.names[worst]}"
+    ]
+
+
+RULES = {
+    "cuts": "forbidden cuts cannot be avoided",
+    "pins": "pinned blocks or excluded nodes leave no placement",
+    "ties": "tied blocks cannot share a node",
+    "include": "not every node in 'include' can hold a block",
+    "max_nodes": "more nodes than max_nodes are needed",
+    "contiguous": "no placement gives every node one run of blocks; try contiguous: false",
+    "links": "the nodes that are needed have no links to each other",
+}
+
+
+def _rules(broken: Violation) -> list[str]:
+    return [RULES[name] for name in broken.counts]
+
+
+def _limit(request: Request, name: str, limit: float) -> str:
+    """Search for the best value of one term alone, and say it."""
+    key = next(key for key, term in LIMITS.items() if term == name)
+    alone = replace(request, objective=Objective({name: 1.0}))
+    problem = problem_of(alone)
+    outcome = run(
+        problem,
+        Auto(),
+        rng=np.random.default_rng(0),
+        start=problem.starts(),
+        stop=time_limit(ASK_S),
+        bound=problem.lower_bound(),
+    )
+    objective = alone.objective
+    best, bound = objective.value(outcome.score.cost), objective.value(outcome.bound)
+    if outcome.score.violation > 0:
+        return f"limits.{key}: {quantity(name, limit)} was not met"
+    proven = outcome.bound > problem_cost(objective, limit)
+    met = best >= limit if objective.maximised else best <= limit
+    if met:
+        return f"limits.{key}: {quantity(name, limit)} can be met alone (best possible: {quantity(name, best)})"
+    known = f", proven: nothing is better than {quantity(name, bound)}" if proven else ""
+    return f"limits.{key}: {quantity(name, limit)} cannot be met: the best possible is {quantity(name, best)}{known}"
+
+
+def problem_cost(objective: Objective, value: float) -> float:
+    """The cost of a value that people read: the inverse for throughput."""
+    return 1.0 / value if objective.maximised else value

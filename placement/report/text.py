@@ -1,0 +1,39 @@
+"""Numbers for people: sizes, times and rates with three digits and a fitting prefix."""
+
+from __future__ import annotations
+
+import math
+
+PREFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"))
+BINARY = ((2.0**40, "TiB"), (2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"))
+
+
+def size(n_bytes: float) -> str:
+    """Bytes as '12.3 GiB'."""
+    for unit, name in BINARY:
+        if abs(n_bytes) >= unit:
+            return f"{n_bytes / unit:.3g} {name}" if abs(n_bytes) < 1000 * unit else f"{n_bytes / unit:.0f} {name}"
+    return f"{n_bytes:.0f} B"
+
+
+def seconds(value: float) -> str:
+    """Seconds as '12.3 ms'."""
+    return scaled(value, "s") if value < 1000 else f"{value:.0f} s"
+
+
+def scaled(value: float, unit: str) -> str:
+    """A number with a prefix: 0.0123 and 's' give '12.3 ms'."""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g} {unit}"
+    for factor, prefix in PREFIXES:
+        if abs(value) >= factor * 0.9995:
+            return f"{value / factor:.3g} {prefix}{unit}"
+    return f"{value:.3g} {unit}"
+
+
+def quantity(term: str, value: float) -> str:
+    """The value of a term (throughput in tokens/s) with its unit."""
+    if term in ("latency", "ttft", "request_time", "bottleneck"):
+        return seconds(value)
+    plain = {"throughput": "tokens/s", "price": "$/h", "energy": "J/token"}
+    return f"{value:.4g} {plain[term]}" if term in plain else f"{value:.4g}"
