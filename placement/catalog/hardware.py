@@ -120,11 +120,12 @@ def links() -> Mapping[str, LinkType]:
         )
         for name, entry in data["links"].items()
     }
-    wan = data["wan"]
-    for one, other, round_trip in wan["round_trip_ms"]:
-        name = f"wan-{one}-{other}"
-        bandwidth = wan["bandwidth_gb_s"] * 1e9
-        found[name] = LinkType(name, bandwidth, round_trip * 1e-3 / 2, wan["source"], (f"wan-{other}-{one}",))
+    for group in data["wan"].values():
+        for one, other, round_trip_ms, *measured in group["pairs"]:
+            name = f"wan-{one}-{other}"
+            rate = (measured[0] if measured else group["gbit_s"]) * 1e9 / 8
+            aliases = (f"wan-{other}-{one}",)
+            found[name] = LinkType(name, rate, round_trip_ms * 1e-3 / 2, group["source"], aliases)
     return MappingProxyType(found)
 
 
