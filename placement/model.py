@@ -75,7 +75,7 @@ class Block:
         if self.experts <= 0:
             return self.weight_bytes
         idle = (1.0 - self.experts_per_token / self.experts) ** tokens
-        return self.weight_bytes - self.expert_bytes * idle
+        return float(self.weight_bytes - self.expert_bytes * idle)
 
 
 @dataclass(frozen=True, slots=True)
