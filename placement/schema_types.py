@@ -98,7 +98,7 @@ SecondsPerBlock: Any = Annotated[tuple[float, ...], BeforeValidator(_seconds_lis
 Count: Any = Annotated[int, Field(strict=True, ge=1, le=MAX_COUNT)]
 PositiveInt: Any = Annotated[int, Field(strict=True, ge=1, le=10**12)]
 NonNegativeInt: Any = Annotated[int, Field(strict=True, ge=0, le=10**12)]
-Name: Any = Annotated[str, Field(strict=True, min_length=1, max_length=200, pattern=r"^\S(.*\S)?$")]
+Name: Any = Annotated[str, Field(strict=True, min_length=1, max_length=200, pattern=r"^\S+( +\S+)*$")]
 BlockRef: Any = Annotated[str | int, BeforeValidator(_block_ref)]
 Bool = StrictBool
 
@@ -149,7 +149,7 @@ def _message(item: Any) -> str:
         "string_type": "text (quote it)",
         "string_too_short": "text",
         "string_too_long": "at most 200 characters",
-        "string_pattern_mismatch": "text without spaces or line breaks at its ends",
+        "string_pattern_mismatch": "text without line breaks, tabs, or spaces at its ends",
         "list_type": "a list",
         "tuple_type": "a list",
         "dict_type": "a mapping",
