@@ -21,34 +21,47 @@ N_TERMS = len(TERMS)
 THROUGHPUT = TERMS.index("throughput")
 
 
-class PipelineData(NamedTuple):
-    """Prefix sums and constants that the kernels read; see `CostTables` for shapes and units.
+# Columns of `PipelineData.cuts`, `.nodes` and `.links`.
+WEIGHT, KV, CUT_BYTES, PROMPT_BYTES, CUT_ALLOWED = range(5)
+CAPACITY, PRICE, POWER, REQUIRED = range(4)
+LATENCY, PER_BYTE, LINKED = range(3)
 
-    `seconds[i, l, k]` is the sum over the blocks before `l` on node i: of decode seconds with the k-th micro-batch
-    size for k < B, of prefill seconds for k = B. `scratch` is reused by every call and never read across calls.
+
+class PipelineData(NamedTuple):
+    """Prefix sums and constants that the kernels read; see `CostTables` for units.
+
+    The arrays are few on purpose: every call of a compiled function counts references to each of them.
+
+    Attributes
+    ----------
+    seconds : array (N, L + 1, B + 2)
+        Prefix sums over the blocks before a cut: decode seconds for each micro-batch size, prefill seconds, and the
+        number of blocks that the node may not hold.
+    cuts : array (L + 1, 5)
+        Prefix sums of weights and caches; bytes across the cut per token and per prompt; 1 where a cut may lie.
+    nodes : array (N, 4)
+        Capacity, price, power, 1 for required nodes.
+    links : array (N + 1, N + 1, 3)
+        Latency, seconds per byte, 1 where there is a link.
+    ties : int array (T, 2)
+    batches : array (B,)
+    weights, limits : array (terms,)
+    scratch : array
+        Reused by every call, never read across calls; all zero in column 2 between calls.
     """
 
     seconds: FloatArray
-    weight: FloatArray
-    kv: FloatArray
-    refused: FloatArray
-    capacity: FloatArray
-    cut_bytes: FloatArray
-    prompt_cut_bytes: FloatArray
-    latency: FloatArray
-    per_byte: FloatArray
-    linked: npt.NDArray[np.bool_]
-    price: FloatArray
-    power: FloatArray
-    cut_allowed: npt.NDArray[np.bool_]
+    cuts: FloatArray
+    nodes: FloatArray
+    links: FloatArray
     ties: IntArray
-    required: npt.NDArray[np.bool_]
     batches: FloatArray
     weights: FloatArray
     limits: FloatArray
     scratch: FloatArray
     n_nodes: int
     n_blocks: int
+    n_batches: int
     max_stages: int
     max_nodes: int
     contiguous: bool
@@ -74,37 +87,32 @@ def most_stages(tables: CostTables) -> int:
 
 def pipeline_data(tables: CostTables, objective: Objective) -> PipelineData:
     """Pack tables and objective for the kernels."""
-    seconds = np.concatenate([prefix(tables.decode_s), prefix(tables.prefill_s)[None]])
+    refused = (~tables.allowed).astype(np.float64)
+    seconds = prefix(np.concatenate([tables.decode_s, tables.prefill_s[None], refused[None]]))
     linked = tables.bandwidth_bytes_per_s > 0
     per_byte = np.zeros_like(tables.bandwidth_bytes_per_s)
     np.divide(1.0, tables.bandwidth_bytes_per_s, out=per_byte, where=linked)
-    n_nodes = tables.n_nodes
+    weights, limits = objective.weight_vector(), objective.limit_vector()
+    n_nodes, n_batches = tables.n_nodes, len(tables.batches)
+    cuts = (prefix(tables.weight_bytes), prefix(tables.kv_bytes), tables.cut_bytes, tables.prompt_cut_bytes)
+    nodes = (tables.capacity_bytes, tables.price_per_hour, tables.power_w, tables.required.astype(np.float64))
     return PipelineData(
         seconds=np.ascontiguousarray(seconds.transpose(1, 2, 0)),
-        weight=prefix(tables.weight_bytes),
-        kv=prefix(tables.kv_bytes),
-        refused=prefix((~tables.allowed).astype(np.float64)),
-        capacity=tables.capacity_bytes.copy(),
-        cut_bytes=tables.cut_bytes.copy(),
-        prompt_cut_bytes=tables.prompt_cut_bytes.copy(),
-        latency=tables.latency_s.copy(),
-        per_byte=per_byte,
-        linked=linked,
-        price=tables.price_per_hour.copy(),
-        power=tables.power_w.copy(),
-        cut_allowed=tables.cut_allowed.copy(),
+        cuts=np.stack([*cuts, tables.cut_allowed.astype(np.float64)], axis=-1),
+        nodes=np.stack(nodes, axis=-1),
+        links=np.stack([tables.latency_s, per_byte, linked.astype(np.float64)], axis=-1),
         ties=tables.ties.copy().reshape(-1, 2),
-        required=tables.required.copy(),
         batches=tables.batches.astype(np.float64),
-        weights=objective.weight_vector(),
-        limits=objective.limit_vector(),
-        scratch=np.zeros((n_nodes + 3, 3 + max(len(tables.batches), N_TERMS + 2))),
+        weights=weights,
+        limits=limits,
+        scratch=np.zeros((n_nodes + 3, 3 + max(n_batches, N_TERMS + 2))),
         n_nodes=n_nodes,
         n_blocks=tables.n_blocks,
+        n_batches=n_batches,
         max_stages=most_stages(tables),
         max_nodes=tables.max_nodes,
         contiguous=bool(tables.contiguous),
-        with_rate=bool(objective.weight_vector()[THROUGHPUT] > 0 or np.isfinite(objective.limit_vector()[THROUGHPUT])),
+        with_rate=bool(weights[THROUGHPUT] > 0 or np.isfinite(limits[THROUGHPUT])),
         concurrency=tables.concurrency,
         output_tokens=tables.output_tokens,
         n_required=int(tables.required.sum()),
@@ -151,20 +159,20 @@ def add_hops(genome, d, repeats, out):  # type: ignore[no-untyped-def]
     before, cut = d.n_nodes, 0
     for s in range(stages + 1):
         node = genome[1 + s] if s < stages else d.n_nodes
-        if not d.linked[before, node]:
+        if d.links[before, node, LINKED] == 0.0:
             count += 1
-        if 0 < s < stages and not d.cut_allowed[cut]:
+        if 0 < s < stages and d.cuts[cut, CUT_ALLOWED] == 0.0:
             count += 1
-        latency += d.latency[before, node]
-        per_byte = d.per_byte[before, node]
-        seconds = d.cut_bytes[cut] * per_byte
+        latency += d.links[before, node, LATENCY]
+        per_byte = d.links[before, node, PER_BYTE]
+        seconds = d.cuts[cut, CUT_BYTES] * per_byte
         on_link += seconds
-        prompt += d.prompt_cut_bytes[cut] * per_byte
+        prompt += d.cuts[cut, PROMPT_BYTES] * per_byte
         if repeats:
             # A link that the pipeline crosses twice is busy twice.
             for r in range(s):
                 if (genome[r] if r > 0 else d.n_nodes) == before and genome[1 + r] == node:
-                    seconds += d.cut_bytes[genome[width + r] if r > 0 else 0] * per_byte
+                    seconds += d.cuts[genome[width + r] if r > 0 else 0, CUT_BYTES] * per_byte
         widest = max(widest, seconds)
         before = node
         cut = genome[1 + width + s] if s < stages else cut
@@ -173,25 +181,42 @@ def add_hops(genome, d, repeats, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def sum_repeats(genome, d, n_batches, totals, mosts):  # type: ignore[no-untyped-def]
-    """Busy seconds per node when nodes hold several runs; returns (missing bytes, sequences in flight)."""
-    missing, fly = 0.0, float(d.concurrency)
-    mosts[:n_batches] = 0.0
+def sum_repeats(genome, d, n_batches):  # type: ignore[no-untyped-def]
+    """Redo the sums per node where nodes hold several runs; returns (missing bytes, sequences in flight).
+
+    Scratch row of a node: weights, caches, seen, busy seconds by micro-batch size; row N + 1 gets the busiest node's.
+    """
+    missing, fly, start = 0.0, float(d.concurrency), 0
+    scratch, width = d.scratch, d.max_stages
+    for s in range(genome[0]):
+        scratch[genome[1 + s]] = 0.0
+    for s in range(genome[0]):
+        node, stop = genome[1 + s], genome[1 + width + s]
+        scratch[node, 0] += d.cuts[stop, WEIGHT] - d.cuts[start, WEIGHT]
+        scratch[node, 1] += d.cuts[stop, KV] - d.cuts[start, KV]
+        for k in range(n_batches):
+            scratch[node, 3 + k] += d.seconds[node, stop, k] - d.seconds[node, start, k]
+            scratch[d.n_nodes + 1, 3 + k] = max(scratch[d.n_nodes + 1, 3 + k], scratch[node, 3 + k])
+        start = stop
     for s in range(genome[0]):
         node = genome[1 + s]
-        row = d.scratch[node]
-        if row[2] == 0.0:
-            continue
-        free = d.capacity[node] - row[0]
-        missing += max(0.0, row[1] - free - d.capacity[node] * 1e-12 - 1e-6)
-        if free < 0.0:
-            fly = 0.0
-        elif row[1] > 0.0:
-            fly = min(fly, np.floor(free / row[1] + 1e-9))
-        for k in range(n_batches):
-            mosts[k] = max(mosts[k], row[3 + k])
-        row[2] = 0.0
+        if scratch[node, 2] == 0.0:
+            scratch[node, 2] = 1.0
+            short, fits = room(d, node, scratch[node, 0], scratch[node, 1])
+            missing += short
+            fly = min(fly, fits)
     return missing, fly
+
+
+@kernel
+def room(d, node, weight, kv):  # type: ignore[no-untyped-def]
+    """Bytes missing on a node for its weights and one cache, and how many caches fit."""
+    capacity = d.nodes[node, CAPACITY]
+    free = capacity - weight
+    short = max(0.0, kv - free - capacity * 1e-12 - 1e-6)
+    if free < 0.0:
+        return short, 0.0
+    return short, np.floor(free / kv + 1e-9) if kv > 0.0 else np.inf
 
 
 @kernel
@@ -215,50 +240,38 @@ def pipeline_terms(genome, d, terms, with_rate):  # type: ignore[no-untyped-def]
 
     Without `with_rate`, throughput is left at 0 and only the first micro-batch size is looked at.
     """
-    stages, width = genome[0], d.max_stages
-    last = d.batches.shape[0]
+    stages, width, last = genome[0], d.max_stages, d.n_batches
     n_batches = last if with_rate else 1
-    scratch = d.scratch
-    totals, mosts, hops = scratch[d.n_nodes, 3:], scratch[d.n_nodes + 1, 3:], scratch[d.n_nodes + 2]
+    scratch, seconds, n = d.scratch, d.seconds, d.n_nodes
+    totals, mosts, hops = scratch[n, 3:], scratch[n + 1, 3:], scratch[n + 2]
     totals[:n_batches] = 0.0
     mosts[:n_batches] = 0.0
     violation, missing, prefill, energy, price = 0.0, 0.0, 0.0, 0.0, 0.0
     fly = float(d.concurrency)
     used, n_required, start = 0, 0, 0
-    # Sums per node, needed only if one comes again: 0 weights, 1 caches, 2 seen, 3... busy seconds by size.
     for s in range(stages):
         node, stop = genome[1 + s], genome[1 + width + s]
-        row = scratch[node]
-        fresh = row[2] == 0.0
-        if fresh:
+        if scratch[node, 2] == 0.0:
+            scratch[node, 2] = 1.0
             used += 1
-            price += d.price[node]
-            n_required += d.required[node]
-            row[:] = 0.0
-            row[2] = 1.0
+            price += d.nodes[node, PRICE]
+            n_required += int(d.nodes[node, REQUIRED])
         elif d.contiguous and not explained(genome, d, node, start, stop):
             violation += 1.0
-        weight, kv = d.weight[stop] - d.weight[start], d.kv[stop] - d.kv[start]
-        free = d.capacity[node] - weight
-        missing += max(0.0, kv - free - d.capacity[node] * 1e-12 - 1e-6)
-        if free < 0.0:
-            fly = 0.0
-        elif kv > 0.0:
-            fly = min(fly, np.floor(free / kv + 1e-9))
-        row[0] += weight
-        row[1] += kv
-        before, after = d.seconds[node, start], d.seconds[node, stop]
+        weight, kv = d.cuts[stop, WEIGHT] - d.cuts[start, WEIGHT], d.cuts[stop, KV] - d.cuts[start, KV]
+        short, fits = room(d, node, weight, kv)
+        missing += short
+        fly = min(fly, fits)
         for k in range(n_batches):
-            busy = after[k] - before[k]
-            row[3 + k] += busy
+            busy = seconds[node, stop, k] - seconds[node, start, k]
             totals[k] += busy
             mosts[k] = max(mosts[k], busy)
-        energy += d.power[node] * (after[0] - before[0])
-        prefill += after[last] - before[last]
-        violation += d.refused[node, stop] - d.refused[node, start]
+        energy += d.nodes[node, POWER] * (seconds[node, stop, 0] - seconds[node, start, 0])
+        prefill += seconds[node, stop, last] - seconds[node, start, last]
+        violation += seconds[node, stop, last + 1] - seconds[node, start, last + 1]
         start = stop
     if used < stages:
-        missing, fly = sum_repeats(genome, d, n_batches, totals, mosts)
+        missing, fly = sum_repeats(genome, d, n_batches)
     for s in range(stages):
         scratch[genome[1 + s], 2] = 0.0
     violation += missing / d.scale + broken_rules(genome, d, used, n_required)

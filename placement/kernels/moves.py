@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from objectives.kernels.pipeline import CUT_ALLOWED
+
 from . import kernel
 
 N_MOVES = 9
@@ -23,9 +25,9 @@ def below(rng, n):  # type: ignore[no-untyped-def]
 def snap(d, cut, low, high):  # type: ignore[no-untyped-def]
     """Return the allowed cut nearest to `cut` within [low, high], or -1."""
     for away in range(high - low + 1):
-        if low <= cut - away <= high and d.cut_allowed[cut - away]:
+        if low <= cut - away <= high and d.cuts[cut - away, CUT_ALLOWED] > 0.0:
             return cut - away
-        if low <= cut + away <= high and d.cut_allowed[cut + away]:
+        if low <= cut + away <= high and d.cuts[cut + away, CUT_ALLOWED] > 0.0:
             return cut + away
     return -1
 
@@ -141,7 +143,7 @@ def shift_blocks(genome, d, rng, out):  # type: ignore[no-untyped-def]
     shift = step if a > b else -step
     for s in range(min(a, b), max(a, b)):
         cut = genome[1 + width + s] + shift
-        if not d.cut_allowed[cut]:
+        if d.cuts[cut, CUT_ALLOWED] == 0.0:
             cut = snap(d, cut, 1, d.n_blocks - 1)
         out[1 + width + s] = cut
     before = 0

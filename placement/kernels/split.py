@@ -15,7 +15,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from objectives.kernels.pipeline import pipeline_cost
+from objectives.kernels.pipeline import (
+    CAPACITY,
+    CUT_ALLOWED,
+    CUT_BYTES,
+    KV,
+    LATENCY,
+    LINKED,
+    PER_BYTE,
+    POWER,
+    PRICE,
+    PROMPT_BYTES,
+    WEIGHT,
+    pipeline_cost,
+)
 
 from . import kernel
 
@@ -26,7 +39,7 @@ def additive(d, size):  # type: ignore[no-untyped-def]
 
     `size` is the micro-batch index whose step time stands in for throughput.
     """
-    n, m, b = d.n_nodes, d.n_blocks, d.batches.shape[0]
+    n, m, b = d.n_nodes, d.n_blocks, d.n_batches
     w = d.weights
     # request time = prompt + (output - 1) steps; bottleneck and throughput are followed through their step time.
     step = w[0] + w[2] * (d.output_tokens - 1)
@@ -36,21 +49,21 @@ def additive(d, size):  # type: ignore[no-untyped-def]
     for i in range(n):
         for cut in range(m + 1):
             seconds = d.seconds[i, cut]
-            stage[i, cut] = (step + w[5] * d.power[i]) * seconds[0] + prompt * seconds[b] + rate * seconds[size]
+            stage[i, cut] = (step + w[5] * d.nodes[i, POWER]) * seconds[0] + prompt * seconds[b] + rate * seconds[size]
     per_hop = step + prompt + rate
     volume = np.empty(m + 1)
     for cut in range(m + 1):
-        volume[cut] = (step + rate * d.batches[size]) * d.cut_bytes[cut] + prompt * d.prompt_cut_bytes[cut]
-    fixed = w[4] * d.price
+        volume[cut] = (step + rate * d.batches[size]) * d.cuts[cut, CUT_BYTES] + prompt * d.cuts[cut, PROMPT_BYTES]
+    fixed = w[4] * d.nodes[:, PRICE]
     return stage, per_hop, volume, fixed
 
 
 @kernel
 def hop_cost(d, i, j, cut, per_hop, volume):  # type: ignore[no-untyped-def]
     """Cost of a hop, infinite without a link."""
-    if not d.linked[i, j]:
+    if d.links[i, j, LINKED] == 0.0:
         return np.inf
-    return per_hop * d.latency[i, j] + volume[cut] * d.per_byte[i, j]
+    return per_hop * d.links[i, j, LATENCY] + volume[cut] * d.links[i, j, PER_BYTE]
 
 
 @kernel
@@ -59,9 +72,13 @@ def first_starts(d, i, size, limit_s, fly, starts):  # type: ignore[no-untyped-d
     s = 0
     for stop in range(d.n_blocks + 1):
         while s < stop:
-            need = d.weight[stop] - d.weight[s] + fly * (d.kv[stop] - d.kv[s])
+            need = d.cuts[stop, WEIGHT] - d.cuts[s, WEIGHT] + fly * (d.cuts[stop, KV] - d.cuts[s, KV])
             busy = d.seconds[i, stop, size] - d.seconds[i, s, size]
-            if need > d.capacity[i] * (1 + 1e-12) + 1e-6 or busy > limit_s or d.refused[i, stop] > d.refused[i, s]:
+            if (
+                need > d.nodes[i, CAPACITY] * (1 + 1e-12) + 1e-6
+                or busy > limit_s
+                or d.seconds[i, stop, d.n_batches + 1] > d.seconds[i, s, d.n_batches + 1]
+            ):
                 s += 1
             else:
                 break
@@ -90,17 +107,17 @@ def split_order(order, d, size, limit_s, fly, out):  # type: ignore[no-untyped-d
         entry_node[:] = -1
         entry[0] = hop_cost(d, d.n_nodes, i, 0, per_hop, volume)
         for j in range(k):
-            if not d.linked[order[j], i]:
+            if d.links[order[j], i, LINKED] == 0.0:
                 continue
-            latency = per_hop * d.latency[order[j], i]
-            per_byte = d.per_byte[order[j], i]
+            latency = per_hop * d.links[order[j], i, LATENCY]
+            per_byte = d.links[order[j], i, PER_BYTE]
             row = best[j]
             for s in range(1, m):
                 total = row[s] + latency + volume[s] * per_byte
                 if total < entry[s]:
                     entry[s], entry_node[s] = total, j
         for s in range(1, m):
-            if not d.cut_allowed[s]:
+            if d.cuts[s, CUT_ALLOWED] == 0.0:
                 entry[s] = np.inf
         first_starts(d, i, size, limit_s, fly, starts)
         head, tail = 0, 0
@@ -157,7 +174,7 @@ def fill_order(order, d, out):  # type: ignore[no-untyped-def]
         stop = start
         while stop < d.n_blocks and starts[stop + 1] <= start:
             stop += 1
-        while stop > start and not d.cut_allowed[stop]:
+        while stop > start and d.cuts[stop, CUT_ALLOWED] == 0.0:
             stop -= 1
         if stop > start and count < width:
             out[1 + count], out[1 + width + count] = order[k], stop
@@ -184,7 +201,7 @@ def decode_order(order, d, tries, out):  # type: ignore[no-untyped-def]
     fill_order(order, d, out)
     best_cost, best_violation = pipeline_cost(out, d)
     simple = d.weights[3] == 0.0 and d.weights[6] == 0.0
-    sizes = 1 if simple else d.batches.shape[0]
+    sizes = 1 if simple else d.n_batches
     for size in range(sizes - 1, -1, -1):
         fly = 1.0 if simple else min(float(d.concurrency), max(1.0, d.batches[size]))
         limit_s = np.inf
