@@ -43,6 +43,9 @@ class PipelineData(NamedTuple):
         Capacity, price, power, 1 for required nodes.
     links : array (N + 1, N + 1, 3)
         Latency, seconds per byte, 1 where there is a link.
+    reach : int array (2, 2, N, L + 1)
+        ``[f, 0, i, stop]``: smallest start of a run on node i that ends at `stop` and fits; ``[f, 1, i, start]``: largest
+        stop of one that begins at `start`; f = 0 with one sequence in flight, 1 with the workload's concurrency.
     ties : int array (T, 2)
     batches : array (B,)
     weights, limits : array (terms,)
@@ -54,6 +57,7 @@ class PipelineData(NamedTuple):
     cuts: FloatArray
     nodes: FloatArray
     links: FloatArray
+    reach: IntArray
     ties: IntArray
     batches: FloatArray
     weights: FloatArray
@@ -85,6 +89,22 @@ def most_stages(tables: CostTables) -> int:
     return min(tables.n_blocks, 4 * tables.n_nodes + 8)
 
 
+def reach(tables: CostTables, in_flight: int) -> IntArray:
+    """Smallest start by stop, and largest stop by start, of runs that fit each node: (2, N, L + 1)."""
+    need = prefix(tables.weight_bytes + in_flight * tables.kv_bytes)
+    capacity = tables.capacity_bytes * (1 + 1e-12) + 1e-6
+    blocks = np.arange(tables.n_blocks + 1)
+    out = np.empty((2, tables.n_nodes, tables.n_blocks + 1), dtype=np.int64)
+    for node in range(tables.n_nodes):
+        refused = np.flatnonzero(~tables.allowed[node])
+        # Runs must lie between two refused blocks.
+        before = np.concatenate([[0], refused + 1])[np.searchsorted(refused, blocks, side="left")]
+        after = np.append(refused, tables.n_blocks)[np.searchsorted(refused, blocks, side="left")]
+        out[0, node] = np.maximum(np.searchsorted(need, need - capacity[node], side="left"), before)
+        out[1, node] = np.minimum(np.searchsorted(need, need + capacity[node], side="right") - 1, after)
+    return out
+
+
 def pipeline_data(tables: CostTables, objective: Objective) -> PipelineData:
     """Pack tables and objective for the kernels."""
     refused = (~tables.allowed).astype(np.float64)
@@ -101,6 +121,7 @@ def pipeline_data(tables: CostTables, objective: Objective) -> PipelineData:
         cuts=np.stack([*cuts, tables.cut_allowed.astype(np.float64)], axis=-1),
         nodes=np.stack(nodes, axis=-1),
         links=np.stack([tables.latency_s, per_byte, linked.astype(np.float64)], axis=-1),
+        reach=np.stack([reach(tables, 1), reach(tables, tables.concurrency)]),
         ties=tables.ties.copy().reshape(-1, 2),
         batches=tables.batches.astype(np.float64),
         weights=weights,

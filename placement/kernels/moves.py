@@ -77,6 +77,32 @@ def rebuild(nodes, sizes, count, d, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def repair(d, table, out):  # type: ignore[no-untyped-def]
+    """Push cuts so that runs fit their nodes: leftwards from the end, then rightwards from the front.
+
+    Stages keep their order and at least one block. The last stage takes what fits nowhere. `table` is `reach[f]`.
+    """
+    stages, width = out[0], d.max_stages
+    for s in range(stages - 1, 0, -1):
+        cut, low = out[width + s], table[0, out[1 + s], out[1 + width + s]]
+        if cut < low:
+            cut = min(low, out[1 + width + s] - 1)
+            while cut < out[1 + width + s] - 1 and not d.cuts[cut, CUT_ALLOWED] > 0.0:
+                cut += 1
+            out[width + s] = cut
+    start = 0
+    for s in range(stages - 1):
+        high = max(table[1, out[1 + s], start], start + 1)
+        cut = out[1 + width + s]
+        if cut > high or cut <= start:
+            cut = max(min(cut, high), start + 1)
+            while cut > start + 1 and not d.cuts[cut, CUT_ALLOWED] > 0.0:
+                cut -= 1
+            out[1 + width + s] = cut
+        start = cut
+
+
+@kernel
 def unused(genome, d, rng):  # type: ignore[no-untyped-def]
     """Return a node for a new run: an unused one, or any at all when nodes may hold several runs; -1 for none."""
     node = below(rng, d.n_nodes)
@@ -182,7 +208,7 @@ def pipeline_neighbour(genome, d, rng, out):  # type: ignore[no-untyped-def]
         # Exchange two nodes, each stage keeping its blocks.
         a, b = below(rng, stages), below(rng, stages)
         out[1 + a], out[1 + b] = genome[1 + b], genome[1 + a]
-        if d.contiguous and d.ties.shape[0] == 0:
+        if d.contiguous and d.ties.shape[0] == 0 and rng.random() < 0.3:
             return
     nodes, sizes = np.empty(width + 2, np.int64), np.empty(width + 2, np.int64)
     count = to_lists(out, d, nodes, sizes)
@@ -259,6 +285,9 @@ def pipeline_neighbour(genome, d, rng, out):  # type: ignore[no-untyped-def]
     elif move != 3:
         return
     rebuild(nodes, sizes, count, d, out)
+    draw = rng.random()
+    if draw < 0.9:
+        repair(d, d.reach[1 if d.with_rate and draw < 0.6 else 0], out)
 
 
 @kernel
@@ -333,3 +362,4 @@ def pipeline_crossover(first, second, d, rng, out):  # type: ignore[no-untyped-d
             count += 1
         start = stop
     rebuild(kept, kept_sizes, count, d, out)
+    repair(d, d.reach[1 if d.with_rate else 0], out)
