@@ -131,7 +131,7 @@ class Plan:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON; numbers that JSON cannot hold become null."""
-        data: dict[str, Any] = _plain(asdict(self))
+        data: dict[str, Any] = plain(asdict(self))
         return data
 
     def to_json(self) -> str:
@@ -194,11 +194,12 @@ def write_atomic(path: Path, text: str) -> None:
         raise
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return `value` as JSON can hold it: texts as keys, lists for tuples, null for what is not finite."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -37,3 +37,18 @@ def quantity(term: str, value: float) -> str:
         return seconds(value)
     plain = {"throughput": "tokens/s", "price": "$/h", "energy": "J/token"}
     return f"{value:.4g} {plain[term]}" if term in plain else f"{value:.4g}"
+
+
+def percent(share: float) -> str:
+    """A share as '2.1%'; small ones keep a digit that is not zero."""
+    value = 100 * share
+    return f"{value:.0f}%" if abs(value) >= 100 else f"{value:.2g}%"
+
+
+def bar(share: float, width: int, *, ascii_only: bool = False) -> str:
+    """A bar of `width` characters, filled by `share`; what is above zero shows at least one mark."""
+    full, empty = ("#", ".") if ascii_only else ("█", "░")
+    share = min(max(share, 0.0), 1.0) if math.isfinite(share) else 1.0
+    marks = round(share * width)
+    marks = max(marks, 1) if share > 0 else 0
+    return full * marks + empty * (width - marks)

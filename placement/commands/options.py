@@ -1,0 +1,36 @@
+"""Options that several commands have, and the request that they stand for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from ..request import Request
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="cluster.yaml: model, nodes, network (see the README)")]
+ModelName = Annotated[
+    str | None, typer.Option("--model", help="Preset or path; wins over the file's model.", metavar="MODEL")
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a key: workload.concurrency=8, nodes[0].memory='16 GiB'"),
+]
+ObjectiveName = Annotated[
+    str | None,
+    typer.Option("--objective", metavar="NAME", help="latency, ttft, throughput, ...; a,b for a Pareto front."),
+]
+SolverName = Annotated[str, typer.Option("--solver", metavar="NAME", help="auto, exact, annealing, genetic, ...")]
+Seed = Annotated[int, typer.Option("--seed", help="Same seed, same search.", min=0)]
+TimeLimit = Annotated[float, typer.Option("--time-limit", metavar="SECONDS", help="Seconds of search at most.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout and nothing else.")]
+Out = Annotated[Path | None, typer.Option("--out", metavar="PLAN.JSON", help="Write the plan; atomic.")]
+
+
+def request_of(file: Path, overrides: list[str] | None, model: str | None) -> Request:
+    """Read the cluster file with its overrides."""
+    from ..readers.cluster import read_request
+
+    return read_request(file, overrides=overrides or (), model=model)

@@ -1,0 +1,32 @@
+"""What every command shares: exit codes, one JSON document on stdout, remarks on stderr."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from ..plan import plain
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+SOLVED, ERROR, INFEASIBLE, INTERRUPTED = 0, 1, 2, 130
+
+
+def say(message: str) -> None:
+    """Write a remark to stderr."""
+    typer.echo(message, err=True)
+
+
+def print_json(data: Any) -> None:
+    """Write one JSON document to stdout; numbers that JSON cannot hold become null."""
+    typer.echo(json.dumps(plain(data), indent=2, allow_nan=False))
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return a console for tables; 80 columns where the width is not known."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False, soft_wrap=False)

@@ -1,0 +1,108 @@
+"""`placement solve`: a cluster file in, a plan out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import InputError
+from .options import File, Json, ModelName, ObjectiveName, Out, Seed, Set, SolverName, TimeLimit, request_of
+from .output import INTERRUPTED, SOLVED, console, print_json, say
+
+if TYPE_CHECKING:
+    from ..optimize import Result
+    from ..request import Request
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(solve)
+
+
+def solve(
+    file: File,
+    objective: ObjectiveName = None,
+    solver: SolverName = "auto",
+    seed: Seed = 0,
+    time_limit: TimeLimit = 10.0,
+    overrides: Set = None,
+    model: ModelName = None,
+    start: Annotated[Path | None, typer.Option("--start", metavar="PLAN.JSON", help="Begin from this plan.")] = None,
+    out: Out = None,
+    report: Annotated[Path | None, typer.Option("--report", metavar="PAGE.HTML", help="Write a page.")] = None,
+    json: Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no table.")] = False,
+) -> int:
+    """Find the best placement of a model on a cluster."""
+    from ..ask import as_request
+    from ..optimize import optimize
+    from ..plan import Plan
+    from ..report.progress import progress_bar
+
+    ensure_writable(out, report)
+    running = Plan.load(start) if start is not None else None
+    request = request_of(file, overrides, model)
+    asked, _ = as_request(None, request, None, objective, None)
+    with progress_bar(asked.objective, time_limit, hidden=quiet or json) as show:
+        result = optimize(
+            None, request, objective=objective, solver=solver, time_limit=time_limit, seed=seed, start=running,
+            progress=show,
+        )  # fmt: skip
+    return deliver(asked, result, out=out, report=report, json=json, quiet=quiet)
+
+
+def deliver(
+    request: Request, result: Result, *, out: Path | None, report: Path | None, json: bool, quiet: bool
+) -> int:
+    """Write files and show the result; return the exit code."""
+    plan = result.plan
+    interrupted = plan.stopped_by == "interrupted"
+    usable = plan.status != "infeasible"
+    if out is not None and usable:
+        plan.save(out)
+    if report is not None and usable:
+        from ..plan import write_atomic
+        from ..report.page import page
+
+        write_atomic(report, page(result, request.objective))
+    if json:
+        print_json(document(request, result))
+    elif not quiet:
+        from ..report.table import show_result
+
+        show_result(console(), request, result)
+    if interrupted and not usable:
+        say("interrupted: no placement that fits was found so far" + (f"; {out} is left as it was" if out else ""))
+    elif interrupted:
+        say("interrupted: this is the best plan so far")
+    return INTERRUPTED if interrupted else SOLVED
+
+
+def document(request: Request, result: Result) -> dict[str, Any]:
+    """The plan as JSON, and its Pareto front when there is one."""
+    from ..report.values import term_values
+
+    data = result.plan.to_dict()
+    if request.objective.pareto:
+        data["pareto"] = [
+            {
+                "values": {name: term_values(plan)[name] for name in request.objective.pareto},
+                "placement": plan.to_dict()["placement"],
+                "figures": plan.to_dict()["figures"],
+            }
+            for plan in result.pareto
+        ]
+    return data
+
+
+def ensure_writable(*paths: Path | None) -> None:
+    """Refuse a place that cannot be written before the search, not after it."""
+    for path in paths:
+        if path is None:
+            continue
+        if path.is_dir():
+            raise InputError("expected a file to write, got a folder", str(path))
+        if not path.parent.is_dir():
+            raise InputError("there is no such folder", str(path.parent))
