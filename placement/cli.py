@@ -21,10 +21,10 @@ from .plan import VERSION
 # Modules and the commands that each one registers, in the order of --help.
 MODULES: dict[str, tuple[str, ...]] = {
     "placement.commands.solve": ("solve",),
-    #    "placement.commands.score": ("score",),
-    #    "placement.commands.tables": ("tables",),
-    #    "placement.commands.catalog": ("catalog",),
-    #    "placement.commands.schema": ("schema",),
+    "placement.commands.score": ("score",),
+    "placement.commands.tables": ("tables",),
+    "placement.commands.catalog": ("catalog",),
+    "placement.commands.schema": ("schema",),
     "placement.cli_run": ("run", "profile", "calibrate", "replan"),
 }
 
@@ -37,16 +37,19 @@ def build_app(wanted: str | None = None) -> typer.Typer:
     wanted : str or None
         Name of a command; None, or a name that no module has, stands for all.
     """
-    app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None)
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
-    @app.callback()
+    @app.callback(invoke_without_command=True)
     def placement(
-        version: bool = typer.Option(False, "--version", help="Print the version and exit.", is_eager=True),
+        context: typer.Context,
+        version: bool = typer.Option(False, "--version", help="Print the version and exit."),
     ) -> None:
         """Plan which blocks of a large language model run on which of my machines."""
         if version:
             typer.echo(VERSION)
             raise typer.Exit
+        if context.invoked_subcommand is None:
+            typer.echo(context.get_help())
 
     owners = [module for module, names in MODULES.items() if wanted in names]
     for module in owners or [name for name in MODULES if find_spec(name) is not None]:

@@ -113,25 +113,33 @@ def optimize(
     from .registry import make_solver
     from .report.result import result_of
     from .run import run
+    from .solvers.base import NotApplicableError
     from .stop import StoppedBy, first
     from .stop import time_limit as until
 
     if not time_limit > 0:
         raise InputError(f"expected a positive number of seconds, got {time_limit}", "time_limit")
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise InputError(f"expected a whole number of at least 0, got {seed!r}", "seed")
     request, custom = as_request(model, cluster, workload, objective, limits)
     ensure_possible(request)
     problem = problem_of(request, custom)
     chosen = make_solver(solver) if isinstance(solver, str) else solver
     name = solver if isinstance(solver, str) else type(solver).__name__
-    outcome = run(
-        problem,
-        chosen,
-        rng=np.random.default_rng(seed),
-        start=with_start(problem, request, start),
-        stop=first(until(time_limit), stop) if stop else until(time_limit),
-        bound=problem.lower_bound(),
-        show=progress,
-    )
+    try:
+        outcome = run(
+            problem,
+            chosen,
+            rng=np.random.default_rng(seed),
+            start=with_start(problem, request, start),
+            stop=first(until(time_limit), stop) if stop else until(time_limit),
+            bound=problem.lower_bound(),
+            show=progress,
+        )
+    except NotApplicableError as error:
+        raise InputError(f"the solver '{name}' cannot work on this: {error}", "solver") from None
+    if not outcome.spans:
+        raise KeyboardInterrupt  # it came before the first placement was scored
     if outcome.score.violation > 0 and outcome.stopped_by is not StoppedBy.INTERRUPTED:
         raise InfeasibleError(reasons(request, problem, outcome))
     return result_of(request, problem, outcome, solver=name, seed=seed)

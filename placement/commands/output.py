@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ..errors import InputError
 from ..plan import plain
 
 if TYPE_CHECKING:
@@ -30,3 +32,14 @@ def console(*, stderr: bool = False) -> Console:
     from rich.console import Console
 
     return Console(stderr=stderr, highlight=False, soft_wrap=False)
+
+
+def ensure_writable(*paths: Path | None) -> None:
+    """Refuse a place that cannot be written before the search, not after it."""
+    for path in paths:
+        if path is None:
+            continue
+        if path.is_dir():
+            raise InputError("expected a file to write, got a folder", str(path))
+        if not path.parent.is_dir():
+            raise InputError("there is no such folder", str(path.parent))

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import InputError
 from .options import File, Json, ModelName, ObjectiveName, Out, Seed, Set, SolverName, TimeLimit, request_of
-from .output import INTERRUPTED, SOLVED, console, print_json, say
+from .output import INTERRUPTED, SOLVED, console, ensure_writable, print_json, say
 
 if TYPE_CHECKING:
     from ..optimize import Result
@@ -95,14 +94,3 @@ def document(request: Request, result: Result) -> dict[str, Any]:
             for plan in result.pareto
         ]
     return data
-
-
-def ensure_writable(*paths: Path | None) -> None:
-    """Refuse a place that cannot be written before the search, not after it."""
-    for path in paths:
-        if path is None:
-            continue
-        if path.is_dir():
-            raise InputError("expected a file to write, got a folder", str(path))
-        if not path.parent.is_dir():
-            raise InputError("there is no such folder", str(path.parent))

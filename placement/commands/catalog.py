@@ -1,0 +1,92 @@
+"""`placement catalog`: the devices, links and models that a cluster file may name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from enum import Enum
+from typing import Annotated, Any
+
+import typer
+
+from ..report.text import quantity, scaled, size
+from .options import Json
+from .output import console, print_json
+
+
+class Kind(str, Enum):
+    """What the catalog has."""
+
+    devices = "devices"
+    models = "models"
+    links = "links"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(catalog)
+
+
+def catalog(
+    kind: Annotated[Kind, typer.Argument(help="What to list.")],
+    match: Annotated[str | None, typer.Argument(help="Only names that contain this.")] = None,
+    json: Json = False,
+) -> None:
+    """List devices, models or links, each with its source."""
+    entries = {name: entry for name, entry in entries_of(kind).items() if (match or "").lower() in name.lower()}
+    if json:
+        print_json([plain_entry(entry) for entry in entries.values()])
+        return
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for title, justify in COLUMNS[kind]:
+        table.add_column(title, justify=justify, overflow="fold")
+    for entry in entries.values():
+        table.add_row(*ROWS[kind](entry))
+    console().print(table)
+
+
+def entries_of(kind: Kind) -> Mapping[str, Any]:
+    """The entries of one kind, by name."""
+    if kind is Kind.models:
+        from ..catalog.presets import models
+
+        return models()
+    from ..catalog import hardware
+
+    return hardware.devices() if kind is Kind.devices else hardware.links()
+
+
+def plain_entry(entry: Any) -> dict[str, Any]:
+    """A catalog entry as plain data."""
+    return {item.name: getattr(entry, item.name) for item in fields(entry)}
+
+
+def _device(entry: Any) -> tuple[str, ...]:
+    rates = entry.compute_flops_per_s
+    best = rates.get("bfloat16") or rates.get("float16") or rates.get("float32") or max(rates.values())
+    price = quantity("price", entry.price_per_hour) if entry.price_per_hour else ""
+    bandwidth = scaled(entry.memory_bandwidth_bytes_per_s, "B/s")
+    return entry.name, size(entry.memory_bytes), bandwidth, scaled(best, "FLOP/s"), f"{entry.power_w:.0f} W", price
+
+
+def _model(entry: Any) -> tuple[str, ...]:
+    return entry.name, f"{entry.parameters / 1e9:.2f} B", entry.source
+
+
+def _link(entry: Any) -> tuple[str, ...]:
+    from ..report.text import seconds
+
+    return entry.name, scaled(entry.bandwidth_bytes_per_s, "B/s"), seconds(entry.latency_s)
+
+
+COLUMNS: dict[Kind, tuple[tuple[str, Any], ...]] = {
+    Kind.devices: (
+        ("device", "left"), ("memory", "right"), ("bandwidth", "right"), ("16-bit", "right"), ("power", "right"),
+        ("rent", "right"),
+    ),
+    Kind.models: (("model", "left"), ("parameters", "right"), ("source", "left")),
+    Kind.links: (("link", "left"), ("bandwidth", "right"), ("latency", "right")),
+}  # fmt: skip
+ROWS = {Kind.devices: _device, Kind.models: _model, Kind.links: _link}
