@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from enum import Enum
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
@@ -14,7 +14,7 @@ from .options import Json
 from .output import console, print_json
 
 
-class Kind(str, Enum):
+class Kind(StrEnum):
     """What the catalog has."""
 
     devices = "devices"

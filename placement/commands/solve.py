@@ -52,9 +52,7 @@ def solve(
     return deliver(asked, result, out=out, report=report, json=json, quiet=quiet)
 
 
-def deliver(
-    request: Request, result: Result, *, out: Path | None, report: Path | None, json: bool, quiet: bool
-) -> int:
+def deliver(request: Request, result: Result, *, out: Path | None, report: Path | None, json: bool, quiet: bool) -> int:
     """Write files and show the result; return the exit code."""
     plan = result.plan
     interrupted = plan.stopped_by == "interrupted"

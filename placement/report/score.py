@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..plan import PlacedSpan, Plan
-from .text import percent, seconds, size
+from .text import percent, quantity, seconds, size
+from .values import term_values
 
 if TYPE_CHECKING:
     from ..request import Request
@@ -74,7 +75,10 @@ def judge(request: Request, placement: Sequence[PlacedSpan]) -> tuple[Plan, tupl
     names = request.cluster.names
     broken = [f"{names[k]} lacks {size(missing)}" for k, missing in enumerate(found.missing_bytes) if missing > 0]
     broken += [RULES_BROKEN.get(name, RULES[name]) for name in found.counts]
-    broken += [f"the limit on {name} is not met" for name in found.excess]
+    limits, values = request.objective.limits, term_values(plan)
+    broken += [
+        f"{name} is {quantity(name, values[name])}, the limit {quantity(name, limits[name])}" for name in found.excess
+    ]
     return replace(plan, solver="given", stopped_by="exhausted"), tuple(broken)
 
 

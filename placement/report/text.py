@@ -31,7 +31,6 @@ def scaled(value: float, unit: str) -> str:
     return f"{value:.3g} {unit}"
 
 
-
 def quantity(term: str, value: float) -> str:
     """The value of a term (throughput in tokens/s) with its unit."""
     if term in ("latency", "ttft", "request_time", "bottleneck"):
