@@ -20,6 +20,7 @@ from .stop import time_limit
 
 # Seconds spent on the best possible value of a limit that could not be met.
 ASK_S = 1.5
+CANNOT, ALONE = "cannot be met", "can be met alone"
 
 
 def ensure_possible(request: Request) -> None:
@@ -49,15 +50,24 @@ def memory_reasons(problem: PipelineProblem, request: Request) -> list[str]:
 
 
 def reasons(request: Request, problem: PipelineProblem, outcome: Outcome) -> list[str]:
-    """Explain the violation of the best placement found."""
+    """Explain the violation of the best placement found.
+
+    A search that must break something breaks what is cheapest, so a limit may be to blame that this placement meets:
+    each limit is tried alone first.
+    """
     _, broken = problem.details(outcome.spans)
-    lines = [*_memory(request, broken), *_rules(broken)]
-    limits = dict(request.objective.limits.items())
-    for name in broken.excess:
-        lines.append(_limit(request, name, limits[name]))
-    if broken.excess and not any("cannot be met" in line for line in lines):
-        lines.append("each limit can be met alone, but no placement was found that meets them together")
-    return lines
+    lines = [_limit(request, name, limit) for name, limit in request.objective.limits.items()]
+    impossible = [line for line in lines if CANNOT in line]
+    if impossible:
+        return impossible
+    found = [*_memory(request, broken), *_rules(broken)]
+    if lines and (broken.excess or all(ALONE in line for line in lines)):
+        found = [
+            "each limit can be met alone, but no placement was found that meets everything together",
+            *found,
+            *lines,
+        ]
+    return found or lines
 
 
 def _memory(request: Request, broken: Violation) -> list[str]:
@@ -106,9 +116,9 @@ def _limit(request: Request, name: str, limit: float) -> str:
     proven = outcome.bound > problem_cost(objective, limit)
     met = best >= limit if objective.maximised else best <= limit
     if met:
-        return f"limits.{key}: {quantity(name, limit)} can be met alone (best possible: {quantity(name, best)})"
+        return f"limits.{key}: {quantity(name, limit)} {ALONE} (best possible: {quantity(name, best)})"
     known = f", proven: nothing is better than {quantity(name, bound)}" if proven else ""
-    return f"limits.{key}: {quantity(name, limit)} cannot be met: the best possible is {quantity(name, best)}{known}"
+    return f"limits.{key}: {quantity(name, limit)} {CANNOT}: the best possible is {quantity(name, best)}{known}"
 
 
 def problem_cost(objective: Objective, value: float) -> float:

@@ -1,0 +1,59 @@
+"""The command line in a process of its own, and small cluster files."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+
+# Four blocks that two of the three nodes can hold; the optimum is found and proven in no time.
+TINY = """
+model:
+  name: tiny
+  blocks:
+    - {name: embed, weights: 100 MiB, activation_per_token: 8 KiB}
+    - {name: layer, repeat: 6, weights: 400 MiB, kv_per_token: 4 KiB, activation_per_token: 8 KiB}
+    - {name: head, weights: 100 MiB}
+workload: {prompt_tokens: 64, output_tokens: 32, concurrency: 2}
+objective: latency
+nodes:
+  - {name: a, memory: 2 GiB, decode_seconds_per_block: 0.010, prefill_seconds_per_block: 0.05}
+  - {name: b, memory: 2 GiB, decode_seconds_per_block: 0.015, prefill_seconds_per_block: 0.08, price: 1 $/h}
+  - {name: c, memory: 1 GiB, decode_seconds_per_block: 0.030, prefill_seconds_per_block: 0.20}
+network: {within: {default: {bandwidth: 1 Gbit/s, latency: 1 ms}}}
+"""
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """The environment of a user whose terminal has 80 columns and no colours."""
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    return {**os.environ, "PYTHONPATH": path, "COLUMNS": "80", "NO_COLOR": "1", **changes}
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    """Run `placement` with the given arguments in an empty folder."""
+
+    def run(*arguments: object, **changes: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "placement", *map(str, arguments)]
+        return subprocess.run(
+            command, cwd=tmp_path, env=environment(**changes), capture_output=True, text=True, timeout=240, check=False,
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    return run
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    """A cluster file that is solved in no time."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(TINY, encoding="utf-8")
+    return path
