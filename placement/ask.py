@@ -44,6 +44,8 @@ def make_objective(
         for name in words:
             if name not in TERMS:
                 raise InputError(f"unknown objective '{name}'{nearest(name, TERMS)} (known: {', '.join(TERMS)})")
+        if len(set(words)) < len(words):
+            raise InputError("an objective is named twice", "objective")
     bounds: dict[str, float] = {}
     for part in limits:
         for name, value in (part or {}).items():

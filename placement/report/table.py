@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -24,7 +23,10 @@ def show_result(console: Console, request: Request, result: Result) -> None:
     """Print a result."""
     console.print(plan_view(result.plan, ascii_only=console.options.ascii_only))
     if request.objective.pareto:
-        console.print(Padding(pareto_table(request, result), (1, 0, 0, 0)))
+        points = len(result.pareto)
+        title = "the only plan found" if points == 1 else f"{points} plans that no other one beats in everything"
+        console.print(Text(f"\n{title}", style="bold"))
+        console.print(pareto_table(request, result))
 
 
 def plan_view(plan: Plan, *, ascii_only: bool = False) -> RenderableType:
@@ -155,8 +157,7 @@ def pareto_table(request: Request, result: Result) -> Table:
     names = request.objective.pareto
     points = result.pareto
     step = max(1, -(-len(points) // MOST_POINTS))
-    title = f"{len(points)} plans that no other one beats in everything"
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", title=title, title_justify="left")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for name in names:
         table.add_column(name, justify="right")
     table.add_column("stages", overflow="fold")

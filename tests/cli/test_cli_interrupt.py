@@ -1,0 +1,73 @@
+"""Ctrl-C: exit code 130, and the best plan so far is shown and written."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from placement.plan import Plan
+
+from .conftest import environment
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and terminals of POSIX")
+
+# A stopping criterion that presses Ctrl-C once the search is under way: no guess at how long anything takes.
+PRESS = """
+import os, signal, sys
+import placement.stop
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have told its background jobs to ignore it
+placement.stop.time_limit = lambda seconds: (
+    lambda progress: os.kill(os.getpid(), signal.SIGINT) if progress.evaluations > 1000 else None
+)
+from placement.cli import main
+main()
+"""
+
+
+def test_interrupted_search_gives_its_best_plan(tiny: Path, tmp_path: Path) -> None:
+    """The plan on stdout and the one in the file say 'interrupted'."""
+    arguments = ["solve", str(tiny), "--solver", "annealing", "--json", "--out", "plan.json"]
+    arguments += ["--set", "objective={latency: 1, energy: 1}"]
+    done = subprocess.run(
+        [sys.executable, "-c", PRESS, *arguments], cwd=tmp_path, env=environment(), capture_output=True, text=True,
+        timeout=240, check=False, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert done.returncode == 130, done.stderr
+    assert "Traceback" not in done.stderr
+    data = json.loads(done.stdout)
+    assert data["status"] == data["stopped_by"] == "interrupted"
+    plan = Plan.load(tmp_path / "plan.json")
+    assert plan.status == "interrupted"
+    assert plan.placement[-1].stop == 8
+
+
+def test_ctrl_c_at_a_terminal(tiny: Path, tmp_path: Path) -> None:
+    """A progress bar with the best value is on a terminal's stderr; Ctrl-C then ends the search with a plan."""
+    import pty
+
+    terminal, end = pty.openpty()
+    command = [sys.executable, "-m", "placement", "solve", str(tiny), "--solver", "pso", "--time-limit", "200",
+               "--set", "objective={latency: 1, energy: 1, price: 0.1}", "--out", "plan.json"]  # fmt: skip
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=environment(TERM="xterm"), stdout=subprocess.PIPE, stderr=end, text=True,
+        stdin=subprocess.DEVNULL, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
+    )  # fmt: skip
+    os.close(end)
+    seen = b""
+    while b"best " not in seen:
+        try:
+            seen += os.read(terminal, 4096)
+        except OSError:  # the process has ended
+            break
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    os.close(terminal)
+    assert process.returncode == 130, (out, seen)
+    assert "interrupted: best so far" in out
+    assert Plan.load(tmp_path / "plan.json").status == "interrupted"

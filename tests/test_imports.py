@@ -1,0 +1,142 @@
+"""The rules of the house: who may import what, and who may print. Read off the sources, not off a run."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FILES = sorted(path.relative_to(ROOT) for name in ("objectives", "placement") for path in (ROOT / name).rglob("*.py"))
+HEAVY = {"torch", "numba", "deap", "pyomo", "networkx", "pint", "plotly", "pydantic", "gguf", "safetensors"}
+TORCH_HOMES = ("placement/executors/", "placement/profile/", "placement/readers/torch_module.py")
+
+
+def imports(path: Path) -> Iterator[tuple[str, bool]]:
+    """Absolute names of what a module imports, each with whether it is imported when the module is."""
+    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    package = path.with_suffix("").parts[:-1]
+    yield from _imports(tree, package, True)
+
+
+def _imports(node: ast.AST, package: tuple[str, ...], at_once: bool) -> Iterator[tuple[str, bool]]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import):
+            yield from ((alias.name, at_once) for alias in child.names)
+        elif isinstance(child, ast.ImportFrom):
+            base = package[: len(package) - child.level + 1] if child.level else ()
+            name = ".".join((*base, *filter(None, [child.module])))
+            yield name, at_once
+            yield from ((f"{name}.{alias.name}", at_once) for alias in child.names)
+        elif isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+            continue
+        else:
+            inside = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            yield from _imports(child, package, at_once and not inside)
+
+
+def top(name: str) -> str:
+    """First part of a dotted name."""
+    return name.partition(".")[0]
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if p.parts[0] == "objectives"], ids=str)
+def test_objectives_are_the_ground_floor(path: Path) -> None:
+    """`objectives` imports numpy, numba and the standard library only."""
+    allowed = {"numpy", "numba", "objectives"} | sys.stdlib_module_names
+    assert {top(name) for name, _ in imports(path)} <= allowed
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_the_library_knows_no_floor_above(path: Path) -> None:
+    """Neither package imports benchmarks, examples or tests."""
+    assert not {top(name) for name, _ in imports(path)} & {"benchmarks", "examples", "tests"}
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if p.parts[:2] == ("placement", "solvers")], ids=str)
+def test_solvers_know_problems_only(path: Path) -> None:
+    """A solver sees problems, objectives and kernels: no clock, no files, no reports; DEAP and pyomo when it runs."""
+    own = {
+        "placement.problem", "placement.kernels", "placement.solvers", "placement.starts", "placement.errors",
+    }  # fmt: skip
+    for name, at_once in imports(path):
+        if top(name) == "placement":
+            assert any(name == part or name.startswith(f"{part}.") for part in own), name
+            continue
+        assert top(name) in {"numpy", "objectives", "deap", "pyomo", "highspy"} | sys.stdlib_module_names, name
+        assert top(name) not in {"time", "os", "sys", "pathlib", "subprocess", "io"}, name
+        assert not (at_once and top(name) in {"pyomo", "highspy"}), f"{name} is imported with the module"
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_torch_stays_at_home(path: Path) -> None:
+    """torch is imported where real tensors are, and nowhere else."""
+    if any(str(path.as_posix()).startswith(home) for home in TORCH_HOMES):
+        return
+    assert "torch" not in {top(name) for name, _ in imports(path)}
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_nobody_prints(path: Path) -> None:
+    """Only the command line writes to the terminal, and it does not use print()."""
+    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
+    assert "print" not in {node.func.id for node in calls if isinstance(node.func, ast.Name)}
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_randomness_is_passed(path: Path) -> None:
+    """No module draws from a global generator; DEAP's use of one is seeded and restored in one place."""
+    wrapped = {"random.getstate", "random.setstate", "random.seed"} if path.name == "population.py" else set()
+    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        name = ast.unparse(node.func)
+        assert name in wrapped or not name.startswith("random."), f"line {node.lineno}: {name}"
+        if name.startswith(("np.random.", "numpy.random.")):
+            assert name.rpartition(".")[2] in {"default_rng", "SeedSequence", "Generator", "PCG64"}, name
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_files_are_short(path: Path) -> None:
+    """No file is over 400 lines."""
+    assert len((ROOT / path).read_text(encoding="utf-8").splitlines()) <= 400
+
+
+def loaded(code: str, *arguments: str) -> set[str]:
+    """Top-level modules that are loaded once `code` has run in a process of its own."""
+    script = f"import sys\nsys.argv = ['placement', *sys.argv[1:]]\n{code}\nsys.stderr.write(' '.join(sys.modules))"
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=240, check=True,
+        env={**os.environ, "PYTHONPATH": path}, stdin=subprocess.DEVNULL, cwd=ROOT,
+    )  # fmt: skip
+    return {top(name) for name in done.stderr.splitlines()[-1].split()}
+
+
+RUN = "from placement.cli import run\nrun(sys.argv[1:])"
+
+
+def test_import_is_cheap() -> None:
+    """`import placement` loads none of the heavy packages."""
+    assert not loaded("import placement") & HEAVY
+
+
+@pytest.mark.parametrize("words", ["--help", "--version", "catalog devices", "catalog models", "schema"])
+def test_small_commands_are_cheap(words: str) -> None:
+    """Commands that search nothing load no compiler."""
+    assert not loaded(RUN, *words.split()) & (HEAVY - {"pydantic", "pint"})
+
+
+def test_solve_loads_what_it_needs() -> None:
+    """A search by one solver loads neither torch nor the packages of the others."""
+    words = "solve examples/home_lab.yaml --solver annealing --time-limit 0.2 --quiet"
+    found = loaded(RUN, *words.split())
+    assert "numba" in found
+    assert not found & {"torch", "deap", "pyomo", "highspy", "networkx", "plotly", "transformers", "gguf"}
