@@ -27,7 +27,7 @@ from .solvers.base import IntArray, NotApplicableError, Proposal, Solver
 from .stop import StoppedBy, max_evaluations
 
 ROUNDS = 3
-EVALUATIONS = 3_000
+EVALUATIONS = 1_500
 LINK = {"bandwidth": "1 Gbit/s", "latency": "1 ms"}
 
 
@@ -117,9 +117,11 @@ class SolverContract:
                 assert all(0 <= span.node < problem.tables.n_nodes for span in spans)
 
     def test_evaluations_are_counted(self, problem: PipelineProblem) -> None:
-        """Rounds tell how many placements they scored; proposing some costs at least one."""
-        for proposal in self.rounds(problem):
-            assert proposal.evaluations >= (1 if len(proposal.genomes) else 0)
+        """Rounds tell how many placements they scored; who proves nothing must have scored some."""
+        rounds = self.rounds(problem)
+        assert all(proposal.evaluations >= 0 for proposal in rounds)
+        proven = any(np.isfinite(proposal.bound) for proposal in rounds)
+        assert not rounds or proven or sum(proposal.evaluations for proposal in rounds) > 0
 
     def test_same_seed_same_rounds(self, problem: PipelineProblem) -> None:
         """The generator that is passed in is the only source of chance."""
