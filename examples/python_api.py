@@ -3,7 +3,7 @@
 from placement import optimize
 
 cluster = {
-    "nodes": [{"name": "old", "device": "rtx-3060-12gb"}, {"name": "new", "device": "rtx-4090"}],
+    "nodes": [{"name": "old", "device": "rtx-3060-12gb"}, {"name": "new", "device": "rtx-4070"}],
     "network": {"within": {"default": {"bandwidth": "1 Gbit/s", "latency": "0.2 ms"}}},
 }
 result = optimize("llama-3.1-8b", cluster, workload={"concurrency": 4}, objective="throughput", time_limit=3)

@@ -1,0 +1,54 @@
+"""The README says what the code does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from placement.cli import MODULES
+from placement.schema import ClusterFile, Limits, WorkloadEntry
+from placement.schema_cluster import Between, Client, ClientLink, Network, NodeEntry, Pair
+from placement.schema_model import BlockEntry, InlineModel, TieEntry
+from placement.solvers import SOLVERS
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PARTS = (ClusterFile, Limits, WorkloadEntry, Between, Client, ClientLink, Network, NodeEntry, Pair, BlockEntry,
+         InlineModel, TieEntry)  # fmt: skip
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.__name__)
+def test_every_key_is_documented(part: type[ClusterFile]) -> None:
+    """Each key that a file may have is in the reference."""
+    words = set(re.findall(r"\w+", README))
+    assert not {name for name in part.model_fields if name not in words}
+
+
+def test_every_solver_is_documented() -> None:
+    """The table of solvers has them all."""
+    assert not {name for name in SOLVERS if f"`{name}`" not in README}
+
+
+def test_commands_are_documented() -> None:
+    """Every command of the core is in the table of commands."""
+    core = [name for module, names in MODULES.items() if module.startswith("placement.commands") for name in names]
+    assert not {name for name in core if f"`placement {name}" not in README}
+
+
+def test_the_example_is_the_one_that_runs() -> None:
+    """The README's example is examples/python_api.py."""
+    example = re.search(r"## From Python\n\n```python\n(.*?)```", README, re.DOTALL)
+    assert example is not None
+    source = (ROOT / "examples" / "python_api.py").read_text(encoding="utf-8")
+    assert source.endswith(example[1])
+
+
+def test_the_solver_is_the_one_that_runs() -> None:
+    """Every line of the README's solver is in examples/own_solver.py."""
+    listing = re.search(r"\n(@dataclass\(frozen=True\)\nclass HillClimber.*?)\n\noptimize", README, re.DOTALL)
+    assert listing is not None
+    source = (ROOT / "examples" / "own_solver.py").read_text(encoding="utf-8")
+    lines = [line for line in listing[1].splitlines() if line.strip() and "def search" not in line]
+    assert not [line for line in lines if line not in source]
