@@ -23,9 +23,9 @@ ASK_S = 1.5
 CANNOT, ALONE = "cannot be met", "can be met alone"
 
 
-def ensure_possible(request: Request) -> None:
+def ensure_possible(request: Request, problem: PipelineProblem | None = None) -> None:
     """Raise `InfeasibleError` for what a glance at the tables proves impossible."""
-    found = memory_reasons(problem_of(request), request)
+    found = memory_reasons(problem or problem_of(request), request)
     if found:
         raise InfeasibleError(found)
 

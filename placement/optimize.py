@@ -122,8 +122,8 @@ def optimize(
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise InputError(f"expected a whole number of at least 0, got {seed!r}", "seed")
     request, custom = as_request(model, cluster, workload, objective, limits)
-    ensure_possible(request)
     problem = problem_of(request, custom)
+    ensure_possible(request, problem)
     chosen = make_solver(solver) if isinstance(solver, str) else solver
     name = solver if isinstance(solver, str) else type(solver).__name__
     try:

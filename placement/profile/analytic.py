@@ -84,8 +84,10 @@ def decode_table(node: Node, model: Model, workload: Workload, batches: Sequence
             "expected a device, or compute and memory_bandwidth, or decode_seconds_per_block", f"nodes[{node.name}]"
         )
 
+    kinds, kind_of = (_kinds(model), _kind_of(model)) if analytic else ([], np.empty(0, dtype=np.int64))
+
     def roofline(batch: int) -> FloatArray:
-        return np.array([decode_s(node, block, model, workload, batch) for block in _kinds(model)])[_kind_of(model)]
+        return np.array([decode_s(node, block, model, workload, batch) for block in kinds])[kind_of]
 
     rows = []
     for batch in batches:

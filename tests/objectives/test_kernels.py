@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -63,7 +65,7 @@ def test_kernel_equals_reference(seed: int, contiguous: bool, ties: bool) -> Non
         assert [span.start for span in spans[1:]] == [span.stop for span in spans[:-1]]
         assert (spans[0].start, spans[-1].stop) == (0, 7)
         assert all(span.stop > span.start for span in spans)
-        assert all(a.node != b.node for a, b in zip(spans, spans[1:], strict=False))
+        assert all(a.node != b.node for a, b in itertools.pairwise(spans))
         values, broken = problem.terms(genome[None, :])
         terms, violation = problem.details(spans)
         np.testing.assert_allclose(values[0], [terms.values[name] for name in TERMS], rtol=1e-9)
