@@ -1,54 +1,28 @@
-"""Exact search of contiguous pipelines by dynamic programming over multisets of node types; see `kernels/subset.py`."""
+"""Exact search of contiguous pipelines by dynamic programming over multisets of node types; see `kernels/subset.py`.
+
+What is proven, and how:
+
+- sums over stages and hops (latency, prompt time, rent, energy, weighted sums of them): one table;
+- with limits on such sums: Lagrangian bound, then labels where a gap is left (`kernels/labels.py`);
+- throughput and bottleneck: caps on the busy time of stages and links turn "better than X" into an additive question;
+- mixes and limits that include them: branch and bound over ranges of their values;
+- a tie of the first block to a later one: branch and bound over the length of the tied node's first run.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-from objectives.additive import ADDITIVE, Additive, weighted_cost
-
-from ..kernels.subset import cheapest_row, fill_rows, walk_back
 from ..problem import PipelineProblem, Problem
 from .base import IntArray, NotApplicableError, Proposal
-from .subset_space import BoolArray, Caps, Space
-
-# A proven bound is lowered by this much, relative, so that rounding in another order cannot break it.
-SLACK = 2e-10
-ROUND_ENTRIES = 3_000_000
-
-
-@dataclass
-class Table:
-    """The table of the dynamic program, filled again for every question; keeps count of the work done."""
-
-    space: Space
-    width: int
-    entries: int = 0
-    _best: np.ndarray = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._best = np.empty((len(self.space.rows.type_of), self.space.tables.n_blocks + 1))
-
-    def cheapest(
-        self, cost: Additive, caps: Caps, complete: BoolArray
-    ) -> Generator[None, None, tuple[float, IntArray | None]]:
-        """Return the least cost and its genome (infinite and None when nothing fits); yields between rounds."""
-        d, rows, best = self.space.stages(cost, caps), self.space.rows, self._best
-        chunk = max(1, ROUND_ENTRIES // best.shape[1])
-        for begin in range(0, len(best), chunk):
-            fill_rows(best, rows, d, begin, min(begin + chunk, len(best)))
-            if begin + chunk < len(best):
-                yield
-        self.entries += best.size
-        value, row = cheapest_row(best, rows, d, complete)
-        if row < 0:
-            return np.inf, None
-        types, stops = np.empty(self.width, np.int64), np.empty(self.width, np.int64)
-        count = walk_back(best, rows, d, row, types, stops)
-        return value, self.space.genome(types[:count][::-1], stops[:count][::-1], self.width)
-
+from .subset_mix import best_mix
+from .subset_rates import best_bottleneck, best_throughput
+from .subset_search import Question
+from .subset_ties import Engine
+from .subset_work import Search, follow, lowered
 
 @dataclass(frozen=True)
 class Exact:
@@ -66,22 +40,32 @@ class Exact:
         """Yield better placements and bounds until the optimum is proven or nothing more can be."""
         if not isinstance(problem, PipelineProblem) or not problem.compiled:
             raise NotApplicableError("exact needs a pipeline problem with a built-in objective")
-        space = Space.of(problem.tables)
-        if space.n_codes() * len(space.counts) * (problem.tables.n_blocks + 1) / 2 > self.most_entries:
+        yield Proposal(start[:1])
+        try:
+            search = Search(problem, self.engine(problem), start)
+        except NotApplicableError:
+            # Too many states: what is left is the bound.
             yield Proposal(start[:1], 0, problem.lower_bound())
             return
-        table = Table(space, problem.width)
-        objective = problem.objective
-        cost = weighted_cost(problem.tables, objective.weights)
-        additive = all(name in ADDITIVE for name in objective.weights)
-        complete = space.complete(objective.limits.get("price", np.inf))
-        work = table.cheapest(cost, Caps(), complete)
-        while True:
-            try:
-                next(work)
-            except StopIteration as done:
-                value, genome = done.value
-                break
-            yield Proposal(start[:1])
-        genomes = start[:1] if genome is None else genome[None, :]
-        yield Proposal(genomes, 1, value * (1 - SLACK) if additive else -np.inf)
+        yield from _proofs(search)
+
+    def engine(self, problem: PipelineProblem) -> Engine:
+        """Build the tables; raise `NotApplicableError` when they would be too large or do not cover the problem."""
+        if not problem.tables.contiguous:
+            raise NotApplicableError("exact needs contiguous pipelines")
+        most_price = problem.objective.limits.get("price", np.inf)
+        return Engine(problem.tables, problem.width, self.most_entries, most_price)
+
+
+def _proofs(search: Search) -> Generator[Proposal, None, None]:
+    mixed = search.most_rate < np.inf and not search.rate
+    if search.plain and not mixed:
+        question = Question(search.additive, search.caps(), search.limits)
+        answer = yield from follow(search, question)
+        yield search.tell(lowered(answer.bound))
+    elif len(search.weights) == 1 and search.rate:
+        yield from best_throughput(search)
+    elif len(search.weights) == 1 and search.peak and not mixed:
+        yield from best_bottleneck(search)
+    else:
+        yield from best_mix(search)

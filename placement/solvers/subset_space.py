@@ -17,7 +17,6 @@ from ..kernels.subset import RowData
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
-MOST_CODES = 20_000_000
 
 
 @dataclass(frozen=True)
@@ -28,15 +27,12 @@ class Caps:
     ----------
     in_flight : int
         Sequences whose caches must fit beside the weights.
-    size : int
-        Index of the micro-batch size.
-    per_sequence_s : float
-        Most busy seconds of a stage or link, per sequence of the micro-batch.
+    busy : tuple of (int, float)
+        For an index of a micro-batch size, the most busy seconds of a stage or link per sequence of the micro-batch.
     """
 
     in_flight: int = 1
-    size: int = 0
-    per_sequence_s: float = np.inf
+    busy: tuple[tuple[int, float], ...] = ()
 
 
 def memory_need(tables: CostTables, in_flight: int) -> tuple[FloatArray, FloatArray]:
@@ -56,92 +52,132 @@ class Space:
     Attributes
     ----------
     tables : CostTables
-    classes : int array (N,)
-        Type of each node.
+    members : tuple of int array
+        Nodes of each type.
+    opening, closing : int
+        Types of the first and of the second run of the one node that holds both blocks of a tie; -1 for none. The
+        opening one comes first, the closing one holds the second block, and both are used.
+    tied_block : int
+        The block that the closing run must hold.
     """
 
     tables: CostTables
-    classes: IntArray
+    members: tuple[IntArray, ...]
+    opening: int = -1
+    closing: int = -1
+    tied_block: int = -1
 
     @classmethod
     def of(cls, tables: CostTables) -> Space:
         """Types are the classes of exchangeable nodes."""
-        return cls(tables, node_classes(tables))
+        classes = node_classes(tables)
+        return cls(tables, tuple(np.flatnonzero(classes == t) for t in range(int(classes.max()) + 1)))
 
-    @cached_property
-    def members(self) -> list[IntArray]:
-        """Nodes of each type."""
-        return [np.flatnonzero(self.classes == t) for t in range(int(self.classes.max()) + 1)]
+    def with_home(self, home: int, tied_block: int) -> Space:
+        """Two more types, the first and the second run of one node of type `home`."""
+        node = self.members[home][-1:]
+        members = [nodes[:-1] if t == home else nodes for t, nodes in enumerate(self.members)]
+        return Space(self.tables, (*members, node, node), len(members), len(members) + 1, tied_block)
 
     @cached_property
     def heads(self) -> IntArray:
-        """One node of each type."""
-        return np.array([nodes[0] for nodes in self.members])
+        """One node of each type; a type that lost its only node to a tie is never used."""
+        return np.array([nodes[0] if len(nodes) else 0 for nodes in self.members])
 
     @cached_property
     def counts(self) -> IntArray:
         """How many nodes there are of each type."""
         return np.array([len(nodes) for nodes in self.members])
 
-    @cached_property
-    def most_used(self) -> int:
-        """Most nodes that a pipeline can use."""
-        return min(self.tables.max_nodes, self.tables.n_blocks)
+    @property
+    def paid(self) -> IntArray:
+        """Types whose use counts as the use of a node: the closing run's node is counted already."""
+        return np.flatnonzero(np.arange(len(self.counts)) != self.closing)
 
-    def n_codes(self) -> float:
-        """How many multisets there are, the limit on their number left out."""
-        return float(np.prod(self.counts + 1.0))
+    def n_entries(self) -> float:
+        """Entries of the table, the limit on the number of nodes left out."""
+        return float(np.prod(self.counts + 1.0)) * len(self.counts) * (self.tables.n_blocks + 1) / 2
 
     @cached_property
     def multisets(self) -> IntArray:
-        """Every multiset of at most `most_used` nodes (K, T), the empty one first, subsets before supersets."""
+        """Every multiset of nodes allowed (K, T), the empty one first, subsets before supersets."""
+        most = min(self.tables.max_nodes, self.tables.n_blocks)
         grown = np.zeros((1, 0), dtype=np.int16)
-        for count in self.counts:
+        paid = np.arange(len(self.counts)) != self.closing
+        for t, count in enumerate(self.counts):
             options = np.arange(count + 1, dtype=np.int16)
             grown = np.concatenate(
                 [np.repeat(grown, len(options), axis=0), np.tile(options, len(grown))[:, None]], axis=1
             )
-            grown = grown[grown.sum(axis=1) <= self.most_used]
+            grown = grown[grown[:, paid[: t + 1]].sum(axis=1) <= most]
+        if self.opening >= 0:
+            grown = grown[(grown[:, self.opening] > 0) | (grown.sum(axis=1) == 0)]
         return grown.astype(np.int64)
 
     @cached_property
-    def rows(self) -> RowData:
-        """Rows of the table, one for each multiset and each type in it."""
+    def _rows(self) -> tuple[RowData, IntArray]:
         sets = self.multisets
         radix = np.concatenate([np.cumprod((self.counts + 1)[::-1])[::-1][1:], [1]])
         codes = sets @ radix
         owner, kind = np.nonzero(sets)
-        first = np.concatenate([[0], np.cumsum((sets > 0).sum(axis=1))])
         # Codes ascend with the order of `multisets`, so the smaller multiset is found by bisection.
-        before = np.searchsorted(codes, codes[owner] - radix[kind])
-        return RowData(first.astype(np.int64), kind.astype(np.int64), before.astype(np.int64))
+        wanted = codes[owner] - radix[kind]
+        before = np.searchsorted(codes, wanted)
+        known = codes[before] == wanted
+        owner, kind, before = owner[known], kind[known], before[known]
+        first = np.searchsorted(owner, np.arange(len(sets) + 1))
+        return RowData(first.astype(np.int64), kind.astype(np.int64), before.astype(np.int64)), owner
+
+    @property
+    def rows(self) -> RowData:
+        """Rows of the table, one for each multiset and each type in it that may come last."""
+        return self._rows[0]
 
     def complete(self, most_price: float = np.inf) -> BoolArray:
         """Rows whose nodes include all the required ones and cost at most `most_price` $/h."""
         sets = self.multisets
-        required = self.tables.required[self.heads]
+        required = self.tables.required[self.heads] & (self.counts > 0)
         fine = (sets[:, required] == self.counts[required]).all(axis=1)
-        fine &= sets @ self.tables.price_per_hour[self.heads] <= most_price * (1 + 1e-12)
-        return np.repeat(fine, np.diff(self.rows.first))
+        if self.closing >= 0:
+            fine &= sets[:, self.closing] > 0
+        price = sets[:, self.paid] @ self.tables.price_per_hour[self.heads[self.paid]]
+        fine &= price <= most_price * (1 + 1e-12)
+        complete: BoolArray = fine[self._rows[1]]
+        return complete
 
-    def stages(self, cost: Additive, caps: Caps) -> StageData:
-        """Costs and limits for the kernels."""
+    def stages(self, cost: Additive, caps: Caps, first_run: tuple[int, int] = (0, 0)) -> StageData:
+        """Costs and limits for the kernels.
+
+        The opening run, if any, ends within `first_run`; the closing one is given what memory and time the shortest
+        such run leaves to it.
+        """
         tables, heads = self.tables, self.heads
         need, capacity = memory_need(tables, caps.in_flight)
-        busy = prefix(tables.decode_s[caps.size][heads])
-        refused = prefix((~tables.allowed[heads]).astype(np.int64))
-        batch = float(tables.batches[caps.size])
-        low = np.empty((len(heads), tables.n_blocks + 1), dtype=np.int64)
-        most_busy = caps.per_sequence_s * batch * (1 + 1e-12)
+        low = np.zeros((len(heads), tables.n_blocks + 1), dtype=np.int64)
+        row = np.empty(tables.n_blocks + 1, dtype=np.int64)
         for t, node in enumerate(heads):
-            windows(need, capacity[node], busy[t], most_busy, refused[t], low[t])
+            refused = prefix((~tables.allowed[node]).astype(np.int64))
+            taken = first_run[0] if t == self.closing else 0
+            for size, most in caps.busy or ((0, np.inf),):
+                busy = prefix(tables.decode_s[size, node])
+                most_s = most * float(tables.batches[size]) * (1 + 1e-12)
+                windows(need, capacity[node] - need[taken], busy, most_s - busy[taken], refused, row)
+                np.maximum(low[t], row, out=low[t])
         high = np.tile(np.arange(-1, tables.n_blocks, dtype=np.int64), (len(heads), 1))
+        stops = np.arange(tables.n_blocks + 1)
+        if self.opening >= 0:
+            high[self.opening] = np.where((stops >= first_run[0]) & (stops > 0), 0, -1)
+            low[self.opening][stops > first_run[1]] = tables.n_blocks
+            high[self.closing] = np.where(stops > self.tied_block, self.tied_block, -1)
         latency, per_byte = self.links(cost)
+        most = min((seconds for _, seconds in caps.busy), default=np.inf)
         most_bytes = np.full_like(per_byte, np.inf)
-        np.divide(caps.per_sequence_s * (1 + 1e-12), per_byte, out=most_bytes, where=per_byte > 0)
+        np.divide(most * (1 + 1e-12), per_byte, out=most_bytes, where=per_byte > 0)
+        fixed = cost.fixed[heads]
+        fixed[np.arange(len(heads)) == self.closing] = 0.0
         return StageData(
             stage=np.ascontiguousarray(cost.stage[heads]),
-            fixed=cost.fixed[heads],
+            fixed=fixed,
             low=low,
             high=high,
             latency=latency,
@@ -166,6 +202,9 @@ class Space:
                 latency[t, t] = tables.latency_s[nodes[0], nodes[1]]
                 bandwidth[t, t] = tables.bandwidth_bytes_per_s[nodes[0], nodes[1]]
         linked = bandwidth > 0
+        if self.opening >= 0:
+            # Side by side the two runs would be one; that case is searched apart.
+            linked[self.opening, self.closing] = linked[self.closing, self.opening] = False
         per_byte = np.zeros_like(bandwidth)
         np.divide(1.0, bandwidth, out=per_byte, where=linked)
         return np.where(linked, cost.latency * latency, np.inf), per_byte
