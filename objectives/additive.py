@@ -60,10 +60,14 @@ def prefix(values: FloatArray) -> FloatArray:
     return np.concatenate([zeros, values.cumsum(axis=-1)], axis=-1)
 
 
-def step_cost(tables: CostTables, size: int) -> Additive:
-    """Seconds of one decode step of a micro-batch ``batches[size]``."""
+def step_cost(tables: CostTables, size: int, last: int | None = None) -> Additive:
+    """Seconds of one decode step of a micro-batch ``batches[size]``.
+
+    With `last`, at most those of every size from `size` to `last`: the least of each block, the bytes of the smallest.
+    """
     volume = tables.cut_bytes * float(tables.batches[size])
-    return Additive(prefix(tables.decode_s[size]), 1.0, volume, np.zeros(tables.n_nodes))
+    seconds = tables.decode_s[size : (size if last is None else last) + 1].min(axis=0)
+    return Additive(prefix(seconds), 1.0, volume, np.zeros(tables.n_nodes))
 
 
 def term_cost(tables: CostTables, name: str) -> Additive:
@@ -92,45 +96,3 @@ def weighted_cost(tables: CostTables, weights: Mapping[str, float]) -> Additive:
         if name in ADDITIVE and weights.get(name, 0.0) > 0:
             total = total + term_cost(tables, name) * weights[name]
     return total
-
-
-def node_classes(tables: CostTables) -> IntArray:
-    """Return for every node the class (0, 1, ...) of nodes that it can be exchanged with, all costs staying the same.
-
-    Two nodes are exchangeable when swapping them leaves every table as it is, links included. Exchanges compose, so
-    one comparison with any member of a class decides.
-    """
-    n = tables.n_nodes
-    rows = [tables.decode_s.transpose(1, 0, 2).reshape(n, -1), tables.prefill_s, tables.allowed]
-    rows += [tables.capacity_bytes[:, None], tables.price_per_hour[:, None], tables.power_w[:, None]]
-    links = (tables.latency_s, tables.bandwidth_bytes_per_s)
-    rows.append(tables.required[:, None])
-    own = np.eye(n + 1, dtype=bool)
-    for link in links:
-        # Sorted, a row does not depend on the numbering: it only tells quickly which nodes differ.
-        rows += [np.sort(np.where(own, -1.0, side)[:n], axis=1) for side in (link, link.T)]
-    marks = [b"".join(np.ascontiguousarray(table[i]).tobytes() for table in rows) for i in range(n)]
-    classes = np.empty(n, dtype=np.int64)
-    heads: dict[bytes, list[int]] = {}
-    count = 0
-    for i, mark in enumerate(marks):
-        known = heads.setdefault(mark, [])
-        twin = next((j for j in known if _exchangeable(links, i, j)), -1)
-        if twin < 0:
-            known.append(i)
-            classes[i] = count
-            count += 1
-        else:
-            classes[i] = classes[twin]
-    return classes
-
-
-def _exchangeable(links: tuple[FloatArray, ...], i: int, j: int) -> bool:
-    others = np.ones(len(links[0]), dtype=bool)
-    others[[i, j]] = False
-    return all(
-        np.array_equal(link[i, others], link[j, others])
-        and np.array_equal(link[others, i], link[others, j])
-        and link[i, j] == link[j, i]
-        for link in links
-    )

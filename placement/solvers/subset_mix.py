@@ -89,13 +89,13 @@ def _expand(search: Search, node: Node) -> Generator[Proposal, None, list[Node]]
         # Beyond these the cost is above the best known, whatever the sums are.
         rate = (rate[0], min(rate[1], cutoff / search.rate)) if search.rate else rate
         peak = (peak[0], min(peak[1], cutoff / search.peak)) if search.peak else peak
-    busy = [(0, peak[1])] if search.peak else []
+    busy = [(0, 0, peak[1])] if search.peak else []
     limits = search.limits
     floor = search.rate * rate[0] + search.peak * peak[0]
     bound = node.bound
     if node.size >= 0:
         step = step_cost(tables, node.size)
-        busy.append((node.size, rate[1]))
+        busy.append((node.size, node.size, rate[1]))
         if np.isfinite(rate[1]):
             limits = (*limits, Limit(step, node.flight[1] * rate[1]))
         if search.rate:

@@ -43,7 +43,7 @@ def _target(search: Search) -> float:
 def _ask(search: Search, size: int, in_flight: int, most: int, target: float) -> Generator[Proposal, None, Answer]:
     """Least step of pipelines whose memory holds `in_flight`, if it is of interest for at most `most` in flight."""
     cost = step_cost(search.problem.tables, size)
-    caps = search.caps(in_flight, (size, target))
+    caps = search.caps(in_flight, (size, size, target))
     return (yield from follow(search, Question(cost, caps, search.limits, most * target)))
 
 
@@ -89,7 +89,7 @@ def best_bottleneck(search: Search) -> Generator[Proposal, None, None]:
     while low < search.cost / search.peak * (1 - SLACK):
         top = search.cost / search.peak
         middle = (low + top) / 2 if top - low > 1e-7 * top else top * (1 - SLACK)
-        answer = yield from follow(search, Question(cost, search.caps(1, (0, middle)), search.limits))
+        answer = yield from follow(search, Question(cost, search.caps(1, (0, 0, middle)), search.limits))
         if answer.bound == np.inf:
             low = middle
         elif search.cost / search.peak > middle * (1 + 1e-11):

@@ -12,10 +12,11 @@ import numpy as np
 
 from objectives.additive import Additive
 from objectives.kernels.stages import StageData
+from objectives.node_types import Caps
 
 from ..kernels.labels import Labels, Priced, extend_labels, seed_labels
 from ..kernels.subset import cheapest_row, fill_rows, walk_back
-from .subset_space import BoolArray, Caps, FloatArray, IntArray, Space
+from .subset_space import BoolArray, FloatArray, IntArray, Space
 
 ROUND_ENTRIES = 2_000_000
 ROUND_STEPS = 3_000_000

@@ -8,8 +8,9 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from objectives.additive import Additive, node_classes, prefix
-from objectives.kernels.stages import StageData, windows
+from objectives.additive import Additive
+from objectives.kernels.stages import StageData
+from objectives.node_types import Caps, first_starts, memory_need, stage_data, type_heads, type_members
 from objectives.tables import CostTables
 
 from ..kernels.subset import RowData
@@ -17,32 +18,6 @@ from ..kernels.subset import RowData
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Caps:
-    """What stages and links must keep to.
-
-    Attributes
-    ----------
-    in_flight : int
-        Sequences whose caches must fit beside the weights.
-    busy : tuple of (int, float)
-        For an index of a micro-batch size, the most busy seconds of a stage or link per sequence of the micro-batch.
-    """
-
-    in_flight: int = 1
-    busy: tuple[tuple[int, float], ...] = ()
-
-
-def memory_need(tables: CostTables, in_flight: int) -> tuple[FloatArray, FloatArray]:
-    """Return prefix sums (L + 1,) of the bytes that blocks need, and what each node (N,) may hold.
-
-    The slacks are those of `limits.violation` and `terms.sequences_in_flight`.
-    """
-    if in_flight <= 1:
-        return prefix(tables.weight_bytes + tables.kv_bytes), tables.capacity_bytes * (1 + 1e-12) + 1e-6
-    return prefix(tables.weight_bytes + (in_flight - 1e-9) * tables.kv_bytes), tables.capacity_bytes.copy()
 
 
 @dataclass(frozen=True)
@@ -70,8 +45,7 @@ class Space:
     @classmethod
     def of(cls, tables: CostTables) -> Space:
         """Types are the classes of exchangeable nodes."""
-        classes = node_classes(tables)
-        return cls(tables, tuple(np.flatnonzero(classes == t) for t in range(int(classes.max()) + 1)))
+        return cls(tables, type_members(tables))
 
     def with_home(self, home: int, tied_block: int) -> Space:
         """Two more types, the first and the second run of one node of type `home`."""
@@ -82,7 +56,7 @@ class Space:
     @cached_property
     def heads(self) -> IntArray:
         """One node of each type; a type that lost its only node to a tie is never used."""
-        return np.array([nodes[0] if len(nodes) else 0 for nodes in self.members])
+        return type_heads(self.members)
 
     @cached_property
     def counts(self) -> IntArray:
@@ -151,63 +125,21 @@ class Space:
         The opening run, if any, ends within `first_run`; the closing one is given what memory and time the shortest
         such run leaves to it.
         """
-        tables, heads = self.tables, self.heads
-        need, capacity = memory_need(tables, caps.in_flight)
-        low = np.zeros((len(heads), tables.n_blocks + 1), dtype=np.int64)
-        row = np.empty(tables.n_blocks + 1, dtype=np.int64)
-        for t, node in enumerate(heads):
-            refused = prefix((~tables.allowed[node]).astype(np.int64))
-            taken = first_run[0] if t == self.closing else 0
-            for size, most in caps.busy or ((0, np.inf),):
-                busy = prefix(tables.decode_s[size, node])
-                most_s = most * float(tables.batches[size]) * (1 + 1e-12)
-                windows(need, capacity[node] - need[taken], busy, most_s - busy[taken], refused, row)
-                np.maximum(low[t], row, out=low[t])
-        high = np.tile(np.arange(-1, tables.n_blocks, dtype=np.int64), (len(heads), 1))
-        stops = np.arange(tables.n_blocks + 1)
-        if self.opening >= 0:
-            high[self.opening] = np.where((stops >= first_run[0]) & (stops > 0), 0, -1)
-            low[self.opening][stops > first_run[1]] = tables.n_blocks
-            high[self.closing] = np.where(stops > self.tied_block, self.tied_block, -1)
-        latency, per_byte = self.links(cost)
-        most = min((seconds for _, seconds in caps.busy), default=np.inf)
-        most_bytes = np.full_like(per_byte, np.inf)
-        np.divide(most * (1 + 1e-12), per_byte, out=most_bytes, where=per_byte > 0)
-        fixed = cost.fixed[heads]
-        fixed[np.arange(len(heads)) == self.closing] = 0.0
-        return StageData(
-            stage=np.ascontiguousarray(cost.stage[heads]),
-            fixed=fixed,
-            low=low,
-            high=high,
-            latency=latency,
-            per_byte=per_byte,
-            volume=cost.volume,
-            cut_bytes=tables.cut_bytes.copy(),
-            most_bytes=most_bytes,
-            cut_allowed=tables.cut_allowed.copy(),
-        )
-
-    def links(self, cost: Additive) -> tuple[FloatArray, FloatArray]:
-        """Return latency costs and seconds per byte between types (T + 1, T + 1), the client last.
-
-        Within a type of several nodes the link is that between any two of them.
-        """
         tables = self.tables
-        ends = np.concatenate([self.heads, [tables.client]])
-        pick = np.ix_(ends, ends)
-        latency, bandwidth = tables.latency_s[pick].copy(), tables.bandwidth_bytes_per_s[pick].copy()
-        for t, nodes in enumerate(self.members):
-            if len(nodes) > 1:
-                latency[t, t] = tables.latency_s[nodes[0], nodes[1]]
-                bandwidth[t, t] = tables.bandwidth_bytes_per_s[nodes[0], nodes[1]]
-        linked = bandwidth > 0
-        if self.opening >= 0:
-            # Side by side the two runs would be one; that case is searched apart.
-            linked[self.opening, self.closing] = linked[self.closing, self.opening] = False
-        per_byte = np.zeros_like(bandwidth)
-        np.divide(1.0, bandwidth, out=per_byte, where=linked)
-        return np.where(linked, cost.latency * latency, np.inf), per_byte
+        d = stage_data(tables, self.members, cost, caps)
+        if self.opening < 0:
+            return d
+        node = self.members[self.closing][0]
+        need, capacity = memory_need(tables, caps.in_flight)
+        d.low[self.closing] = first_starts(tables, caps, node, float(capacity[node]), need, first_run[0])
+        stops = np.arange(tables.n_blocks + 1)
+        d.high[self.opening] = np.where((stops >= first_run[0]) & (stops > 0), 0, -1)
+        d.low[self.opening][stops > first_run[1]] = tables.n_blocks
+        d.high[self.closing] = np.where(stops > self.tied_block, self.tied_block, -1)
+        d.fixed[self.closing] = 0.0
+        # Side by side the two runs would be one; that case is searched apart.
+        d.latency[self.opening, self.closing] = d.latency[self.closing, self.opening] = np.inf
+        return d
 
     def genome(self, types: IntArray, stops: IntArray, width: int) -> IntArray:
         """Genome of a pipeline given as types and stops in block order."""

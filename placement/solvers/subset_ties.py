@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from objectives.node_types import busy_sums, memory_need
 from objectives.tables import CostTables
 
 from .base import NotApplicableError
 from .subset_search import Answer, Question, Table, Work
-from .subset_space import IntArray, Space, memory_need
+from .subset_space import IntArray, Space
 
 
 def open_ties(tables: CostTables) -> list[tuple[int, int]]:
@@ -115,8 +116,5 @@ class Engine:
         need, capacity = memory_need(tables, caps.in_flight)
         if need[first] + need[stop] - need[start] > capacity[node]:
             return False
-        blocks = np.r_[0:first, start:stop]
-        return all(
-            float(tables.decode_s[size, node, blocks].sum()) <= most * float(tables.batches[size]) * (1 + 1e-12)
-            for size, most in caps.busy
-        )
+        sums = [(busy_sums(tables, int(node), low, high), most) for low, high, most in caps.busy]
+        return all(busy[first] + busy[stop] - busy[start] <= most * (1 + 1e-12) for busy, most in sums)

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from objectives.additive import ADDITIVE, term_cost, weighted_cost
+from objectives.node_types import Caps
 
 from ..problem import PipelineProblem, Score
 from .base import IntArray, Proposal
 from .subset_search import Answer, Limit, Question
-from .subset_space import Caps
 from .subset_ties import Engine
 
 # A proven bound is lowered by this much, relative, so that rounding in another order cannot break it.
@@ -43,7 +43,7 @@ class Search:
         tables = self.problem.tables
         names = [name for name in ("latency", "ttft", "request_time", "energy") if name in limits]
         self.limits = tuple(Limit(term_cost(tables, name), limits[name]) for name in names)
-        self.busy = ((0, limits["bottleneck"]),) if "bottleneck" in limits else ()
+        self.busy = ((0, 0, limits["bottleneck"]),) if "bottleneck" in limits else ()
         self.weights = self.problem.objective.weights
         self.rate = self.weights.get("throughput", 0.0)
         self.peak = self.weights.get("bottleneck", 0.0)
@@ -60,7 +60,7 @@ class Search:
             self.cost, self.genome = score.cost, genome
         return score
 
-    def caps(self, in_flight: int = 1, *busy: tuple[int, float]) -> Caps:
+    def caps(self, in_flight: int = 1, *busy: tuple[int, int, float]) -> Caps:
         """Caps, with the limit on the bottleneck beside those given."""
         return Caps(in_flight, (*self.busy, *busy))
 
