@@ -3,6 +3,8 @@
 - Sums (latency, time to first token, request time, energy, rent, and weighted sums of them): the Lagrangian relaxation
   of `relaxation.py`. It knows hops, memory, cuts, pins and caps exactly; that a node is used once, limits on sums, rent
   and the number of nodes through multipliers.
+  Beside it a covering bound: each node used takes the cheapest blocks that fit it, wherever they lie, and its cheapest
+  hop; whole blocks, and each node once, by dynamic programming over nodes x blocks. The larger of the two counts.
 - Throughput: the parts of the search space (micro-batch sizes x sequences in flight) are bounded apart, each by the
   largest X for which the relaxation still says that a step takes C X or more when stages and links are busy for at most
   X per sequence; the part with the least bound is split until the effort is spent. Little's law: see `terms.py`.
@@ -13,6 +15,7 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -52,7 +55,10 @@ def lower_bound(tables: CostTables, objective: Objective, effort: float = EFFORT
     if rate:
         total += rate * bounds.rate(effort / parts)
     if peak:
-        total += peak * bounds.peak(effort / parts)
+        low = bounds.peak(effort / parts)
+        total += peak * low
+        if sums:
+            total = max(total, bounds.beside_peak(weights, peak, low, effort / parts))
     if rate and parts > 1:
         total = max(total, bounds.mixed(weights, rate, effort / parts))
     return float(total - SLACK * abs(total)) if np.isfinite(total) else float(total)
@@ -88,12 +94,13 @@ class _Bounds:
         """How many walks that much work buys."""
         return int(np.clip(effort / self.relaxation.effort, 3, 400))
 
-    def sums(self, weights: dict[str, float], effort: float) -> float:
+    def sums(self, weights: Mapping[str, float], effort: float) -> float:
         """Bound the weighted sums alone."""
         question = Relaxed(weighted_cost(self.tables, weights), Caps(1, self.busy), tuple(self.limits))
-        return self.relaxation.bound(question, self.relaxation.fresh(), self.steps(effort))
+        covering = self.relaxation.covering(question)
+        return max(covering, self.relaxation.bound(question, self.relaxation.fresh(), self.steps(effort)))
 
-    def mixed(self, weights: dict[str, float], rate: float, effort: float) -> float:
+    def mixed(self, weights: Mapping[str, float], rate: float, effort: float) -> float:
         """Bound the sums and, in place of throughput, a step shared by all the sequences that may be in flight."""
         share = step_cost(self.tables, 0, self.last) * (rate / self.tables.concurrency)
         question = Relaxed(weighted_cost(self.tables, weights) + share, Caps(1, self.busy), tuple(self.limits))
@@ -110,9 +117,28 @@ class _Bounds:
                 low = high = trial
             else:
                 top = trial
-            if top - low <= 1e-4 * top:
+            if np.isfinite(top) and top - low <= 1e-4 * top:
                 break
         return low
+
+    def beside_peak(self, weights: Mapping[str, float], peak: float, low: float, effort: float) -> float:
+        """Bound sums and bottleneck together: within a range, sums under its upper end, bottleneck at its lower end."""
+        steps = self.steps(effort / 16)
+        cost = weighted_cost(self.tables, weights)
+        multipliers = self.relaxation.fresh()
+        free = self.relaxation.bound(Relaxed(cost, Caps(1, self.busy), tuple(self.limits)), multipliers, steps)
+        heap = [(free + peak * low, low, np.inf, free)]
+        for _ in range(16):
+            bound, low, high, sums = heapq.heappop(heap)
+            if not np.isfinite(bound):
+                return bound
+            middle = 1.25 * low if high == np.inf else (low + high) / 2
+            caps = Caps(1, (*self.busy, (0, 0, middle)))
+            warm = replace(multipliers)
+            under = max(sums, self.relaxation.bound(Relaxed(cost, caps, tuple(self.limits)), warm, steps))
+            heapq.heappush(heap, (under + peak * low, low, middle, under))
+            heapq.heappush(heap, (sums + peak * middle, middle, high, sums))
+        return heap[0][0]
 
     def too_tight(self, most: float, steps: int) -> bool:
         """Tell whether it is proven that stages busy for at most `most` seconds cannot hold all the blocks."""
@@ -194,5 +220,5 @@ class _Bounds:
             else:
                 top = trial
                 trial = (part.bound + top) / 2
-            if top - part.bound <= 1e-3 * top:
+            if np.isfinite(top) and top - part.bound <= 1e-3 * top:
                 return

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from .additive import Additive, FloatArray, IntArray
-from .kernels.bounds import Walks, cheapest_walk, trace_walk, walk_tables
+from .kernels.bounds import Walks, cheapest_walk, cover, trace_walk, walk_tables
 from .kernels.stages import StageData
 from .node_types import Caps, memory_need, stage_data, type_heads, type_members
 from .tables import CostTables
@@ -76,18 +76,29 @@ class Relaxation:
 
     @property
     def effort(self) -> float:
-        """Elementary steps of one walk, roughly."""
-        return float(len(self.heads) ** 2 * self.tables.n_blocks)
+        """Elementary steps of one walk, roughly, with what it costs to call it at all."""
+        return 2e5 + float(len(self.heads) ** 2 * self.tables.n_blocks)
 
     def fresh(self) -> Multipliers:
         """Multipliers of zero."""
         return Multipliers(np.zeros(len(self.heads)))
 
     def longest(self, cost: Additive, caps: Caps) -> FloatArray:
-        """Most blocks of one stage on each type."""
+        """Most blocks of one stage on each type, the first and the last block not counted."""
         d = stage_data(self.tables, self.members, cost, caps)
-        longest: FloatArray = (np.arange(self.tables.n_blocks + 1) - d.low).max(axis=1).astype(np.float64)
-        return longest
+        m = self.tables.n_blocks
+        longest: FloatArray = (np.arange(m + 1) - np.maximum(d.low, 1))[:, : max(2, m)].max(axis=1).astype(np.float64)
+        return np.maximum(longest, 0.0)
+
+    def covering(self, question: Relaxed) -> float:
+        """Return the covering bound: nodes take blocks as if these had no order; minus infinity where it does not hold."""
+        if not self.tables.contiguous or self.extra:
+            return -np.inf
+        d = stage_data(self.tables, self.members, question.cost, question.caps)
+        counts, m = self.counts.astype(np.int64), self.tables.n_blocks
+        bound = float(cover(d, counts, 0, m))
+        # First and last block are often unlike the rest: without them, no run of the others looks cheaper than it is.
+        return max(bound, float(cover(d, counts, 1, m - 1))) if m > 2 else bound
 
     def bound(self, question: Relaxed, multipliers: Multipliers, steps: int) -> float:
         """Return the best bound of at most `steps` walks; `multipliers` are left at the best ones."""
@@ -100,6 +111,7 @@ class Relaxation:
         """Yield bounds, not all better than the last."""
         d = stage_data(self.tables, self.members, question.cost, question.caps)
         parts = [stage_data(self.tables, self.members, limit.cost, question.caps) for limit in question.limits]
+        self.work += 3e4 * len(self.heads) * (1 + len(parts))
         most = np.array([limit.most for limit in question.limits])
         need, capacity = memory_need(self.tables, question.caps.in_flight)
         room = np.maximum(capacity[self.heads], 1e-9)

@@ -104,3 +104,47 @@ def trace_walk(d, repeated, w, last, types, starts):  # type: ignore[no-untyped-
         rank = 1 if w.before[0, origin, start] == t and not repeated[t] else 0
         t, stop = origin, start
     return count
+
+
+@kernel
+def cover(d, counts, first, last):  # type: ignore[no-untyped-def]
+    """Least cost of covering as many blocks as `first` .. `last` - 1 are, each node once, with its cheapest hop.
+
+    Every node takes its cheapest run within that range, wherever it lies; blocks outside are added where they cost
+    least.
+    """
+    n, m = d.fixed.shape[0], d.volume.shape[0] - 1
+    wanted = last - first
+    total = np.full(wanted + 1, np.inf)
+    total[0] = 0.0
+    piece, grown = np.empty(wanted + 1), np.empty(wanted + 1)
+    back = np.inf
+    for t in range(n):
+        back = min(back, hop(d, t, n, m))
+        into = hop(d, n, t, 0)
+        for j in range(n):
+            for cut in range(1, m):
+                if d.cut_allowed[cut]:
+                    into = min(into, hop(d, j, t, cut))
+        piece[:] = np.inf
+        longest = 0
+        for stop in range(first + 1, last + 1):
+            for s in range(max(first, d.low[t, stop]), stop):
+                piece[stop - s] = min(piece[stop - s], d.stage[t, stop] - d.stage[t, s])
+                longest = max(longest, stop - s)
+        for _ in range(counts[t]):
+            grown[:] = total
+            for done in range(wanted):
+                if total[done] < np.inf:
+                    for k in range(1, min(longest, wanted - done) + 1):
+                        grown[done + k] = min(grown[done + k], total[done] + piece[k] + into + d.fixed[t])
+            total[:] = grown
+    outside = 0.0
+    for block in range(m):
+        if block < first or block >= last:
+            least = np.inf
+            for t in range(n):
+                if d.low[t, block + 1] <= block:
+                    least = min(least, d.stage[t, block + 1] - d.stage[t, block])
+            outside += least
+    return total[wanted] + back + outside
