@@ -97,8 +97,7 @@ class _Bounds:
     def sums(self, weights: Mapping[str, float], effort: float) -> float:
         """Bound the weighted sums alone."""
         question = Relaxed(weighted_cost(self.tables, weights), Caps(1, self.busy), tuple(self.limits))
-        covering = self.relaxation.covering(question)
-        return max(covering, self.relaxation.bound(question, self.relaxation.fresh(), self.steps(effort)))
+        return self.relaxation.bound(question, self.relaxation.fresh(), self.steps(effort))
 
     def mixed(self, weights: Mapping[str, float], rate: float, effort: float) -> float:
         """Bound the sums and, in place of throughput, a step shared by all the sequences that may be in flight."""
@@ -167,7 +166,7 @@ class _Bounds:
     def rate(self, effort: float) -> float:
         """Bound seconds per token: split the part with the least bound as long as there is effort to spend."""
         tables, begun = self.tables, self.relaxation.work
-        share = effort / 24
+        share = effort / (24 if tables.concurrency > 1 else 1)
         root = _Part(0.0, (0, self.last), (1, tables.concurrency), self.relaxation.fresh())
         self.raise_part(root, share)
         heap = [root]
@@ -202,13 +201,14 @@ class _Bounds:
     def raise_part(self, part: _Part, effort: float) -> None:
         """Raise the bound of a part: the largest X at which its relaxed step still takes C X."""
         (first, last), (low, high) = part.sizes, part.flight
-        steps = max(3, self.steps(effort) // 6)
+        # One sequence: its step is longer than any of its stages is busy, so caps add nothing.
+        steps = max(3, self.steps(effort) // (6 if high > 1 else 1))
         cost, limits = step_cost(self.tables, first, last), tuple(self.limits)
         part.bound = max(part.bound, self.capacity(first, last))
         free = Relaxed(cost, Caps(low, self.busy), limits)
         part.bound = max(part.bound, self.relaxation.bound(free, part.multipliers, steps) / high)
         trial, top = part.bound, np.inf
-        for _ in range(5):
+        for _ in range(5 if high > 1 else 0):
             if not np.isfinite(trial):
                 return
             caps = Caps(low, (*self.busy, (first, last, trial)))

@@ -77,7 +77,7 @@ class Relaxation:
     @property
     def effort(self) -> float:
         """Elementary steps of one walk, roughly, with what it costs to call it at all."""
-        return 2e5 + float(len(self.heads) ** 2 * self.tables.n_blocks)
+        return 4e4 + float(len(self.heads) ** 2 * self.tables.n_blocks)
 
     def fresh(self) -> Multipliers:
         """Multipliers of zero."""
@@ -101,8 +101,10 @@ class Relaxation:
         return max(bound, float(cover(d, counts, 1, m - 1))) if m > 2 else bound
 
     def bound(self, question: Relaxed, multipliers: Multipliers, steps: int) -> float:
-        """Return the best bound of at most `steps` walks; `multipliers` are left at the best ones."""
-        best = -np.inf
+        """Return the best bound of covering and at most `steps` walks; `multipliers` are left at the best ones."""
+        best = self.covering(question)
+        if best >= question.target:
+            return best
         for value in self.ascent(question, multipliers, steps):
             best = max(best, value)
         return best
@@ -111,7 +113,7 @@ class Relaxation:
         """Yield bounds, not all better than the last."""
         d = stage_data(self.tables, self.members, question.cost, question.caps)
         parts = [stage_data(self.tables, self.members, limit.cost, question.caps) for limit in question.limits]
-        self.work += 3e4 * len(self.heads) * (1 + len(parts))
+        self.work += 1e4 * len(self.heads) * (1 + len(parts))
         most = np.array([limit.most for limit in question.limits])
         need, capacity = memory_need(self.tables, question.caps.in_flight)
         room = np.maximum(capacity[self.heads], 1e-9)
