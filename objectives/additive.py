@@ -83,9 +83,7 @@ def term_cost(tables: CostTables, name: str) -> Additive:
     if name == "price":
         return Additive(nothing, 0.0, np.zeros(tables.n_blocks + 1), tables.price_per_hour.copy())
     if name == "energy":
-        return Additive(
-            prefix(tables.decode_s[0] * tables.power_w[:, None]), 0.0, np.zeros(tables.n_blocks + 1), idle
-        )
+        return Additive(prefix(tables.decode_s[0] * tables.power_w[:, None]), 0.0, np.zeros(tables.n_blocks + 1), idle)
     raise ValueError(f"'{name}' is not a sum over stages and hops")
 
 

@@ -153,7 +153,7 @@ class _Bounds:
         return relaxation.bound(Relaxed(nothing, caps, tuple(self.limits), 1e-9), multipliers, steps) >= 1e-9
 
     def capacity(self, first: int, last: int) -> float:
-        """Bound busy seconds per sequence: all the work, priced by block, over what each node can do of it in a second."""
+        """Bound busy seconds per sequence: the work, priced by block, over what the nodes do of it in a second."""
         tables = self.tables
         seconds = np.stack([np.diff(busy_sums(tables, i, first, last)) for i in range(tables.n_nodes)])
         seconds = np.where(tables.allowed, seconds, np.inf)

@@ -10,11 +10,11 @@ optimization", Mathematical Programming 6, 1974, doi:10.1007/BF01580223).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from .additive import Additive, FloatArray, IntArray
+from .additive import Additive, FloatArray
 from .kernels.bounds import Walks, cheapest_walk, cover, trace_walk, walk_tables
 from .kernels.stages import StageData
 from .node_types import Caps, memory_need, stage_data, type_heads, type_members
@@ -91,7 +91,7 @@ class Relaxation:
         return np.maximum(longest, 0.0)
 
     def covering(self, question: Relaxed) -> float:
-        """Return the covering bound: nodes take blocks as if these had no order; minus infinity where it does not hold."""
+        """Return the bound of nodes that take blocks without an order; minus infinity where it does not hold."""
         if not self.tables.contiguous or self.extra:
             return -np.inf
         d = stage_data(self.tables, self.members, question.cost, question.caps)
@@ -196,7 +196,7 @@ class Relaxation:
     def _walked(
         self, last: int, d: StageData, parts: list[StageData], need: FloatArray
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Uses and bytes of each type, and what each limited sum comes to, of the walk just found."""
+        """Return uses and bytes of each type, and each limited sum, of the walk just found."""
         m = self.tables.n_blocks
         types, starts = np.empty(m, np.int64), np.empty(m, np.int64)
         count = trace_walk(d, self.repeated, self.walks, last, types, starts)
@@ -204,7 +204,7 @@ class Relaxation:
         stops = np.append(starts[1:], m)
         n = len(self.heads)
         uses = np.bincount(types, minlength=n).astype(np.float64)
-        amount = np.bincount(types, weights=need[stops] - need[starts], minlength=n)
+        amount: FloatArray = np.bincount(types, weights=need[stops] - need[starts], minlength=n).astype(np.float64)
         i, j = np.append(n, types), np.append(types, n)
         cuts = np.append(starts, m)
         spent = [

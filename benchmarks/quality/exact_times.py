@@ -97,7 +97,7 @@ def measure(name: str, tables: CostTables, weights: dict[str, float], limits: di
     found = f"{outcome.score.cost:.6g}" if outcome.score.violation == 0 else "infeasible"
     gap = f"{(outcome.score.cost / bound - 1) * 100:.2f}%" if np.isfinite(bound) and bound > 0 else "-"
     print(
-        f"{name:>12} {problem.objective.name:>28} {str(limits or ''):>18} C={tables.concurrency:<3}"
+        f"{name:>12} {problem.objective.name:>28} {limits or ''!s:>18} C={tables.concurrency:<3}"
         f" start {first:>10}  optimum {found:>10}  {outcome.stopped_by.name:>9}  quick bound {gap:>7}"
         f" in {bounded - solved:5.2f} s  proof {solved - began:6.3f} s"
     )

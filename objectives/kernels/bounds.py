@@ -53,8 +53,11 @@ def keep_two(values, origins, t, place, total, origin):  # type: ignore[no-untyp
 def cheapest_walk(d, repeated, w):  # type: ignore[no-untyped-def]
     """Fill the tables; return (cost, last type) of the cheapest walk, infinite and -1 when there is none."""
     n, m = d.fixed.shape[0], d.volume.shape[0] - 1
-    w.best[:], w.entry[:] = np.inf, np.inf
-    w.before[:], w.came[:] = -1, -1
+    for rank in range(2):
+        for t in range(n):
+            for s in range(m + 1):
+                w.best[rank, t, s], w.entry[rank, t, s] = np.inf, np.inf
+                w.before[rank, t, s], w.came[rank, t, s] = -1, -1
     for t in range(n):
         w.entry[0, t, 0] = hop(d, n, t, 0)
         w.came[0, t, 0] = n
@@ -133,12 +136,14 @@ def cover(d, counts, first, last):  # type: ignore[no-untyped-def]
                 piece[stop - s] = min(piece[stop - s], d.stage[t, stop] - d.stage[t, s])
                 longest = max(longest, stop - s)
         for _ in range(counts[t]):
-            grown[:] = total
+            for done in range(wanted + 1):
+                grown[done] = total[done]
             for done in range(wanted):
                 if total[done] < np.inf:
                     for k in range(1, min(longest, wanted - done) + 1):
                         grown[done + k] = min(grown[done + k], total[done] + piece[k] + into + d.fixed[t])
-            total[:] = grown
+            for done in range(wanted + 1):
+                total[done] = grown[done]
     outside = 0.0
     for block in range(m):
         if block < first or block >= last:

@@ -86,7 +86,7 @@ def slide(d, t, entry, queue, value, out):  # type: ignore[no-untyped-def]
 
 @kernel
 def windows(need, most, extra, extra_most, refused, low):  # type: ignore[no-untyped-def]
-    """Fill ``low[stop]``, the smallest start with need <= most, extra <= extra_most and no refused block (prefix sums)."""
+    """Fill ``low[stop]``: the first start with need and extra (prefix sums) at most so much and no refused block."""
     s = 0
     for stop in range(low.shape[0]):
         while s < stop and (

@@ -85,7 +85,9 @@ def put_label(labels, costs, row, stop, source):  # type: ignore[no-untyped-def]
         other = following
     if count >= labels.costs.shape[0]:
         return False
-    labels.costs[count] = costs
+    # A loop, because numba takes seconds to compile the assignment of one array to a part of another.
+    for k in range(costs.shape[0]):
+        labels.costs[count, k] = costs[k]
     labels.place[count, 0], labels.place[count, 1] = row, stop
     labels.place[count, 2], labels.place[count, 3] = labels.head[row, stop], source
     labels.head[row, stop] = count
@@ -100,7 +102,8 @@ def seed_labels(labels, rows, d, p, complete):  # type: ignore[no-untyped-def]
     costs = np.empty(p.fixed.shape[0])
     for row in range(complete.shape[0]):
         if complete[row]:
-            costs[:] = 0.0
+            for k in range(costs.shape[0]):
+                costs[k] = 0.0
             if hop_costs(p, d, rows.type_of[row], n_types, m, costs) and not put_label(labels, costs, row, m, -1):
                 return False
     return True
@@ -147,7 +150,8 @@ def extend_labels(labels, rows, d, p, lagrange, floors, begin, effort, cutoff): 
                             labels.state[1] = label
                         continue
                     for other in range(rows.first[c], rows.first[c + 1]):
-                        costs[:] = base
+                        for k in range(base.shape[0]):
+                            costs[k] = base[k]
                         spent += 1
                         if (
                             lagrange[other, s] < np.inf

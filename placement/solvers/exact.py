@@ -24,6 +24,7 @@ from .subset_search import Question
 from .subset_ties import Engine
 from .subset_work import Search, follow, lowered
 
+
 @dataclass(frozen=True)
 class Exact:
     """Hyper-parameters.

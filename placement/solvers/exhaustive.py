@@ -1,4 +1,4 @@
-"""Every pipeline of a tiny instance, scored one by one in plain Python: the independent referee of the other solvers."""
+"""Every pipeline of a tiny instance, scored one by one in plain Python: the referee of the other solvers."""
 
 from __future__ import annotations
 

@@ -78,7 +78,9 @@ def _roots(search: Search) -> list[Node]:
         return [Node(0.0, -1, (1, 1), (0.0, 0.0), peak)]
     rate = (0.0, search.most_rate * (1 + 1e-12))
     most = tables.concurrency
-    return [Node(0.0, k, (int(b), most), rate, peak) for k, b in enumerate(tables.batches.tolist()) if k == 0 or b <= most]
+    return [
+        Node(0.0, k, (int(b), most), rate, peak) for k, b in enumerate(tables.batches.tolist()) if k == 0 or b <= most
+    ]
 
 
 def _expand(search: Search, node: Node) -> Generator[Proposal, None, list[Node]]:

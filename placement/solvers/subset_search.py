@@ -124,9 +124,7 @@ class Table:
 
     def within(self, limits: tuple[Limit, ...], genome: IntArray) -> bool:
         """Tell whether a genome keeps the limits."""
-        return all(
-            run_cost(self.space, limit.cost, genome, self.width) <= limit.most * (1 + 1e-12) for limit in limits
-        )
+        return all(run_cost(self.space, limit.cost, genome, self.width) <= limit.most * (1 + 1e-12) for limit in limits)
 
     def answer(self, question: Question) -> Work:
         """Return the answer with the limits: the bound meets the cost unless the labels did not fit."""
@@ -138,9 +136,7 @@ class Table:
             return Answer(bound, found.genome, found.cost)
         return (yield from self.label(question, multipliers, bound, found))
 
-    def dual(
-        self, question: Question, free: Answer
-    ) -> Generator[IntArray, None, tuple[FloatArray, float, Answer]]:
+    def dual(self, question: Question, free: Answer) -> Generator[IntArray, None, tuple[FloatArray, float, Answer]]:
         """Maximise the Lagrangian bound over multipliers of the limits; returns them, the bound, the best found.
 
         Subgradient steps after B. T. Polyak, USSR Comput. Math. Math. Phys. 9(3), 1969,
@@ -199,11 +195,10 @@ class Table:
         floors = np.empty((len(limits) if len(limits) * self._best.size <= MOST_FLOORS else 0, *self._best.shape))
         for part, floor in zip(parts[1:], floors, strict=False):
             yield from self.fill(part, floor)
-        priced = Priced(
-            *(np.stack([getattr(part, name) for part in parts]) for name in ("stage", "fixed", "latency", "volume")),
-            np.array([limit.most for limit in limits]),
-            multipliers,
+        stage, fixed, latency, volume = (
+            np.stack([getattr(part, name) for part in parts]) for name in ("stage", "fixed", "latency", "volume")
         )
+        priced = Priced(stage, fixed, latency, volume, np.array([limit.most for limit in limits]), multipliers)
         labels = Labels(
             np.empty((MOST_LABELS, len(costs))),
             np.empty((MOST_LABELS, 4), dtype=np.int64),

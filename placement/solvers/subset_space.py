@@ -1,4 +1,4 @@
-"""The state space of the exact solver: types of nodes, how many of each are used, and stages as the kernels see them."""
+"""The state space of the exact solver: how many nodes of each type are used, and stages as the kernels see them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which tables answer a question: one without ties; with a tie to the first block, one for each node that may hold it."""
+"""Which tables answer a question: one without ties; with a tie, also one for each node that may hold its blocks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .subset_space import IntArray, Space
 
 
 def open_ties(tables: CostTables) -> list[tuple[int, int]]:
-    """Ties that a contiguous pipeline can break, first block first; blocks that no cut can part are told by their first."""
+    """Ties that a pipeline can break, as pairs in order; blocks that no cut can part are told by their first."""
     cuts = np.flatnonzero(tables.cut_allowed[: tables.n_blocks] | (np.arange(tables.n_blocks) == 0))
     group = cuts[np.searchsorted(cuts, np.arange(tables.n_blocks), side="right") - 1]
     pairs = {(min(a, b), max(a, b)) for a, b in tables.ties.tolist() if group[a] != group[b]}
@@ -83,7 +83,7 @@ class Engine:
         return Answer(lower, best.genome, best.cost)
 
     def _home(self, home: Table, question: Question) -> Work:
-        """Branch and bound on the length of the first run: its bound lets the second run have what the shortest leaves."""
+        """Branch and bound on the length of the first run: the second may have what the shortest one leaves."""
         best, lower = Answer(np.inf), question.cutoff
         stack = [(1, self.tied)]
         while stack:
