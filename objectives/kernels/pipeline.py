@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ..combine import TERMS, Objective
 from ..tables import CostTables
-from .jit import kernel
+from .jit import inner, kernel
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -44,8 +44,8 @@ class PipelineData(NamedTuple):
     links : array (N + 1, N + 1, 3)
         Latency, seconds per byte, 1 where there is a link.
     reach : int array (2, 2, N, L + 1)
-        ``[f, 0, i, stop]``: smallest start of a run on node i that ends at `stop` and fits; ``[f, 1, i, start]``: largest
-        stop of one that begins at `start`; f = 0 with one sequence in flight, 1 with the workload's concurrency.
+        ``[f, 0, i, stop]``: smallest start of a run on node i that ends at `stop` and fits; ``[f, 1, i, start]``:
+        largest stop of one that begins at `start`; f = 0 with one sequence in flight, 1 with the concurrency.
     ties : int array (T, 2)
     batches : array (B,)
     weights, limits : array (terms,)
@@ -141,7 +141,7 @@ def pipeline_data(tables: CostTables, objective: Objective) -> PipelineData:
     )
 
 
-@kernel
+@inner
 def owner(genome, d, block):  # type: ignore[no-untyped-def]
     """Return the stage that holds a block."""
     stage = 0
@@ -150,7 +150,7 @@ def owner(genome, d, block):  # type: ignore[no-untyped-def]
     return stage
 
 
-@kernel
+@inner
 def explained(genome, d, node, start, stop):  # type: ignore[no-untyped-def]
     """Return whether a tie to an earlier run of the same node explains one more run of it."""
     for t in range(d.ties.shape[0]):
@@ -162,7 +162,7 @@ def explained(genome, d, node, start, stop):  # type: ignore[no-untyped-def]
     return False
 
 
-@kernel
+@inner
 def broken_rules(genome, d, used, n_required):  # type: ignore[no-untyped-def]
     """Count ties apart, nodes beyond `max_nodes`, and required nodes left out."""
     count = max(0, used - d.max_nodes) + (d.n_required - n_required)
@@ -172,7 +172,7 @@ def broken_rules(genome, d, used, n_required):  # type: ignore[no-untyped-def]
     return count
 
 
-@kernel
+@inner
 def add_hops(genome, d, repeats, out):  # type: ignore[no-untyped-def]
     """Write latency, seconds per token on links, seconds per prompt, and the busiest link; return broken rules."""
     stages, width = genome[0], d.max_stages
@@ -201,7 +201,7 @@ def add_hops(genome, d, repeats, out):  # type: ignore[no-untyped-def]
     return count
 
 
-@kernel
+@inner
 def sum_repeats(genome, d, n_batches):  # type: ignore[no-untyped-def]
     """Redo the sums per node where nodes hold several runs; returns (missing bytes, sequences in flight).
 
@@ -229,7 +229,7 @@ def sum_repeats(genome, d, n_batches):  # type: ignore[no-untyped-def]
     return missing, fly
 
 
-@kernel
+@inner
 def room(d, node, weight, kv):  # type: ignore[no-untyped-def]
     """Bytes missing on a node for its weights and one cache, and how many caches fit."""
     capacity = d.nodes[node, CAPACITY]
@@ -240,7 +240,7 @@ def room(d, node, weight, kv):  # type: ignore[no-untyped-def]
     return short, np.floor(free / kv + 1e-9) if kv > 0.0 else np.inf
 
 
-@kernel
+@inner
 def rate(d, n_batches, fly, totals, mosts, hops):  # type: ignore[no-untyped-def]
     """Seconds per token of the best micro-batch size, and that size."""
     best, chosen = np.inf, 1.0
@@ -255,7 +255,7 @@ def rate(d, n_batches, fly, totals, mosts, hops):  # type: ignore[no-untyped-def
     return best, chosen
 
 
-@kernel
+@inner
 def pipeline_terms(genome, d, terms, with_rate):  # type: ignore[no-untyped-def]
     """Fill `terms` (in the order of `combine.TERMS`, then in-flight and micro-batch); return the violation.
 
@@ -312,7 +312,7 @@ def pipeline_terms(genome, d, terms, with_rate):  # type: ignore[no-untyped-def]
     return violation
 
 
-@kernel
+@inner
 def pipeline_cost(genome, d):  # type: ignore[no-untyped-def]
     """Return (cost, violation) of one genome."""
     terms = np.empty(N_TERMS + 2)

@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 
-from . import kernel
+from . import inner, kernel
 from .encoding import crossover, evaluate, from_keys, neighbour
 
 
-@kernel
+@inner
 def better(cost, violation, than_cost, than_violation):  # type: ignore[no-untyped-def]
     """Less violation first, then less cost."""
     return violation < than_violation or (violation == than_violation and cost < than_cost)
@@ -52,7 +52,7 @@ def anneal(genome, best, data, rng, steps, hot, cold, penalty):  # type: ignore[
     return penalty
 
 
-@kernel
+@inner
 def signature(genome):  # type: ignore[no-untyped-def]
     """Hash of a genome (FNV-1a), never negative."""
     value = np.uint64(14695981039346656037)

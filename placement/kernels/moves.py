@@ -10,18 +10,18 @@ import numpy as np
 
 from objectives.kernels.pipeline import CUT_ALLOWED
 
-from . import kernel
+from . import inner, kernel
 
 N_MOVES = 9
 
 
-@kernel
+@inner
 def below(rng, n):  # type: ignore[no-untyped-def]
     """Return a whole number in [0, n)."""
     return min(int(rng.random() * n), n - 1)
 
 
-@kernel
+@inner
 def snap(d, cut, low, high):  # type: ignore[no-untyped-def]
     """Return the allowed cut nearest to `cut` within [low, high], or -1."""
     for away in range(high - low + 1):
@@ -32,7 +32,7 @@ def snap(d, cut, low, high):  # type: ignore[no-untyped-def]
     return -1
 
 
-@kernel
+@inner
 def stage_of(genome, node):  # type: ignore[no-untyped-def]
     """Return the first stage on a node, or -1."""
     for s in range(genome[0]):
@@ -41,7 +41,7 @@ def stage_of(genome, node):  # type: ignore[no-untyped-def]
     return -1
 
 
-@kernel
+@inner
 def rebuild(nodes, sizes, count, d, out):  # type: ignore[no-untyped-def]
     """Write stages with the given nodes and block counts into `out`: cuts snapped, equal neighbours merged."""
     width = d.max_stages
@@ -76,7 +76,7 @@ def rebuild(nodes, sizes, count, d, out):  # type: ignore[no-untyped-def]
     out[1 + width + stages :] = 0
 
 
-@kernel
+@inner
 def repair(d, table, out):  # type: ignore[no-untyped-def]
     """Push cuts so that runs fit their nodes: leftwards from the end, then rightwards from the front.
 
@@ -102,7 +102,7 @@ def repair(d, table, out):  # type: ignore[no-untyped-def]
         start = cut
 
 
-@kernel
+@inner
 def unused(genome, d, rng):  # type: ignore[no-untyped-def]
     """Return a node for a new run: an unused one, or any at all when nodes may hold several runs; -1 for none."""
     node = below(rng, d.n_nodes)
@@ -125,7 +125,7 @@ def unused(genome, d, rng):  # type: ignore[no-untyped-def]
     return -1
 
 
-@kernel
+@inner
 def step_size(rng, most):  # type: ignore[no-untyped-def]
     """Return a step of 1 .. most, mostly small."""
     size = 1
@@ -134,7 +134,7 @@ def step_size(rng, most):  # type: ignore[no-untyped-def]
     return min(size, most)
 
 
-@kernel
+@inner
 def shift_cut(genome, d, rng, out):  # type: ignore[no-untyped-def]
     """Move one cut; return False when it cannot move."""
     stages, width = genome[0], d.max_stages
@@ -152,7 +152,7 @@ def shift_cut(genome, d, rng, out):  # type: ignore[no-untyped-def]
     return out[1 + width + s] != cut
 
 
-@kernel
+@inner
 def shift_blocks(genome, d, rng, out):  # type: ignore[no-untyped-def]
     """Move a few blocks from one stage to another, those between sliding along; return False when impossible."""
     stages, width = genome[0], d.max_stages
@@ -180,7 +180,7 @@ def shift_blocks(genome, d, rng, out):  # type: ignore[no-untyped-def]
     return True
 
 
-@kernel
+@inner
 def to_lists(genome, d, nodes, sizes):  # type: ignore[no-untyped-def]
     """Write nodes and block counts of the stages; return how many."""
     start = 0
@@ -290,7 +290,7 @@ def pipeline_neighbour(genome, d, rng, out):  # type: ignore[no-untyped-def]
         repair(d, d.reach[1 if d.with_rate and draw < 0.6 else 0], out)
 
 
-@kernel
+@inner
 def carve_tie(genome, d, rng, nodes, sizes, count):  # type: ignore[no-untyped-def]
     """Give one block of a tie to the node that holds the other, as a run of its own; return the number of stages."""
     t = below(rng, d.ties.shape[0])

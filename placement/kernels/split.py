@@ -30,10 +30,10 @@ from objectives.kernels.pipeline import (
     pipeline_cost,
 )
 
-from . import kernel
+from . import inner, kernel
 
 
-@kernel
+@inner
 def additive(d, size):  # type: ignore[no-untyped-def]
     """Return prefix costs (N, L + 1), hop costs per byte-second factors and fixed costs of the additive part.
 
@@ -58,7 +58,7 @@ def additive(d, size):  # type: ignore[no-untyped-def]
     return stage, per_hop, volume, fixed
 
 
-@kernel
+@inner
 def hop_cost(d, i, j, cut, per_hop, volume):  # type: ignore[no-untyped-def]
     """Cost of a hop, infinite without a link."""
     if d.links[i, j, LINKED] == 0.0:
@@ -66,7 +66,7 @@ def hop_cost(d, i, j, cut, per_hop, volume):  # type: ignore[no-untyped-def]
     return per_hop * d.links[i, j, LATENCY] + volume[cut] * d.links[i, j, PER_BYTE]
 
 
-@kernel
+@inner
 def first_starts(d, i, size, limit_s, fly, starts):  # type: ignore[no-untyped-def]
     """For every stop, write the smallest start of a stage on node i that fits and takes at most `limit_s`."""
     s = 0
@@ -85,7 +85,7 @@ def first_starts(d, i, size, limit_s, fly, starts):  # type: ignore[no-untyped-d
         starts[stop] = s
 
 
-@kernel
+@inner
 def split_order(order, d, size, limit_s, fly, out):  # type: ignore[no-untyped-def]
     """Write the cheapest split of all blocks over nodes in `order` (a permutation) into `out`; return its cost.
 
@@ -138,7 +138,7 @@ def split_order(order, d, size, limit_s, fly, out):  # type: ignore[no-untyped-d
     return trace(order, d, best, from_start, from_node, per_hop, volume, out)
 
 
-@kernel
+@inner
 def trace(order, d, best, from_start, from_node, per_hop, volume, out):  # type: ignore[no-untyped-def]
     """Pick the last node, walk back, and write the genome; return its cost."""
     m, width = d.n_blocks, d.max_stages
@@ -163,7 +163,7 @@ def trace(order, d, best, from_start, from_node, per_hop, volume, out):  # type:
     return cheapest
 
 
-@kernel
+@inner
 def fill_order(order, d, out):  # type: ignore[no-untyped-def]
     """First fit in the given order, the last node taking whatever is left: a fallback that always is well formed."""
     width, start, count = d.max_stages, 0, 0
