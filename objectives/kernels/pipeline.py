@@ -45,7 +45,8 @@ class PipelineData(NamedTuple):
         Latency, seconds per byte, 1 where there is a link.
     reach : int array (2, 2, N, L + 1)
         ``[f, 0, i, stop]``: smallest start of a run on node i that ends at `stop` and fits; ``[f, 1, i, start]``:
-        largest stop of one that begins at `start`; f = 0 with one sequence in flight, 1 with the workload's concurrency.
+        largest stop of one that begins at `start`; f = 0 with one sequence in flight, 1 with the workload's
+        concurrency.
     ties : int array (T, 2)
     batches : array (B,)
     weights, limits : array (terms,)

@@ -139,7 +139,8 @@ def trace(result: Result, objective: Objective) -> str:
     low, high, last = low - pad, high + pad, max(points[-1][0], 1e-9)
 
     def line(steps: list[tuple[float, float]], style: str) -> str:
-        spots, before = [], None
+        spots: list[str] = []
+        before: float | None = None
         for when, value in steps:
             x, y = 70 + (WIDTH - 90) * when / last, 10 + 160 * (high - value) / (high - low)
             spots += [f"{x:.1f},{before:.1f}"] if before is not None else []
