@@ -51,8 +51,9 @@ def build_app(wanted: str | None = None) -> typer.Typer:
         if context.invoked_subcommand is None:
             typer.echo(context.get_help())
 
-    owners = [module for module, names in MODULES.items() if wanted in names]
-    for module in owners or [name for name in MODULES if find_spec(name) is not None]:
+    there = [module for module in MODULES if find_spec(module) is not None]
+    owners = [module for module in there if wanted in MODULES[module]]
+    for module in owners or there:
         import_module(module).register(app)
     return app
 

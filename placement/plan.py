@@ -148,14 +148,14 @@ class Plan:
         try:
             known = {name: data[name] for name in cls.__slots__ if name in data}
             known["block_names"] = tuple(data["block_names"])
-            known["placement"] = tuple(PlacedSpan(**span) for span in data["placement"])
+            known["placement"] = tuple(_span(span) for span in data["placement"])
             known["objective"] = ObjectiveValue(**data["objective"])
             known["figures"] = Figures(**data["figures"])
             known["nodes"] = tuple(NodeUse(**node) for node in data["nodes"])
             known["bottleneck"] = Limiter(**data["bottleneck"])
             known["notes"] = tuple(data.get("notes", ()))
             return cls(**known)
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise InputError(f"not a plan of this version ({type(error).__name__}: {error})") from None
 
     @classmethod
@@ -173,6 +173,16 @@ class Plan:
             return cls.from_dict(data)
         except InputError as error:
             raise error.under(str(path)) from None
+
+
+def _span(data: Mapping[str, Any]) -> PlacedSpan:
+    span = PlacedSpan(**data)
+    numbers = (span.start, span.stop)
+    if not isinstance(span.node, str) or not all(type(number) is int for number in numbers):
+        raise InputError(
+            f"expected a span such as {{'node': 'a', 'start': 0, 'stop': 8}}, got {dict(data)}", "placement"
+        )
+    return span
 
 
 def write_atomic(path: Path, text: str) -> None:

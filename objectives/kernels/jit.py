@@ -11,7 +11,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numba
 from numba import njit, types
@@ -55,10 +55,10 @@ def without_literals(dispatcher: Any) -> Any:
     numba would compile one more copy of the callee for every constant argument, and one for every variable that was a
     constant before type inference went on: a fifth of the compilation of this library.
     """
-    template = dispatcher.get_call_template
+    template, bare = dispatcher.get_call_template, cast(Any, types).unliteral
 
     def plain(args: Any, kws: Any) -> Any:
-        return template(tuple(map(types.unliteral, args)), {name: types.unliteral(kind) for name, kind in kws.items()})
+        return template(tuple(map(bare, args)), {name: bare(kind) for name, kind in kws.items()})
 
     dispatcher.get_call_template = plain
     return dispatcher

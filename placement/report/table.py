@@ -127,7 +127,7 @@ def facts(plan: Plan) -> Table:
 
 def objective_line(value: ObjectiveValue) -> str:
     """Value, and how far it can be from the best possible one."""
-    worth = worded(value, value.value)
+    worth = worded(value, value.value) if value.unit else f"= {value.value:.4g}"
     if value.proven_optimal:
         return f"{value.name} {worth}, proven optimal"
     if value.bound is None or value.gap is None:

@@ -91,8 +91,11 @@ COMMANDS: dict[str, tuple[list[str], str]] = {
     "spans too long": (["score", "tiny.yaml", "--spans", "a=0:99"], "the spans end at block 99"),
     "empty span": (["score", "tiny.yaml", "--spans", "a=0:0,b=0:8"], "got 0:0"),
     "plan of another model": (["score", "tiny.yaml", "--plan", "other.json"], "not a plan of this version"),
+    "plan with odd spans": (["score", "tiny.yaml", "--plan", "odd.json"], "placement: expected a span such as"),
     "front of a split": (["score", "tiny.yaml", "--spans", "a=0:8", "--objective", "latency,price"], "one objective"),
 }
+# A plan whose spans somebody has edited badly.
+ODD = json.dumps({"block_names": [], "placement": [{"node": "a", "start": "0", "stop": 8}]})
 CASES = {
     **{f"solve, {name}": (["solve", "tiny.yaml", *words], line) for name, (words, line) in ARGUMENTS.items()},
     **{f"file, {name}": (["solve", f"{name}.yaml"], line) for name, (_, line) in FILES.items()},
@@ -107,6 +110,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "tiny.yaml").write_text(TINY, encoding="utf-8")
     (tmp_path / "other.json").write_text('{"a": 1}')
     (tmp_path / "list.json").write_text("[]")
+    (tmp_path / "odd.json").write_text(ODD)
     (tmp_path / "kept.json").write_text("before")
     return tmp_path
 
