@@ -1,4 +1,7 @@
-"""Search loops over any encoding, plain Python against `encoding.py`; numba compiles one copy for each type of data."""
+"""Search loops over any encoding, plain Python against `encoding.py`; numba compiles one copy for each type of data.
+
+A custom objective runs their uncompiled sources, so everything that they call must be callable from Python too.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,11 @@ import math
 
 import numpy as np
 
-from . import inner, kernel
+from . import kernel
 from .encoding import crossover, evaluate, from_keys, neighbour
 
 
-@inner
+@kernel
 def better(cost, violation, than_cost, than_violation):  # type: ignore[no-untyped-def]
     """Less violation first, then less cost."""
     return violation < than_violation or (violation == than_violation and cost < than_cost)
@@ -52,7 +55,7 @@ def anneal(genome, best, data, rng, steps, hot, cold, penalty):  # type: ignore[
     return penalty
 
 
-@inner
+@kernel
 def signature(genome):  # type: ignore[no-untyped-def]
     """Hash of a genome (FNV-1a), never negative."""
     value = np.uint64(14695981039346656037)
