@@ -20,10 +20,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from .additive import ADDITIVE, step_cost, term_cost, weighted_cost
+from .additive import ADDITIVE, Limit, step_cost, term_cost, weighted_cost
 from .combine import Objective
 from .node_types import Caps, busy_sums
-from .relaxation import Limit, Multipliers, Relaxation, Relaxed
+from .relaxation import Multipliers, Relaxation, Relaxed
 from .tables import CostTables
 
 # Elementary steps of all walks together: about a nanosecond and a half each.
@@ -78,6 +78,7 @@ class _Bounds:
     def __init__(self, tables: CostTables, objective: Objective, effort: float) -> None:
         self.tables, limits = tables, objective.limits
         self.relaxation = Relaxation(tables, len(tables.ties) if tables.contiguous else 0)
+        self.relaxation.budget = 2 * effort
         names = [name for name in ADDITIVE if name in limits]
         self.limits = [Limit(term_cost(tables, name), limits[name]) for name in names]
         self.busy: tuple[tuple[int, int, float], ...] = ()
@@ -111,6 +112,8 @@ class _Bounds:
         high, top = low, np.inf
         share = self.steps(effort) // 12 + 3
         for _ in range(14):
+            if self.relaxation.work > self.relaxation.budget:
+                break
             trial = 1.3 * high if top == np.inf else (low + top) / 2
             if self.too_tight(trial, share):
                 low = high = trial
@@ -128,6 +131,8 @@ class _Bounds:
         free = self.relaxation.bound(Relaxed(cost, Caps(1, self.busy), tuple(self.limits)), multipliers, steps)
         heap = [(free + peak * low, low, np.inf, free)]
         for _ in range(16):
+            if self.relaxation.work > self.relaxation.budget:
+                break
             bound, low, high, sums = heapq.heappop(heap)
             if not np.isfinite(bound):
                 return bound
@@ -209,7 +214,7 @@ class _Bounds:
         part.bound = max(part.bound, self.relaxation.bound(free, part.multipliers, steps) / high)
         trial, top = part.bound, np.inf
         for _ in range(5 if high > 1 else 0):
-            if not np.isfinite(trial):
+            if not np.isfinite(trial) or self.relaxation.work > self.relaxation.budget:
                 return
             caps = Caps(low, (*self.busy, (first, last, trial)))
             target = high * trial * (1 + 1e-9)

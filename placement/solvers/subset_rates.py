@@ -2,9 +2,9 @@
 
 A pipeline with C sequences in flight and micro-batches of b has seconds per token below X exactly when its step takes
 less than C X and no stage or link is busy for b X or more. Memory for C and busy time below b X limit single stages, so
-the dynamic program finds the least step S under them. When S >= C X, the pair (C, b) holds nothing better; and because
-S grows with C and falls with X, a pair that beats X has C > S / X: few pairs are looked at. Lowering X to the value
-just found is W. Dinkelbach's iteration ("On nonlinear fractional programming", Management Science 13(7), 1967,
+the dynamic program finds the least step S under them. When S >= C X, (C, b) holds nothing better; and because
+S grows with C and falls with X, a pair that beats X has C > S / X: few pairs are looked at. Lowering X to the value just
+found is W. Dinkelbach's iteration ("On nonlinear fractional programming", Management Science 13(7), 1967,
 doi:10.1287/mnsc.13.7.492), with bisection where the busy time, not the step, holds X up.
 """
 

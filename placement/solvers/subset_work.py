@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from objectives.additive import ADDITIVE, term_cost, weighted_cost
+from objectives.additive import ADDITIVE, Limit, term_cost, weighted_cost
 from objectives.node_types import Caps
 
 from ..problem import PipelineProblem, Score
 from .base import IntArray, Proposal
-from .subset_search import Answer, Limit, Question
+from .subset_search import Answer, Question
 from .subset_ties import Engine
 
 # A proven bound is lowered by this much, relative, so that rounding in another order cannot break it.
