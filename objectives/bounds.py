@@ -53,12 +53,15 @@ def lower_bound(tables: CostTables, objective: Objective, effort: float = EFFORT
     if sums:
         total += bounds.sums(weights, effort / parts)
     if rate:
-        total += rate * bounds.rate(effort / parts)
+        least = bounds.rate(effort / parts)
+        total += rate * least
+        if sums:
+            total = max(total, bounds.beside(weights, rate, least, effort / parts, rate=True))
     if peak:
         low = bounds.peak(effort / parts)
         total += peak * low
         if sums:
-            total = max(total, bounds.beside_peak(weights, peak, low, effort / parts))
+            total = max(total, bounds.beside(weights, peak, low, effort / parts))
     if rate and parts > 1:
         total = max(total, bounds.mixed(weights, rate, effort / parts))
     return float(total - SLACK * abs(total)) if np.isfinite(total) else float(total)
@@ -123,13 +126,20 @@ class _Bounds:
                 break
         return low
 
-    def beside_peak(self, weights: Mapping[str, float], peak: float, low: float, effort: float) -> float:
-        """Bound sums and bottleneck together: within a range, sums under its upper end, bottleneck at its lower end."""
-        steps = self.steps(effort / 16)
-        cost = weighted_cost(self.tables, weights)
+    def beside(
+        self, weights: Mapping[str, float], factor: float, low: float, effort: float, *, rate: bool = False
+    ) -> float:
+        """Bound sums and bottleneck (or seconds per token) together.
+
+        Within a range of the latter, the sums are bounded under its upper end, and it counts at its lower end; the
+        range with the least bound is split.
+        """
+        steps, last = self.steps(effort / 16), self.last if rate else 0
+        cost, step = weighted_cost(self.tables, weights), step_cost(self.tables, 0, last)
         multipliers = self.relaxation.fresh()
         free = self.relaxation.bound(Relaxed(cost, Caps(1, self.busy), tuple(self.limits)), multipliers, steps)
-        heap = [(free + peak * low, low, np.inf, free)]
+        multipliers.limit = None
+        heap = [(free + factor * low, low, np.inf, free)]
         for _ in range(16):
             if self.relaxation.work > self.relaxation.budget:
                 break
@@ -137,11 +147,11 @@ class _Bounds:
             if not np.isfinite(bound):
                 return bound
             middle = 1.25 * low if high == np.inf else (low + high) / 2
-            caps = Caps(1, (*self.busy, (0, 0, middle)))
-            warm = replace(multipliers)
-            under = max(sums, self.relaxation.bound(Relaxed(cost, caps, tuple(self.limits)), warm, steps))
-            heapq.heappush(heap, (under + peak * low, low, middle, under))
-            heapq.heappush(heap, (sums + peak * middle, middle, high, sums))
+            limits = (*self.limits, Limit(step, self.tables.concurrency * middle)) if rate else tuple(self.limits)
+            caps = Caps(1, (*self.busy, (0, last, middle)))
+            under = max(sums, self.relaxation.bound(Relaxed(cost, caps, limits), replace(multipliers), steps))
+            heapq.heappush(heap, (under + factor * low, low, middle, under))
+            heapq.heappush(heap, (sums + factor * middle, middle, high, sums))
         return heap[0][0]
 
     def too_tight(self, most: float, steps: int) -> bool:

@@ -79,9 +79,9 @@ def lowered(bound: float) -> float:
     return bound - SLACK * abs(bound) if np.isfinite(bound) else bound
 
 
-def follow(search: Search, question: Question) -> Generator[Proposal, None, Answer]:
+def follow(search: Search, question: Question, family: int | None = None) -> Generator[Proposal, None, Answer]:
     """Work on a question, reporting between rounds; return its answer, scored."""
-    work = search.engine.answer(question)
+    work = search.engine.answer(question, family)
     while True:
         try:
             genomes = next(work)
