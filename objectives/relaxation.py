@@ -102,6 +102,11 @@ class Relaxation:
             best = max(best, value)
         return best
 
+    def walk(self, cost: Additive, caps: Caps, paid: FloatArray) -> float:
+        """Fill `walks` for contiguous pipelines with what the use of each type costs more; return the least cost."""
+        d = stage_data(self.tables, self.members, cost, caps)
+        return float(cheapest_walk(d._replace(fixed=d.fixed + paid), self.repeated, self.walks)[0])
+
     def ascent(self, question: Relaxed, multipliers: Multipliers, steps: int) -> Iterator[float]:
         """Yield bounds, not all better than the last."""
         d = stage_data(self.tables, self.members, question.cost, question.caps)
