@@ -1,8 +1,8 @@
 """Beam search over pipelines from the last block to the first, ranked by a bound on what completes them.
 
 A label at (node, stop) is what follows a stage on that node which ends at `stop`: its cost and the nodes used. What
-comes before is bounded by the cheapest walk to there (`objectives/kernels/bounds.py`), its multipliers given back. At each
-(node, stop) the `width` labels with the least bounds are kept.
+comes before is bounded by the cheapest walk to there (`objectives/kernels/bounds.py`), its multipliers given back. At
+each (node, stop) the `width` labels with the least bounds are kept.
 """
 
 from __future__ import annotations
@@ -121,17 +121,7 @@ def extend_beams(b, d, kind, twin, multipliers, before, begin, effort, cutoff): 
                             if place < 0:
                                 continue
                             origin = t * (m + 1) + stop
-                                write_label(
-                                    b,
-                                    j,
-                                    s,
-                                    place,
-                                    bound,
-                                    total,
-                                    paid + multipliers[kind[j]],
-                                    used,
-                                    t * (m + 1) + stop,
-                                    k,
-                                )
+                            spare = paid + multipliers[kind[j]]
+                            write_label(b, j, s, place, bound, total, spare, used, origin, k)
         stop -= 1
     return stop, cutoff
