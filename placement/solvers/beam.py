@@ -1,7 +1,7 @@
 """Beam search guided by the Lagrangian bound, with ever wider beams; strong where links differ.
 
-The bound's multipliers say what each node is worth to the rest of a pipeline, so a partial pipeline is ranked by what it
-costs and what its best completion is proven to cost at least. After P. S. Ow, T. E. Morton, "Filtered beam search in
+The bound's multipliers say what each node is worth to the rest of a pipeline, so a partial pipeline is ranked by what
+it costs and what its best completion is proven to cost at least. After P. S. Ow, T. E. Morton, "Filtered beam search in
 scheduling", Int. J. Production Research 26(1), 1988, doi:10.1080/00207548808947840.
 """
 
