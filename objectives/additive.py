@@ -54,6 +54,14 @@ class Additive:
         return Additive(self.stage * factor, self.latency * factor, self.volume * factor, self.fixed * factor)
 
 
+@dataclass(frozen=True)
+class Limit:
+    """An additive cost and the most that it may be."""
+
+    cost: Additive
+    most: float
+
+
 def prefix(values: FloatArray) -> FloatArray:
     """Prefix sums along the last axis, with a leading zero."""
     zeros = np.zeros((*values.shape[:-1], 1), dtype=values.dtype)

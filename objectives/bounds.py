@@ -20,10 +20,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from .additive import ADDITIVE, step_cost, term_cost, weighted_cost
+from .additive import ADDITIVE, Limit, step_cost, term_cost, weighted_cost
 from .combine import Objective
 from .node_types import Caps, busy_sums
-from .relaxation import Limit, Multipliers, Relaxation, Relaxed
+from .relaxation import Multipliers, Relaxation, Relaxed
 from .tables import CostTables
 
 # Elementary steps of all walks together: about a nanosecond and a half each.
@@ -53,12 +53,15 @@ def lower_bound(tables: CostTables, objective: Objective, effort: float = EFFORT
     if sums:
         total += bounds.sums(weights, effort / parts)
     if rate:
-        total += rate * bounds.rate(effort / parts)
+        least = bounds.rate(effort / parts)
+        total += rate * least
+        if sums:
+            total = max(total, bounds.beside(weights, rate, least, effort / parts, rate=True))
     if peak:
         low = bounds.peak(effort / parts)
         total += peak * low
         if sums:
-            total = max(total, bounds.beside_peak(weights, peak, low, effort / parts))
+            total = max(total, bounds.beside(weights, peak, low, effort / parts))
     if rate and parts > 1:
         total = max(total, bounds.mixed(weights, rate, effort / parts))
     return float(total - SLACK * abs(total)) if np.isfinite(total) else float(total)
@@ -78,6 +81,7 @@ class _Bounds:
     def __init__(self, tables: CostTables, objective: Objective, effort: float) -> None:
         self.tables, limits = tables, objective.limits
         self.relaxation = Relaxation(tables, len(tables.ties) if tables.contiguous else 0)
+        self.relaxation.budget = 2 * effort
         names = [name for name in ADDITIVE if name in limits]
         self.limits = [Limit(term_cost(tables, name), limits[name]) for name in names]
         self.busy: tuple[tuple[int, int, float], ...] = ()
@@ -111,6 +115,8 @@ class _Bounds:
         high, top = low, np.inf
         share = self.steps(effort) // 12 + 3
         for _ in range(14):
+            if self.relaxation.work > self.relaxation.budget:
+                break
             trial = 1.3 * high if top == np.inf else (low + top) / 2
             if self.too_tight(trial, share):
                 low = high = trial
@@ -120,23 +126,32 @@ class _Bounds:
                 break
         return low
 
-    def beside_peak(self, weights: Mapping[str, float], peak: float, low: float, effort: float) -> float:
-        """Bound sums and bottleneck together: within a range, sums under its upper end, bottleneck at its lower end."""
-        steps = self.steps(effort / 16)
-        cost = weighted_cost(self.tables, weights)
+    def beside(
+        self, weights: Mapping[str, float], factor: float, low: float, effort: float, *, rate: bool = False
+    ) -> float:
+        """Bound sums and bottleneck (or seconds per token) together.
+
+        Within a range of the latter, the sums are bounded under its upper end, and it counts at its lower end; the
+        range with the least bound is split.
+        """
+        steps, last = self.steps(effort / 16), self.last if rate else 0
+        cost, step = weighted_cost(self.tables, weights), step_cost(self.tables, 0, last)
         multipliers = self.relaxation.fresh()
         free = self.relaxation.bound(Relaxed(cost, Caps(1, self.busy), tuple(self.limits)), multipliers, steps)
-        heap = [(free + peak * low, low, np.inf, free)]
+        multipliers.limit = None
+        heap = [(free + factor * low, low, np.inf, free)]
         for _ in range(16):
+            if self.relaxation.work > self.relaxation.budget:
+                break
             bound, low, high, sums = heapq.heappop(heap)
             if not np.isfinite(bound):
                 return bound
             middle = 1.25 * low if high == np.inf else (low + high) / 2
-            caps = Caps(1, (*self.busy, (0, 0, middle)))
-            warm = replace(multipliers)
-            under = max(sums, self.relaxation.bound(Relaxed(cost, caps, tuple(self.limits)), warm, steps))
-            heapq.heappush(heap, (under + peak * low, low, middle, under))
-            heapq.heappush(heap, (sums + peak * middle, middle, high, sums))
+            limits = (*self.limits, Limit(step, self.tables.concurrency * middle)) if rate else tuple(self.limits)
+            caps = Caps(1, (*self.busy, (0, last, middle)))
+            under = max(sums, self.relaxation.bound(Relaxed(cost, caps, limits), replace(multipliers), steps))
+            heapq.heappush(heap, (under + factor * low, low, middle, under))
+            heapq.heappush(heap, (sums + factor * middle, middle, high, sums))
         return heap[0][0]
 
     def too_tight(self, most: float, steps: int) -> bool:
@@ -209,7 +224,7 @@ class _Bounds:
         part.bound = max(part.bound, self.relaxation.bound(free, part.multipliers, steps) / high)
         trial, top = part.bound, np.inf
         for _ in range(5 if high > 1 else 0):
-            if not np.isfinite(trial):
+            if not np.isfinite(trial) or self.relaxation.work > self.relaxation.budget:
                 return
             caps = Caps(low, (*self.busy, (first, last, trial)))
             target = high * trial * (1 + 1e-9)

@@ -14,19 +14,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .additive import Additive, FloatArray
+from .additive import Additive, FloatArray, Limit
 from .kernels.bounds import Walks, cheapest_walk, cover, trace_walk, walk_tables
 from .kernels.stages import StageData
 from .node_types import Caps, memory_need, stage_data, type_heads, type_members
 from .tables import CostTables
-
-
-@dataclass(frozen=True)
-class Limit:
-    """An additive cost and the most that it may be."""
-
-    cost: Additive
-    most: float
 
 
 @dataclass(frozen=True)
@@ -73,6 +65,7 @@ class Relaxation:
         self.walks: Walks = walk_tables(len(self.heads), tables.n_blocks)
         self.repeated = (self.counts > 1) | (extra > 0) | (not tables.contiguous)
         self.work = 0.0
+        self.budget = np.inf
 
     @property
     def effort(self) -> float:
@@ -109,6 +102,11 @@ class Relaxation:
             best = max(best, value)
         return best
 
+    def walk(self, cost: Additive, caps: Caps, paid: FloatArray) -> float:
+        """Fill `walks` for contiguous pipelines with what the use of each type costs more; return the least cost."""
+        d = stage_data(self.tables, self.members, cost, caps)
+        return float(cheapest_walk(d._replace(fixed=d.fixed + paid), self.repeated, self.walks)[0])
+
     def ascent(self, question: Relaxed, multipliers: Multipliers, steps: int) -> Iterator[float]:
         """Yield bounds, not all better than the last."""
         d = stage_data(self.tables, self.members, question.cost, question.caps)
@@ -125,7 +123,9 @@ class Relaxation:
         limit = np.zeros(len(most)) if multipliers.limit is None else multipliers.limit.copy()
         best, reserve, scale = -np.inf, 0.05, 1.0
         stalled = 0
-        for _ in range(steps):
+        for k in range(steps):
+            if k > 0 and self.work > self.budget:
+                return
             priced = self._priced(d, parts, use, node, limit / np.maximum(most, 1e-300), need, room)
             value, last = cheapest_walk(priced, self.repeated, self.walks)
             self.work += self.effort

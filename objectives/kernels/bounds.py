@@ -120,15 +120,21 @@ def cover(d, counts, first, last):  # type: ignore[no-untyped-def]
     wanted = last - first
     total = np.full(wanted + 1, np.inf)
     total[0] = 0.0
+    # Over all cuts at once a hop costs no less than with the fewest bytes.
+    bytes_least, volume_least = np.inf, np.inf
+    for cut in range(1, m):
+        if d.cut_allowed[cut]:
+            bytes_least = min(bytes_least, d.cut_bytes[cut])
+            volume_least = min(volume_least, d.volume[cut])
     piece, grown = np.empty(wanted + 1), np.empty(wanted + 1)
     back = np.inf
     for t in range(n):
         back = min(back, hop(d, t, n, m))
         into = hop(d, n, t, 0)
-        for j in range(n):
-            for cut in range(1, m):
-                if d.cut_allowed[cut]:
-                    into = min(into, hop(d, j, t, cut))
+        if bytes_least < np.inf:
+            for j in range(n):
+                if bytes_least <= d.most_bytes[j, t]:
+                    into = min(into, d.latency[j, t] + volume_least * d.per_byte[j, t])
         piece[:] = np.inf
         longest = 0
         for stop in range(first + 1, last + 1):

@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from objectives.additive import step_cost
+from objectives.additive import Limit, step_cost
 from objectives.combine import TERMS
 
 from .base import Proposal
-from .subset_search import Limit, Question
+from .subset_search import Question
 from .subset_work import SLACK, Search, follow, lowered
 
 # Ranges that count for less than this, relative, are not cut in halves any more.

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from objectives.additive import Additive
+from objectives.additive import Additive, Limit
 from objectives.kernels.stages import StageData
 from objectives.node_types import Caps
 
@@ -49,14 +49,6 @@ class Answer:
 
 
 Work = Generator[IntArray, None, Answer]
-
-
-@dataclass(frozen=True)
-class Limit:
-    """An additive cost and the most that it may be."""
-
-    cost: Additive
-    most: float
 
 
 @dataclass(frozen=True)

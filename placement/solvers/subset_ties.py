@@ -69,11 +69,18 @@ class Engine:
         """Entries filled so far."""
         return self.table.entries + sum(home.entries for home in self.homes)
 
-    def answer(self, question: Question) -> Work:
-        """Return the cheapest pipeline within caps and limits."""
+    @property
+    def families(self) -> range:
+        """Numbers of the families of pipelines: both tied blocks in one run (or no tie), then one for each home."""
+        return range(1 + len(self.homes))
+
+    def answer(self, question: Question, family: int | None = None) -> Work:
+        """Return the cheapest pipeline within caps and limits, of one family or of all."""
+        if family == 0 or not self.homes:
+            return (yield from self.table.answer(question))
+        if family is not None:
+            return (yield from self._home(self.homes[family - 1], question))
         best = yield from self.table.answer(question)
-        if not self.homes:
-            return best
         lower = best.bound
         for home in self.homes:
             cutoff = min(question.cutoff, best.cost)

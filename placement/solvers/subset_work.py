@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from objectives.additive import ADDITIVE, term_cost, weighted_cost
+from objectives.additive import ADDITIVE, Limit, term_cost, weighted_cost
 from objectives.node_types import Caps
 
 from ..problem import PipelineProblem, Score
 from .base import IntArray, Proposal
-from .subset_search import Answer, Limit, Question
+from .subset_search import Answer, Question
 from .subset_ties import Engine
 
 # A proven bound is lowered by this much, relative, so that rounding in another order cannot break it.
@@ -79,9 +79,9 @@ def lowered(bound: float) -> float:
     return bound - SLACK * abs(bound) if np.isfinite(bound) else bound
 
 
-def follow(search: Search, question: Question) -> Generator[Proposal, None, Answer]:
+def follow(search: Search, question: Question, family: int | None = None) -> Generator[Proposal, None, Answer]:
     """Work on a question, reporting between rounds; return its answer, scored."""
-    work = search.engine.answer(question)
+    work = search.engine.answer(question, family)
     while True:
         try:
             genomes = next(work)
