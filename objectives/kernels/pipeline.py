@@ -210,7 +210,8 @@ def sum_repeats(genome, d, n_batches):  # type: ignore[no-untyped-def]
     missing, fly, start = 0.0, float(d.concurrency), 0
     scratch, width = d.scratch, d.max_stages
     for s in range(genome[0]):
-        scratch[genome[1 + s]] = 0.0
+        for k in range(3 + n_batches):
+            scratch[genome[1 + s], k] = 0.0
     for s in range(genome[0]):
         node, stop = genome[1 + s], genome[1 + width + s]
         scratch[node, 0] += d.cuts[stop, WEIGHT] - d.cuts[start, WEIGHT]
@@ -265,8 +266,8 @@ def pipeline_terms(genome, d, terms, with_rate):  # type: ignore[no-untyped-def]
     n_batches = last if with_rate else 1
     scratch, seconds, n = d.scratch, d.seconds, d.n_nodes
     totals, mosts, hops = scratch[n, 3:], scratch[n + 1, 3:], scratch[n + 2]
-    totals[:n_batches] = 0.0
-    mosts[:n_batches] = 0.0
+    for k in range(n_batches):
+        totals[k], mosts[k] = 0.0, 0.0
     violation, missing, prefill, energy, price = 0.0, 0.0, 0.0, 0.0, 0.0
     fly = float(d.concurrency)
     used, n_required, start = 0, 0, 0

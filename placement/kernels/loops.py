@@ -11,6 +11,7 @@ import numpy as np
 
 from . import kernel
 from .encoding import crossover, evaluate, from_keys, neighbour
+from .moves import copy
 
 
 @kernel
@@ -45,10 +46,10 @@ def anneal(genome, best, data, rng, steps, hot, cold, penalty):  # type: ignore[
         new_cost, new_violation = evaluate(trial, data)
         change = new_cost * (1.0 + penalty * new_violation) - cost * (1.0 + penalty * violation)
         if change <= 0.0 or rng.random() < math.exp(-change / (temperature * scale)):
-            genome[:] = trial
+            copy(trial, genome)
             cost, violation = new_cost, new_violation
             if better(cost, violation, best_cost, best_violation):
-                best[:] = genome
+                copy(genome, best)
                 best_cost, best_violation = cost, violation
         penalty = min(penalty * 1.0005, 10000.0) if violation > 0.0 else max(penalty * 0.9998, 0.5)
         temperature *= cooling
@@ -89,16 +90,16 @@ def tabu_walk(genome, best, data, rng, steps, sample, recent, clock, penalty):  
                 if known and not better(cost, violation, best_cost, best_violation):
                     continue
                 lowest = key
-                chosen[:] = trial
+                copy(trial, chosen)
                 chosen_cost, chosen_violation = cost, violation
         if lowest == np.inf:
             continue
-        genome[:] = chosen
+        copy(chosen, genome)
         recent[clock % recent.shape[0]] = signature(genome)
         clock += 1
         penalty = min(penalty * 1.01, 1e4) if chosen_violation > 0.0 else max(penalty * 0.995, 0.5)
         if better(chosen_cost, chosen_violation, best_cost, best_violation):
-            best[:] = genome
+            copy(genome, best)
             best_cost, best_violation = chosen_cost, chosen_violation
     return clock, penalty
 
@@ -114,11 +115,11 @@ def vary(parents, children, data, rng, crossing, moves):  # type: ignore[no-unty
             crossover(parents[k], parents[mate], data, rng, children[k])
             times = int(rng.random() * (moves + 1))
         else:
-            children[k] = parents[k]
+            copy(parents[k], children[k])
             times = 1 + int(rng.random() * moves)
         for _ in range(times):
             neighbour(children[k], data, rng, trial)
-            children[k] = trial
+            copy(trial, children[k])
 
 
 @kernel
@@ -133,7 +134,7 @@ def descend(genome, data, rng, tries):  # type: ignore[no-untyped-def]
         spent += 1
         failed += 1
         if better(new_cost, new_violation, cost, violation):
-            genome[:] = trial
+            copy(trial, genome)
             cost, violation, failed = new_cost, new_violation, 0
     return cost, violation, spent
 
@@ -152,4 +153,4 @@ def wander(genome, data, rng, moves):  # type: ignore[no-untyped-def]
     trial = np.empty_like(genome)
     for _ in range(moves):
         neighbour(genome, data, rng, trial)
-        genome[:] = trial
+        copy(trial, genome)

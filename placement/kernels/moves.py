@@ -15,6 +15,13 @@ from . import inner, kernel
 N_MOVES = 9
 
 
+@kernel
+def copy(source, target):  # type: ignore[no-untyped-def]
+    """Copy a row of numbers; numba compiles a loop far faster than a slice assignment."""
+    for k in range(source.shape[0]):
+        target[k] = source[k]
+
+
 @inner
 def below(rng, n):  # type: ignore[no-untyped-def]
     """Return a whole number in [0, n)."""
@@ -72,8 +79,9 @@ def rebuild(nodes, sizes, count, d, out):  # type: ignore[no-untyped-def]
         stop = target
     out[width + stages] = d.n_blocks
     out[0] = stages
-    out[1 + stages : 1 + width] = 0
-    out[1 + width + stages :] = 0
+    for s in range(stages, width):
+        out[1 + s] = 0
+        out[1 + width + s] = 0
 
 
 @inner
@@ -194,7 +202,7 @@ def to_lists(genome, d, nodes, sizes):  # type: ignore[no-untyped-def]
 @kernel
 def pipeline_neighbour(genome, d, rng, out):  # type: ignore[no-untyped-def]
     """Write a genome one random move away into `out` (a copy when the move drawn is impossible)."""
-    out[:] = genome
+    copy(genome, out)
     stages, width = genome[0], d.max_stages
     move = below(rng, N_MOVES + 3)
     if move <= 1:
@@ -202,7 +210,7 @@ def pipeline_neighbour(genome, d, rng, out):  # type: ignore[no-untyped-def]
         return
     if move == 2:
         if not shift_blocks(genome, d, rng, out):
-            out[:] = genome
+            copy(genome, out)
         return
     if move == 3 and stages >= 2:
         # Exchange two nodes, each stage keeping its blocks.

@@ -31,6 +31,7 @@ from objectives.kernels.pipeline import (
 )
 
 from . import inner, kernel
+from .moves import copy
 
 
 @inner
@@ -103,8 +104,8 @@ def split_order(order, d, size, limit_s, fly, out):  # type: ignore[no-untyped-d
     value = np.empty(m + 1)
     for k in range(n):
         i = order[k]
-        entry[:] = np.inf
-        entry_node[:] = -1
+        for s in range(m + 1):
+            entry[s], entry_node[s] = np.inf, -1
         entry[0] = hop_cost(d, d.n_nodes, i, 0, per_hop, volume)
         for j in range(k):
             if d.links[order[j], i, LINKED] == 0.0:
@@ -155,7 +156,8 @@ def trace(order, d, best, from_start, from_node, per_hop, volume, out):  # type:
         nodes[count], stops[count] = order[k], stop
         count += 1
         stop, k = from_start[k, stop], from_node[k, stop]
-    out[:] = 0
+    for k in range(out.shape[0]):
+        out[k] = 0
     out[0] = count
     for s in range(count):
         out[1 + s] = nodes[count - 1 - s]
@@ -168,7 +170,8 @@ def fill_order(order, d, out):  # type: ignore[no-untyped-def]
     """First fit in the given order, the last node taking whatever is left: a fallback that always is well formed."""
     width, start, count = d.max_stages, 0, 0
     starts = np.empty(d.n_blocks + 1, np.int64)
-    out[:] = 0
+    for k in range(out.shape[0]):
+        out[k] = 0
     for k in range(order.shape[0]):
         first_starts(d, order[k], 0, np.inf, 1.0, starts)
         stop = start
@@ -211,7 +214,7 @@ def decode_order(order, d, tries, out):  # type: ignore[no-untyped-def]
             cost, violation = pipeline_cost(trial, d)
             if (violation, cost) < (best_violation, best_cost):
                 best_cost, best_violation = cost, violation
-                out[:] = trial
+                copy(trial, out)
             start, busiest = 0, 0.0
             for s in range(trial[0]):
                 stop = trial[1 + d.max_stages + s]

@@ -45,6 +45,7 @@ SOLVERS: Mapping[str, Entry] = MappingProxyType(
         "annealing": Entry(".annealing:Annealing", "simulated annealing with reheats", "search"),
         "pso": Entry(".pso:ParticleSwarm", "particle swarm on random keys, decoded optimally", "search"),
         "tabu": Entry(".tabu:Tabu", "tabu search with restarts", "search"),
+        "beam": Entry(".beam:Beam", "beam search guided by the Lagrangian bound", "search"),
         "nsga2": Entry(".nsga2:NSGA2", "NSGA-II (DEAP): several objectives, a Pareto front", "search"),
         "uniform": Entry(".yardsticks:Uniform", "equal block counts (vLLM, Megatron)", "yardstick"),
         "by_memory": Entry(".yardsticks:ByMemory", "blocks in proportion to memory (exo)", "yardstick"),

@@ -29,7 +29,7 @@ class Auto:
         Rounds of the first metaheuristic before the exact solver begins, so that it has something to cut with.
     """
 
-    turns: tuple[str, ...] = ("annealing", "genetic", "annealing", "tabu", "annealing", "pso")
+    turns: tuple[str, ...] = ("annealing", "beam", "genetic", "annealing", "tabu", "annealing", "pso")
     first_turn: int = 20
     last_turn: int = 320
     warm_up: int = 3
@@ -50,14 +50,19 @@ class Auto:
         yield from metaheuristics
 
     def laps(self, problem: Problem, rng: np.random.Generator, pool: Pool) -> Iterator[Proposal]:
-        """Turns of the metaheuristics, for ever; a turn that brings nothing is cut to half of its length."""
+        """Turns of the metaheuristics, for ever; a turn that brings nothing is cut to half of its length.
+
+        Those that end, or do not apply to the problem, pass their turn on.
+        """
         length = self.first_turn
         while True:
             for name in self.turns:
                 turn = named(name, _make(name).search(problem, rng, pool.start()))
                 idle = 0
                 for _ in range(length if problem.compiled else 4):
-                    proposal = next(turn)
+                    proposal = _advance(turn)
+                    if proposal is None:
+                        break
                     idle = 0 if pool.offer(proposal.genomes) else idle + 1
                     yield proposal
                     if idle > length // 2:
@@ -101,6 +106,14 @@ def proofs(problem: Problem, rng: np.random.Generator, pool: Pool) -> Iterator[P
 def named(name: str, proposals: Iterator[Proposal]) -> Iterator[Proposal]:
     """Put the solver's name on its proposals."""
     return (replace(proposal, solver=name) for proposal in proposals)
+
+
+def _advance(turn: Iterator[Proposal]) -> Proposal | None:
+    """Return the next round of a turn, or None when it has ended or does not apply."""
+    try:
+        return next(turn, None)
+    except NotApplicableError:
+        return None
 
 
 def _make(name: str) -> Solver:
