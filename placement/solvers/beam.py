@@ -46,7 +46,7 @@ class Beam:
         if not isinstance(problem, PipelineProblem) or not problem.compiled or not problem.tables.contiguous:
             raise NotApplicableError("beam needs contiguous pipelines and a built-in objective")
         tables = problem.tables
-        yield Proposal(start[:1])
+        yield Proposal(start[:1], 1)
         best, width = start[0], self.width
         relaxation = Relaxation(tables, len(tables.ties))
         while width * tables.n_nodes * (tables.n_blocks + 1) <= self.most_labels:
