@@ -15,7 +15,7 @@ import numpy as np
 from ..kernels.loops import descend, vary
 from ..problem import Problem
 from .base import IntArray, Proposal, runnable
-from .population import Member, deap_random, fill, members, rows
+from .population import Member, better_of, deap_random, fill, members, rows
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,13 @@ class Genetic:
         logbook = tools.Logbook()
         statistics = tools.Statistics(lambda member: member.fitness.values)
         statistics.register("best", np.min, axis=0)
+        best, lap = start[:1], 0
         while True:
             fame: Any = tools.HallOfFame(self.elite)
             size = self.population if problem.compiled else max(self.elite + 2, self.population // 4)
-            people = members(problem, fill(problem, start, rng, size))
+            # Every other population goes without the best so far and most starts: it would only find them again.
+            first = np.concatenate([best, start]) if lap % 2 == 0 else start[rng.integers(len(start))][None, :]
+            people = members(problem, fill(problem, first, rng, size, far=0.5 if lap % 2 == 0 else 0.9))
             fame.update(people)
             yield Proposal(rows(fame[:1]), len(people))
             idle = 0
@@ -66,7 +69,7 @@ class Genetic:
                 logbook.record(gen=len(logbook), evals=spent, **statistics.compile(people))
                 idle = 0 if fame[0].fitness.values < before else idle + 1
                 yield Proposal(rows(fame), spent)
-            start = np.concatenate([rows(fame[:1]), start])
+            best, lap = better_of(problem, best, rows(fame[:1])), lap + 1
 
     def generation(
         self, problem: Problem, rng: np.random.Generator, people: list[Member], fame: Any

@@ -86,13 +86,19 @@ def rows(people: Sequence[Member]) -> IntArray:
     return np.stack([member.genome for member in people])
 
 
-def fill(problem: Problem, start: IntArray, rng: np.random.Generator, size: int) -> IntArray:
-    """Return a first population: the starts, kicked copies of them, and random genomes, half and half."""
+def better_of(problem: Problem, one: IntArray, two: IntArray) -> IntArray:
+    """The better of two genomes, each given and returned as a row (1, G)."""
+    costs, violations = problem.evaluate(np.concatenate([one, two]))
+    return two if (violations[1], costs[1]) < (violations[0], costs[0]) else one
+
+
+def fill(problem: Problem, start: IntArray, rng: np.random.Generator, size: int, far: float = 0.5) -> IntArray:
+    """Return a first population: the starts, kicked copies of them, and a share `far` of random genomes."""
     first = start[:size]
-    n_kicked = (size - len(first)) // 2
+    n_kicked = int((size - len(first)) * (1.0 - far))
     near = [kicked(problem, first[k % len(first)], rng, 1 + k % 12) for k in range(n_kicked)]
-    far = problem.random(rng, size - len(first) - n_kicked)
-    return np.concatenate([first, np.array(near, dtype=np.int64).reshape(-1, problem.genome_size), far])
+    fresh = problem.random(rng, size - len(first) - n_kicked)
+    return np.concatenate([first, np.array(near, dtype=np.int64).reshape(-1, problem.genome_size), fresh])
 
 
 @contextmanager
