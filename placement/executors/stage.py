@@ -1,0 +1,102 @@
+"""The blocks of one worker as a function: tokens or hidden states in, hidden states or sampled tokens out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from .cache import KvCache
+from .loader import Loader
+
+
+@dataclass
+class Stage:
+    """Runs spans of one worker's blocks and keeps the caches of the sequences in flight.
+
+    Attributes
+    ----------
+    loader : Loader
+    room : int
+        Tokens of context that a new cache makes room for.
+    """
+
+    loader: Loader
+    room: int = 64
+    caches: dict[int, KvCache] = field(default_factory=dict)
+
+    @torch.inference_mode()
+    def run(self, batch: int, start: int, stop: int, position: int, values: torch.Tensor) -> torch.Tensor:
+        """Pass a micro-batch through the blocks ``start <= b < stop``.
+
+        Parameters
+        ----------
+        batch : int
+            Number of the micro-batch: names its cache.
+        position : int
+            Position of the first of the tokens; a prompt starts at 0.
+        values : tensor
+            Token ids (n, tokens) for block 0, hidden states (n, tokens, size) for others.
+
+        Returns
+        -------
+        tensor
+            Hidden states, or the sampled token ids (n, 1) behind the last block.
+        """
+        arch = self.loader.arch
+        values = values.to(self.loader.device)
+        where = torch.arange(position, position + values.shape[1], device=values.device).unsqueeze(0)
+        first, last = max(start, 1), min(stop, arch.n_blocks - 1)
+        if start == 0:
+            values = arch.embed(values.long())
+            if arch.position is not None:
+                values = values + arch.position(where)
+        if first < last:
+            values = self._layers(batch, first, last, where, values)
+        if stop == arch.n_blocks:
+            values = arch.head(arch.norm(values[:, -1:])).argmax(dim=-1)
+        return values
+
+    def forget(self, batch: int) -> None:
+        """Drop the cache of a micro-batch that has ended."""
+        self.caches.pop(batch, None)
+
+    def cache_bytes(self) -> int:
+        """Bytes reserved for the caches of all micro-batches."""
+        return sum(cache.n_bytes() for cache in self.caches.values())
+
+    def _layers(self, batch: int, first: int, last: int, where: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+        arch = self.loader.arch
+        cache = self.caches.setdefault(batch, KvCache(self.room))
+        words: dict[str, Any] = {arch.cache_word: cache, "position_ids": where, "use_cache": True}
+        if arch.rotary is not None:
+            words["position_embeddings"] = arch.rotary(values, position_ids=where)
+        for block in range(first, last):
+            mask = _window_mask(arch.config, block - 1, where[0], values)
+            out = arch.layers[block - 1](values, attention_mask=mask, **words)
+            values = out[0] if isinstance(out, tuple) else out
+        return values
+
+
+def window_of(config: Any, layer: int) -> int | None:
+    """Tokens that a layer's sliding window keeps; None for the whole context."""
+    window = getattr(config, "sliding_window", None)
+    types = getattr(config, "layer_types", None)
+    if not window or (types and types[layer] != "sliding_attention"):
+        return None
+    return None if not types and getattr(config, "use_sliding_window", True) is False else int(window)
+
+
+def _window_mask(config: Any, layer: int, where: torch.Tensor, values: torch.Tensor) -> torch.Tensor | None:
+    """Return a boolean mask (1, 1, queries, keys), or None where the plain causal rule is enough."""
+    seen = int(where[-1]) + 1
+    window = window_of(config, layer)
+    fresh = int(where[0]) == 0 or len(where) == 1
+    if (window is None or seen <= window) and fresh:
+        return None
+    keys = torch.arange(seen, device=values.device)
+    mask = keys[None, :] <= where[:, None]
+    if window is not None:
+        mask &= keys[None, :] > where[:, None] - window
+    return mask[None, None]
