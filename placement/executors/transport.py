@@ -25,6 +25,10 @@ _HEADER = 14
 _MOST_PENDING = 64
 
 
+class LinkDownError(Exception):
+    """A connection broke: its other end is gone, or is about to say why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """A micro-batch on its way.
@@ -115,10 +119,12 @@ class Transport:
             self._deliver(due, Message(**{**_fields(message), "values": values}))
             return
         header = _header(message, values, due, busy_s)
-        self._hold(self.group.send([header], rank, 0), header)
-        if values is not None:
-            group = self._group_for(values)
-            self._hold(group.send([values], rank, 1), values)
+        try:
+            self._hold(self.group.send([header], rank, 0), header)
+            if values is not None:
+                self._hold(self._group_for(values).send([values], rank, 1), values)
+        except RuntimeError as error:
+            raise LinkDownError(str(error).splitlines()[0]) from None
 
     def receive(self, timeout_s: float) -> Message | None:
         """Return the next message that is due, or None after `timeout_s` seconds."""

@@ -14,7 +14,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -23,11 +23,27 @@ from ..errors import InfeasibleError, PlacementError
 from ..plan import VERSION, Plan, write_atomic
 from .arch import block_names
 from .client import Client
+from .convert import checkpoint_folder
 from .control import Control, Pulse, RunError, Watch
 from .job import Chain, Job, chains_of, check_plan, cluster_from_data, places_of
 from .loader import Loader
 from .stage import Stage
-from .transport import BROKEN, FORGET, STOP, TOKENS, WAKE, WORK, Message, Transport, make_group, make_nccl_group
+from .transport import (
+    BROKEN,
+    FORGET,
+    STOP,
+    TOKENS,
+    WAKE,
+    WORK,
+    LinkDownError,
+    Message,
+    Transport,
+    make_group,
+    make_nccl_group,
+)
+
+if TYPE_CHECKING:
+    from ..replan import Replanned
 
 MOST_EVENTS = 200_000
 TAKEN_FOR_LOST = 3
@@ -85,9 +101,15 @@ class Process:
             loader = Loader(Path(self.job.model), self.job.devices.get(self.node, "cpu"), self.job.dtype)
             check_plan(self.plan, loader.arch.n_blocks, block_names(loader.arch.n_blocks))
             self.stage = Stage(loader, room)
+        if self.client is not None and self.job.recover:
+            self._replanned([])  # compiles and loads now what must be quick later
         while True:
-            if self._configure() and self._serve():
-                return self._finish()
+            try:
+                if self._configure() and self._serve():
+                    return self._finish()
+            except LinkDownError as error:
+                if not self._settle():
+                    raise RunError(f"'{self.places[self.uid]}' lost a connection ({error})") from None
             if self.stopped:
                 return 1
             if self.client is not None:
@@ -155,10 +177,8 @@ class Process:
                 raise RunError(f"'{self.places[uid]}' runs version {version}, '{self.places[self.uid]}' {VERSION}")
         try:
             self.transports.append(self._connect())
-        except RuntimeError:
-            if self._settle():
-                return False
-            raise
+        except RuntimeError as error:
+            raise LinkDownError(str(error).splitlines()[0]) from None
         return True
 
     def _connect(self) -> Transport:
@@ -197,9 +217,7 @@ class Process:
             if message.kind == STOP:
                 return True
             if message.kind == BROKEN:
-                if not self._settle():
-                    raise RunError(f"'{self.places[self.uid]}' lost a connection ({transport.broken})")
-                return False
+                raise LinkDownError(transport.broken)
             self._handle(message, transport)
 
     def _handle(self, message: Message, transport: Transport) -> None:
@@ -241,7 +259,8 @@ class Process:
 
     def _settle(self) -> bool:
         """Wait until a broken connection has a cause: a lost worker, a new plan, the end of the run."""
-        until = time.monotonic() + self.job.limit_s + 10 * self.job.heartbeat_s
+        # With recovery the client may be planning; were it gone too, the beating thread would end this process.
+        until = time.monotonic() + (self.job.start_limit_s if self.job.recover else 2 * self.job.limit_s)
         while time.monotonic() < until:
             if self._interrupted():
                 return True
@@ -255,14 +274,9 @@ class Process:
         what = "; ".join(f"'{name}' is lost ({why})" for name, why in lost.items())
         if not self.job.recover or self.job.cluster is None:
             raise RunError(what, self.client.texts())
-        from ..readers.models import read_model
-        from ..replan import replan
-
-        folder = self.stage.loader.folder if self.stage is not None else Path(self.job.model)
-        gone = [name for name in self.places if name in {*lost, *self._gone()}]
-        cluster, began = cluster_from_data(self.job.cluster), time.perf_counter()
+        began = time.perf_counter()
         try:
-            new = replan(self.plan, read_model(folder), cluster, lost=gone)
+            new = self._replanned([name for name in self.places if name in {*lost, *self._gone()}])
         except InfeasibleError as error:
             raise RunError(f"{what}, and the rest cannot hold the model: {error}", self.client.texts()) from None
         self.notes.append(f"{what}; replanned in {time.perf_counter() - began:.2f} s, {new.moved_bytes / 1e6:.1f} MB")
@@ -271,6 +285,15 @@ class Process:
         self.transports[-1].close() if self.transports else None
         self.plan, self.generation = new.plan, self.generation + 1
         self.control.put(f"plan/{self.generation}", {"plan": self.plan.to_dict(), "members": self.members})
+
+    def _replanned(self, lost: list[str]) -> Replanned:
+        from ..readers.models import read_model
+        from ..replan import replan
+
+        assert self.job.cluster is not None
+        model = read_model(checkpoint_folder(Path(self.job.model)))
+        cluster = cluster_from_data(self.job.cluster)
+        return replan(self.plan, model, cluster, lost=lost, solver="annealing", time_limit=0.3)
 
     def _gone(self) -> set[str]:
         return {name for uid, name in enumerate(self.places[:-1]) if uid not in self.members}
