@@ -101,7 +101,7 @@ class Job:
     dtype: str = "auto"
     threads: int = 1
     emulation: Emulation = field(default_factory=Emulation)
-    heartbeat_s: float = 0.5
+    heartbeat_s: float = 0.25
     limit_s: float = 6.0
     step_limit_s: float = 120.0
     start_limit_s: float = 120.0

@@ -23,6 +23,7 @@ _MAGIC = 0x504C4143
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.int32, torch.float64)
 _HEADER = 14
 _MOST_PENDING = 64
+_FOREVER = timedelta(days=30)
 
 
 class LinkDownError(Exception):
@@ -178,7 +179,7 @@ class Transport:
     def _receive_one(self) -> None:
         header = torch.zeros(_HEADER, dtype=torch.int64)
         work = self.group.recv_anysource([header], 0)
-        work.wait()
+        work.wait(_FOREVER)  # a worker may be idle for long; dead peers are found by their silence
         began = time.perf_counter()
         magic, kind, source, target, batch, chain, hop, position, due, busy_ns, code, *shape = header.tolist()
         if magic != _MAGIC:
@@ -188,7 +189,7 @@ class Transport:
             dtype = _DTYPES[code]
             here = self.device if self.data_group is not None and dtype != torch.int32 else "cpu"
             values = torch.empty([n for n in shape if n > 0], dtype=dtype, device=here)
-            self._group_for(values).recv([values], self.ranks[source], 1).wait()
+            self._group_for(values).recv([values], self.ranks[source], 1).wait(_FOREVER)
         message = Message(kind, source, target, batch, chain, hop, position, values)
         n_bytes = 0 if values is None else values.numel() * values.element_size()
         self._count_use(message, n_bytes, busy_ns / 1e9 or time.perf_counter() - began)

@@ -21,6 +21,7 @@ import torch
 from ..cluster import CLIENT
 from ..errors import InfeasibleError, PlacementError
 from ..plan import VERSION, Plan, write_atomic
+from ..workload import Workload
 from .arch import block_names
 from .client import Client
 from .convert import checkpoint_folder
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
 MOST_EVENTS = 200_000
 TAKEN_FOR_LOST = 3
+CONNECT_LIMIT_S = 15.0
 
 
 @dataclass
@@ -175,18 +177,34 @@ class Process:
             version = self.control.get(key)["version"]
             if version != VERSION:
                 raise RunError(f"'{self.places[uid]}' runs version {version}, '{self.places[self.uid]}' {VERSION}")
+        # Only processes that are alive right now connect: nothing interrupts a connection to a dead one.
+        if self.client is not None:
+            if not self._all_beat():
+                return False
+            self.control.put(f"go/{self.generation}", True)
+        if not self.control.await_all([f"go/{self.generation}"], self.job.start_limit_s, self._interrupted):
+            return False
         try:
             self.transports.append(self._connect())
         except RuntimeError as error:
             raise LinkDownError(str(error).splitlines()[0]) from None
         return True
 
+    def _all_beat(self) -> bool:
+        others = [uid for uid in self.members if uid != self.uid]
+        before = {uid: self.control.get(f"beat/{uid}") for uid in others}
+        while not self._interrupted():
+            if all(self.control.get(f"beat/{uid}") != before[uid] for uid in others):
+                return True
+            time.sleep(0.01)
+        return False
+
     def _connect(self) -> Transport:
         from torch.distributed import PrefixStore
 
         store = PrefixStore(f"group/{self.generation}", self.store)
         rank, size = self.members.index(self.uid), len(self.members)
-        group = make_group(store, rank, size, self.job.address, self.job.start_limit_s)
+        group = make_group(store, rank, size, self.job.address, CONNECT_LIMIT_S)
         nccl = make_nccl_group(PrefixStore("nccl", store), rank, size) if self.job.backend == "nccl" else None
         hosts = [*range(len(self.places) - 1), self.client_uid]
         ranks = [self.members.index(uid) if uid in self.members else -1 for uid in hosts]
@@ -293,7 +311,10 @@ class Process:
         assert self.job.cluster is not None
         model = read_model(checkpoint_folder(Path(self.job.model)))
         cluster = cluster_from_data(self.job.cluster)
-        return replan(self.plan, model, cluster, lost=lost, solver="annealing", time_limit=0.3)
+        longest = max(len(prompt) for prompt in self.job.prompts)
+        flying = min(len(self.job.prompts), self.job.in_flight * self.job.micro_batch or len(self.job.prompts))
+        work = Workload(longest, self.job.tokens, flying)
+        return replan(self.plan, model, cluster, lost=lost, workload=work, solver="annealing", time_limit=0.3)
 
     def _gone(self) -> set[str]:
         return {name for uid, name in enumerate(self.places[:-1]) if uid not in self.members}
