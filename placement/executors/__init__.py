@@ -12,7 +12,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Launch", "RunError", "RunResult", "execute", "run_plan"]
 
-_HOMES = {"Launch": "launcher", "RunError": "control", "RunResult": "result", "execute": "local", "run_plan": "launcher"}
+_HOMES = {
+    "Launch": "launcher",
+    "RunError": "control",
+    "RunResult": "result",
+    "execute": "local",
+    "run_plan": "launcher",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -122,7 +122,7 @@ def skeleton(folder: Path, dtype: str = "auto") -> nn.Module:
             config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
             number = getattr(config, "dtype", None) if dtype == "auto" else getattr(torch, dtype, None)
             with init_empty_weights(include_buffers=False):
-                model = AutoModelForCausalLM.from_config(config, dtype=number or torch.float32)
+                model = AutoModelForCausalLM.from_config(config, dtype=number or torch.float32)  # type: ignore[no-untyped-call]
     except (OSError, ValueError, KeyError) as error:
         raise InputError(str(error).strip().splitlines()[0], str(folder)) from None
     model.eval()

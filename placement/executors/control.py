@@ -38,7 +38,7 @@ class RunError(PlacementError):
 
 def open_store(address: str, port: int, *, serve: bool) -> Any:
     """Return a TCPStore at `address`; the serving one listens there and nowhere else."""
-    from torch.distributed import TCPStore
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
     timeout = timedelta(seconds=STORE_TIMEOUT_S)
     if not serve:

@@ -65,7 +65,7 @@ def _under_torchrun(options: argparse.Namespace) -> int:
 
 def _rendezvous(rank: int) -> Any:
     """Connect to torchrun's store; only rank 0 of a launch without an agent's store serves it."""
-    from torch.distributed import PrefixStore, TCPStore
+    from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
 
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     agent = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"

@@ -97,7 +97,7 @@ def run_plan(
     emulation = Emulation(slow=dict(slow or {}), how="in-transport" if slow else "none")
     if emulate_links and cluster is not None:
         emulation = Emulation.of(cluster, slow)
-    texts = [prompts] if isinstance(prompts, str) else list(prompts)
+    texts: list[Any] = [prompts] if isinstance(prompts, str) else list(prompts)
     if texts and isinstance(texts[0], str):
         from .prompts import token_ids
 

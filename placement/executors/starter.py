@@ -37,7 +37,9 @@ class Starter:
             enter = ["ip", "netns", "exec", netns] if netns else []
             command = [*enter, sys.executable, "-m", "placement.executors.worker", *args]
             with log.open("ab") as file:
-                program = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=_environment())
+                program = subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=_environment()
+                )
             self._programs[number], self.pids[number] = program, program.pid
             return
         self.pids[number] = _Zygote.shared().start(self, number, args, log, family, netns)
@@ -118,4 +120,5 @@ class _Zygote:
 def _environment() -> dict[str, str]:
     root = str(Path(__file__).resolve().parents[2])
     paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
+    threads = os.environ.get("OMP_NUM_THREADS", "1")
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": threads}

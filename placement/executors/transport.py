@@ -215,7 +215,7 @@ def make_group(store: Any, rank: int, size: int, address: str, timeout_s: float)
     options = ProcessGroupGloo._Options()  # type: ignore[attr-defined]
     options._devices = [ProcessGroupGloo.create_device(hostname=address)]
     options._timeout = timedelta(seconds=timeout_s)
-    return ProcessGroupGloo(store, rank, size, options)  # type: ignore[call-arg, arg-type]
+    return ProcessGroupGloo(store, rank, size, options)
 
 
 def make_nccl_group(store: Any, rank: int, size: int) -> Any:

@@ -24,8 +24,8 @@ from ..plan import VERSION, Plan, write_atomic
 from ..workload import Workload
 from .arch import block_names
 from .client import Client
-from .convert import checkpoint_folder
 from .control import Control, Pulse, RunError, Watch
+from .convert import checkpoint_folder
 from .job import Chain, Job, chains_of, check_plan, cluster_from_data, places_of
 from .loader import Loader
 from .stage import Stage
@@ -200,7 +200,7 @@ class Process:
         return False
 
     def _connect(self) -> Transport:
-        from torch.distributed import PrefixStore
+        from torch.distributed import PrefixStore  # type: ignore[attr-defined]
 
         store = PrefixStore(f"group/{self.generation}", self.store)
         rank, size = self.members.index(self.uid), len(self.members)
@@ -264,8 +264,8 @@ class Process:
             used = worked if values.is_cuda else min(worked, time.thread_time() - cpu)
             time.sleep(max(0.0, used * factor - worked))
         if len(self.events) < MOST_EVENTS:
-            size = message.values.shape[1]
-            self.events.append((began, time.perf_counter(), message.batch, message.position, size, *_span(span), worked))
+            what = (message.batch, message.position, message.values.shape[1], span.start, span.stop)
+            self.events.append((began, time.perf_counter(), *what, worked))
         self.cache_peak = max(self.cache_peak, stage.cache_bytes())
         last = message.hop + 1 == len(chain)
         target = len(self.places) - 1 if last else self.places.index(chain[message.hop + 1].node)
@@ -370,10 +370,6 @@ class Process:
             write_atomic(self.out, json.dumps(data))
         elif "error" not in data:
             sys.stdout.write(json.dumps({"tokens": data["tokens"]}) + "\n")
-
-
-def _span(span: Any) -> tuple[int, int]:
-    return span.start, span.stop
 
 
 def main_of(process: Process) -> int:
