@@ -9,7 +9,7 @@ import contextlib
 import inspect
 import io
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,17 +114,35 @@ def skeleton(folder: Path, dtype: str = "auto") -> nn.Module:
     dtype : str
         "auto" keeps the format that the configuration states.
     """
-    from accelerate import init_empty_weights
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoConfig
 
     try:
         with quiet():
             config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-            number = getattr(config, "dtype", None) if dtype == "auto" else getattr(torch, dtype, None)
-            with init_empty_weights(include_buffers=False):
-                model = AutoModelForCausalLM.from_config(config, dtype=number or torch.float32)  # type: ignore[no-untyped-call]
+            return _empty(config, dtype)
     except (OSError, ValueError, KeyError) as error:
         raise InputError(str(error).strip().splitlines()[0], str(folder)) from None
+
+
+def skeleton_from(config: Mapping[str, Any], dtype: str = "auto") -> nn.Module:
+    """Build the same from the content of a config.json."""
+    from transformers import AutoConfig
+
+    values = dict(config)
+    try:
+        with quiet():
+            return _empty(AutoConfig.for_model(values.pop("model_type"), **values), dtype)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(str(error).strip().splitlines()[0], "config.json") from None
+
+
+def _empty(config: Any, dtype: str) -> nn.Module:
+    from accelerate import init_empty_weights
+    from transformers import AutoModelForCausalLM
+
+    number = getattr(config, "dtype", None) if dtype == "auto" else getattr(torch, dtype, None)
+    with init_empty_weights(include_buffers=False):
+        model = AutoModelForCausalLM.from_config(config, dtype=number or torch.float32)  # type: ignore[no-untyped-call]
     model.eval()
     built: nn.Module = model
     return built

@@ -1,4 +1,4 @@
-"""One host, several devices: a plan becomes the device map of accelerate's `dispatch_model`, for as long as a `with`."""
+"""One host, several devices: a plan becomes a device map of accelerate, for as long as a `with` lasts."""
 
 from __future__ import annotations
 
@@ -63,7 +63,8 @@ def execute(
         kept = {name: model.__dict__[name] for name in _ATTRIBUTES if name in model.__dict__}
         if tied and placed[_name(model, arch.embed)] != placed[_name(model, arch.head)]:
             # Tied matrices on two devices are two copies, until the end of the `with`.
-            arch.head.weight = nn.Parameter(arch.head.weight.detach().clone(), requires_grad=False)
+            copy = model.get_parameter(f"{_name(model, arch.head)}.weight").detach().clone()
+            arch.head.weight = nn.Parameter(copy, requires_grad=False)
         try:
             dispatch_model(model, placed, main_device=main, offload_dir=folder, force_hooks=True)
             yield model
@@ -106,7 +107,7 @@ def _device(node: str, devices: Mapping[str, str] | None) -> str:
 
 
 def _name(model: nn.Module, module: nn.Module) -> str:
-    return next(name for name, other in model.named_modules() if other is module)
+    return next(str(name) for name, other in model.named_modules() if other is module)
 
 
 def _tensors(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
+from .arch import Architecture
 from .cache import KvCache
-from .loader import Loader
+
+
+class Loaded(Protocol):
+    """What a stage asks of its loader."""
+
+    @property
+    def arch(self) -> Architecture: ...
+    @property
+    def device(self) -> str: ...
 
 
 @dataclass
@@ -17,12 +26,13 @@ class Stage:
 
     Attributes
     ----------
-    loader : Loader
+    loader : Loaded
+        The blocks and their device.
     room : int
         Tokens of context that a new cache makes room for.
     """
 
-    loader: Loader
+    loader: Loaded
     room: int = 64
     caches: dict[int, KvCache] = field(default_factory=dict)
 
@@ -57,6 +67,15 @@ class Stage:
         if stop == arch.n_blocks:
             values = arch.head(arch.norm(values[:, -1:])).argmax(dim=-1)
         return values
+
+    def fill(self, batch: int, block: int, sequences: int, tokens: int) -> None:
+        """Put random keys and values of `tokens` tokens into the cache of a decoder layer, to measure a step there."""
+        config = self.loader.arch.config
+        heads = int(getattr(config, "num_key_value_heads", None) or config.num_attention_heads)
+        size = int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
+        like = next(self.loader.arch.layers[block - 1].parameters())
+        values = torch.randn((sequences, heads, tokens, size), device=like.device).to(like.dtype)
+        self.caches.setdefault(batch, KvCache(self.room)).update(values, values, block - 1)
 
     def forget(self, batch: int) -> None:
         """Drop the cache of a micro-batch that has ended."""

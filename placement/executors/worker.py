@@ -100,9 +100,9 @@ class Process:
         self._watch_or_beat()
         room = max(len(prompt) for prompt in self.job.prompts) + self.job.tokens
         if self.node:
-            loader = Loader(Path(self.job.model), self.job.devices.get(self.node, "cpu"), self.job.dtype)
-            check_plan(self.plan, loader.arch.n_blocks, block_names(loader.arch.n_blocks))
-            self.stage = Stage(loader, room)
+            self.loader = Loader(Path(self.job.model), self.job.devices.get(self.node, "cpu"), self.job.dtype)
+            check_plan(self.plan, self.loader.arch.n_blocks, block_names(self.loader.arch.n_blocks))
+            self.stage = Stage(self.loader, room)
         if self.client is not None and self.job.recover:
             self._replanned([])  # compiles and loads now what must be quick later
         while True:
@@ -162,7 +162,7 @@ class Process:
         if self.stage is not None:
             own = {b for c in self.chains for s in c if s.node == self.node for b in range(s.start, s.stop)}
             self.stage.caches.clear()
-            hello["bytes_read"] = self.stage.loader.hold(own)
+            hello["bytes_read"] = self.loader.hold(own)
             self.read_bytes += hello["bytes_read"]
         self.control.put(f"hello/{self.generation}/{self.uid}", hello)
         if self.client is not None:
@@ -359,10 +359,10 @@ class Process:
         data: dict[str, Any] = {"place": self.places[self.uid], "links": links, "events": self.events}
         data["rss_bytes"] = psutil.Process().memory_info().rss
         if self.stage is not None:
-            data["weight_bytes"], data["cache_bytes"] = self.stage.loader.bytes_held(), self.cache_peak
+            data["weight_bytes"], data["cache_bytes"] = self.loader.bytes_held(), self.cache_peak
             data["read_bytes"] = self.read_bytes
-            if self.stage.loader.device.startswith("cuda"):
-                data["device_bytes"] = torch.cuda.max_memory_allocated(self.stage.loader.device)
+            if self.loader.device.startswith("cuda"):
+                data["device_bytes"] = torch.cuda.max_memory_allocated(self.loader.device)
         return data
 
     def _write(self, data: dict[str, Any]) -> None:

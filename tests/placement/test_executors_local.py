@@ -53,8 +53,9 @@ def test_cpu_and_disk_in_any_order(tiny_model: Make, kind: str) -> None:
 def test_tied_weights_stay_tied(tiny_model: Make) -> None:
     """The head is still the embedding behind the `with`."""
     model = _load(tiny_model("llama"))
-    for plan in (plan_by_hand(("cpu", 0, 1), ("disk", 1, 5), ("cpu", 5, 6)), plan_by_hand(("cpu", 0, 2), ("disk", 2, 6))):
-        with execute(plan, model):
+    together, apart = (("cpu", 0, 1), ("disk", 1, 5), ("cpu", 5, 6)), (("cpu", 0, 2), ("disk", 2, 6))
+    for spans in (together, apart):
+        with execute(plan_by_hand(*spans), model):
             assert _generate(model, some_prompts(1)) == greedy(tiny_model("llama"), some_prompts(1), 6)
     assert model.lm_head.weight is model.model.embed_tokens.weight
 
