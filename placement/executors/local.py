@@ -55,7 +55,10 @@ def execute(
     if any(device.type == "meta" for device in before.values()):
         raise InputError("expected a model in memory, its parameters are on the meta device", "model")
     tied = _shared(model)
-    main = next((device for device in placed.values() if device not in ("cpu", "disk")), "cpu")
+    # With a GPU as the main device, accelerate would copy the blocks on "cpu" to it at every step; a plan means that
+    # the CPU computes them. Blocks on "disk" are computed by the main device.
+    others = [device for device in placed.values() if device not in ("cpu", "disk")]
+    main = "cpu" if "cpu" in placed.values() or not others else others[0]
     with contextlib.ExitStack() as stack:
         folder = offload_dir
         if folder is None and "disk" in placed.values():

@@ -15,9 +15,14 @@ class Loaded(Protocol):
     """What a stage asks of its loader."""
 
     @property
-    def arch(self) -> Architecture: ...
+    def arch(self) -> Architecture:
+        """The parts of the model."""
+        ...
+
     @property
-    def device(self) -> str: ...
+    def device(self) -> str:
+        """Where they are."""
+        ...
 
 
 @dataclass
@@ -63,7 +68,7 @@ class Stage:
             if arch.position is not None:
                 values = values + arch.position(where)
         if first < last:
-            values = self._layers(batch, first, last, where, values)
+            values = self._layers(batch, first, last, position, where, values)
         if stop == arch.n_blocks:
             values = arch.head(arch.norm(values[:, -1:])).argmax(dim=-1)
         return values
@@ -85,14 +90,16 @@ class Stage:
         """Bytes reserved for the caches of all micro-batches."""
         return sum(cache.n_bytes() for cache in self.caches.values())
 
-    def _layers(self, batch: int, first: int, last: int, where: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    def _layers(
+        self, batch: int, first: int, last: int, position: int, where: torch.Tensor, values: torch.Tensor
+    ) -> torch.Tensor:
         arch = self.loader.arch
         cache = self.caches.setdefault(batch, KvCache(self.room))
         words: dict[str, Any] = {arch.cache_word: cache, "position_ids": where, "use_cache": True}
         if arch.rotary is not None:
             words["position_embeddings"] = arch.rotary(values, position_ids=where)
         for block in range(first, last):
-            mask = _window_mask(arch.config, block - 1, where[0], values)
+            mask = _window_mask(arch.config, block - 1, position, where[0], values)
             out = arch.layers[block - 1](values, attention_mask=mask, **words)
             values = out[0] if isinstance(out, tuple) else out
         return values
@@ -107,12 +114,12 @@ def window_of(config: Any, layer: int) -> int | None:
     return None if not types and getattr(config, "use_sliding_window", True) is False else int(window)
 
 
-def _window_mask(config: Any, layer: int, where: torch.Tensor, values: torch.Tensor) -> torch.Tensor | None:
+def _window_mask(
+    config: Any, layer: int, position: int, where: torch.Tensor, values: torch.Tensor
+) -> torch.Tensor | None:
     """Return a boolean mask (1, 1, queries, keys), or None where the plain causal rule is enough."""
-    seen = int(where[-1]) + 1
-    window = window_of(config, layer)
-    fresh = int(where[0]) == 0 or len(where) == 1
-    if (window is None or seen <= window) and fresh:
+    seen, window = position + len(where), window_of(config, layer)
+    if (window is None or seen <= window) and (position == 0 or len(where) == 1):
         return None
     keys = torch.arange(seen, device=values.device)
     mask = keys[None, :] <= where[:, None]

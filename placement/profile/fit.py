@@ -1,7 +1,7 @@
 """The roofline that explains measured blocks best: sustained rates and overhead by least squares.
 
-Relative errors are minimised: a point counts by how well it is met, not by how long it takes. Which side of the roofline
-a point lies on is decided by the fit before, until nothing changes (S. Williams et al., "Roofline", 2009,
+Relative errors are minimised: a point counts by how well it is met, not by how long it takes. On which side of the
+roofline a point lies is decided by the fit before, until nothing changes (S. Williams et al., "Roofline", 2009,
 doi:10.1145/1498765.1498785).
 """
 

@@ -140,8 +140,9 @@ def measure_all_pairs(names: Sequence[str] | None = None) -> list[LinkProfile]:
                 elif rank == b:
                     _pong(dist.group.WORLD, a)
         gathered: list[Any] = [None] * size
-        dist.all_gather_object(gathered, [(f.a, f.b, f.latency_s, f.latency_p95_s, f.bandwidth_bytes_per_s) for f in found])
-        return [LinkProfile(*row) for rows in gathered for row in rows] if rank == 0 else []
+        rows = [(f.a, f.b, f.latency_s, f.latency_p95_s, f.bandwidth_bytes_per_s) for f in found]
+        dist.all_gather_object(gathered, rows)
+        return [LinkProfile(*row) for part in gathered for row in part] if rank == 0 else []
     finally:
         dist.destroy_process_group()
 

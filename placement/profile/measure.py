@@ -16,7 +16,7 @@ from .hardware import Hardware, synchronizer, timed
 ROOM = 0.8
 """Share of the free memory that a measurement may take."""
 
-COPIES_BYTES = 256e6
+COPIES_BYTES = 768e6
 """Small blocks are measured as several copies in turn, of this size together: caches must not hide the memory."""
 
 
@@ -83,8 +83,8 @@ def measure_blocks(
 
     Parameters
     ----------
-    source : Path or mapping
-        Checkpoint folder or config.json, or the configuration itself.
+    source : Path, mapping or callable
+        Checkpoint folder or config.json, the configuration itself, or what makes the model from a number format.
     model : Model
         The same model as blocks: says which blocks are alike, and what a pass costs by count.
     dtype : str
@@ -201,6 +201,8 @@ def skeleton_of(source: Any, dtype: str) -> Any:
     """Return a model without memory from a folder, a config.json or a configuration."""
     from ..executors.arch import skeleton, skeleton_from
 
+    if callable(source):
+        return source(dtype)
     if isinstance(source, Mapping):
         return skeleton_from(source, dtype)
     path = Path(source)

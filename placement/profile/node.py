@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from ..cluster import Node
 from ..errors import InputError
@@ -67,6 +66,8 @@ class NodeProfile:
 
     def to_yaml(self) -> str:
         """Return the entry as YAML; conditions and quality of the fit are comments."""
+        import yaml
+
         line = self.roofline
         facts = {
             "device": f"{self.hardware.name} ({self.hardware.device})",
