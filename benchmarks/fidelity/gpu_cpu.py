@@ -1,7 +1,7 @@
 """Predicted against measured on one GPU and the CPU beside it: splits of a Llama of 1.1 billion random parameters.
 
-Both devices are profiled first; every split is then predicted by the cost model and run by the executor's stages in this
-process, with the hidden states copied between the devices. Prints one JSON document::
+Both devices are profiled first; every split is then predicted by the cost model and run by the executor's stages in
+this process, with the hidden states copied between the devices. Prints one JSON document::
 
     python -m benchmarks.fidelity.gpu_cpu                      # cuda:0 and cpu
     python -m benchmarks.fidelity.gpu_cpu --devices cpu cpu --tiny

@@ -61,7 +61,9 @@ class Attention(nn.Module):
     def forward(self, x: torch.Tensor, cache: Any, around: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
         """Attend to everything before."""
         batch, tokens, _ = x.shape
-        q, k, v = (p(x).view(batch, tokens, -1, self.size).transpose(1, 2) for p in (self.q_proj, self.k_proj, self.v_proj))
+        q, k, v = (
+            p(x).view(batch, tokens, -1, self.size).transpose(1, 2) for p in (self.q_proj, self.k_proj, self.v_proj)
+        )
         keys, values = cache.update(_rotate(k, *around), v, self.number)
         out = f.scaled_dot_product_attention(_rotate(q, *around), keys, values, is_causal=tokens > 1, enable_gqa=True)
         return self.o_proj(out.transpose(1, 2).reshape(batch, tokens, -1))
@@ -90,7 +92,7 @@ class Layer(nn.Module):
         self.input_layernorm, self.post_attention_layernorm = Norm(config.hidden_size), Norm(config.hidden_size)
 
     def forward(self, hidden_states: torch.Tensor, attention_mask: Any = None, position_ids: Any = None,
-                cache: Any = None, use_cache: bool = True, position_embeddings: Any = None) -> torch.Tensor:  # fmt: skip
+                cache: Any = None, use_cache: bool = True, position_embeddings: Any = None) -> Any:  # fmt: skip
         """Attention and feed-forward, each with its residual."""
         del attention_mask, position_ids, use_cache
         x = hidden_states + self.self_attn(self.input_layernorm(hidden_states), cache, position_embeddings)

@@ -85,9 +85,7 @@ class _Zygote:
         self._started: queue.Queue[dict[str, Any]] = queue.Queue()
         threading.Thread(target=self._listen, name="zygote", daemon=True).start()
 
-    def start(
-        self, owner: Starter, number: int, args: list[str], log: Path, family: str, netns: str | None
-    ) -> int:
+    def start(self, owner: Starter, number: int, args: list[str], log: Path, family: str, netns: str | None) -> int:
         key = next(self._ids)
         self._owners[key] = (owner, number)
         request = {"id": key, "args": args, "log": str(log), "family": family, "netns": netns}

@@ -29,6 +29,7 @@ from .convert import checkpoint_folder
 from .job import Chain, Job, chains_of, check_plan, cluster_from_data, places_of
 from .loader import Loader
 from .stage import Stage
+from .stats import stats_of
 from .transport import (
     BROKEN,
     FORGET,
@@ -330,7 +331,7 @@ class Process:
     # -- the end ---------------------------------------------------------------------------------------------------
 
     def _finish(self) -> int:
-        stats = self._stats()
+        stats = stats_of(self)
         if self.client is None:
             self.control.put(f"stats/{self.uid}", stats)
             return 0
@@ -347,23 +348,6 @@ class Process:
              "notes": self.notes}
         )  # fmt: skip
         return 0
-
-    def _stats(self) -> dict[str, Any]:
-        import psutil
-
-        links = [
-            [self.places[a], self.places[b], use.messages, use.n_bytes, use.busy_s]
-            for transport in self.transports
-            for (a, b), use in transport.use.items()
-        ]
-        data: dict[str, Any] = {"place": self.places[self.uid], "links": links, "events": self.events}
-        data["rss_bytes"] = psutil.Process().memory_info().rss
-        if self.stage is not None:
-            data["weight_bytes"], data["cache_bytes"] = self.loader.bytes_held(), self.cache_peak
-            data["read_bytes"] = self.read_bytes
-            if self.loader.device.startswith("cuda"):
-                data["device_bytes"] = torch.cuda.max_memory_allocated(self.loader.device)
-        return data
 
     def _write(self, data: dict[str, Any]) -> None:
         if self.out is not None:

@@ -1,8 +1,8 @@
 """`placement calibrate`: what real runs say about a cluster file's efficiencies and overheads.
 
-Every pass of a micro-batch through a span is a point: seconds = factor * predicted + overhead * blocks, two unknowns for
-each node, fitted by least squares of relative errors. What a hop takes beyond its link is one more unknown. The error is
-reported before and after, each run predicted by a fit to the *other* runs (leave one out).
+Every pass of a micro-batch through a span is a point: seconds = factor * predicted + overhead * blocks, two unknowns
+for each node, fitted by least squares of relative errors. What a hop takes beyond its link is one more unknown. The
+error is reported before and after, each run predicted by a fit to the *other* runs (leave one out).
 """
 
 from __future__ import annotations
@@ -69,7 +69,9 @@ def read_runs(path: str | Path) -> list[dict[str, Any]]:
         try:
             run = json.loads(line)
             float(run["measured"]["time_per_token_s"])
-            runs.append({key: run[key] for key in ("placement", "measured", "blocks", "prompt_tokens", "output_tokens")})
+            runs.append(
+                {key: run[key] for key in ("placement", "measured", "blocks", "prompt_tokens", "output_tokens")}
+            )
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"line {number} is not a run ({type(error).__name__}: {error})", str(path)) from None
     if not runs:
@@ -92,7 +94,9 @@ def calibrate(request: Request, runs: Runs) -> Calibration:
         for span in run["placement"]:
             cluster.index(span["node"])
             if span["stop"] > model.n_blocks:
-                raise InputError(f"a run's plan has {span['stop']} blocks, the model {model.n_blocks}", f"runs[{number}]")
+                raise InputError(
+                    f"a run's plan has {span['stop']} blocks, the model {model.n_blocks}", f"runs[{number}]"
+                )
     corrections, hop_s = fit_runs(model, cluster, runs)
     before = tuple(_error(model, cluster, run, {}, 0.0) for run in runs)
     after = []
@@ -211,3 +215,56 @@ def _error(
 ) -> float:
     stages, links, hops = _parts(model, cluster, run, corrections)
     return abs((stages + links + hops * hop_s) / float(run["measured"]["time_per_token_s"]) - 1.0)
+
+
+def corrected_yaml(path: str | Path, result: Calibration) -> str:
+    """Return the cluster file with the corrections: measured tables scaled, efficiencies and overheads set.
+
+    Nodes of one entry (`count`) get the correction of the first of them that ran. The links are written out pair by
+    pair when hops cost more than they say.
+    """
+    import yaml
+
+    from ..readers.document import read_document
+
+    document = read_document(path)
+    nodes = {node.name: node for node in result.cluster.nodes}
+    for entry in document["nodes"]:
+        names = [name for name in nodes if name == entry["name"] or name.rpartition("-")[0] == entry["name"]]
+        ran = [name for name in names if name in result.corrections]
+        if ran:
+            entry.update(_entry(nodes[ran[0]]))
+    if result.hop_s > 0:
+        links = [_link(result.cluster, a, b) for a in range(len(nodes) + 1) for b in range(a)]
+        document.setdefault("network", {})["links"] = [link for link in links if link]
+    head = f"# calibrated: median error {np.median(result.before):.1%} before, {np.median(result.after):.1%} after\n"
+    return head + yaml.safe_dump(document, sort_keys=False, default_flow_style=None, width=120)
+
+
+def _entry(node: Node) -> dict[str, Any]:
+    if node.decode_table or node.decode_s_per_block:
+        found: dict[str, Any] = {}
+        if node.decode_table:
+            found["decode_table"] = {size: list(row) for size, row in node.decode_table.items()}
+        if node.decode_s_per_block:
+            found["decode_seconds_per_block"] = list(node.decode_s_per_block)
+        if node.prefill_s_per_block:
+            found["prefill_seconds_per_block"] = list(node.prefill_s_per_block)
+        return found
+    return {
+        "efficiency": {"compute": node.compute_efficiency, "bandwidth": node.bandwidth_efficiency},
+        "overhead": f"{node.overhead_s * 1e6:.6g} us",
+    }
+
+
+def _link(cluster: Cluster, a: int, b: int) -> dict[str, Any] | None:
+    bandwidth = float(min(cluster.bandwidth_bytes_per_s[a, b], cluster.bandwidth_bytes_per_s[b, a]))
+    if not bandwidth > 0:
+        return None
+    names = (*cluster.names, "client")
+    latency = float(max(cluster.latency_s[a, b], cluster.latency_s[b, a]))
+    return {
+        "nodes": [names[b], names[a]],
+        "latency": f"{latency * 1e6:.6g} us",
+        "bandwidth": f"{min(bandwidth, 1e15) / 1e6:.6g} MB/s",
+    }

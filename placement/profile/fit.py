@@ -70,9 +70,7 @@ def fit(samples: Sequence[Sample], rounds: int = 30) -> Roofline:
 
 def _judged(line: Roofline, flops: FloatArray, n_bytes: FloatArray, seconds: FloatArray) -> Roofline:
     errors = np.abs(line.seconds(flops, n_bytes) / seconds - 1.0)
-    return Roofline(
-        line.flops_per_s, line.bytes_per_s, line.overhead_s, float(np.median(errors)), float(errors.max())
-    )
+    return Roofline(line.flops_per_s, line.bytes_per_s, line.overhead_s, float(np.median(errors)), float(errors.max()))
 
 
 def _non_negative(columns: FloatArray) -> tuple[float, float, float]:
