@@ -36,7 +36,7 @@ def main() -> int:
         return 0
     from placement.executors import run_plan
     from placement.executors.convert import checkpoint_folder
-    from placement.executors.prompts import texts, token_ids
+    from placement.executors.prompts import texts, token_ids, tokenizer_of
     from placement.profile.node import profile_node
     from placement.readers.models import read_model
 
@@ -52,12 +52,13 @@ def main() -> int:
 
     model = read_model(folder)
     # Each host has room for a bit more than a third of the model, so all three are needed.
-    room = 0.42 * model.weight_bytes
+    room = 0.36 * model.weight_bytes
     cluster = hosts(base, room)
     plan = optimize(model, cluster, workload=work, time_limit=5.0).plan
     for span in plan.placement:
         print(f"{span.node:>8}: blocks {span.start} to {span.stop - 1}")
-    result = run_plan(plan, folder, ids, options.tokens, cluster=cluster, slow=SLOW, emulate_links=True)
+    result = run_plan(plan, folder, ids, options.tokens, cluster=cluster, slow=SLOW, emulate_links=True,
+                      eos=tokenizer_of(folder).eos_token_id)  # fmt: skip
     print(texts(folder, result.tokens)[0].strip())
     measured, predicted = result.measured, result.predicted
     print(f"time per token: {measured.time_per_token_s * 1e3:.1f} ms measured, "

@@ -73,6 +73,16 @@ class Stage:
             values = arch.head(arch.norm(values[:, -1:])).argmax(dim=-1)
         return values
 
+    def warm_up(self, start: int, stop: int, tokens: int) -> None:
+        """Pass zeros through a span, as a prompt and as a step: the first pass of a process is slower than the others."""
+        arch, mark = self.loader.arch, -1
+        like = next(arch.modules(start)[0].parameters())
+        for position, length in ((0, tokens), (tokens, 1)):
+            shape = (1, length) if start == 0 else (1, length, int(arch.config.hidden_size))
+            values = torch.zeros(shape, dtype=torch.int64 if start == 0 else like.dtype, device=like.device)
+            self.run(mark, start, stop, position, values)
+        self.forget(mark)
+
     def fill(self, batch: int, block: int, sequences: int, tokens: int) -> None:
         """Put random keys and values of `tokens` tokens into the cache of a decoder layer, to measure a step there."""
         config = self.loader.arch.config

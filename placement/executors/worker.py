@@ -165,6 +165,8 @@ class Process:
             self.stage.caches.clear()
             hello["bytes_read"] = self.loader.hold(own)
             self.read_bytes += hello["bytes_read"]
+            for start, stop in sorted({(s.start, s.stop) for c in self.chains for s in c if s.node == self.node}):
+                self.stage.warm_up(start, stop, min(32, len(self.job.prompts[0])))
         self.control.put(f"hello/{self.generation}/{self.uid}", hello)
         if self.client is not None:
             self.watch.members |= set(self.members) - {self.uid}

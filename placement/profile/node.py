@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,7 @@ def profile_node(
     batches: Sequence[int] = (1, 2, 4, 8),
     budget_s: float = 25.0,
     threads: int = 0,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> NodeProfile:
     """Measure a device with the blocks of a model.
 
@@ -116,6 +118,8 @@ def profile_node(
         Seconds for the blocks.
     threads : int
         CPU threads; 0 leaves them.
+    clock : callable
+        See `measure_blocks`.
 
     Raises
     ------
@@ -137,6 +141,7 @@ def profile_node(
         samples = measure_blocks(
             source, blocks, hardware, dtype=number, batches=batches, contexts=(contexts[1],), prompts=prompts,
             budget_s=budget_s,
+            clock=clock,
         )  # fmt: skip
         peaks = measure_peaks(hardware)
     finally:
