@@ -66,7 +66,9 @@ def make_hosts(
 ) -> Hosts:  # fmt: skip
     """Draw hosts: slowness, room for a share of the model, latencies of 1 to 15 ms, 20 to 200 MB/s."""
     factors = {f"host{k}": float(np.exp(rng.uniform(*np.log(slow)))) for k in range(n)}
-    nodes = tuple(scaled(base, name, factor, rng.uniform(*room) * model.weight_bytes) for name, factor in factors.items())
+    nodes = tuple(
+        scaled(base, name, factor, rng.uniform(*room) * model.weight_bytes) for name, factor in factors.items()
+    )
     latency = np.exp(rng.uniform(np.log(0.001), np.log(0.015), (n + 1, n + 1)))
     bandwidth = np.exp(rng.uniform(np.log(2e7), np.log(2e8), (n + 1, n + 1)))
     latency, bandwidth = np.maximum(latency, latency.T), np.minimum(bandwidth, bandwidth.T)

@@ -42,7 +42,9 @@ def _panel(rows: Sequence[dict[str, Any]], name: str, left: float) -> str:
         colour = COLOURS.get(label, OPTIMIZED)
         parts.append(f'<circle cx="{at(x):.1f}" cy="{SIZE - at(y):.1f}" r="3.5" fill="{colour}" fill-opacity="0.7"/>')
     parts.append(f'<text x="{SIZE / 2}" y="{SIZE - 12}" text-anchor="middle">predicted {TITLES[name]}</text>')
-    parts.append(f'<text x="14" y="{SIZE / 2}" text-anchor="middle" transform="rotate(-90 14 {SIZE / 2})">measured</text>')
+    parts.append(
+        f'<text x="14" y="{SIZE / 2}" text-anchor="middle" transform="rotate(-90 14 {SIZE / 2})">measured</text>'
+    )
     return "".join([*parts, "</g>"])
 
 
