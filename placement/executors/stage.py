@@ -74,7 +74,7 @@ class Stage:
         return values
 
     def warm_up(self, start: int, stop: int, tokens: int) -> None:
-        """Pass zeros through a span, as a prompt and as a step: the first pass of a process is slower than the others."""
+        """Pass zeros through a span, as a prompt and as a step: the first pass of a process is slower than others."""
         arch, mark = self.loader.arch, -1
         like = next(arch.modules(start)[0].parameters())
         for position, length in ((0, tokens), (tokens, 1)):
