@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from ..cluster import CLIENT
 from ..errors import InputError, PlacementError
 from ..plan import Plan
 from .control import STORE_TIMEOUT_S, open_store
@@ -47,8 +48,9 @@ def _launched(options: argparse.Namespace) -> int:
 
     job = Job.load(Path(options.job))
     serve = options.uid == options.size - 1
-    store = open_store(job.address, options.port, serve=serve)
-    beats = open_store(job.address, options.port, serve=False)
+    address = job.address_of(CLIENT)
+    store = open_store(address, options.port, serve=serve)
+    beats = open_store(address, options.port, serve=False)
     return main_of(Process(job, store, beats, options.uid, options.size, options.out if serve else None))
 
 

@@ -86,6 +86,8 @@ class Job:
         The cluster as plain data.
     address : str
         Interface that the workers listen on.
+    addresses : mapping of str to str
+        Place to its own address, where hosts have several (network namespaces).
     backend : str
         "gloo" (hidden states pass through host memory) or "nccl".
     """
@@ -108,6 +110,7 @@ class Job:
     recover: bool = False
     cluster: Mapping[str, Any] | None = None
     address: str = "127.0.0.1"
+    addresses: Mapping[str, str] = field(default_factory=dict)
     backend: str = "gloo"
     version: str = VERSION
 
@@ -121,6 +124,10 @@ class Job:
         for node, factor in self.emulation.slow.items():
             if not factor >= 1.0:
                 raise InputError(f"expected a factor of at least 1, got {factor}", f"slow[{node}]")
+
+    def address_of(self, place: str) -> str:
+        """Address that a place listens on."""
+        return self.addresses.get(place, self.address)
 
     def save(self, path: Path) -> None:
         """Write the job as JSON."""

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..cluster import Cluster
 from ..errors import InputError
@@ -19,6 +19,9 @@ from .control import RunError
 from .job import Emulation, Job, chains_of, cluster_to_data, places_of
 from .result import RunResult, make_result
 from .starter import Starter
+
+if TYPE_CHECKING:
+    from .namespaces import Network
 
 _GRACE_S = 3.0
 _FATAL = ("Error", "error", "Killed")
@@ -34,15 +37,15 @@ class Launch:
         Port of the rendezvous; 0 picks a free one.
     timeout_s : float
         The whole run may take this long.
-    namespaces : mapping of str to str
-        Place to the network namespace that its worker runs in.
+    network : Network or None
+        Network namespaces (`placement.executors.namespaces.network`) that the workers run in.
     started : callable or None
         Called once with the process ids by place.
     """
 
     port: int = 0
     timeout_s: float = 3600.0
-    namespaces: Mapping[str, str] | None = None
+    network: Network | None = None
     started: Callable[[Mapping[str, int]], None] | None = None
 
 
@@ -94,9 +97,13 @@ def run_plan(
     """
     if (recover or emulate_links) and cluster is None:
         raise InputError("recovery and emulated links need the cluster", "cluster")
+    how = launch or Launch()
     emulation = Emulation(slow=dict(slow or {}), how="in-transport" if slow else "none")
     if emulate_links and cluster is not None:
         emulation = Emulation.of(cluster, slow)
+    if how.network is not None:
+        emulation = how.network.emulation
+        options["addresses"] = dict(how.network.addresses)
     texts: list[Any] = [prompts] if isinstance(prompts, str) else list(prompts)
     if texts and isinstance(texts[0], str):
         from .prompts import token_ids
@@ -114,7 +121,7 @@ def run_plan(
         cluster=None if cluster is None else cluster_to_data(cluster),
         **options,
     )
-    return run_job(job, launch or Launch())
+    return run_job(job, how)
 
 
 def run_job(job: Job, launch: Launch) -> RunResult:
@@ -131,7 +138,7 @@ def run_job(job: Job, launch: Launch) -> RunResult:
         for uid in [len(places) - 1, *range(len(places) - 1)]:
             args = ["--job", str(folder / "job.json"), "--uid", str(uid), "--size", str(len(places))]
             args += ["--port", str(port), "--out", str(folder / "result.json")]
-            netns = (launch.namespaces or {}).get(places[uid])
+            netns = launch.network.namespaces.get(places[uid]) if launch.network else None
             starter.start(uid, args, folder / f"{uid}.log", family=family, netns=netns)
         if launch.started is not None:
             launch.started({places[uid]: pid for uid, pid in starter.pids.items()})

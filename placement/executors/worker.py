@@ -207,7 +207,7 @@ class Process:
 
         store = PrefixStore(f"group/{self.generation}", self.store)
         rank, size = self.members.index(self.uid), len(self.members)
-        group = make_group(store, rank, size, self.job.address, CONNECT_LIMIT_S)
+        group = make_group(store, rank, size, self.job.address_of(self.places[self.uid]), CONNECT_LIMIT_S)
         nccl = make_nccl_group(PrefixStore("nccl", store), rank, size) if self.job.backend == "nccl" else None
         hosts = [*range(len(self.places) - 1), self.client_uid]
         ranks = [self.members.index(uid) if uid in self.members else -1 for uid in hosts]

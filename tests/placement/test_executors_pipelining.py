@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
 pytest.importorskip("accelerate")
+
+import torch
 
 from placement.errors import InputError
 from placement.executors.pipelining import next_token_loss, pipeline_stage, schedule, stage_spans
