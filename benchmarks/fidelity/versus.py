@@ -1,7 +1,7 @@
 """Optimized placements against the splits that people use today, measured on the same emulated hosts.
 
 Uniform (equal numbers of blocks), by memory (blocks in proportion to memory, as exo does) and balanced (accelerate's:
-fill device after device up to an equal share of bytes). Prints the tokens/s of each and the gain over the best of them::
+fill device after device up to an equal share of bytes). Prints the tokens/s of each and the gain over the best::
 
     python -m benchmarks.fidelity.versus --set-ups 10
 """

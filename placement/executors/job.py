@@ -161,6 +161,17 @@ def check_plan(plan: Plan, n_blocks: int, names: Sequence[str] | None = None) ->
     chains_of(plan)
 
 
+def check_prompts(job: Job, words: int, positions: int | None) -> None:
+    """Raise `InputError` for token ids that the model lacks, and for sequences longer than its table of positions."""
+    ids = {token for prompt in job.prompts for token in prompt}
+    wrong = next((token for token in sorted(ids, reverse=True) if not 0 <= token < words), None)
+    if wrong is not None:
+        raise InputError(f"expected token ids from 0 to {words - 1}, got {wrong}", "prompts")
+    longest = max(len(prompt) for prompt in job.prompts) + job.tokens
+    if positions is not None and longest > positions:
+        raise InputError(f"prompt and output have {longest} tokens, the model has {positions} positions", "tokens")
+
+
 def chains_of(plan: Plan) -> tuple[Chain, ...]:
     """Return the chains of spans that requests follow; a pipeline has one.
 

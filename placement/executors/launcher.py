@@ -127,6 +127,8 @@ def run_plan(
 def run_job(job: Job, launch: Launch) -> RunResult:
     """Run a job on this machine; nothing of it is left when this returns or raises."""
     chains_of(job.plan)
+    if not Path(job.model).exists():
+        raise InputError("there is no such file or folder", job.model)
     folder = Path(tempfile.mkdtemp(prefix="placement-run-"))
     starter = Starter(fresh=any(device != "cpu" for device in job.devices.values()))
     try:

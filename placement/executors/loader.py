@@ -100,6 +100,11 @@ class Loader:
         }
         return sum(seen.values())
 
+    def sizes(self) -> tuple[int, int | None]:
+        """Return the number of tokens that the model knows, and of positions where it has a table of them."""
+        shape = next(self.arch.embed.parameters()).shape
+        return shape[0], None if self.arch.position is None else next(self.arch.position.parameters()).shape[0]
+
     def block_bytes(self, block: int) -> int:
         """Bytes of all parameters of a block, held or not."""
         parameters = (self.model.get_parameter(name) for name in self._names[block])

@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import time
+import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,7 @@ from .arch import block_names
 from .client import Client
 from .control import Control, Pulse, RunError, Watch
 from .convert import checkpoint_folder
-from .job import Chain, Job, chains_of, check_plan, cluster_from_data, places_of
+from .job import Chain, Job, chains_of, check_plan, check_prompts, cluster_from_data, places_of
 from .loader import Loader
 from .stage import Stage
 from .stats import stats_of
@@ -103,6 +104,7 @@ class Process:
         if self.node:
             self.loader = Loader(Path(self.job.model), self.job.devices.get(self.node, "cpu"), self.job.dtype)
             check_plan(self.plan, self.loader.arch.n_blocks, block_names(self.loader.arch.n_blocks))
+            check_prompts(self.job, *self.loader.sizes())
             self.stage = Stage(self.loader, room)
         if self.client is not None and self.job.recover:
             self._replanned([])  # compiles and loads now what must be quick later
@@ -365,8 +367,11 @@ def main_of(process: Process) -> int:
     sys.setswitchinterval(0.0005)  # the receiving thread should not wait 5 ms for the interpreter
     try:
         return process.run()
-    except (PlacementError, RuntimeError, OSError, MemoryError) as error:
+    except Exception as error:  # one line for the launcher; of a bug, the log keeps the rest
         line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if not isinstance(error, PlacementError | RuntimeError | OSError | MemoryError):
+            traceback.print_exc()
+            line = f"{type(error).__name__}: {line}"
         who = process.places[process.uid]
         message = line if who == CLIENT or isinstance(error, RunError) else f"'{who}': {line}"
         tokens = getattr(error, "tokens", [])

@@ -98,6 +98,8 @@ def test_no_such_model_and_no_prompt(tiny_model: Make, tmp_path: Path) -> None:
     """Mistakes of the caller."""
     assert "no-model" in fails(PLAN, tmp_path / "no-model", some_prompts(1), 4)
     assert "prompt" in fails(PLAN, tiny_model("llama"), [], 4)
+    assert "from 0 to 95" in fails(PLAN, tiny_model("llama"), [[1, 96]], 4)
+    assert "64 positions" in fails(PLAN, tiny_model("gpt2"), [[1, 2]], 100)
 
 
 def test_without_recovery_a_lost_worker_ends_the_run(tiny_model: Make) -> None:

@@ -35,8 +35,12 @@ def test_llama_tokens_equal_for_every_split(tiny_model: Make, split: str) -> Non
     assert [list(row) for row in result.tokens] == greedy(folder, prompts, 8)
 
 
-@pytest.mark.parametrize("kind", ["gpt2", "mixtral", "qwen2_moe", "mistral"])
-@pytest.mark.parametrize("micro_batch", [1, 8])
+SLOW = pytest.mark.slow
+CASES = [("gpt2", 1), ("mixtral", 8), ("qwen2_moe", 8), ("mistral", 1)]
+MORE = [("gpt2", 8), ("mixtral", 1), ("qwen2_moe", 1), ("mistral", 8)]
+
+
+@pytest.mark.parametrize(("kind", "micro_batch"), [*CASES, *(pytest.param(*case, marks=SLOW) for case in MORE)])
 def test_architectures_and_batches(tiny_model: Make, kind: str, micro_batch: int) -> None:
     """GPT-2, mixtures of experts and sliding windows, alone and eight together."""
     folder, prompts = tiny_model(kind), some_prompts(8)
