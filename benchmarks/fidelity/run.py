@@ -49,7 +49,7 @@ def main() -> int:
     runs = options.out / f"runs-{options.model}.jsonl"
     runs.unlink(missing_ok=True)
     for number in range(options.set_ups):
-        hosts = make_hosts(folder, base, model, rng, 3 + number % 3, work, room=(1.1, 1.2))
+        hosts = make_hosts(folder, base, model, rng, 3 + number % 3, work, room=(0.5, 1.1))
         for label, spans in placements(hosts, rng, options.placements // options.set_ups):
             row = compare(hosts, label, spans, options.in_flight, work, rng, runs)
             rows.append({"set_up": number, **row})
@@ -63,14 +63,17 @@ def main() -> int:
 
 
 def placements(hosts: Hosts, rng: np.random.Generator, n: int) -> list[tuple[str, list[Span]]]:
-    """Two optimized placements, the others random."""
+    """One placement for each of two objectives, the others random ones that fit; all different."""
     names = hosts.request.cluster.names
-    found = []
-    for objective in ("latency", "ttft"):
+    found: dict[tuple[Span, ...], str] = {}
+    for objective in ("latency", "throughput"):
         plan = optimize(None, hosts.request, objective=objective, time_limit=2.0).plan
-        found.append((objective, [Span(names.index(s.node), s.start, s.stop) for s in plan.placement]))
-    blocks = hosts.request.model.n_blocks
-    return found + [("random", random_spans(rng, len(names), blocks)) for _ in range(n - len(found))]
+        found[tuple(Span(names.index(s.node), s.start, s.stop) for s in plan.placement)] = objective
+    for _ in range(10_000):
+        spans = tuple(random_spans(rng, len(names), hosts.request.model.n_blocks))
+        if len(found) < n and hosts.fits(spans):
+            found.setdefault(spans, "random")
+    return [(label, list(spans)) for spans, label in found.items()]
 
 
 def compare(
@@ -100,21 +103,23 @@ def compare(
 
 
 def summarize(rows: Sequence[dict[str, Any]], name: str) -> dict[str, float]:
-    """Quantiles of the relative error, and Kendall's tau of the ranking within each set-up, averaged by pairs."""
+    """Quantiles of the relative error, and Kendall's tau of the ranking."""
     predicted = np.array([row["predicted"][name] for row in rows])
     measured = np.array([row["measured"][name] for row in rows])
     errors = np.abs(predicted / measured - 1.0)
-    agree = [
-        np.sign(predicted[i] - predicted[j]) * np.sign(measured[i] - measured[j])
-        for i in range(len(rows))
-        for j in range(i)
-    ]
     return {
         "median_error": float(np.median(errors)),
         "p90_error": float(np.quantile(errors, 0.9)),
         "worst_error": float(errors.max()),
-        "kendall_tau": float(np.mean(agree)),
+        "kendall_tau": kendall_tau(predicted, measured),
     }
+
+
+def kendall_tau(a: np.ndarray, b: np.ndarray) -> float:
+    """Kendall's tau-b: pairs that are tied in one ranking are left out of its count."""
+    upper = np.triu_indices(len(a), 1)
+    x, y = (np.sign(np.subtract.outer(values, values))[upper] for values in (a, b))
+    return float((x * y).sum() / max(np.sqrt((x**2).sum() * (y**2).sum()), 1.0))
 
 
 if __name__ == "__main__":
