@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from ..combine import REPLICATED, Objective
 from ..replicated import FloatArray, IntArray, ReplicatedTables
+from ..replicated_terms import idle_s
 from .flow import COUNT, KIND, NEXT, START, STOP, grouped_flow, make_capacities, make_groups
 from .jit import kernel
 
@@ -49,7 +50,9 @@ class ReplicatedData(NamedTuple):
     cover: FloatArray
     holders: IntArray
     stage: IntArray
+    other: IntArray
     table: FloatArray
+    suffix: FloatArray
     sizes: IntArray
     n_nodes: int
     n_blocks: int
@@ -62,6 +65,7 @@ class ReplicatedData(NamedTuple):
     idle_s: float
     soft: float
     unaligned: float
+    ordered: bool
 
 
 def kinds(tables: ReplicatedTables) -> IntArray:
@@ -163,7 +167,9 @@ def replicated_data(tables: ReplicatedTables, objective: Objective, soft: float 
         cover=zeros(blocks + 1),
         holders=zeros(blocks + 1, dtype=np.int64),
         stage=zeros(n, dtype=np.int64),
+        other=zeros(n, dtype=np.int64),
         table=zeros((n + 2, tables.rate.shape[1] + 2)),
+        suffix=zeros((n + 2, tables.rate.shape[1] + 2)),
         sizes=zeros((4, n + 2), dtype=np.int64),
         n_nodes=n,
         n_blocks=blocks,
@@ -176,13 +182,19 @@ def replicated_data(tables: ReplicatedTables, objective: Objective, soft: float 
         idle_s=idle_s(tables),
         soft=soft,
         unaligned=unaligned,
+        ordered=order_matters(tables),
     )
 
 
-def idle_s(tables: ReplicatedTables) -> float:
-    """Seconds per token that stand for "serves nothing": worse than every placement that serves."""
-    rates = tables.rate[tables.rate > 0]
-    return float(tables.n_blocks / rates.min()) if len(rates) else float(tables.n_blocks)
+def order_matters(tables: ReplicatedTables) -> bool:
+    """Whether the order of stages can change a figure: False when all links are wide and equally long."""
+    n, band = tables.n_nodes, wide_links(tables)
+    fastest = tables.rate.max(axis=1)
+    off = ~np.eye(n, dtype=bool)
+    wide = (band[:n, :n] >= np.minimum(fastest[:, None], fastest[None, :]))[off].all()
+    wide &= bool((band[n, :n] >= fastest).all() and (band[:n, n] >= fastest).all())
+    latency = tables.latency_s
+    return not (wide and np.ptp(latency[:n, :n][off]) == 0.0 and np.ptp(latency[n, :n]) == 0.0) if n > 1 else False
 
 
 @kernel
