@@ -165,3 +165,22 @@ def decode_stages(stage, count, d, out):  # type: ignore[no-untyped-def]
         return False
     write_stages(stage, count, d, out)
     return True
+
+
+@kernel
+def stages_flow(genome, d):  # type: ignore[no-untyped-def]
+    """Tokens/s of the scarcest block, links and network cards left out: the flow of stages with wide links."""
+    n = d.n_nodes
+    cover = d.cover
+    cover[:] = 0.0
+    for i in range(n):
+        start, stop = genome[i], genome[n + i]
+        if start < stop <= start + d.rate.shape[1]:
+            rate = d.rate[d.kind[i], stop - start - 1]
+            cover[start] += rate
+            cover[stop] -= rate
+    flow, total = np.inf, 0.0
+    for b in range(d.n_blocks):
+        total += cover[b]
+        flow = min(flow, total)
+    return flow
