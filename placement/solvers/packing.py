@@ -32,53 +32,56 @@ class Packing:
         Moves of the first and of the longest cycle; each failed cycle doubles up to it.
     rise : float
         Relative step of the target above the best flow found.
+    double : float
+        Probability of moves to slots that span two stages, in every other cycle.
     """
 
     hot: float = 0.6
     cold: float = 0.03
     first_cycle: int = 100_000
     last_cycle: int = 3_200_000
-    rise: float = 1e-6
+    rise: float = 1e-7
+    double: float = 0.04
 
     def search(self, problem: Problem, rng: np.random.Generator, start: IntArray) -> Iterator[Proposal]:
-        """Cycle for ever."""
+        """Cycle for ever, every other cycle with stages only."""
         from objectives.kernels.replicated import ReplicatedData
 
         data = problem.data
         if not isinstance(data, ReplicatedData):
             raise NotApplicableError("packing works on replicated placements only")
         from ..kernels.packing import pack
-        from ..kernels.stages import read_stages
+        from ..kernels.stages import read_stages, stages_flow
 
-        stage = np.zeros(data.n_nodes, dtype=np.int64)
-        if read_stages(start[0], data, stage) == 0:
-            stage[:] = rng.integers(0, max(1, data.n_nodes // 3), data.n_nodes)
-        flow, _ = sized(stage, data)
-        best = stage.copy()
-        cycle, number = self.first_cycle, 0
+        slot = np.zeros(data.n_nodes, dtype=np.int64)
+        if read_stages(start[0], data, slot) == 0:
+            slot[:] = rng.integers(0, max(1, data.n_nodes // 3), data.n_nodes)
+        flow = max(float(stages_flow(start[0], data)), 1e-9)
+        slot = np.where(slot >= 0, slot // 2 * 3 + slot % 2, -1)
+        best, cycle, number = slot.copy(), self.first_cycle, 0
         while True:
             rounds = max(1, cycle // ROUND)
             ratio = (self.cold / self.hot) ** (1.0 / rounds)
+            double = self.double if number % 2 else 0.0
             for r in range(rounds):
                 hot = self.hot * ratio**r
-                done, spent = pack(stage, data, rng, flow * (1.0 + self.rise), ROUND, hot, hot * ratio)
+                done, spent = pack(slot, data, rng, flow * (1.0 + self.rise), ROUND, hot, hot * ratio, double)
                 genomes = np.zeros((0, problem.genome_size), dtype=np.int64)
                 if done:
-                    found, genome = sized(stage, data)
-                    genomes = genome[None, :]
-                    if found > flow:
-                        best, flow = stage.copy(), found
+                    flow, genome = sized(slot, data, flow)
+                    genomes, best = genome[None, :], slot.copy()
                 yield Proposal(genomes, spent)
             number += 1
             cycle = min(cycle * 2, self.last_cycle)
-            if number % 3 == 0:
-                stage = best.copy()
+            if number % 4 == 0:
+                slot = best.copy()
 
 
-def sized(stage: IntArray, data: Any) -> tuple[float, IntArray]:
-    """Return (tokens/s, genome) of a partition whose stages are sized for the best flow, links left out."""
-    from ..kernels.stages import decode_stages, stages_flow
+def sized(slot: IntArray, data: Any, flow: float) -> tuple[float, IntArray]:
+    """Return (tokens/s, genome) of a partition at the largest flow that it holds, at least `flow`; links left out."""
+    from ..kernels.packing import best_target, unpack
 
+    flow = float(best_target(slot, data, flow))
     genome = np.zeros(2 * data.n_nodes, dtype=np.int64)
-    decode_stages(stage.copy(), data.n_nodes, data, genome)
-    return float(stages_flow(genome, data)), genome
+    unpack(slot, data, flow, genome)
+    return flow, genome
