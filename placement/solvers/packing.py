@@ -33,7 +33,7 @@ class Packing:
     rise : float
         Relative step of the target above the best flow found.
     double : float
-        Probability of moves to slots that span two stages, in every other cycle.
+        Probability of moves to slots that span two stages.
     """
 
     hot: float = 0.6
@@ -41,10 +41,10 @@ class Packing:
     first_cycle: int = 100_000
     last_cycle: int = 3_200_000
     rise: float = 1e-7
-    double: float = 0.04
+    double: float = 0.1
 
     def search(self, problem: Problem, rng: np.random.Generator, start: IntArray) -> Iterator[Proposal]:
-        """Cycle for ever, every other cycle with stages only."""
+        """Cycle for ever."""
         from objectives.kernels.replicated import ReplicatedData
 
         data = problem.data
@@ -62,10 +62,9 @@ class Packing:
         while True:
             rounds = max(1, cycle // ROUND)
             ratio = (self.cold / self.hot) ** (1.0 / rounds)
-            double = self.double if number % 2 else 0.0
             for r in range(rounds):
                 hot = self.hot * ratio**r
-                done, spent = pack(slot, data, rng, flow * (1.0 + self.rise), ROUND, hot, hot * ratio, double)
+                done, spent = pack(slot, data, rng, flow * (1.0 + self.rise), ROUND, hot, hot * ratio, self.double)
                 genomes = np.zeros((0, problem.genome_size), dtype=np.int64)
                 if done:
                     flow, genome = sized(slot, data, flow)
