@@ -10,6 +10,7 @@ import numpy as np
 from .combine import REPLICATED, Objective
 from .flow import flow_value
 from .replicated import IntArray, ReplicatedTables
+from .served import Service, serve
 from .terms import Span
 
 
@@ -23,6 +24,8 @@ class ReplicatedTerms:
         One value for each name in `combine.REPLICATED`, minimised.
     flow : float
         Max flow in tokens/s.
+    service : Service
+        Routing weights, requests in flight and served tokens/s.
     holders : tuple of int
         Nodes that hold each block.
     reached : int
@@ -33,6 +36,7 @@ class ReplicatedTerms:
 
     values: Mapping[str, float]
     flow: float
+    service: Service
     holders: tuple[int, ...]
     reached: int
     depth: int
@@ -102,12 +106,18 @@ def replicated_terms(tables: ReplicatedTables, spans: Sequence[Span]) -> Replica
     fewest = int(held.min())
     values = dict.fromkeys(REPLICATED.names, 0.0)
     values["flow"] = 1.0 / flow if flow > 0 else idle_s(tables)
-    values["throughput"] = values["flow"]
+    service = serve(tables, spans, flow)
+    if service.tokens_per_s > 0:
+        values["throughput"] = 1.0 / service.tokens_per_s
+        values["latency"], values["ttft"] = service.light_time_per_token_s, service.light_ttft_s
+        values["best_chain"] = service.best_chain_s
+    else:
+        values.update(dict.fromkeys(("throughput", "latency", "ttft", "best_chain"), idle_s(tables)))
     values["replicas"] = 1.0 / fewest if fewest > 0 else 2.0
     values["survival"] = 1.0 - survival(tables, spans)
     values["price"] = float(sum(tables.price_per_hour[span.node] for span in spans))
     values["moved_bytes"] = moved_bytes(tables, spans)
-    return ReplicatedTerms(values, flow, tuple(held.tolist()), reached, depth)
+    return ReplicatedTerms(values, flow, service, tuple(held.tolist()), reached, depth)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,9 @@
 
 With N requests in flight, output tokens/s = N / (L_decode + L_prompt / output tokens) by Little's law (J. D. C. Little,
 Operations Research 9(3), 1961, doi:10.1287/opre.9.3.383). N is set by the scarcest block's cache. A node serves all
-that waits as one batch: with a arrivals per service time it is busy a / (a + exp(-a)) of the time, an arrival waits the
-residual E[S^2] / (2 E[S]) of the batch under way, and prompts in front of decodes make E[S^2] large. The rate decides
-the batches and the batches the round trip, so both are found together by a damped fixed point.
+that waits as one batch: with a arrivals per service time it is busy a / (a + exp(-a)) of the time, and an arrival waits half
+of the batch under way. Tokens catch up with prompts and cannot overtake them (`_platoon_s2`). The rate decides the
+batches and the batches the round trip, so both are found together by a damped fixed point.
 """
 
 from __future__ import annotations
@@ -17,11 +17,15 @@ import numpy as np
 from .replicated import FloatArray, ReplicatedTables
 from .terms import Span
 
-FILL = 0.9  # part of the scarcest block's cache that routing by weights keeps in use
+# Part of the scarcest block's cache in use: a little more than all, as requests end early or late around their means.
+FILL = 1.03
 ROUNDS = 10  # of the fixed point
 BALANCE = 4  # rounds that shift routing away from nodes whose caches would overflow
 POWER = 1.5  # how much routing prefers fast nodes: weights are seconds per token to this power, inverted
 SHARPNESS = 4.0  # of the smooth minimum of what queues and what raw capacity allow
+# Raw capacity over max flow: measured rates are those of the batches that a node's cache holds when it holds as many
+# requests as it can; with less of a load nodes reach about twice as much. Held against the event simulation.
+HEADROOM = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,8 @@ class Service:
         Decode step and prompt of a request under that load.
     light_time_per_token_s, light_ttft_s : float
         The same for a single request.
+    best_chain_s : float
+        Decode step of a single request along the fastest chain.
     """
 
     weights: FloatArray
@@ -52,6 +58,7 @@ class Service:
     ttft_s: float
     light_time_per_token_s: float
     light_ttft_s: float
+    best_chain_s: float
 
 
 def at_size(at: FloatArray, seconds: FloatArray, size: float) -> float:
@@ -89,10 +96,10 @@ def serve(tables: ReplicatedTables, spans: Sequence[Span], flow: float) -> Servi
     after = followers(tables, spans)
     weights, visits = np.zeros((n + 1, n)), np.zeros(n)
     if not after[client] or flow <= 0:
-        return Service(weights, visits, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+        return Service(weights, visits, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     span_of = {span.node: span for span in spans}
-    own = {i: _own_s(tables, span) for i, span in span_of.items()}
-    raw = {(a, b): (own[b] + _hop_s(tables, a, b)) ** -POWER for a, row in after.items() for b in row}
+    own = {i: (span.stop - span.start) * own_s(tables, i) for i, span in span_of.items()}
+    raw = {(a, b): (own[b] + hop_s(tables, a, b)) ** -POWER for a, row in after.items() for b in row}
     tokens = tables.prompt_tokens + tables.output_tokens
     room = {i: float(tables.kv_tokens[i, span.stop - span.start - 1]) / tokens for i, span in span_of.items()}
     flying = min(tables.concurrency, max(1.0, FILL * _scarcest(tables, spans, room, after)))
@@ -113,21 +120,20 @@ def serve(tables: ReplicatedTables, spans: Sequence[Span], flow: float) -> Servi
     return _fixed_point(tables, span_of, weights, visits, flying, flow)
 
 
-def _own_s(tables: ReplicatedTables, span: Span) -> float:
-    """Seconds of a node per output token of a lone request, its prompt spread over the output."""
-    node, held = span.node, span.stop - span.start
+def own_s(tables: ReplicatedTables, node: int) -> float:
+    """Seconds of a block on a node per output token of a lone request, its prompt spread over the output."""
     decode = at_size(tables.decode_at, tables.decode_s[node], 1.0)
-    return held * (decode + at_size(tables.prompt_at, tables.prompt_s[node], tables.prompt_tokens) / tables.output_tokens)
+    return decode + at_size(tables.prompt_at, tables.prompt_s[node], tables.prompt_tokens) / tables.output_tokens
 
 
-def _hop_s(tables: ReplicatedTables, a: int, b: int) -> float:
+def hop_s(tables: ReplicatedTables, a: int, b: int) -> float:
     """Seconds of a hop per output token of a lone request, its prompt spread over the output."""
-    prompt, decode = _on_link_s(tables, a, b)
+    prompt, decode = link_s(tables, a, b)
     share = 1.0 / tables.output_tokens
     return float(tables.latency_s[a, b]) * (1.0 + share) + decode + prompt * share
 
 
-def _on_link_s(tables: ReplicatedTables, a: int, b: int) -> tuple[float, float]:
+def link_s(tables: ReplicatedTables, a: int, b: int) -> tuple[float, float]:
     """Seconds that a prompt and a token keep a link busy."""
     client, band = tables.client, float(tables.bandwidth_bytes_per_s[a, b])
     size = tables.token_bytes + (0.0 if client in (a, b) else tables.activation_bytes)
@@ -156,6 +162,7 @@ def _fixed_point(
     links = [link for link in links if link[2] > 0]
     links += [(a, client, float(visits[a])) for a in used if span_of[a].stop == tables.n_blocks]
     batch = dict.fromkeys(used, 1.0)
+    platoon = _platoon_s2(tables, span_of, links)
     rate, light, step, ttft = 0.0, (0.0, 0.0), 0.0, 0.0
     for turn in range(ROUNDS + 1):
         step = ttft = 0.0
@@ -163,27 +170,78 @@ def _fixed_point(
             held = span_of[i].stop - span_of[i].start
             decode = held * at_size(tables.decode_at, tables.decode_s[i], batch[i])
             prompt = held * at_size(tables.prompt_at, tables.prompt_s[i], tables.prompt_tokens)
-            prompts = batch[i] / out if turn else 0.0
-            mean = decode + prompts * prompt
-            square = decode * decode + prompts * (2.0 * decode * prompt + prompt * prompt)
-            load = rate * visits[i] * (1.0 + 1.0 / out) * mean
+            load = rate * visits[i] * decode
             alone = np.exp(-load)
-            wait = load / (load + alone) * square / (2.0 * mean) if mean > 0 else 0.0
-            step += visits[i] * (wait + mean)
-            ttft += visits[i] * (wait + mean + prompt)
+            wait = load / (load + alone) * decode / 2.0
+            step += visits[i] * (wait + decode)
+            ttft += visits[i] * (wait + decode + prompt)
             batch[i] = min(max(1.0, load + alone), max(1.0, flying * float(visits[i])))
         for a, b, share in links:
-            prompt, decode = _on_link_s(tables, a, b)
-            arrivals = rate * share / out
-            busy = min(0.95, arrivals * prompt + rate * share * decode)
-            wait = (arrivals * prompt * prompt + rate * share * decode * decode) / (2.0 * (1.0 - busy))
-            step += share * (float(tables.latency_s[a, b]) + decode + wait)
-            ttft += share * (float(tables.latency_s[a, b]) + prompt + wait)
+            prompt, decode = link_s(tables, a, b)
+            step += share * (float(tables.latency_s[a, b]) + decode)
+            ttft += share * (float(tables.latency_s[a, b]) + prompt)
+        behind = _behind_s(platoon, rate / out)
+        step += behind
+        ttft += behind
         new = flying / (step + ttft / out)
         if turn == 0:
             light, rate = (step, ttft), new
         else:
             rate = float(np.sqrt(rate * new))
-    most = flow * out / (tables.prompt_tokens + out)
+    most = HEADROOM * flow * out / (tables.prompt_tokens + out)
     tokens_per_s = (rate**-SHARPNESS + most**-SHARPNESS) ** (-1.0 / SHARPNESS)
-    return Service(weights.copy(), visits.copy(), float(tokens_per_s), flying, step, ttft, *light)
+    return Service(weights.copy(), visits.copy(), float(tokens_per_s), flying, step, ttft, *light, _best_chain_s(tables, span_of, links))
+
+
+def _platoon_s2(tables: ReplicatedTables, span_of: dict[int, Span], links: Sequence[tuple[int, int, float]]) -> float:
+    """Half the squared time (s^2) over which a token that catches up with a prompt stays behind it.
+
+    Tokens are faster than prompts and cannot overtake them: one that has caught up waits at every further node and link
+    that both of them pass. On a single chain this is (sum of a prompt's extra seconds)^2 / 2; where chains part, both
+    go on together with the square of the routing's probability.
+    """
+    client = tables.client
+    into: dict[int, list[tuple[int, float]]] = {}
+    for a, b, share in links:
+        into.setdefault(b, []).append((a, share))
+    behind, total = {client: 0.0}, 0.0
+    order = [span.node for span in sorted(span_of.values(), key=lambda span: span.stop) if span.node in into]
+    for i in order:
+        held = span_of[i].stop - span_of[i].start
+        extra = held * (
+            at_size(tables.prompt_at, tables.prompt_s[i], tables.prompt_tokens)
+            - at_size(tables.decode_at, tables.decode_s[i], 1.0)
+        )
+        extra, visits = max(0.0, extra), sum(share for _, share in into[i])
+        caught = 0.0
+        for a, share in into[i]:
+            prompt, decode = link_s(tables, a, i)
+            total += share * share * (prompt - decode) * (behind[a] + (prompt - decode) / 2.0)
+            caught += share * share / (visits * visits) * (behind[a] + prompt - decode)
+        behind[i] = caught + extra
+        total += visits * visits * extra * (caught + extra / 2.0)
+    return total
+
+
+def _behind_s(platoon: float, prompts_per_s: float) -> float:
+    """Mean wait of a token behind prompts: E[max(0, D - U)], U the exponential time since the last, D^2 = 2 platoon."""
+    longest = float(np.sqrt(2.0 * platoon))
+    if prompts_per_s * longest < 1e-6:
+        return prompts_per_s * platoon
+    return longest - (1.0 - float(np.exp(-prompts_per_s * longest))) / prompts_per_s
+
+
+def _best_chain_s(tables: ReplicatedTables, span_of: dict[int, Span], links: Sequence[tuple[int, int, float]]) -> float:
+    """Seconds of a decode step of a lone request along the fastest of the chains that routing uses."""
+    client = tables.client
+    best: dict[int, float] = {client: 0.0}
+    end = np.inf
+    for a, b, _ in sorted(links, key=lambda link: span_of[link[0]].stop if link[0] != client else 0):
+        seconds = best[a] + float(tables.latency_s[a, b]) + link_s(tables, a, b)[1]
+        if b == client:
+            end = min(end, seconds)
+            continue
+        span = span_of[b]
+        seconds += (span.stop - span.start) * at_size(tables.decode_at, tables.decode_s[b], 1.0)
+        best[b] = min(best.get(b, np.inf), seconds)
+    return float(end)

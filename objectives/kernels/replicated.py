@@ -10,8 +10,10 @@ import numpy.typing as npt
 from ..combine import REPLICATED, Objective
 from ..replicated import FloatArray, IntArray, ReplicatedTables
 from ..replicated_terms import idle_s
+from ..served import at_size, hop_s, link_s, own_s
 from .flow import COUNT, KIND, NEXT, START, STOP, grouped_flow, make_capacities, make_groups
 from .jit import kernel
+from .served import lost, serve
 
 N_TERMS = len(REPLICATED.names)
 
@@ -54,6 +56,30 @@ class ReplicatedData(NamedTuple):
     table: FloatArray
     suffix: FloatArray
     sizes: IntArray
+    own: FloatArray
+    hop: FloatArray
+    latency: FloatArray
+    prompt_link_s: FloatArray
+    token_link_s: FloatArray
+    kv_room: FloatArray
+    prompt_s: FloatArray
+    decode_at: FloatArray
+    decode_s: FloatArray
+    order: IntArray
+    useful: npt.NDArray[np.bool_]
+    joint: IntArray
+    raw: FloatArray
+    share: FloatArray
+    visits: FloatArray
+    factor: FloatArray
+    batch: FloatArray
+    caught: FloatArray
+    behind: FloatArray
+    concurrency: float
+    prompt_tokens: float
+    output_tokens: float
+    want_served: bool
+    want_survival: bool
     n_nodes: int
     n_blocks: int
     min_replicas: int
@@ -171,6 +197,22 @@ def replicated_data(tables: ReplicatedTables, objective: Objective, soft: float 
         table=zeros((n + 2, tables.rate.shape[1] + 2)),
         suffix=zeros((n + 2, tables.rate.shape[1] + 2)),
         sizes=zeros((4, n + 2), dtype=np.int64),
+        **_serving(tables, chosen),
+        order=zeros(n, dtype=np.int64),
+        useful=zeros(n + 1, dtype=np.bool_),
+        joint=zeros((2, most_arcs // 2), dtype=np.int64),
+        raw=zeros(most_arcs // 2),
+        share=zeros(most_arcs // 2),
+        visits=zeros(n + 1),
+        factor=zeros(n),
+        batch=zeros(n),
+        caught=zeros(n),
+        behind=zeros(n + 1),
+        concurrency=tables.concurrency,
+        prompt_tokens=tables.prompt_tokens,
+        output_tokens=tables.output_tokens,
+        want_served=_wanted(objective, "throughput", "latency", "ttft", "best_chain"),
+        want_survival=_wanted(objective, "survival"),
         n_nodes=n,
         n_blocks=blocks,
         min_replicas=tables.min_replicas,
@@ -184,6 +226,39 @@ def replicated_data(tables: ReplicatedTables, objective: Objective, soft: float 
         unaligned=unaligned,
         ordered=order_matters(tables),
     )
+
+
+def _wanted(objective: Objective, *names: str) -> bool:
+    """Whether the objective needs one of these terms."""
+    return any(name in objective.weights or name in objective.limits or name in objective.pareto for name in names)
+
+
+def _serving(tables: ReplicatedTables, chosen: IntArray) -> dict[str, FloatArray]:
+    """What the estimate of served throughput reads, by kind; the client is the last row and column of links."""
+    q, n = len(chosen), tables.n_nodes
+    width = tables.rate.shape[1]
+    own, room = np.zeros((q, width)), np.zeros((q, width))
+    hop, latency, prompt, token = (np.zeros((q + 1, q + 1)) for _ in range(4))
+    kind = kinds(tables)
+    tokens = tables.prompt_tokens + tables.output_tokens
+    for a, node in enumerate(chosen.tolist()):
+        own[a] = own_s(tables, node) * np.arange(1, width + 1)
+        room[a] = tables.kv_tokens[node] / tokens
+        for b, other in enumerate([*chosen.tolist(), n]):
+            if a == b:
+                # Two nodes of one kind, where there are two.
+                other = int(np.flatnonzero(kind == a)[-1])
+                if other == node:
+                    continue
+            for i, j, x, y in ((a, b, node, other), (b, a, other, node)):
+                latency[i, j] = tables.latency_s[x, y]
+                prompt[i, j], token[i, j] = link_s(tables, x, y)
+                hop[i, j] = hop_s(tables, x, y)
+    return {
+        "own": own, "hop": hop, "latency": latency, "prompt_link_s": prompt, "token_link_s": token, "kv_room": room,
+        "prompt_s": np.array([at_size(tables.prompt_at, tables.prompt_s[i], tables.prompt_tokens) for i in chosen]),
+        "decode_at": tables.decode_at.copy(), "decode_s": tables.decode_s[chosen],
+    }  # fmt: skip
 
 
 def order_matters(tables: ReplicatedTables) -> bool:
@@ -283,9 +358,13 @@ def replicated_terms(genome, d, terms):  # type: ignore[no-untyped-def]
     terms[5] = 1.0 / fewest if fewest > 0 else 2.0
     terms[7] = price
     terms[8] = moved
-    terms[0] = terms[1]
-    terms[2] = terms[3] = terms[4] = 0.0
-    terms[6] = 0.0
+    terms[0], terms[2], terms[3], terms[4], terms[6] = d.idle_s, d.idle_s, d.idle_s, d.idle_s, 0.0
+    if d.want_served:
+        served, step, ttft, best = serve(d, count, flow)
+        if served > 0.0:
+            terms[0], terms[2], terms[3], terms[4] = 1.0 / served, step, ttft, best
+    if d.want_survival:
+        terms[6] = lost(genome, d)
     for k in range(N_TERMS):
         if terms[k] > d.limits[k] * (1.0 + 1e-12):
             violation += terms[k] / d.limits[k] - 1.0
@@ -301,6 +380,7 @@ def replicated_cost(genome, d):  # type: ignore[no-untyped-def]
     for k in range(N_TERMS):
         cost += d.weights[k] * terms[k]
     if d.soft > 0.0 and terms[1] < d.idle_s:
+        coverage(d, make_groups(genome, d))
         cost *= 1.0 + d.soft * scarcity(d, 1.0 / terms[1])
     return cost, violation
 

@@ -48,9 +48,9 @@ class ReplicatedProblem:
         return replicated_data(self.tables, self.objective, self.soft, self.unaligned)
 
     @cached_property
-    def exact(self) -> Any:
-        """The same data without the part that breaks ties."""
-        return self.data._replace(soft=0.0)
+    def whole(self) -> Any:
+        """The same data with every term computed and nothing that breaks ties."""
+        return self.data._replace(soft=0.0, want_served=True, want_survival=True)
 
     @property
     def compiled(self) -> bool:
@@ -95,16 +95,19 @@ class ReplicatedProblem:
 
     def evaluate(self, genomes: IntArray) -> tuple[FloatArray, FloatArray]:
         """Return costs (n,) and violations (n,)."""
-        values, broken = self.terms(genomes)
+        values, broken = self._terms(genomes, self.data)
         return values @ self.data.weights, broken
 
     def terms(self, genomes: IntArray) -> tuple[FloatArray, FloatArray]:
         """Return minimised terms (n, len(REPLICATED.names)) and violations (n,)."""
+        return self._terms(genomes, self.whole)
+
+    def _terms(self, genomes: IntArray, data: Any) -> tuple[FloatArray, FloatArray]:
         from objectives.kernels.replicated import replicated_batch
 
         values = np.empty((len(genomes), len(self.objective.terms.names)))
         broken = np.empty(len(genomes))
-        replicated_batch(np.ascontiguousarray(genomes), self.data, values, broken)
+        replicated_batch(np.ascontiguousarray(genomes), data, values, broken)
         return values, broken
 
     def encode(self, spans: Sequence[Span]) -> IntArray:
