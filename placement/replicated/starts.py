@@ -9,9 +9,11 @@ import numpy as np
 from objectives.replicated import IntArray
 
 if TYPE_CHECKING:
+    from ..solvers.base import Solver
     from .problem import ReplicatedProblem
 
 MOST_COUNTS = 24
+SMALL = 200
 
 
 def staged(problem: ReplicatedProblem, stage: IntArray, count: int) -> IntArray | None:
@@ -49,10 +51,21 @@ def constructive(problem: ReplicatedProblem) -> IntArray:
     least = max(1, -(-tables.n_blocks // int(tables.rate.shape[1])))
     most = min(tables.n_nodes, tables.n_blocks, tables.max_stages)
     counts = np.unique(np.geomspace(least, max(least, most), MOST_COUNTS).round().astype(np.int64))
-    rows = [balanced(problem, int(count)) for count in counts] + [chain(problem)]
+    rows = [balanced(problem, int(count)) for count in counts] + [chain(problem), *yardsticks(problem)]
     found = [row for row in rows if row is not None]
     if not found:
         found = [problem.random(np.random.default_rng(0), 1)[0]]
     genomes = np.unique(np.array(found), axis=0)
     costs, broken = problem.evaluate(genomes)
     return genomes[np.lexsort((costs, broken))]
+
+
+def yardsticks(problem: ReplicatedProblem) -> list[IntArray]:
+    """What swarms do today, so that no solver is worse; Petals' joining only on clusters where it is quick."""
+    from ..solvers.swarm_yardsticks import EqualStages, Petals, Separate
+
+    makers: list[Solver] = [EqualStages(), Separate()]
+    if problem.tables.n_nodes <= SMALL:
+        makers.append(Petals(rebalance=False))
+    none = np.zeros((0, problem.genome_size), dtype=np.int64)
+    return [next(maker.search(problem, np.random.default_rng(0), none)).genomes[0] for maker in makers]

@@ -26,10 +26,10 @@ class Swarm:
         Rounds of the first turn of annealing, and the longest; each turn begins from the best so far.
     """
 
-    packing_ordered: float = 4.0
+    packing_ordered: float = 2.0
     packing_free: float = 20.0
     packing_other: float = 0.2
-    first_turn: int = 30
+    first_turn: int = 60
     last_turn: int = 240
 
     def search(self, problem: Problem, rng: np.random.Generator, start: IntArray) -> Iterator[Proposal]:
@@ -49,7 +49,7 @@ class Swarm:
         else:
             rounds = self.packing_ordered if problem.data.ordered else self.packing_free
         while True:
-            turn: Iterator[Proposal] = Annealing(hot=0.02, cold=5e-5, first_cycle=200_000).search(problem, rng, pool.start())
+            turn: Iterator[Proposal] = Annealing(first_cycle=200_000).search(problem, rng, pool.start())
             for _ in range(length):
                 debt += rounds
                 while debt >= 1.0:
