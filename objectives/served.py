@@ -69,7 +69,7 @@ def at_size(at: FloatArray, seconds: FloatArray, size: float) -> float:
 
 
 def followers(tables: ReplicatedTables, spans: Sequence[Span]) -> dict[int, list[int]]:
-    """Nodes that may follow each node on a chain that gets to the end; the client is a key too."""
+    """Nodes that may follow each node on a chain from the client to the end; the client is a key too."""
     band, client = tables.bandwidth_bytes_per_s, tables.client
     rates = {span.node: float(tables.rate[span.node, span.stop - span.start - 1]) for span in spans}
     useful: set[int] = set()
@@ -86,6 +86,10 @@ def followers(tables: ReplicatedTables, spans: Sequence[Span]) -> dict[int, list
         if rates[a.node] > 0 and (ends or after[a.node]):
             useful.add(a.node)
     after[client] = [b.node for b in spans if b.start == 0 and b.node in useful and band[client, b.node] > 0]
+    reached = set(after[client])
+    for a in sorted(spans, key=lambda span: span.stop):
+        after[a.node] = after[a.node] if a.node in reached else []
+        reached.update(after[a.node])
     return after
 
 

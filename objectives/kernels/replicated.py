@@ -94,12 +94,13 @@ class ReplicatedData(NamedTuple):
     ordered: bool
 
 
-def kinds(tables: ReplicatedTables) -> IntArray:
+def kinds(tables: ReplicatedTables, fine: bool) -> IntArray:
     """Number the kinds of nodes: two nodes are of one kind when exchanging them changes nothing but names.
 
-    A link wider than both ends can ever use counts as exactly that wide.
+    For flow, a link wider than both ends can ever use counts as exactly that wide; `fine` kinds have the same widths.
     """
-    n, band = tables.n_nodes, wide_links(tables)
+    n = tables.n_nodes
+    band = tables.bandwidth_bytes_per_s if fine else wide_links(tables)
     own = np.column_stack([
         tables.rate, tables.kv_tokens, tables.nic_in, tables.nic_out, tables.prompt_s, tables.decode_s,
         band[n, :n], band[:n, n], tables.latency_s[n, :n], tables.latency_s[:n, n],
@@ -141,7 +142,9 @@ def wide_links(tables: ReplicatedTables) -> FloatArray:
     return band
 
 
-def replicated_data(tables: ReplicatedTables, objective: Objective, soft: float = 0.0, unaligned: float = 0.1) -> ReplicatedData:
+def replicated_data(
+    tables: ReplicatedTables, objective: Objective, soft: float = 0.0, unaligned: float = 0.1, whole: bool = False
+) -> ReplicatedData:
     """Pack tables and objective for the kernels.
 
     Parameters
@@ -150,9 +153,12 @@ def replicated_data(tables: ReplicatedTables, objective: Objective, soft: float 
         Part of the cost that a search sees when all blocks are as scarce as the scarcest one; breaks ties.
     unaligned : float
         Probability of a move that ignores stages.
+    whole : bool
+        Compute every term, whether the objective needs it or not.
     """
     n, blocks = tables.n_nodes, tables.n_blocks
-    kind = kinds(tables)
+    served = whole or _wanted(objective, "throughput", "latency", "ttft", "best_chain")
+    kind = kinds(tables, served)
     chosen = np.array([int(np.argmax(kind == q)) for q in range(int(kind.max()) + 1)])
     band, q = wide_links(tables), len(chosen)
     link = band[np.ix_(chosen, chosen)].copy()
@@ -197,7 +203,7 @@ def replicated_data(tables: ReplicatedTables, objective: Objective, soft: float 
         table=zeros((n + 2, tables.rate.shape[1] + 2)),
         suffix=zeros((n + 2, tables.rate.shape[1] + 2)),
         sizes=zeros((4, n + 2), dtype=np.int64),
-        **_serving(tables, chosen),
+        **_serving(tables, kind, chosen),
         order=zeros(n, dtype=np.int64),
         useful=zeros(n + 1, dtype=np.bool_),
         joint=zeros((2, most_arcs // 2), dtype=np.int64),
@@ -211,8 +217,8 @@ def replicated_data(tables: ReplicatedTables, objective: Objective, soft: float 
         concurrency=tables.concurrency,
         prompt_tokens=tables.prompt_tokens,
         output_tokens=tables.output_tokens,
-        want_served=_wanted(objective, "throughput", "latency", "ttft", "best_chain"),
-        want_survival=_wanted(objective, "survival"),
+        want_served=served,
+        want_survival=whole or _wanted(objective, "survival"),
         n_nodes=n,
         n_blocks=blocks,
         min_replicas=tables.min_replicas,
@@ -233,13 +239,12 @@ def _wanted(objective: Objective, *names: str) -> bool:
     return any(name in objective.weights or name in objective.limits or name in objective.pareto for name in names)
 
 
-def _serving(tables: ReplicatedTables, chosen: IntArray) -> dict[str, FloatArray]:
+def _serving(tables: ReplicatedTables, kind: IntArray, chosen: IntArray) -> dict[str, FloatArray]:
     """What the estimate of served throughput reads, by kind; the client is the last row and column of links."""
     q, n = len(chosen), tables.n_nodes
     width = tables.rate.shape[1]
     own, room = np.zeros((q, width)), np.zeros((q, width))
     hop, latency, prompt, token = (np.zeros((q + 1, q + 1)) for _ in range(4))
-    kind = kinds(tables)
     tokens = tables.prompt_tokens + tables.output_tokens
     for a, node in enumerate(chosen.tolist()):
         own[a] = own_s(tables, node) * np.arange(1, width + 1)

@@ -58,18 +58,20 @@ def mark_useful(d, count):  # type: ignore[no-untyped-def]
 def list_joints(d, count):  # type: ignore[no-untyped-def]
     """Fill the pairs of groups that chains pass, by their first group; the client is group `count`. Returns how many.
 
-    Returns -1 when they are more than the scratch holds.
+    Groups that no chain reaches are no longer useful afterwards.
     """
-    pairs = 0
+    pairs, reached = 0, d.batch
+    reached[:count] = 0.0
     for k in range(-1, count):
         a = d.order[k] if k >= 0 else count
-        if k >= 0 and not d.useful[a]:
+        if k >= 0 and (not d.useful[a] or reached[a] == 0.0):
             continue
         if k >= 0 and not d.partial:
             b = d.head[d.group[STOP, a]] if d.group[STOP, a] < d.n_blocks else -1
             while b >= 0:
                 if d.useful[b] and meets(d, a, b):
                     d.joint[0, pairs], d.joint[1, pairs] = a, b
+                    reached[b] = 1.0
                     pairs += 1
                 b = d.group[NEXT, b]
             continue
@@ -79,7 +81,10 @@ def list_joints(d, count):  # type: ignore[no-untyped-def]
             joined = meets(d, a, b) if k >= 0 else d.group[START, b] == 0 and d.source[d.group[KIND, b]] > 0.0
             if joined:
                 d.joint[0, pairs], d.joint[1, pairs] = a, b
+                reached[b] = 1.0
                 pairs += 1
+    for g in range(count):
+        d.useful[g] = d.useful[g] and reached[g] > 0.0
     return pairs
 
 

@@ -50,7 +50,9 @@ class ReplicatedProblem:
     @cached_property
     def whole(self) -> Any:
         """The same data with every term computed and nothing that breaks ties."""
-        return self.data._replace(soft=0.0, want_served=True, want_survival=True)
+        from objectives.kernels.replicated import replicated_data
+
+        return replicated_data(self.tables, self.objective, whole=True)
 
     @property
     def compiled(self) -> bool:
