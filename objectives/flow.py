@@ -8,8 +8,9 @@ links, and compute, all in tokens/s. Flow by Dinic's algorithm (E. A. Dinic, Sov
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, pairwise
 
 from .replicated import ReplicatedTables
 from .terms import Span
@@ -91,12 +92,12 @@ def network(tables: ReplicatedTables, spans: Sequence[Span]) -> Network:
         net.add((node, "start"), (node, "end"), rate)
         net.add((node, "end"), (node, "out"), float(tables.nic_out[node]) / size_out)
     for tail, head in found:
-        if tail == SOURCE:
-            net.add("out", (head, "in"), float(band[client, head]) / tables.token_bytes)
-        elif head == SINK:
-            net.add((tail, "out"), "in", float(band[tail, client]) / tables.token_bytes)
-        else:
+        if isinstance(tail, int) and isinstance(head, int):
             net.add((tail, "out"), (head, "in"), float(band[tail, head]) / between)
+        elif isinstance(head, int):
+            net.add("out", (head, "in"), float(band[client, head]) / tables.token_bytes)
+        elif isinstance(tail, int):
+            net.add((tail, "out"), "in", float(band[tail, client]) / tables.token_bytes)
     return net
 
 
@@ -105,7 +106,7 @@ def max_flow(net: Network) -> tuple[float, dict[tuple[Vertex, Vertex], float]]:
     residual = {tail: dict(row) for tail, row in net.capacity.items()}
     total = 0.0
     while (level := _levels(residual)) is not None:
-        todo = {vertex: iter(list(row)) for vertex, row in residual.items()}
+        todo: dict[Vertex, Iterator[Vertex]] = {vertex: iter(list(row)) for vertex, row in residual.items()}
         while (pushed := _push(residual, level, todo)) > 0.0:
             total += pushed
     flow = {
@@ -129,12 +130,14 @@ def _levels(residual: dict[Vertex, dict[Vertex, float]]) -> dict[Vertex, int] | 
     return level if SINK in level else None
 
 
-def _push(residual: dict[Vertex, dict[Vertex, float]], level: dict[Vertex, int], todo: dict[Vertex, object]) -> float:
+def _push(
+    residual: dict[Vertex, dict[Vertex, float]], level: dict[Vertex, int], todo: dict[Vertex, Iterator[Vertex]]
+) -> float:
     """Push flow along one shortest path; 0 when none is left at these levels."""
     path: list[Vertex] = [SOURCE]
     while path[-1] != SINK:
         tail = path[-1]
-        for head in todo[tail]:  # type: ignore[attr-defined]
+        for head in todo[tail]:
             if residual[tail][head] > 1e-9 and level.get(head) == level[tail] + 1:
                 path.append(head)
                 break
@@ -142,14 +145,14 @@ def _push(residual: dict[Vertex, dict[Vertex, float]], level: dict[Vertex, int],
             if len(path) == 1:
                 return 0.0
             path.pop()
-    arcs = list(zip(path, path[1:], strict=False))
+    arcs = list(pairwise(path))
     amount = min(residual[tail][head] for tail, head in arcs)
     for tail, head in arcs:
         residual[tail][head] -= amount
         residual[head][tail] += amount
         if residual[tail][head] > 1e-9:
             # The arc may carry more: look at it again.
-            todo[tail] = iter([head, *todo[tail]])  # type: ignore[misc]
+            todo[tail] = chain([head], todo[tail])
     return amount
 
 
@@ -178,7 +181,7 @@ def decompose(tables: ReplicatedTables, spans: Sequence[Span]) -> tuple[Chain, .
             path.append(head)
         if path[-1] != SINK:
             return tuple(Chain(nodes, rate) for nodes, rate in sorted(chains.items(), key=lambda item: -item[1]))
-        arcs = list(zip(path, path[1:], strict=False))
+        arcs = list(pairwise(path))
         amount = min(out[tail][head] for tail, head in arcs)
         for tail, head in arcs:
             out[tail][head] -= amount

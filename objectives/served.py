@@ -2,8 +2,8 @@
 
 With N requests in flight, output tokens/s = N / (L_decode + L_prompt / output tokens) by Little's law (J. D. C. Little,
 Operations Research 9(3), 1961, doi:10.1287/opre.9.3.383). N is set by the scarcest block's cache. A node serves all
-that waits as one batch: with a arrivals per service time it is busy a / (a + exp(-a)) of the time, and an arrival waits half
-of the batch under way. Tokens catch up with prompts and cannot overtake them (`_platoon_s2`). The rate decides the
+that waits as one batch: with a arrivals per service time it is busy a / (a + exp(-a)) of the time, and an arrival waits
+half of the batch under way. Tokens catch up with prompts and cannot overtake them (`_platoon_s2`). The rate decides the
 batches and the batches the round trip, so both are found together by a damped fixed point.
 """
 
@@ -130,6 +130,21 @@ def own_s(tables: ReplicatedTables, node: int) -> float:
     return decode + at_size(tables.prompt_at, tables.prompt_s[node], tables.prompt_tokens) / tables.output_tokens
 
 
+def links_s(tables: ReplicatedTables) -> tuple[FloatArray, FloatArray]:
+    """Seconds that a prompt and a token keep each link busy, arrays (N + 1, N + 1); 0 where there is no link.
+
+    To the client goes one token of either.
+    """
+    client = tables.client
+    size = np.full_like(tables.bandwidth_bytes_per_s, tables.token_bytes + tables.activation_bytes)
+    size[client, :] = size[:, client] = tables.token_bytes
+    token = np.zeros_like(size)
+    np.divide(size, tables.bandwidth_bytes_per_s, out=token, where=tables.bandwidth_bytes_per_s > 0)
+    prompt = token * tables.prompt_tokens
+    prompt[:, client] = token[:, client]
+    return prompt, token
+
+
 def hop_s(tables: ReplicatedTables, a: int, b: int) -> float:
     """Seconds of a hop per output token of a lone request, its prompt spread over the output."""
     prompt, decode = link_s(tables, a, b)
@@ -138,7 +153,7 @@ def hop_s(tables: ReplicatedTables, a: int, b: int) -> float:
 
 
 def link_s(tables: ReplicatedTables, a: int, b: int) -> tuple[float, float]:
-    """Seconds that a prompt and a token keep a link busy."""
+    """Seconds that a prompt and a token keep one link busy; see `links_s`."""
     client, band = tables.client, float(tables.bandwidth_bytes_per_s[a, b])
     size = tables.token_bytes + (0.0 if client in (a, b) else tables.activation_bytes)
     prompt = 1.0 if b == client else tables.prompt_tokens
@@ -158,7 +173,12 @@ def _scarcest(
 
 
 def _fixed_point(
-    tables: ReplicatedTables, span_of: dict[int, Span], weights: FloatArray, visits: FloatArray, flying: float, flow: float
+    tables: ReplicatedTables,
+    span_of: dict[int, Span],
+    weights: FloatArray,
+    visits: FloatArray,
+    flying: float,
+    flow: float,
 ) -> Service:
     client, out = tables.client, tables.output_tokens
     used = [i for i in span_of if visits[i] > 0]
@@ -194,7 +214,16 @@ def _fixed_point(
             rate = float(np.sqrt(rate * new))
     most = HEADROOM * flow * out / (tables.prompt_tokens + out)
     tokens_per_s = (rate**-SHARPNESS + most**-SHARPNESS) ** (-1.0 / SHARPNESS)
-    return Service(weights.copy(), visits.copy(), float(tokens_per_s), flying, step, ttft, *light, _best_chain_s(tables, span_of, links))
+    return Service(
+        weights.copy(),
+        visits.copy(),
+        float(tokens_per_s),
+        flying,
+        step,
+        ttft,
+        *light,
+        _best_chain_s(tables, span_of, links),
+    )
 
 
 def _platoon_s2(tables: ReplicatedTables, span_of: dict[int, Span], links: Sequence[tuple[int, int, float]]) -> float:

@@ -114,11 +114,11 @@ def mark_bound(d, count):  # type: ignore[no-untyped-def]
         row = d.link[group[KIND, a]]
         if d.partial:
             for b in range(count):
-                if group[START, b] <= stop < group[STOP, b]:
-                    if row[group[KIND, b]] < min(d.capacity[a], d.capacity[b]):
-                        d.bound[stop] = 1
-                        found = True
-                        break
+                inside = group[START, b] <= stop < group[STOP, b]
+                if inside and row[group[KIND, b]] < min(d.capacity[a], d.capacity[b]):
+                    d.bound[stop] = 1
+                    found = True
+                    break
             continue
         b = d.head[stop]
         while b >= 0:
@@ -177,7 +177,10 @@ def put_arc(d, arcs, tail, head, capacity):  # type: ignore[no-untyped-def]
 
 @kernel
 def build(d, count):  # type: ignore[no-untyped-def]
-    """Build the network: vertex 0 the client's output, 1 its input, 2 + c position c, then group inputs and outputs."""
+    """Build the network: vertex 0 the client's output, 1 its input, 2 + c position c, then groups.
+
+    Returns the number of vertices.
+    """
     group, blocks = d.group, d.n_blocks
     inputs, outputs = blocks + 3, blocks + 3 + count
     d.first[: outputs + count] = -1
@@ -185,10 +188,9 @@ def build(d, count):  # type: ignore[no-untyped-def]
     for g in range(count):
         start, stop, kind = group[START, g], group[STOP, g], group[KIND, g]
         total = group[COUNT, g] * d.capacity[g]
+        head = outputs + g if d.bound[stop] == 1 else 2 + stop
         if stop == blocks:
             head = 1
-        else:
-            head = outputs + g if d.bound[stop] == 1 else 2 + stop
         if d.partial:
             tail = inputs + g
             if start == 0 and d.source[kind] > 0.0:
@@ -220,7 +222,7 @@ def build(d, count):  # type: ignore[no-untyped-def]
                 if wide > 0.0:
                     arcs = put_arc(d, arcs, head, inputs + b, group[COUNT, g] * group[COUNT, b] * wide)
                 b = group[NEXT, b]
-    return arcs, outputs + count
+    return outputs + count
 
 
 @kernel
@@ -287,8 +289,7 @@ def grouped_flow(d, count):  # type: ignore[no-untyped-def]
         flow = staged_flow(d)
         if flow >= 0.0:
             return flow
-    arcs, vertices = build(d, count)
-    return min(dinic(d, vertices), d.client_out, d.client_in)
+    return min(dinic(d, build(d, count)), d.client_out, d.client_in)
 
 
 @kernel

@@ -10,8 +10,8 @@ import numpy.typing as npt
 from ..combine import REPLICATED, Objective
 from ..replicated import FloatArray, IntArray, ReplicatedTables
 from ..replicated_terms import idle_s
-from ..served import at_size, hop_s, link_s, own_s
-from .flow import COUNT, KIND, NEXT, START, STOP, grouped_flow, make_capacities, make_groups
+from ..served import at_size, links_s, own_s
+from .flow import COUNT, NEXT, START, STOP, grouped_flow, make_capacities, make_groups
 from .jit import kernel
 from .served import lost, serve
 
@@ -101,20 +101,26 @@ def kinds(tables: ReplicatedTables, fine: bool) -> IntArray:
     """
     n = tables.n_nodes
     band = tables.bandwidth_bytes_per_s if fine else wide_links(tables)
+    # What an exchange keeps: own figures, and links as sets.
     own = np.column_stack([
         tables.rate, tables.kv_tokens, tables.nic_in, tables.nic_out, tables.prompt_s, tables.decode_s,
         band[n, :n], band[:n, n], tables.latency_s[n, :n], tables.latency_s[:n, n],
+        np.sort(band[:n, :n], axis=1), np.sort(band[:n, :n], axis=0).T,
     ])  # fmt: skip
-    _, label = np.unique(own, axis=0, return_inverse=True)
+    seen: dict[bytes, int] = {}
+    label = [seen.setdefault(np.ascontiguousarray(row).tobytes(), len(seen)) for row in own]
     kind = np.full(n, -1, dtype=np.int64)
     members: list[int] = []
+    by_label: dict[int, list[int]] = {}
     for i in range(n):
-        for number, j in enumerate(members):
-            if label[i] == label[j] and _alike(band, i, j) and _alike(tables.latency_s, i, j):
+        for number in by_label.setdefault(label[i], []):
+            j = members[number]
+            if _alike(band, i, j) and _alike(tables.latency_s, i, j):
                 kind[i] = number
                 break
         else:
             kind[i] = len(members)
+            by_label[label[i]].append(len(members))
             members.append(i)
     return kind
 
@@ -174,7 +180,9 @@ def replicated_data(
     return ReplicatedData(
         kind=kind,
         rate=np.ascontiguousarray(tables.rate[chosen]),
-        nic=np.column_stack([nic_in / tables.token_bytes, nic_in / between, nic_out / tables.token_bytes, nic_out / between]),
+        nic=np.column_stack(
+            [nic_in / tables.token_bytes, nic_in / between, nic_out / tables.token_bytes, nic_out / between]
+        ),
         link=link,
         source=band[n, chosen].copy(),
         sink=band[chosen, n].copy(),
@@ -241,24 +249,20 @@ def _wanted(objective: Objective, *names: str) -> bool:
 
 def _serving(tables: ReplicatedTables, kind: IntArray, chosen: IntArray) -> dict[str, FloatArray]:
     """What the estimate of served throughput reads, by kind; the client is the last row and column of links."""
-    q, n = len(chosen), tables.n_nodes
-    width = tables.rate.shape[1]
-    own, room = np.zeros((q, width)), np.zeros((q, width))
-    hop, latency, prompt, token = (np.zeros((q + 1, q + 1)) for _ in range(4))
-    tokens = tables.prompt_tokens + tables.output_tokens
+    n, width, tokens = tables.n_nodes, tables.rate.shape[1], tables.prompt_tokens + tables.output_tokens
+    prompt, token = links_s(tables)
+    share = 1.0 / tables.output_tokens
+    hop = tables.latency_s * (1.0 + share) + token + prompt * share
+    ends = np.append(chosen, n)
+    links = [table[np.ix_(ends, ends)].copy() for table in (hop, tables.latency_s, prompt, token)]
     for a, node in enumerate(chosen.tolist()):
-        own[a] = own_s(tables, node) * np.arange(1, width + 1)
-        room[a] = tables.kv_tokens[node] / tokens
-        for b, other in enumerate([*chosen.tolist(), n]):
-            if a == b:
-                # Two nodes of one kind, where there are two.
-                other = int(np.flatnonzero(kind == a)[-1])
-                if other == node:
-                    continue
-            for i, j, x, y in ((a, b, node, other), (b, a, other, node)):
-                latency[i, j] = tables.latency_s[x, y]
-                prompt[i, j], token[i, j] = link_s(tables, x, y)
-                hop[i, j] = hop_s(tables, x, y)
+        # Within a kind a link is that between two of its nodes, where there are two.
+        other = int(np.flatnonzero(kind == a)[-1])
+        for small, table in zip(links, (hop, tables.latency_s, prompt, token), strict=True):
+            small[a, a] = table[node, other]
+    hop, latency, prompt, token = links
+    own = np.array([own_s(tables, node) for node in chosen.tolist()])[:, None] * np.arange(1, width + 1)
+    room = tables.kv_tokens[chosen] / tokens
     return {
         "own": own, "hop": hop, "latency": latency, "prompt_link_s": prompt, "token_link_s": token, "kv_room": room,
         "prompt_s": np.array([at_size(tables.prompt_at, tables.prompt_s[i], tables.prompt_tokens) for i in chosen]),

@@ -90,7 +90,7 @@ def list_joints(d, count):  # type: ignore[no-untyped-def]
 
 @kernel
 def route(d, count, pairs):  # type: ignore[no-untyped-def]
-    """Fill `d.visits` and `d.share` of pairs by routing weights, shifted from caches that overflow; return in flight."""
+    """Fill `d.visits` and `d.share` by routing weights shifted off caches that overflow; return in flight."""
     group, visits, factor, share, raw = d.group, d.visits, d.factor, d.share, d.raw
     d.cover[:] = 0.0
     for g in range(count):
@@ -192,7 +192,7 @@ def group_kind(d, a, count):  # type: ignore[no-untyped-def]
 
 @kernel
 def serve(d, count, flow):  # type: ignore[no-untyped-def]
-    """Return (output tokens/s, light s per token, light TTFT, best chain's s per token); zeros when nothing is served."""
+    """Return (output tokens/s, light s per token, light TTFT, best chain's s per token); zeros: nothing is served."""
     sort_groups(d, count)
     mark_useful(d, count)
     pairs = list_joints(d, count)

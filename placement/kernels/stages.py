@@ -1,10 +1,10 @@
-"""Stages of a replicated placement: read them from spans, and give each the number of blocks that is best for the flow."""
+"""Stages of a replicated placement: read from spans, and sized as is best for the flow."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from objectives.kernels.flow import COUNT, KIND, NEXT, START, STOP, make_groups
+from objectives.kernels.flow import COUNT, KIND, NEXT, STOP, make_groups
 
 from . import kernel
 

@@ -120,7 +120,9 @@ def _read(data: Mapping[str, Any], partial: bool) -> ReplicatedCase:
         min_replicas=1,
         max_stages=count,
     )
-    labels = tuple(f"{name}-{node.get('id', index)}" for index, (name, node) in enumerate(zip(names, data["nodes"], strict=True)))
+    labels = tuple(
+        f"{name}-{node.get('id', index)}" for index, (name, node) in enumerate(zip(names, data["nodes"], strict=True))
+    )
     regions = tuple(str(node.get("region", "")) for node in data["nodes"])
     return ReplicatedCase(str(data.get("name", "")), labels, tuple(names), regions, tables)
 
@@ -168,4 +170,3 @@ def curves(measured: Sequence[Sequence[Sequence[float]]]) -> tuple[FloatArray, F
             cache[id(points)] = row / 1e3
         seconds[index] = cache[id(points)]
     return grid, seconds
-

@@ -115,7 +115,9 @@ class ReplicatedPlan:
         return json.dumps(self.to_dict(), indent=2)
 
 
-def plan_of(case: ReplicatedCase, problem: ReplicatedProblem, outcome: Outcome, *, solver: str, seed: int) -> ReplicatedPlan:
+def plan_of(
+    case: ReplicatedCase, problem: ReplicatedProblem, outcome: Outcome, *, solver: str, seed: int
+) -> ReplicatedPlan:
     """Make the plan of an outcome; every figure comes from the reference code."""
     terms, broken = problem.details(outcome.spans)
     names = (*case.node_names, "client")

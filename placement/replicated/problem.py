@@ -60,6 +60,12 @@ class ReplicatedProblem:
         return True
 
     @property
+    def round_scale(self) -> float:
+        """How much smaller rounds must be than those of pipelines to take as long."""
+        scale = min(1.0, (24 / self.tables.n_nodes) ** 2) if self.data.ordered else min(1.0, 24 / self.tables.n_nodes)
+        return 0.4 * scale if self.data.want_served else scale
+
+    @property
     def genome_size(self) -> int:
         """Length of a genome: starts, then stops."""
         return 2 * self.tables.n_nodes
@@ -98,7 +104,8 @@ class ReplicatedProblem:
     def evaluate(self, genomes: IntArray) -> tuple[FloatArray, FloatArray]:
         """Return costs (n,) and violations (n,)."""
         values, broken = self._terms(genomes, self.data)
-        return values @ self.data.weights, broken
+        costs: FloatArray = values @ self.data.weights
+        return costs, broken
 
     def terms(self, genomes: IntArray) -> tuple[FloatArray, FloatArray]:
         """Return minimised terms (n, len(REPLICATED.names)) and violations (n,)."""
@@ -124,7 +131,11 @@ class ReplicatedProblem:
     def decode(self, genome: IntArray) -> Spans:
         """Genome to spans in block order."""
         n = self.tables.n_nodes
-        spans = [Span(i, a, b) for i, (a, b) in enumerate(zip(genome[:n].tolist(), genome[n:].tolist(), strict=True)) if b > a]
+        spans = [
+            Span(i, a, b)
+            for i, (a, b) in enumerate(zip(genome[:n].tolist(), genome[n:].tolist(), strict=True))
+            if b > a
+        ]
         return tuple(sorted(spans, key=lambda span: (span.start, span.stop, span.node)))
 
     def details(self, spans: Sequence[Span]) -> tuple[ReplicatedTerms, ReplicatedViolation]:

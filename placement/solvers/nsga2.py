@@ -11,8 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-
-
 from ..kernels.loops import vary
 from ..problem import Problem
 from .base import IntArray, Proposal, runnable

@@ -16,7 +16,6 @@ import numpy as np
 from ..problem import Problem
 from .base import IntArray, NotApplicableError, Proposal
 
-
 ROUND = 50_000
 
 

@@ -12,6 +12,8 @@ from .annealing import Annealing
 from .base import IntArray, NotApplicableError, Proposal
 from .packing import Packing
 
+SLOW = 20_000  # nodes squared from which on proposals are held back
+
 
 @dataclass(frozen=True)
 class Swarm:
@@ -48,6 +50,7 @@ class Swarm:
             rounds = self.packing_other
         else:
             rounds = self.packing_ordered if problem.data.ordered else self.packing_free
+        pool.hold = 1 + problem.data.n_nodes**2 // SLOW
         while True:
             turn: Iterator[Proposal] = Annealing(first_cycle=200_000).search(problem, rng, pool.start())
             for _ in range(length):
@@ -59,9 +62,17 @@ class Swarm:
             length = min(2 * length, self.last_turn)
 
     def take(self, pool: _Pool, proposal: Proposal, name: str) -> Proposal:
-        """Keep what is good of a proposal, and put the part's name on it."""
+        """Keep what is good of a proposal, and put the part's name on it.
+
+        The reference score of a very large placement takes seconds, so its best goes on only now and then.
+        """
         pool.offer(proposal.genomes)
-        return replace(proposal, solver=name)
+        if pool.hold == 1:
+            return replace(proposal, solver=name)
+        pool.waited += 1
+        send = pool.waited >= pool.hold
+        pool.waited = 0 if send else pool.waited
+        return replace(proposal, solver=name, genomes=pool.kept[: int(send)])
 
 
 def _replicated_names() -> tuple[str, ...]:
@@ -75,6 +86,7 @@ class _Pool:
 
     def __init__(self, problem: Problem, start: IntArray) -> None:
         self.problem, self.kept, self.others = problem, start[:0], start
+        self.hold, self.waited = 1, 0
 
     def offer(self, genomes: IntArray) -> None:
         """Keep the four best."""
@@ -87,5 +99,3 @@ class _Pool:
     def start(self) -> IntArray:
         """Genomes for a turn to begin from, the best first."""
         return np.concatenate([self.kept, self.others])
-
-

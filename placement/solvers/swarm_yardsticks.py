@@ -124,7 +124,7 @@ class EqualStages:
         smallest = int(most[most > 0].min())
         stages = -(-tables.n_blocks // smallest)
         cuts = np.round(np.linspace(0, tables.n_blocks, stages + 1)).astype(np.int64)
-        first, last, totals = (np.zeros(tables.n_nodes, dtype=np.int64) for _ in range(3))
+        first, last = (np.zeros(tables.n_nodes, dtype=np.int64) for _ in range(2))
         totals = np.zeros(stages)
         for node in np.flatnonzero(most > 0):
             slowest = int(totals.argmin())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import networkx as nx
 import numpy as np
 import pytest
+
 from objectives.combine import REPLICATED, Objective
 from objectives.flow import decompose, flow_value, network
 from objectives.flow_bounds import capped_bound, work_bound
@@ -60,7 +61,6 @@ def test_partial_is_never_less_than_exact(seed):
     rng = np.random.default_rng(seed)
     for _ in range(60):
         spans = to_spans(random_spans(exact, rng))
-        # A start at block 0 that is entered in its middle needs a wider card; with cards that wide nothing else differs.
         assert flow_value(partial, spans) >= flow_value(exact, spans) * (1 - 1e-9)
 
 

@@ -7,6 +7,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+
 from objectives.combine import REPLICATED, Objective
 from objectives.flow_bounds import capped_bound
 from objectives.terms import Span
@@ -37,7 +38,12 @@ def problem_of(seed, objective="flow", limits=None, partial=False, **kwargs):
 def test_kernel_terms_equal_the_reference(seed, partial):
     """Every term and the violation, with limits, replicas, long chains and a running placement."""
     problem = problem_of(
-        seed, "served", {"survival": 0.9, "price": 3.0, "replicas": 2, "ttft": 0.5}, partial, nodes=11, regions=1 + seed % 2
+        seed,
+        "served",
+        {"survival": 0.9, "price": 3.0, "replicas": 2, "ttft": 0.5},
+        partial,
+        nodes=11,
+        regions=1 + seed % 2,
     )
     rng = np.random.default_rng(seed)
     rows = np.array([np.array(random_spans(problem.tables, rng)).T.ravel() for _ in range(60)])
@@ -117,7 +123,12 @@ def test_same_seed_same_trace(solver):
     for _ in range(2):
         problem = problem_of(0, nodes=10)
         outcome = run(
-            problem, solver, rng=np.random.default_rng(5), start=problem.starts(), stop=max_evaluations(300_000), prove=False
+            problem,
+            solver,
+            rng=np.random.default_rng(5),
+            start=problem.starts(),
+            stop=max_evaluations(300_000),
+            prove=False,
         )
         traces.append([(point.evaluations, point.cost) for point in outcome.trace])
     assert traces[0] == traces[1]
