@@ -8,29 +8,107 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-# Order of the terms in every term vector. All are minimised; throughput is kept as seconds per token.
-TERMS = ("latency", "ttft", "request_time", "throughput", "price", "energy", "bottleneck")
-UNITS = {
-    "latency": "s/token",
-    "ttft": "s",
-    "request_time": "s",
-    "throughput": "tokens/s",
-    "price": "$/h",
-    "energy": "J/token",
-    "bottleneck": "s",
-}
-# Names under which a limit is written, and the term that each one bounds.
-LIMITS = {
-    "time_per_token": "latency",
-    "latency": "latency",
-    "ttft": "ttft",
-    "request_time": "request_time",
-    "throughput": "throughput",
-    "price": "price",
-    "energy": "energy",
-    "bottleneck": "bottleneck",
-}
-MAXIMISED = frozenset({"throughput"})
+
+@dataclass(frozen=True, slots=True)
+class TermSet:
+    """The terms of one kind of placement.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Order of the terms in every term vector. All are minimised.
+    units : mapping of str to str
+        Unit of each value that people read.
+    limits : mapping of str to str
+        Names under which a limit is written, and the term that each one bounds.
+    inverse : frozenset of str
+        Terms of which more is better, kept as 1 / value: throughput as seconds per token.
+    complement : frozenset of str
+        Probabilities of which more is better, kept as 1 - value.
+    aliases : mapping of str to str
+        Other names for terms.
+    """
+
+    names: tuple[str, ...]
+    units: Mapping[str, str]
+    limits: Mapping[str, str]
+    inverse: frozenset[str] = frozenset()
+    complement: frozenset[str] = frozenset()
+    aliases: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def maximised(self) -> frozenset[str]:
+        """Terms that people read as 'more is better'."""
+        return self.inverse | self.complement
+
+    def minimised(self, name: str, value: float) -> float:
+        """Turn the value that people read into the one that is minimised."""
+        if name in self.inverse:
+            return 1.0 / value if value > 0 else np.inf
+        return 1.0 - value if name in self.complement else value
+
+    def readable(self, name: str, minimised: float) -> float:
+        """Turn a minimised value into the one that people read."""
+        return self.minimised(name, minimised)
+
+
+PIPELINE = TermSet(
+    names=("latency", "ttft", "request_time", "throughput", "price", "energy", "bottleneck"),
+    units={
+        "latency": "s/token",
+        "ttft": "s",
+        "request_time": "s",
+        "throughput": "tokens/s",
+        "price": "$/h",
+        "energy": "J/token",
+        "bottleneck": "s",
+    },
+    limits={
+        "time_per_token": "latency",
+        "latency": "latency",
+        "ttft": "ttft",
+        "request_time": "request_time",
+        "throughput": "throughput",
+        "price": "price",
+        "energy": "energy",
+        "bottleneck": "bottleneck",
+    },
+    inverse=frozenset({"throughput"}),
+)
+REPLICATED = TermSet(
+    names=("throughput", "flow", "latency", "ttft", "best_chain", "replicas", "survival", "price", "moved_bytes"),
+    units={
+        "throughput": "tokens/s",
+        "flow": "tokens/s",
+        "latency": "s/token",
+        "ttft": "s",
+        "best_chain": "s/token",
+        "replicas": "holders",
+        "survival": "probability",
+        "price": "$/h",
+        "moved_bytes": "B",
+    },
+    limits={
+        "time_per_token": "latency",
+        "latency": "latency",
+        "ttft": "ttft",
+        "throughput": "throughput",
+        "served": "throughput",
+        "flow": "flow",
+        "best_chain": "best_chain",
+        "replicas": "replicas",
+        "survival": "survival",
+        "price": "price",
+        "moved_bytes": "moved_bytes",
+    },
+    inverse=frozenset({"throughput", "flow", "replicas"}),
+    complement=frozenset({"survival"}),
+    aliases={"served": "throughput"},
+)
+TERMS = PIPELINE.names
+UNITS = PIPELINE.units
+LIMITS = PIPELINE.limits
+MAXIMISED = PIPELINE.maximised
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,39 +124,47 @@ class Objective:
         Largest value allowed for a term in its own unit; for throughput the smallest tokens/s allowed.
     pareto : tuple of str
         Several terms to trade against each other (``weights`` then rank the plans that single-objective parts see).
+    terms : TermSet
+        What the names mean: the terms of pipelines, or those of replicated placements.
     """
 
     weights: Mapping[str, float] = field(default_factory=lambda: {"latency": 1.0})
     limits: Mapping[str, float] = field(default_factory=dict)
     pareto: tuple[str, ...] = ()
+    terms: TermSet = PIPELINE
 
     def __post_init__(self) -> None:
         if not self.weights:
             raise ValueError("expected at least one objective")
         for name, weight in self.weights.items():
-            if name not in TERMS:
-                raise ValueError(f"unknown objective '{name}' (known: {', '.join(TERMS)})")
+            if name not in self.terms.names:
+                raise ValueError(f"unknown objective '{name}' (known: {', '.join(self.terms.names)})")
             if not (np.isfinite(weight) and weight > 0):
                 raise ValueError(f"expected a positive weight for '{name}', got {weight}")
         for name, value in self.limits.items():
-            if name not in TERMS:
-                raise ValueError(f"unknown limit '{name}' (known: {', '.join(TERMS)})")
+            if name not in self.terms.names:
+                raise ValueError(f"unknown limit '{name}' (known: {', '.join(self.terms.names)})")
             if not (np.isfinite(value) and value > 0):
                 raise ValueError(f"expected a positive limit for '{name}', got {value}")
 
     @classmethod
     def of(
-        cls, spec: str | Sequence[str] | Mapping[str, float] | Objective, limits: Mapping[str, float] | None = None
+        cls,
+        spec: str | Sequence[str] | Mapping[str, float] | Objective,
+        limits: Mapping[str, float] | None = None,
+        terms: TermSet = PIPELINE,
     ) -> Objective:
         """Build an objective from a name, several names (a Pareto front), weights, or an objective."""
         if isinstance(spec, Objective):
-            return cls(spec.weights, {**spec.limits, **(limits or {})}, spec.pareto)
+            return cls(spec.weights, {**spec.limits, **(limits or {})}, spec.pareto, spec.terms)
         if isinstance(spec, str):
             spec = [part.strip() for part in spec.split(",")]
+        limits = {terms.aliases.get(name, name): value for name, value in (limits or {}).items()}
         if isinstance(spec, Mapping):
-            return cls(dict(spec), dict(limits or {}))
-        names = tuple(spec)
-        return cls({names[0]: 1.0} if names else {}, dict(limits or {}), names if len(names) > 1 else ())
+            return cls({terms.aliases.get(name, name): weight for name, weight in spec.items()}, limits, (), terms)
+        names = tuple(terms.aliases.get(name, name) for name in spec)
+        weights = {names[0]: 1.0} if names else {}
+        return cls(weights, limits, names if len(names) > 1 else (), terms)
 
     @property
     def name(self) -> str:
@@ -97,21 +183,20 @@ class Objective:
     @property
     def maximised(self) -> bool:
         """True when people read the value as 'more is better'."""
-        return self.single in MAXIMISED
+        return self.single in self.terms.maximised
 
     def weight_vector(self) -> npt.NDArray[np.float64]:
-        """Weights in the order of `TERMS`."""
-        return np.array([self.weights.get(name, 0.0) for name in TERMS])
+        """Weights in the order of the terms."""
+        return np.array([self.weights.get(name, 0.0) for name in self.terms.names])
 
     def limit_vector(self) -> npt.NDArray[np.float64]:
-        """Largest value of each term in the order of `TERMS` (throughput as seconds per token); infinite when free."""
-        limits = [self.limits.get(name, np.inf) for name in TERMS]
-        index = TERMS.index("throughput")
-        limits[index] = 1.0 / self.limits["throughput"] if "throughput" in self.limits else np.inf
-        return np.array(limits)
+        """Largest minimised value of each term in the order of the terms; infinite when free."""
+        limits = self.limits
+        return np.array(
+            [self.terms.minimised(name, limits[name]) if name in limits else np.inf for name in self.terms.names]
+        )
 
     def value(self, cost: float) -> float:
         """Turn a minimised cost into the value that people read (tokens/s for throughput)."""
-        if self.maximised:
-            return 1.0 / (cost / self.weights["throughput"]) if cost > 0 else np.inf
-        return cost
+        name = self.single
+        return self.terms.readable(name, cost / self.weights[name]) if name and self.maximised else cost

@@ -96,9 +96,8 @@ class _State:
                 self.offer(spans, score)
 
     def offer(self, spans: Spans, score: Score) -> None:
-        from objectives.combine import TERMS
-
-        values = score.values[[TERMS.index(name) for name in self.problem.objective.pareto]]
+        names = self.problem.objective.terms.names
+        values = score.values[[names.index(name) for name in self.problem.objective.pareto]]
         for other in list(self.archive):
             if (self.archive[other] <= values).all():
                 return

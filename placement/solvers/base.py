@@ -66,8 +66,9 @@ def runnable(loop: Any, problem: Problem) -> Callable[..., Any]:
 
 
 def round_size(problem: Problem, compiled: int, python: int) -> int:
-    """Evaluations per round: many for kernels, few for plain Python."""
-    return compiled if problem.compiled else python
+    """Evaluations per round: many for kernels, few for plain Python, fewer where the problem says it is slow."""
+    size = compiled if problem.compiled else python
+    return max(1, int(size * getattr(problem, "round_scale", 1.0)))
 
 
 def kicked(problem: Problem, genome: IntArray, rng: np.random.Generator, moves: int) -> IntArray:

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from objectives.combine import TERMS
-
 from ..kernels.loops import vary
 from ..problem import Problem
 from .base import IntArray, Proposal, runnable
@@ -64,7 +62,7 @@ def scored(problem: Problem, genomes: IntArray) -> list[Member]:
     names = problem.objective.pareto
     if names:
         values, broken = problem.terms(genomes)
-        values = values[:, [TERMS.index(name) for name in names]]
+        values = values[:, [problem.objective.terms.names.index(name) for name in names]]
     else:
         costs, broken = problem.evaluate(genomes)
         values = costs[:, None]

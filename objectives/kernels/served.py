@@ -1,0 +1,265 @@
+"""Compiled estimate of what a replicated placement serves, over groups of like nodes: the twin of `served.py`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..served import BALANCE, FILL, HEADROOM, POWER, ROUNDS, SHARPNESS
+from .flow import COUNT, KIND, NEXT, START, STOP, meets
+from .jit import kernel
+
+
+@kernel
+def at_size(at, seconds, size):  # type: ignore[no-untyped-def]
+    """Interpolate a measured curve; in proportion to the size beyond its end."""
+    last = at.shape[0] - 1
+    if size >= at[last]:
+        return seconds[last] * size / at[last] if at[last] > 0.0 else 0.0
+    low, high = 0, last
+    while high - low > 1:
+        middle = (low + high) // 2
+        if at[middle] <= size:
+            low = middle
+        else:
+            high = middle
+    return seconds[low] + (size - at[low]) / (at[high] - at[low]) * (seconds[high] - seconds[low])
+
+
+@kernel
+def sort_groups(d, count):  # type: ignore[no-untyped-def]
+    """Fill `d.order` with the groups by their stops."""
+    for g in range(count):
+        k = g
+        while k > 0 and d.group[STOP, d.order[k - 1]] > d.group[STOP, g]:
+            d.order[k] = d.order[k - 1]
+            k -= 1
+        d.order[k] = g
+
+
+@kernel
+def mark_useful(d, count):  # type: ignore[no-untyped-def]
+    """Set `d.useful` of the groups from which a chain gets to the end."""
+    for k in range(count - 1, -1, -1):
+        a = d.order[k]
+        kind, size = d.group[KIND, a], d.group[STOP, a] - d.group[START, a]
+        good = False
+        if size <= d.rate.shape[1] and d.rate[kind, size - 1] > 0.0:
+            good = d.group[STOP, a] == d.n_blocks and d.sink[kind] > 0.0
+            if not good:
+                for later in range(k + 1, count):
+                    b = d.order[later]
+                    if d.useful[b] and meets(d, a, b):
+                        good = True
+                        break
+        d.useful[a] = good
+
+
+@kernel
+def list_joints(d, count):  # type: ignore[no-untyped-def]
+    """Fill the pairs of groups that chains pass, by their first group; the client is group `count`. Returns how many.
+
+    Groups that no chain reaches are no longer useful afterwards.
+    """
+    pairs, reached = 0, d.batch
+    reached[:count] = 0.0
+    for k in range(-1, count):
+        a = d.order[k] if k >= 0 else count
+        if k >= 0 and (not d.useful[a] or reached[a] == 0.0):
+            continue
+        if k >= 0 and not d.partial:
+            b = d.head[d.group[STOP, a]] if d.group[STOP, a] < d.n_blocks else -1
+            while b >= 0:
+                if d.useful[b] and meets(d, a, b):
+                    d.joint[0, pairs], d.joint[1, pairs] = a, b
+                    reached[b] = 1.0
+                    pairs += 1
+                b = d.group[NEXT, b]
+            continue
+        for b in range(count):
+            if not d.useful[b]:
+                continue
+            joined = meets(d, a, b) if k >= 0 else d.group[START, b] == 0 and d.source[d.group[KIND, b]] > 0.0
+            if joined:
+                d.joint[0, pairs], d.joint[1, pairs] = a, b
+                reached[b] = 1.0
+                pairs += 1
+    for g in range(count):
+        d.useful[g] = d.useful[g] and reached[g] > 0.0
+    return pairs
+
+
+@kernel
+def route(d, count, pairs):  # type: ignore[no-untyped-def]
+    """Fill `d.visits` and `d.share` by routing weights shifted off caches that overflow; return in flight."""
+    group, visits, factor, share, raw = d.group, d.visits, d.factor, d.share, d.raw
+    d.cover[:] = 0.0
+    for g in range(count):
+        factor[g] = 1.0
+        if d.useful[g]:
+            room = group[COUNT, g] * d.kv_room[group[KIND, g], group[STOP, g] - group[START, g] - 1]
+            d.cover[group[START, g]] += room
+            d.cover[group[STOP, g]] -= room
+    scarcest, held = np.inf, 0.0
+    for b in range(d.n_blocks):
+        held += d.cover[b]
+        scarcest = min(scarcest, held)
+    flying = min(d.concurrency, max(1.0, FILL * scarcest))
+    for p in range(pairs):
+        a, b = d.joint[0, p], d.joint[1, p]
+        kind = group[KIND, b]
+        first = group[KIND, a] if a < count else d.own.shape[0]
+        seconds = d.own[kind, group[STOP, b] - group[START, b] - 1] + d.hop[first, kind]
+        raw[p] = group[COUNT, b] * seconds**-POWER
+    for turn in range(BALANCE + 1):
+        visits[:count] = 0.0
+        visits[count] = 1.0
+        p = 0
+        while p < pairs:
+            a, end, total = d.joint[0, p], p, 0.0
+            while end < pairs and d.joint[0, end] == a:
+                total += raw[end] * factor[d.joint[1, end]]
+                end += 1
+            for k in range(p, end):
+                share[k] = visits[a] * raw[k] * factor[d.joint[1, k]] / total
+                visits[d.joint[1, k]] += share[k]
+            p = end
+        if turn < BALANCE:
+            for g in range(count):
+                if d.useful[g]:
+                    room = d.kv_room[group[KIND, g], group[STOP, g] - group[START, g] - 1]
+                    over = flying * visits[g] / (group[COUNT, g] * room) if room > 0.0 else 1e9
+                    if over > 1.0:
+                        factor[g] /= over
+    return flying
+
+
+@kernel
+def platoon_s2(d, count, pairs):  # type: ignore[no-untyped-def]
+    """Half the squared seconds over which a token that caught up with a prompt stays behind it; see `served.py`."""
+    group, visits, caught, behind = d.group, d.visits, d.caught, d.behind
+    caught[:count] = 0.0
+    behind[count] = 0.0
+    total, p = 0.0, 0
+    client = d.own.shape[0]
+    for k in range(-1, count):
+        a = d.order[k] if k >= 0 else count
+        many = 1.0
+        if k >= 0:
+            if visits[a] <= 0.0:
+                while p < pairs and d.joint[0, p] == a:
+                    p += 1
+                continue
+            kind, size, many = group[KIND, a], group[STOP, a] - group[START, a], float(group[COUNT, a])
+            extra = max(0.0, size * (d.prompt_s[kind] - at_size(d.decode_at, d.decode_s[kind], 1.0)))
+            behind[a] = caught[a] + extra
+            total += visits[a] * visits[a] / many * extra * (caught[a] + extra / 2.0)
+        first = group[KIND, a] if a < count else client
+        while p < pairs and d.joint[0, p] == a:
+            b, share = d.joint[1, p], d.share[p]
+            slower = d.prompt_link_s[first, group[KIND, b]] - d.token_link_s[first, group[KIND, b]]
+            total += share * share / (many * group[COUNT, b]) * slower * (behind[a] + slower / 2.0)
+            caught[b] += share * share / (many * visits[b] * visits[b]) * (behind[a] + slower)
+            p += 1
+    return total
+
+
+@kernel
+def best_chain_s(d, count, pairs):  # type: ignore[no-untyped-def]
+    """Seconds of a decode step of a lone request along the fastest chain."""
+    best, client = d.behind, d.own.shape[0]
+    best[:count] = np.inf
+    best[count] = 0.0
+    least = np.inf
+    for p in range(pairs):
+        a, b = d.joint[0, p], d.joint[1, p]
+        first, kind = group_kind(d, a, count), d.group[KIND, b]
+        size = d.group[STOP, b] - d.group[START, b]
+        seconds = best[a] + d.latency[first, kind] + d.token_link_s[first, kind]
+        best[b] = min(best[b], seconds + size * at_size(d.decode_at, d.decode_s[kind], 1.0))
+        # Pairs come in the order of stops, so this is final once b's own pairs are reached.
+    for g in range(count):
+        kind = d.group[KIND, g]
+        if d.useful[g] and d.group[STOP, g] == d.n_blocks and d.sink[kind] > 0.0:
+            least = min(least, best[g] + d.latency[kind, client] + d.token_link_s[kind, client])
+    return least
+
+
+@kernel
+def group_kind(d, a, count):  # type: ignore[no-untyped-def]
+    """Return the kind of a group, the client's number for group `count`."""
+    return d.group[KIND, a] if a < count else d.own.shape[0]
+
+
+@kernel
+def serve(d, count, flow):  # type: ignore[no-untyped-def]
+    """Return (output tokens/s, light s per token, light TTFT, best chain's s per token); zeros: nothing is served."""
+    sort_groups(d, count)
+    mark_useful(d, count)
+    pairs = list_joints(d, count)
+    if pairs <= 0 or flow <= 0.0 or d.joint[0, 0] != count:
+        return 0.0, 0.0, 0.0, 0.0
+    flying = route(d, count, pairs)
+    platoon = platoon_s2(d, count, pairs)
+    group, visits, batch, out, client = d.group, d.visits, d.batch, d.output_tokens, d.own.shape[0]
+    # Links and latencies do not depend on the load.
+    far, far_prompt = 0.0, 0.0
+    for p in range(pairs):
+        first, kind = group_kind(d, d.joint[0, p], count), group[KIND, d.joint[1, p]]
+        far += d.share[p] * (d.latency[first, kind] + d.token_link_s[first, kind])
+        far_prompt += d.share[p] * (d.latency[first, kind] + d.prompt_link_s[first, kind])
+    for g in range(count):
+        batch[g] = 1.0
+        if d.useful[g] and group[STOP, g] == d.n_blocks:
+            kind = group[KIND, g]
+            far += visits[g] * (d.latency[kind, client] + d.token_link_s[kind, client])
+            far_prompt += visits[g] * (d.latency[kind, client] + d.prompt_link_s[kind, client])
+    rate, step, ttft, light_step, light_ttft = 0.0, 0.0, 0.0, 0.0, 0.0
+    longest = np.sqrt(2.0 * platoon)
+    for turn in range(ROUNDS + 1):
+        step, ttft = far, far_prompt
+        for g in range(count):
+            if not d.useful[g] or visits[g] <= 0.0:
+                continue
+            kind, size, visit = group[KIND, g], group[STOP, g] - group[START, g], visits[g] / group[COUNT, g]
+            decode = size * at_size(d.decode_at, d.decode_s[kind], batch[g])
+            load = rate * visit * decode
+            alone = np.exp(-load)
+            wait = load / (load + alone) * decode / 2.0
+            step += visits[g] * (wait + decode)
+            ttft += visits[g] * (wait + decode + size * d.prompt_s[kind])
+            batch[g] = min(max(1.0, load + alone), max(1.0, flying * visit))
+        prompts = rate / out
+        if prompts * longest < 1e-6:
+            after = prompts * platoon
+        else:
+            after = longest - (1.0 - np.exp(-prompts * longest)) / prompts
+        step += after
+        ttft += after
+        new = flying / (step + ttft / out)
+        if turn == 0:
+            light_step, light_ttft, rate = step, ttft, new
+        else:
+            rate = np.sqrt(rate * new)
+    most = HEADROOM * flow * out / (d.prompt_tokens + out)
+    served = (rate**-SHARPNESS + most**-SHARPNESS) ** (-1.0 / SHARPNESS)
+    return served, light_step, light_ttft, best_chain_s(d, count, pairs)
+
+
+@kernel
+def lost(genome, d):  # type: ignore[no-untyped-def]
+    """Probability that some block has no holder that is up; see `replicated_terms.survival`."""
+    n, blocks, alive = d.n_nodes, d.n_blocks, d.cover
+    alive[:] = 0.0
+    alive[0] = 1.0
+    for start in range(blocks):
+        for i in range(n):
+            stop = genome[n + i]
+            if genome[i] != start or stop <= start:
+                continue
+            moved = 0.0
+            for b in range(start, stop):
+                moved += alive[b]
+                alive[b] *= 1.0 - d.availability[i]
+            alive[stop] += d.availability[i] * moved
+        alive[start] = 0.0
+    return 1.0 - alive[blocks]

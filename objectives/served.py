@@ -1,0 +1,280 @@
+"""Served throughput of a replicated placement: an estimate from routing, caches, queues and the round trip.
+
+With N requests in flight, output tokens/s = N / (L_decode + L_prompt / output tokens) by Little's law (J. D. C. Little,
+Operations Research 9(3), 1961, doi:10.1287/opre.9.3.383). N is set by the scarcest block's cache. A node serves all
+that waits as one batch: with a arrivals per service time it is busy a / (a + exp(-a)) of the time, and an arrival waits
+half of the batch under way. Tokens catch up with prompts and cannot overtake them (`_platoon_s2`). The rate decides the
+batches and the batches the round trip, so both are found together by a damped fixed point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .replicated import FloatArray, ReplicatedTables
+from .terms import Span
+
+# Part of the scarcest block's cache in use: a little more than all, as requests end early or late around their means.
+FILL = 1.03
+ROUNDS = 10  # of the fixed point
+BALANCE = 4  # rounds that shift routing away from nodes whose caches would overflow
+POWER = 1.5  # how much routing prefers fast nodes: weights are seconds per token to this power, inverted
+SHARPNESS = 4.0  # of the smooth minimum of what queues and what raw capacity allow
+# Raw capacity over max flow: measured rates are those of the batches that a node's cache holds when it holds as many
+# requests as it can; with less of a load nodes reach about twice as much. Held against the event simulation.
+HEADROOM = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What a placement serves.
+
+    Attributes
+    ----------
+    weights : array (N + 1, N)
+        Routing weights, rows sum to 1 where a chain goes on; the client is the last row.
+    visits : array (N,)
+        Probability that a request passes a node.
+    tokens_per_s : float
+        Output tokens/s; 0 when no chain holds all blocks.
+    in_flight : float
+        Requests in flight.
+    time_per_token_s, ttft_s : float
+        Decode step and prompt of a request under that load.
+    light_time_per_token_s, light_ttft_s : float
+        The same for a single request.
+    best_chain_s : float
+        Decode step of a single request along the fastest chain.
+    """
+
+    weights: FloatArray
+    visits: FloatArray
+    tokens_per_s: float
+    in_flight: float
+    time_per_token_s: float
+    ttft_s: float
+    light_time_per_token_s: float
+    light_ttft_s: float
+    best_chain_s: float
+
+
+def at_size(at: FloatArray, seconds: FloatArray, size: float) -> float:
+    """Interpolate a measured curve; in proportion to the size beyond its end."""
+    if size >= at[-1]:
+        return float(seconds[-1] * size / at[-1]) if at[-1] > 0 else 0.0
+    return float(np.interp(size, at, seconds))
+
+
+def followers(tables: ReplicatedTables, spans: Sequence[Span]) -> dict[int, list[int]]:
+    """Nodes that may follow each node on a chain from the client to the end; the client is a key too."""
+    band, client = tables.bandwidth_bytes_per_s, tables.client
+    rates = {span.node: float(tables.rate[span.node, span.stop - span.start - 1]) for span in spans}
+    useful: set[int] = set()
+    after: dict[int, list[int]] = {client: []}
+    for a in sorted(spans, key=lambda span: -span.stop):
+        after[a.node] = [
+            b.node
+            for b in spans
+            if b.node in useful
+            and (b.start <= a.stop < b.stop if tables.partial else b.start == a.stop)
+            and band[a.node, b.node] > 0
+        ]
+        ends = a.stop == tables.n_blocks and band[a.node, client] > 0
+        if rates[a.node] > 0 and (ends or after[a.node]):
+            useful.add(a.node)
+    after[client] = [b.node for b in spans if b.start == 0 and b.node in useful and band[client, b.node] > 0]
+    reached = set(after[client])
+    for a in sorted(spans, key=lambda span: span.stop):
+        after[a.node] = after[a.node] if a.node in reached else []
+        reached.update(after[a.node])
+    return after
+
+
+def serve(tables: ReplicatedTables, spans: Sequence[Span], flow: float) -> Service:
+    """Estimate what a placement serves; `flow` is its max flow in tokens/s."""
+    n, client = tables.n_nodes, tables.client
+    spans = [span for span in spans if 0 < span.stop - span.start <= tables.rate.shape[1]]
+    after = followers(tables, spans)
+    weights, visits = np.zeros((n + 1, n)), np.zeros(n)
+    if not after[client] or flow <= 0:
+        return Service(weights, visits, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    span_of = {span.node: span for span in spans}
+    own = {i: (span.stop - span.start) * own_s(tables, i) for i, span in span_of.items()}
+    raw = {(a, b): (own[b] + hop_s(tables, a, b)) ** -POWER for a, row in after.items() for b in row}
+    tokens = tables.prompt_tokens + tables.output_tokens
+    room = {i: float(tables.kv_tokens[i, span.stop - span.start - 1]) / tokens for i, span in span_of.items()}
+    flying = min(tables.concurrency, max(1.0, FILL * _scarcest(tables, spans, room, after)))
+    factor = dict.fromkeys(span_of, 1.0)
+    order = [client, *(span.node for span in sorted(spans, key=lambda span: span.stop))]
+    for turn in range(BALANCE + 1):
+        visits[:] = 0.0
+        weights[:] = 0.0
+        for a in order:
+            share = 1.0 if a == client else visits[a]
+            total = sum(raw[a, b] * factor[b] for b in after[a])
+            for b in after[a]:
+                weights[a, b] = raw[a, b] * factor[b] / total
+                visits[b] += share * weights[a, b]
+        if turn < BALANCE:
+            for i in span_of:
+                factor[i] /= max(1.0, flying * float(visits[i]) / room[i])
+    return _fixed_point(tables, span_of, weights, visits, flying, flow)
+
+
+def own_s(tables: ReplicatedTables, node: int) -> float:
+    """Seconds of a block on a node per output token of a lone request, its prompt spread over the output."""
+    decode = at_size(tables.decode_at, tables.decode_s[node], 1.0)
+    return decode + at_size(tables.prompt_at, tables.prompt_s[node], tables.prompt_tokens) / tables.output_tokens
+
+
+def links_s(tables: ReplicatedTables) -> tuple[FloatArray, FloatArray]:
+    """Seconds that a prompt and a token keep each link busy, arrays (N + 1, N + 1); 0 where there is no link.
+
+    To the client goes one token of either.
+    """
+    client = tables.client
+    size = np.full_like(tables.bandwidth_bytes_per_s, tables.token_bytes + tables.activation_bytes)
+    size[client, :] = size[:, client] = tables.token_bytes
+    token = np.zeros_like(size)
+    np.divide(size, tables.bandwidth_bytes_per_s, out=token, where=tables.bandwidth_bytes_per_s > 0)
+    prompt = token * tables.prompt_tokens
+    prompt[:, client] = token[:, client]
+    return prompt, token
+
+
+def hop_s(tables: ReplicatedTables, a: int, b: int) -> float:
+    """Seconds of a hop per output token of a lone request, its prompt spread over the output."""
+    prompt, decode = link_s(tables, a, b)
+    share = 1.0 / tables.output_tokens
+    return float(tables.latency_s[a, b]) * (1.0 + share) + decode + prompt * share
+
+
+def link_s(tables: ReplicatedTables, a: int, b: int) -> tuple[float, float]:
+    """Seconds that a prompt and a token keep one link busy; see `links_s`."""
+    client, band = tables.client, float(tables.bandwidth_bytes_per_s[a, b])
+    size = tables.token_bytes + (0.0 if client in (a, b) else tables.activation_bytes)
+    prompt = 1.0 if b == client else tables.prompt_tokens
+    return (prompt * size / band, size / band) if band > 0 else (0.0, 0.0)
+
+
+def _scarcest(
+    tables: ReplicatedTables, spans: Sequence[Span], room: dict[int, float], after: dict[int, list[int]]
+) -> float:
+    """Requests for which the useful holders of the scarcest block have room."""
+    useful = {b for row in after.values() for b in row}
+    per_block = np.zeros(tables.n_blocks)
+    for span in spans:
+        if span.node in useful:
+            per_block[span.start : span.stop] += room[span.node]
+    return float(per_block.min())
+
+
+def _fixed_point(
+    tables: ReplicatedTables,
+    span_of: dict[int, Span],
+    weights: FloatArray,
+    visits: FloatArray,
+    flying: float,
+    flow: float,
+) -> Service:
+    client, out = tables.client, tables.output_tokens
+    used = [i for i in span_of if visits[i] > 0]
+    links = [(a, b, float((1.0 if a == client else visits[a]) * weights[a, b])) for a in (client, *used) for b in used]
+    links = [link for link in links if link[2] > 0]
+    links += [(a, client, float(visits[a])) for a in used if span_of[a].stop == tables.n_blocks]
+    batch = dict.fromkeys(used, 1.0)
+    platoon = _platoon_s2(tables, span_of, links)
+    rate, light, step, ttft = 0.0, (0.0, 0.0), 0.0, 0.0
+    for turn in range(ROUNDS + 1):
+        step = ttft = 0.0
+        for i in used:
+            held = span_of[i].stop - span_of[i].start
+            decode = held * at_size(tables.decode_at, tables.decode_s[i], batch[i])
+            prompt = held * at_size(tables.prompt_at, tables.prompt_s[i], tables.prompt_tokens)
+            load = rate * visits[i] * decode
+            alone = np.exp(-load)
+            wait = load / (load + alone) * decode / 2.0
+            step += visits[i] * (wait + decode)
+            ttft += visits[i] * (wait + decode + prompt)
+            batch[i] = min(max(1.0, load + alone), max(1.0, flying * float(visits[i])))
+        for a, b, share in links:
+            prompt, decode = link_s(tables, a, b)
+            step += share * (float(tables.latency_s[a, b]) + decode)
+            ttft += share * (float(tables.latency_s[a, b]) + prompt)
+        behind = _behind_s(platoon, rate / out)
+        step += behind
+        ttft += behind
+        new = flying / (step + ttft / out)
+        if turn == 0:
+            light, rate = (step, ttft), new
+        else:
+            rate = float(np.sqrt(rate * new))
+    most = HEADROOM * flow * out / (tables.prompt_tokens + out)
+    tokens_per_s = (rate**-SHARPNESS + most**-SHARPNESS) ** (-1.0 / SHARPNESS)
+    return Service(
+        weights.copy(),
+        visits.copy(),
+        float(tokens_per_s),
+        flying,
+        step,
+        ttft,
+        *light,
+        _best_chain_s(tables, span_of, links),
+    )
+
+
+def _platoon_s2(tables: ReplicatedTables, span_of: dict[int, Span], links: Sequence[tuple[int, int, float]]) -> float:
+    """Half the squared time (s^2) over which a token that catches up with a prompt stays behind it.
+
+    Tokens are faster than prompts and cannot overtake them: one that has caught up waits at every further node and link
+    that both of them pass. On a single chain this is (sum of a prompt's extra seconds)^2 / 2; where chains part, both
+    go on together with the square of the routing's probability.
+    """
+    client = tables.client
+    into: dict[int, list[tuple[int, float]]] = {}
+    for a, b, share in links:
+        into.setdefault(b, []).append((a, share))
+    behind, total = {client: 0.0}, 0.0
+    order = [span.node for span in sorted(span_of.values(), key=lambda span: span.stop) if span.node in into]
+    for i in order:
+        held = span_of[i].stop - span_of[i].start
+        extra = held * (
+            at_size(tables.prompt_at, tables.prompt_s[i], tables.prompt_tokens)
+            - at_size(tables.decode_at, tables.decode_s[i], 1.0)
+        )
+        extra, visits = max(0.0, extra), sum(share for _, share in into[i])
+        caught = 0.0
+        for a, share in into[i]:
+            prompt, decode = link_s(tables, a, i)
+            total += share * share * (prompt - decode) * (behind[a] + (prompt - decode) / 2.0)
+            caught += share * share / (visits * visits) * (behind[a] + prompt - decode)
+        behind[i] = caught + extra
+        total += visits * visits * extra * (caught + extra / 2.0)
+    return total
+
+
+def _behind_s(platoon: float, prompts_per_s: float) -> float:
+    """Mean wait of a token behind prompts: E[max(0, D - U)], U the exponential time since the last, D^2 = 2 platoon."""
+    longest = float(np.sqrt(2.0 * platoon))
+    if prompts_per_s * longest < 1e-6:
+        return prompts_per_s * platoon
+    return longest - (1.0 - float(np.exp(-prompts_per_s * longest))) / prompts_per_s
+
+
+def _best_chain_s(tables: ReplicatedTables, span_of: dict[int, Span], links: Sequence[tuple[int, int, float]]) -> float:
+    """Seconds of a decode step of a lone request along the fastest of the chains that routing uses."""
+    client = tables.client
+    best: dict[int, float] = {client: 0.0}
+    end = np.inf
+    for a, b, _ in sorted(links, key=lambda link: span_of[link[0]].stop if link[0] != client else 0):
+        seconds = best[a] + float(tables.latency_s[a, b]) + link_s(tables, a, b)[1]
+        if b == client:
+            end = min(end, seconds)
+            continue
+        span = span_of[b]
+        seconds += (span.stop - span.start) * at_size(tables.decode_at, tables.decode_s[b], 1.0)
+        best[b] = min(best.get(b, np.inf), seconds)
+    return float(end)

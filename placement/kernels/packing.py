@@ -1,0 +1,242 @@
+"""Search for a partition of nodes into stages that carries a given flow: with it fixed, stages do not depend on others.
+
+A *unit* is a pair of stages in a row, and nodes that hold the blocks of both beside them. Its nodes lie in three
+*slots*: 3u the first stage, 3u + 1 the second, 3u + 2 both. A stage that must carry F tokens/s can hold
+max{k : C(k) >= F} blocks, C(k) being the tokens/s of its nodes with k blocks each; nodes that hold both stages take
+their part of F off them. The blocks of all units must sum to L: a covering problem, in which a move touches two units.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from . import kernel
+from .moves import below
+
+NEAR = 0.6  # worth of a block that is almost reached
+
+
+@kernel
+def worth(table, flow):  # type: ignore[no-untyped-def]
+    """Return (blocks that a stage holds at `flow`, the same with a smooth part for the next ones)."""
+    best = 0.0
+    for k in range(table.shape[0] - 1, -1, -1):
+        if table[k] >= flow:
+            return k + 1, k + 1 + NEAR * best
+        x = table[k] / flow
+        x *= x
+        x *= x
+        best = max(best, x)
+    return 0, NEAR * best
+
+
+@kernel
+def stage_blocks(table, flow, most):  # type: ignore[no-untyped-def]
+    """Return max{k <= most : C(k) >= flow}, 0 when there is none."""
+    for k in range(min(table.shape[0], most), 0, -1):
+        if table[k - 1] >= flow:
+            return k
+    return 0
+
+
+@kernel
+def split_unit(tables, u, flow):  # type: ignore[no-untyped-def]
+    """Return (blocks of the first stage, of the second) with the most blocks that unit `u` holds at `flow`."""
+    first, second, both = tables[3 * u], tables[3 * u + 1], tables[3 * u + 2]
+    width = first.shape[0]
+    if both[0] > 0.0:
+        for total in range(width, 1, -1):
+            rest = flow - both[total - 1]
+            if both[total - 1] <= 0.0:
+                continue
+            if rest <= 0.0:
+                return total, 0
+            a = stage_blocks(first, rest, total - 1)
+            b = stage_blocks(second, rest, total - 1)
+            if a > 0 and b > 0 and a + b >= total:
+                # Blocks beyond the total come off the stage that has more of them.
+                over = a + b - total
+                take = min(over, max(0, a - max(1, b - over)))
+                return a - take, b - (over - take)
+    return stage_blocks(first, flow, width), stage_blocks(second, flow, width)
+
+
+@kernel
+def unit_worth(tables, u, flow):  # type: ignore[no-untyped-def]
+    """Return (blocks that a unit holds at `flow`, the same with a smooth part for the next ones)."""
+    first, second, both = tables[3 * u], tables[3 * u + 1], tables[3 * u + 2]
+    held, value = worth(first, flow)
+    more, extra = worth(second, flow)
+    held += more
+    value += extra
+    if both[0] <= 0.0:
+        return held, value
+    a, b = split_unit(tables, u, flow)
+    best = 0.0
+    total = a + b + 1
+    if total <= first.shape[0]:
+        for k in range(1, total):
+            x = (both[total - 1] + min(first[k - 1], second[total - k - 1])) / flow
+            best = max(best, x)
+        best = min(best, 1.0)
+        best *= best
+        best *= best
+    if a + b > held or (a + b == held and a + b + NEAR * best > value):
+        return a + b, a + b + NEAR * best
+    return held, value
+
+
+@kernel
+def shift_rates(table, rate, sign):  # type: ignore[no-untyped-def]
+    """Add a node's rates to a slot, or take them out."""
+    for k in range(table.shape[0]):
+        table[k] += sign * rate[k]
+        if table[k] < 1e-9:
+            # What is left when all nodes are gone is rounding.
+            table[k] = 0.0
+
+
+@kernel
+def fill_tables(slot, d, tables, flow, held, value):  # type: ignore[no-untyped-def]
+    """Compute all units from scratch; return the blocks held by all."""
+    tables[:] = 0.0
+    for i in range(d.n_nodes):
+        if slot[i] >= 0:
+            shift_rates(tables[slot[i]], d.rate[d.kind[i]], 1.0)
+    total = 0
+    for u in range(held.shape[0]):
+        held[u], value[u] = unit_worth(tables, u, flow)
+        total += held[u]
+    return total
+
+
+@kernel
+def pack(slot, d, rng, flow, steps, hot, cold, double):  # type: ignore[no-untyped-def]
+    """Anneal `slot` (in place; -1: idle) until its units hold all blocks at `flow` or `steps` moves are spent.
+
+    Temperatures are in blocks; `double` is the probability of moves to slots that hold both stages of a unit.
+    Returns (success, moves spent).
+    """
+    n, width = d.n_nodes, d.rate.shape[1]
+    units = (min(n, d.max_stages, d.n_blocks) + 1) // 2
+    tables = np.zeros((3 * units, width))
+    held, value = np.zeros(units, np.int64), np.zeros(units)
+    total = fill_tables(slot, d, tables, flow, held, value)
+    one, two = np.empty(width), np.empty(width)
+    cooling = (cold / hot) ** (1.0 / max(1, steps))
+    temperature = hot
+    for step in range(steps):
+        if total >= d.n_blocks:
+            return True, step
+        temperature *= cooling
+        if step % 4096 == 4095:
+            # Rounding errors of many additions and subtractions must not decide.
+            total = fill_tables(slot, d, tables, flow, held, value)
+        i = below(rng, n)
+        a, j, b = slot[i], -1, 0
+        draw = rng.random()
+        if draw < 0.55:
+            j = below(rng, n)
+            b = slot[j]
+            if d.kind[i] == d.kind[j]:
+                continue
+        elif draw < 0.97:
+            b = slot[below(rng, n)]
+            if b >= 0 and rng.random() < double:
+                b = b - b % 3 + 2
+        else:
+            b = 3 * below(rng, units) + (1 if rng.random() < 0.5 else 0)
+        if a == b:
+            continue
+        # Keep what a refused move must restore.
+        if a >= 0:
+            one[:] = tables[a]
+            shift_rates(tables[a], d.rate[d.kind[i]], -1.0)
+            if j >= 0:
+                shift_rates(tables[a], d.rate[d.kind[j]], 1.0)
+        if b >= 0:
+            two[:] = tables[b]
+            shift_rates(tables[b], d.rate[d.kind[i]], 1.0)
+            if j >= 0:
+                shift_rates(tables[b], d.rate[d.kind[j]], -1.0)
+        u, v = (a // 3 if a >= 0 else -1), (b // 3 if b >= 0 else -1)
+        held_u, worth_u, held_v, worth_v, change = 0, 0.0, 0, 0.0, 0.0
+        if u >= 0:
+            held_u, worth_u = unit_worth(tables, u, flow)
+            change += worth_u - value[u]
+        if v >= 0 and v != u:
+            held_v, worth_v = unit_worth(tables, v, flow)
+            change += worth_v - value[v]
+        if change < 0.0 and rng.random() >= math.exp(change / temperature):
+            if a >= 0:
+                tables[a] = one
+            if b >= 0:
+                tables[b] = two
+            continue
+        slot[i] = b
+        if j >= 0:
+            slot[j] = a
+        if u >= 0:
+            total += held_u - held[u]
+            held[u], value[u] = held_u, worth_u
+        if v >= 0 and v != u:
+            total += held_v - held[v]
+            held[v], value[v] = held_v, worth_v
+    return total >= d.n_blocks, steps
+
+
+@kernel
+def best_target(slot, d, flow):  # type: ignore[no-untyped-def]
+    """Largest flow, from `flow` on, at which the units of a partition hold all blocks; by bisection."""
+    units = (min(d.n_nodes, d.max_stages, d.n_blocks) + 1) // 2
+    tables = np.zeros((3 * units, d.rate.shape[1]))
+    held, value = np.zeros(units, np.int64), np.zeros(units)
+    if fill_tables(slot, d, tables, flow, held, value) < d.n_blocks:
+        return 0.0
+    low, high = flow, 2.0 * flow
+    for _ in range(50):
+        middle = (low + high) / 2
+        total = 0
+        for u in range(units):
+            total += unit_worth(tables, u, middle)[0]
+        if total >= d.n_blocks:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+@kernel
+def unpack(slot, d, flow, out):  # type: ignore[no-untyped-def]
+    """Write the spans of units that hold all blocks at `flow`; superfluous blocks come off the larger stages."""
+    n, blocks = d.n_nodes, d.n_blocks
+    units = (min(n, d.max_stages, blocks) + 1) // 2
+    tables = np.zeros((3 * units, d.rate.shape[1]))
+    held, value = np.zeros(units, np.int64), np.zeros(units)
+    excess = fill_tables(slot, d, tables, flow, held, value) - blocks
+    position = 0
+    out[:] = 0
+    for u in range(units):
+        a = stage_blocks(tables[3 * u], flow, d.rate.shape[1])
+        b = stage_blocks(tables[3 * u + 1], flow, d.rate.shape[1])
+        joined_a, joined_b = split_unit(tables, u, flow)
+        joined = joined_a + joined_b > a + b
+        if joined:
+            a, b = joined_a, joined_b
+        while excess > 0 and a + b > 0:
+            if a >= b:
+                a -= 1
+            else:
+                b -= 1
+            excess -= 1
+        for i in range(n):
+            if slot[i] < 0 or slot[i] // 3 != u:
+                continue
+            part = slot[i] % 3
+            start = position + (a if part == 1 else 0)
+            stop = position + (a if part == 0 else a + b)
+            if 0 < stop - start <= d.most[d.kind[i]]:
+                out[i], out[n + i] = start, stop
+        position += a + b

@@ -1,0 +1,1 @@
+"""Simulations of plans under streams of requests."""

@@ -1,0 +1,101 @@
+"""The portfolio for replicated placements: packing for capacity, annealing for links and every other objective."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..problem import Problem
+from .annealing import Annealing
+from .base import IntArray, NotApplicableError, Proposal
+from .packing import Packing
+
+SLOW = 20_000  # nodes squared from which on proposals are held back
+
+
+@dataclass(frozen=True)
+class Swarm:
+    """Hyper-parameters.
+
+    Attributes
+    ----------
+    packing_ordered, packing_free, packing_other : float
+        Rounds of packing (which are shorter) per round of annealing: for flow where the order of stages matters, for
+        flow where it does not, and for all other objectives.
+    first_turn, last_turn : int
+        Rounds of the first turn of annealing, and the longest; each turn begins from the best so far.
+    """
+
+    packing_ordered: float = 2.0
+    packing_free: float = 20.0
+    packing_other: float = 0.2
+    first_turn: int = 60
+    last_turn: int = 240
+
+    def search(self, problem: Problem, rng: np.random.Generator, start: IntArray) -> Iterator[Proposal]:
+        """Search for ever."""
+        if problem.objective.terms.names != _replicated_names():
+            raise NotApplicableError("this portfolio works on replicated placements only")
+        if problem.objective.pareto:
+            from . import nsga2
+
+            yield from nsga2.NSGA2().search(problem, rng, start)
+            return
+        pool = _Pool(problem, start)
+        packing = Packing().search(problem, rng, start)
+        length, debt = self.first_turn, 0.0
+        if problem.objective.single != "flow":
+            rounds = self.packing_other
+        else:
+            rounds = self.packing_ordered if problem.data.ordered else self.packing_free
+        pool.hold = 1 + problem.data.n_nodes**2 // SLOW
+        while True:
+            turn: Iterator[Proposal] = Annealing(first_cycle=200_000).search(problem, rng, pool.start())
+            for _ in range(length):
+                debt += rounds
+                while debt >= 1.0:
+                    debt -= 1.0
+                    yield self.take(pool, next(packing), "packing")
+                yield self.take(pool, next(turn), "annealing")
+            length = min(2 * length, self.last_turn)
+
+    def take(self, pool: _Pool, proposal: Proposal, name: str) -> Proposal:
+        """Keep what is good of a proposal, and put the part's name on it.
+
+        The reference score of a very large placement takes seconds, so its best goes on only now and then.
+        """
+        pool.offer(proposal.genomes)
+        if pool.hold == 1:
+            return replace(proposal, solver=name)
+        pool.waited += 1
+        send = pool.waited >= pool.hold
+        pool.waited = 0 if send else pool.waited
+        return replace(proposal, solver=name, genomes=pool.kept[: int(send)])
+
+
+def _replicated_names() -> tuple[str, ...]:
+    from objectives.combine import REPLICATED
+
+    return REPLICATED.names
+
+
+class _Pool:
+    """The best genomes so far, in front of the starts."""
+
+    def __init__(self, problem: Problem, start: IntArray) -> None:
+        self.problem, self.kept, self.others = problem, start[:0], start
+        self.hold, self.waited = 1, 0
+
+    def offer(self, genomes: IntArray) -> None:
+        """Keep the four best."""
+        if not len(genomes):
+            return
+        rows = np.unique(np.concatenate([self.kept, genomes]), axis=0)
+        costs, violations = self.problem.evaluate(rows)
+        self.kept = rows[np.lexsort((costs, violations))[:4]]
+
+    def start(self) -> IntArray:
+        """Genomes for a turn to begin from, the best first."""
+        return np.concatenate([self.kept, self.others])
