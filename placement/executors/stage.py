@@ -41,6 +41,10 @@ class Stage:
     room: int = 64
     caches: dict[int, KvCache] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        # cuDNN's attention builds a new plan for every length, and a decode step is a new length: milliseconds each.
+        torch.backends.cuda.enable_cudnn_sdp(False)
+
     @torch.inference_mode()
     def run(self, batch: int, start: int, stop: int, position: int, values: torch.Tensor) -> torch.Tensor:
         """Pass a micro-batch through the blocks ``start <= b < stop``.
