@@ -29,7 +29,7 @@ def main() -> int:
     """Run undisturbed once, then with a kill each time."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--times", type=int, default=50)
-    parser.add_argument("--tokens", type=int, default=40)
+    parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/fidelity/results"))
     options = parser.parse_args()
@@ -48,7 +48,7 @@ def main() -> int:
         if number == 0:
             expected = run_plan(plan, folder, prompts, options.tokens, **common).tokens  # type: ignore[arg-type]
         victim = str(rng.choice([span.node for span in plan.placement]))
-        how, moment = (signal.SIGSTOP if rng.random() < 0.3 else signal.SIGKILL), float(rng.uniform(1.0, 8.0))
+        how, moment = (signal.SIGSTOP if rng.random() < 0.3 else signal.SIGKILL), float(rng.uniform(0.5, 5.0))
 
         def started(pids: Mapping[str, int], victim: str = victim, how: int = how, moment: float = moment) -> None:
             threading.Thread(target=strike, args=(pids[victim], how, moment), daemon=True).start()
