@@ -24,9 +24,9 @@ def problem_of(request: Request, custom: Callable[[Terms], float] | None = None)
     return PipelineProblem(build_tables(request), request.objective, custom)
 
 
-def with_start(problem: PipelineProblem, request: Request, plan: Plan | None) -> IntArray:
-    """Starts of a search: the plan given, if any, then the constructive ones."""
-    starts = problem.starts()
+def with_start(problem: PipelineProblem, request: Request, plan: Plan | None, *, constructive: bool = True) -> IntArray:
+    """Starts of a search: the plan given, if any, then the constructive ones (yardsticks go without)."""
+    starts = problem.starts() if constructive else np.empty((0, problem.genome_size), dtype=np.int64)
     if plan is None:
         return starts
     spans = checked_spans(plan.placement, request, plan.n_blocks)

@@ -70,6 +70,22 @@ def reasons(request: Request, problem: PipelineProblem, outcome: Outcome) -> lis
     return found or lines
 
 
+def split_reasons(request: Request, problem: PipelineProblem, outcome: Outcome) -> list[str]:
+    """Say what one given split breaks, without a search for better ones."""
+    terms, broken = problem.details(outcome.spans)
+    lines = [
+        f"the split lacks {size(missing)} on {request.cluster.names[node]}"
+        for node, missing in enumerate(broken.missing_bytes)
+        if missing
+    ]
+    for name in broken.excess:
+        value = 1.0 / terms.values[name] if name == "throughput" else terms.values[name]
+        lines.append(
+            f"{name} {quantity(name, value)} breaks the limit {quantity(name, request.objective.limits[name])}"
+        )
+    return lines + [f"the split breaks a rule: {name}" for name in broken.counts]
+
+
 def _memory(request: Request, broken: Violation) -> list[str]:
     missing = sum(broken.missing_bytes)
     if not missing:

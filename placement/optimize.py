@@ -109,8 +109,8 @@ def optimize(
     """
     from .ask import as_request
     from .build import problem_of, with_start
-    from .infeasible import ensure_possible, reasons
-    from .registry import make_solver
+    from .infeasible import ensure_possible, reasons, split_reasons
+    from .registry import is_yardstick, make_solver
     from .report.result import result_of
     from .run import run
     from .solvers.base import NotApplicableError
@@ -131,7 +131,7 @@ def optimize(
             problem,
             chosen,
             rng=np.random.default_rng(seed),
-            start=with_start(problem, request, start),
+            start=with_start(problem, request, start, constructive=not is_yardstick(solver)),
             stop=first(until(time_limit), stop) if stop else until(time_limit),
             bound=problem.lower_bound(),
             show=progress,
@@ -141,5 +141,6 @@ def optimize(
     if not outcome.spans:
         raise KeyboardInterrupt  # it came before the first placement was scored
     if outcome.score.violation > 0 and outcome.stopped_by is not StoppedBy.INTERRUPTED:
-        raise InfeasibleError(reasons(request, problem, outcome))
+        why = split_reasons if is_yardstick(solver) else reasons
+        raise InfeasibleError(why(request, problem, outcome))
     return result_of(request, problem, outcome, solver=name, seed=seed)

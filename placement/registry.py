@@ -49,6 +49,11 @@ def make_solver(name: str) -> Solver:
     return _load(point)()  # type: ignore[return-value]
 
 
+def is_yardstick(solver: object) -> bool:
+    """Return whether `solver` names one of today's splits, which must show its own value and no better one."""
+    return isinstance(solver, str) and solver in SOLVERS and SOLVERS[solver].role == "yardstick"
+
+
 def custom_objective(name: str) -> Callable[[Terms], float] | None:
     """Return the registered custom objective of that name, or None when there is none."""
     point = plugins("placement.objectives", TERMS).get(name)

@@ -18,7 +18,7 @@ ROOM = 0.8
 """Share of the free memory that a measurement may take."""
 
 COPIES_BYTES = 768e6
-"""Small blocks are measured as several copies in turn, of this size together: caches must not hide the memory."""
+"""Small blocks are measured several in a row, of this size together: caches must not hide the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ def measure_blocks(
     """
     import torch
 
-    starts, _ = kinds_of(model)
+    starts, kinds = kinds_of(model)
     points = len(starts) * (len(batches) * len(contexts) + len(prompts))
     share = 0.8 * budget_s / points
     samples: list[Sample] = []
@@ -108,7 +108,8 @@ def measure_blocks(
         for kind, number in enumerate(starts):
             block = model.blocks[number]
             most = max(max(batches) * block.kv_bytes(max(contexts)), block.kv_bytes(max(prompts)))
-            runner = _Runner(source, number, model, hardware, dtype, most, max(prompts))
+            alike = next((k for k, other in enumerate(kinds[number:]) if other != kind), len(kinds) - number)
+            runner = _Runner(source, number, alike, model, hardware, dtype, most, max(prompts))
             runner.clock = clock
             for batch in batches:
                 for context in contexts:
@@ -134,10 +135,21 @@ def _sample(
 
 
 class _Runner:
-    """One block on the device, a few copies of it where it is small."""
+    """One block on the device, or a run of blocks like it where they are small, passed in one go.
+
+    What a pass costs once (masks, positions, leaving Python) is thus shared by many blocks, as in a real stage.
+    """
 
     def __init__(
-        self, source: Any, block: int, model: Model, hardware: Hardware, dtype: str, cache_bytes: float, prompt: int
+        self,
+        source: Any,
+        block: int,
+        alike: int,
+        model: Model,
+        hardware: Hardware,
+        dtype: str,
+        cache_bytes: float,
+        prompt: int,
     ) -> None:
         import torch
 
@@ -154,19 +166,18 @@ class _Runner:
         own = sum(p.numel() * p.element_size() for m in arch.modules(block) for p in m.parameters())
         copies = 1
         if 0 < block < arch.n_blocks - 1:
-            copies = max(1, min(arch.n_blocks - 2, int(COPIES_BYTES // max(own, 1)), 16))
-        need = copies * own + cache_bytes + 8.0 * prompt * arch.config.hidden_size * 4.0
+            copies = max(1, min(alike, int(COPIES_BYTES // max(own, 1)), 16))
+        need = copies * (own + cache_bytes) + 8.0 * prompt * arch.config.hidden_size * 4.0
         if need > ROOM * hardware.free_bytes:
             raise InputError(
                 f"measuring block '{model.blocks[block].name}' needs {need / 1e9:.2f} GB, "
                 f"{hardware.free_bytes / 1e9:.2f} GB are free on {hardware.device}",
                 "memory",
             )
-        self.stages = []
-        for _ in range(copies):
-            skeleton = skeleton_of(source, dtype)
-            self.stages.append(materialize(skeleton, block, self.device))
-        self.arch = find(skeleton)
+        self.blocks = range(block, block + copies)
+        for number in self.blocks:
+            self.stage = materialize(skeleton, number, self.device)
+        self.arch = arch
         self.hidden = int(self.arch.config.hidden_size)
 
     def _values(self, batch: int, tokens: int) -> Any:
@@ -180,26 +191,24 @@ class _Runner:
         values = self._values(1, prompt)
 
         def work() -> None:
-            for stage in self.stages:
-                stage.forget(0)
-                stage.run(0, self.block, self.block + 1, 0, values)
+            self.stage.forget(0)
+            self.stage.run(0, self.blocks.start, self.blocks.stop, 0, values)
 
-        return [seconds / len(self.stages) for seconds in timed(work, self.wait, budget_s, clock=self.clock)]
+        return [seconds / len(self.blocks) for seconds in timed(work, self.wait, budget_s, clock=self.clock)]
 
     def decode(self, batch: int, context: int, budget_s: float) -> list[float]:
-        for stage in self.stages:
-            stage.forget(0)
-            stage.room = context + 64
-            if 0 < self.block < self.arch.n_blocks - 1:
-                stage.fill(0, self.block, batch, context)
+        self.stage.forget(0)
+        self.stage.room = context + 64
+        if 0 < self.block < self.arch.n_blocks - 1:
+            for number in self.blocks:
+                self.stage.fill(0, number, batch, context)
         values, position = self._values(batch, 1), [context]
 
         def work() -> None:
-            for stage in self.stages:
-                stage.run(0, self.block, self.block + 1, position[0], values)
+            self.stage.run(0, self.blocks.start, self.blocks.stop, position[0], values)
             position[0] += 1
 
-        return [seconds / len(self.stages) for seconds in timed(work, self.wait, budget_s, clock=self.clock)]
+        return [seconds / len(self.blocks) for seconds in timed(work, self.wait, budget_s, clock=self.clock)]
 
 
 def skeleton_of(source: Any, dtype: str) -> Any:
