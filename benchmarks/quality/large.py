@@ -78,7 +78,8 @@ def main() -> None:
         long, _, _ = cost(problem, "auto", arguments.long)
         label = f"{problem.objective.name}, C={concurrency}, {regions} regions"
         print(
-            f"| {label} | {best[0]:.5g} ({best[1]}) | {short:.5g} | {long:.5g} | {short / long - 1:.2%} | {1 - short / best[0]:.0%} | {gap:.2%} |",
+            f"| {label} | {best[0]:.5g} ({best[1]}) | {short:.5g} | {long:.5g} | {short / long - 1:.2%} | "
+            f"{1 - short / best[0]:.0%} | {gap:.2%} |",
             flush=True,
         )
 
