@@ -104,8 +104,8 @@ class ReplicatedProblem:
     def evaluate(self, genomes: IntArray) -> tuple[FloatArray, FloatArray]:
         """Return costs (n,) and violations (n,)."""
         values, broken = self._terms(genomes, self.data)
-        costs: FloatArray = values @ self.data.weights
-        return costs, broken
+        weights: FloatArray = self.data.weights
+        return np.asarray(values @ weights), broken
 
     def terms(self, genomes: IntArray) -> tuple[FloatArray, FloatArray]:
         """Return minimised terms (n, len(REPLICATED.names)) and violations (n,)."""
