@@ -21,7 +21,9 @@ def rank(values):
 
 def test_estimate_ranks_as_the_simulation_does():
     """Spearman's correlation over random staged placements of an invented cluster."""
-    problem = ReplicatedProblem(read_helix(make_case(4, nodes=14, blocks=10)).tables, replicated_objective("served"))
+    case = make_case(4, nodes=14, blocks=10)
+    case["links"].update(source_bandwidth=1e8, sink_bandwidth=1e8)
+    problem = ReplicatedProblem(read_helix(case).tables, replicated_objective("served"))
     rng, found, expected = np.random.default_rng(0), [], []
     for genome in problem.random(rng, 40):
         spans = problem.decode(genome)
