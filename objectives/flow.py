@@ -8,9 +8,9 @@ links, and compute, all in tokens/s. Flow by Dinic's algorithm (E. A. Dinic, Sov
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, pairwise
+from itertools import pairwise
 
 from .replicated import ReplicatedTables
 from .terms import Span
@@ -106,8 +106,9 @@ def max_flow(net: Network) -> tuple[float, dict[tuple[Vertex, Vertex], float]]:
     residual = {tail: dict(row) for tail, row in net.capacity.items()}
     total = 0.0
     while (level := _levels(residual)) is not None:
-        todo: dict[Vertex, Iterator[Vertex]] = {vertex: iter(list(row)) for vertex, row in residual.items()}
-        while (pushed := _push(residual, level, todo)) > 0.0:
+        heads = {vertex: list(row) for vertex, row in residual.items()}
+        todo = dict.fromkeys(residual, 0)
+        while (pushed := _push(residual, level, heads, todo)) > 0.0:
             total += pushed
     flow = {
         (tail, head): capacity - residual[tail][head]
@@ -131,28 +132,32 @@ def _levels(residual: dict[Vertex, dict[Vertex, float]]) -> dict[Vertex, int] | 
 
 
 def _push(
-    residual: dict[Vertex, dict[Vertex, float]], level: dict[Vertex, int], todo: dict[Vertex, Iterator[Vertex]]
+    residual: dict[Vertex, dict[Vertex, float]],
+    level: dict[Vertex, int],
+    heads: dict[Vertex, list[Vertex]],
+    todo: dict[Vertex, int],
 ) -> float:
-    """Push flow along one shortest path; 0 when none is left at these levels."""
+    """Push flow along one shortest path; 0 when none is left. `todo` is the first arc worth a look, by vertex."""
     path: list[Vertex] = [SOURCE]
     while path[-1] != SINK:
         tail = path[-1]
-        for head in todo[tail]:
-            if residual[tail][head] > 1e-9 and level.get(head) == level[tail] + 1:
-                path.append(head)
-                break
+        row, room, deeper = heads[tail], residual[tail], level[tail] + 1
+        k = todo[tail]
+        while k < len(row) and not (room[row[k]] > 1e-9 and level.get(row[k]) == deeper):
+            k += 1
+        todo[tail] = k
+        if k < len(row):
+            path.append(row[k])
+        elif len(path) == 1:
+            return 0.0
         else:
-            if len(path) == 1:
-                return 0.0
             path.pop()
+            todo[path[-1]] += 1
     arcs = list(pairwise(path))
     amount = min(residual[tail][head] for tail, head in arcs)
     for tail, head in arcs:
         residual[tail][head] -= amount
         residual[head][tail] += amount
-        if residual[tail][head] > 1e-9:
-            # The arc may carry more: look at it again.
-            todo[tail] = chain([head], todo[tail])
     return amount
 
 

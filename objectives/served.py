@@ -3,8 +3,9 @@
 With N requests in flight, output tokens/s = N / (L_decode + L_prompt / output tokens) by Little's law (J. D. C. Little,
 Operations Research 9(3), 1961, doi:10.1287/opre.9.3.383). N is set by the scarcest block's cache. A node serves all
 that waits as one batch: with a arrivals per service time it is busy a / (a + exp(-a)) of the time, and an arrival waits
-half of the batch under way. Tokens catch up with prompts and cannot overtake them (`_platoon_s2`). The rate decides the
-batches and the batches the round trip, so both are found together by a damped fixed point.
+the residual E[S^2] / (2 E[S]) of the batch under way, which prompts make long. Tokens catch up with prompts and cannot
+overtake them (`_platoon_s2`). The rate decides the batches and the batches the round trip, so both are found together
+by a damped fixed point.
 """
 
 from __future__ import annotations
@@ -194,11 +195,14 @@ def _fixed_point(
             held = span_of[i].stop - span_of[i].start
             decode = held * at_size(tables.decode_at, tables.decode_s[i], batch[i])
             prompt = held * at_size(tables.prompt_at, tables.prompt_s[i], tables.prompt_tokens)
-            load = rate * visits[i] * decode
+            prompts = batch[i] / out if turn else 0.0
+            mean = decode + prompts * prompt
+            square = decode * decode + prompts * (2.0 * decode * prompt + prompt * prompt)
+            load = rate * visits[i] * (1.0 + 1.0 / out) * mean
             alone = np.exp(-load)
-            wait = load / (load + alone) * decode / 2.0
-            step += visits[i] * (wait + decode)
-            ttft += visits[i] * (wait + decode + prompt)
+            wait = load / (load + alone) * square / (2.0 * mean) if mean > 0 else 0.0
+            step += visits[i] * (wait + mean)
+            ttft += visits[i] * (wait + mean + prompt)
             batch[i] = min(max(1.0, load + alone), max(1.0, flying * float(visits[i])))
         for a, b, share in links:
             prompt, decode = link_s(tables, a, b)
@@ -252,7 +256,8 @@ def _platoon_s2(tables: ReplicatedTables, span_of: dict[int, Span], links: Seque
             total += share * share * (prompt - decode) * (behind[a] + (prompt - decode) / 2.0)
             caught += share * share / (visits * visits) * (behind[a] + prompt - decode)
         behind[i] = caught + extra
-        total += visits * visits * extra * (caught + extra / 2.0)
+        # The first wait behind a prompt, at the node itself, is part of the node's own queue.
+        total += visits * visits * extra * caught
     return total
 
 

@@ -152,7 +152,7 @@ def platoon_s2(d, count, pairs):  # type: ignore[no-untyped-def]
             kind, size, many = group[KIND, a], group[STOP, a] - group[START, a], float(group[COUNT, a])
             extra = max(0.0, size * (d.prompt_s[kind] - at_size(d.decode_at, d.decode_s[kind], 1.0)))
             behind[a] = caught[a] + extra
-            total += visits[a] * visits[a] / many * extra * (caught[a] + extra / 2.0)
+            total += visits[a] * visits[a] / many * extra * caught[a]
         first = group[KIND, a] if a < count else client
         while p < pairs and d.joint[0, p] == a:
             b, share = d.joint[1, p], d.share[p]
@@ -222,17 +222,21 @@ def serve(d, count, flow):  # type: ignore[no-untyped-def]
                 continue
             kind, size, visit = group[KIND, g], group[STOP, g] - group[START, g], visits[g] / group[COUNT, g]
             decode = size * at_size(d.decode_at, d.decode_s[kind], batch[g])
-            load = rate * visit * decode
+            prompt = size * d.prompt_s[kind]
+            prompts = batch[g] / out if turn > 0 else 0.0
+            mean = decode + prompts * prompt
+            square = decode * decode + prompts * (2.0 * decode * prompt + prompt * prompt)
+            load = rate * visit * (1.0 + 1.0 / out) * mean
             alone = np.exp(-load)
-            wait = load / (load + alone) * decode / 2.0
-            step += visits[g] * (wait + decode)
-            ttft += visits[g] * (wait + decode + size * d.prompt_s[kind])
+            wait = load / (load + alone) * square / (2.0 * mean) if mean > 0.0 else 0.0
+            step += visits[g] * (wait + mean)
+            ttft += visits[g] * (wait + mean + prompt)
             batch[g] = min(max(1.0, load + alone), max(1.0, flying * visit))
-        prompts = rate / out
-        if prompts * longest < 1e-6:
-            after = prompts * platoon
+        arrivals = rate / out
+        if arrivals * longest < 1e-6:
+            after = arrivals * platoon
         else:
-            after = longest - (1.0 - np.exp(-prompts * longest)) / prompts
+            after = longest - (1.0 - np.exp(-arrivals * longest)) / arrivals
         step += after
         ttft += after
         new = flying / (step + ttft / out)

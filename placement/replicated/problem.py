@@ -99,12 +99,13 @@ class ReplicatedProblem:
         count = max(1, int(read_stages(genome, self.data, stage)))
         keys = np.append((stage + 0.5) / count, (count - 0.5) / n)
         keys[:n][stage < 0] = 1.25
-        return np.minimum(keys, 1.25)
+        return keys.astype(np.float64)
 
     def evaluate(self, genomes: IntArray) -> tuple[FloatArray, FloatArray]:
         """Return costs (n,) and violations (n,)."""
         values, broken = self._terms(genomes, self.data)
-        costs: FloatArray = values @ self.data.weights
+        weights: FloatArray = self.data.weights
+        costs: FloatArray = values @ weights
         return costs, broken
 
     def terms(self, genomes: IntArray) -> tuple[FloatArray, FloatArray]:

@@ -57,7 +57,8 @@ def constructive(problem: ReplicatedProblem) -> IntArray:
         found = [problem.random(np.random.default_rng(0), 1)[0]]
     genomes = np.unique(np.array(found), axis=0)
     costs, broken = problem.evaluate(genomes)
-    return genomes[np.lexsort((costs, broken))]
+    # The loop scores every start by the reference code, which takes seconds on a cluster that is not small.
+    return genomes[np.lexsort((costs, broken))][: None if tables.n_nodes <= SMALL else 2]
 
 
 def yardsticks(problem: ReplicatedProblem) -> list[IntArray]:

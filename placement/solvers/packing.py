@@ -17,6 +17,8 @@ from ..problem import Problem
 from .base import IntArray, NotApplicableError, Proposal
 
 ROUND = 50_000
+FEW = 50  # nodes up to which the temperatures hold as they are
+PER_NODE = 1_000  # moves of a cycle at least
 
 
 @dataclass(frozen=True)
@@ -57,12 +59,14 @@ class Packing:
             slot[:] = rng.integers(0, max(1, data.n_nodes // 3), data.n_nodes)
         flow = max(float(stages_flow(start[0], data)), 1e-9)
         slot = np.where(slot >= 0, slot // 2 * 3 + slot % 2, -1)
-        best, cycle, number = slot.copy(), self.first_cycle, 0
+        # A node's share of the blocks shrinks with their number, and so must the temperatures.
+        heat = min(1.0, FEW / data.n_nodes)
+        best, cycle, number = slot.copy(), max(self.first_cycle, PER_NODE * data.n_nodes), 0
         while True:
             rounds = max(1, cycle // ROUND)
             ratio = (self.cold / self.hot) ** (1.0 / rounds)
             for r in range(rounds):
-                hot = self.hot * ratio**r
+                hot = heat * self.hot * ratio**r
                 done, spent = pack(slot, data, rng, flow * (1.0 + self.rise), ROUND, hot, hot * ratio, self.double)
                 genomes = np.zeros((0, problem.genome_size), dtype=np.int64)
                 if done:

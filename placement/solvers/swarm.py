@@ -51,6 +51,9 @@ class Swarm:
         else:
             rounds = self.packing_ordered if problem.data.ordered else self.packing_free
         pool.hold = 1 + problem.data.n_nodes**2 // SLOW
+        if pool.hold > 1 and problem.objective.single == "flow":
+            # Max flows are slow here, packing is not.
+            rounds = max(rounds, self.packing_free)
         while True:
             turn: Iterator[Proposal] = Annealing(first_cycle=200_000).search(problem, rng, pool.start())
             for _ in range(length):

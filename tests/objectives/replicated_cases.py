@@ -13,9 +13,10 @@ def make_case(seed: int, nodes: int = 8, blocks: int = 12, regions: int = 1, typ
     kinds = {}
     for t in range(types):
         most = int(rng.integers(2, min(8, blocks) + 1))
-        speed = float(rng.uniform(500, 5000))
-        rates = speed / np.arange(1, most + 1) ** rng.uniform(1.0, 1.4) * rng.uniform(0.9, 1.15, most)
         decode = float(rng.uniform(1.0, 8.0))
+        # 400 prompt and 100 output tokens at a batch of 100, by the times below.
+        speed = 500e3 / (6.0 * decode + 100 * 2.5 * decode / 100)
+        rates = speed / np.arange(1, most + 1) ** rng.uniform(1.0, 1.2) * rng.uniform(0.9, 1.15, most)
         kinds[f"T{t}"] = {
             "max_layers": most,
             "throughput": rates.tolist(),

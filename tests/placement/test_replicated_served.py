@@ -1,0 +1,54 @@
+"""Served throughput: the estimate ranks placements as the closed-loop simulation does; tables from a request."""
+
+from __future__ import annotations
+
+import numpy as np
+from placement.cluster import Cluster, Node
+from placement.readers.helix import read_helix
+from placement.readers.models import read_model
+from placement.replicated.problem import ReplicatedProblem
+from placement.replicated.request import from_request
+from placement.replicated.solve import replicated_objective
+from placement.request import Request
+from placement.serving.closed_loop import simulate
+from placement.workload import Workload
+from tests.objectives.replicated_cases import make_case
+
+
+def rank(values):
+    return np.argsort(np.argsort(values))
+
+
+def test_estimate_ranks_as_the_simulation_does():
+    """Spearman's correlation over random staged placements of an invented cluster."""
+    case = make_case(4, nodes=14, blocks=10)
+    case["links"].update(source_bandwidth=1e8, sink_bandwidth=1e8)
+    problem = ReplicatedProblem(read_helix(case).tables, replicated_objective("served"))
+    rng, found, expected = np.random.default_rng(0), [], []
+    for genome in problem.random(rng, 40):
+        spans = problem.decode(genome)
+        service = problem.details(spans)[0].service
+        if service.tokens_per_s <= 0:
+            continue
+        seconds = 300 * problem.tables.output_tokens / service.tokens_per_s
+        served = simulate(problem.tables, spans, service.weights, rng, warm_s=0.3 * seconds, seconds=seconds)
+        found.append(served.tokens_per_s)
+        expected.append(service.tokens_per_s)
+    assert len(found) > 15
+    assert np.corrcoef(rank(found), rank(expected))[0, 1] > 0.85
+
+
+def test_tables_from_a_request():
+    """A model and a cluster of measured nodes become a problem whose best plan serves."""
+    model = read_model("llama-2-7b")
+    nodes = tuple(
+        Node(f"n{i}", 16e9, decode_s_per_block=(0.002,), prefill_s_per_block=(0.02,), availability=0.9) for i in range(4)
+    )
+    latency, band = np.full((5, 5), 0.001), np.full((5, 5), 1e9)
+    request = Request(model, Cluster(nodes, latency, band), Workload(128, 32, 8), kind="replicated", min_replicas=1)
+    problem = from_request(request)
+    assert problem.objective.single == "throughput"
+    assert problem.tables.n_blocks == model.n_blocks
+    costs, broken = problem.evaluate(problem.starts()[:1])
+    assert broken[0] == 0
+    assert costs[0] > 0
