@@ -35,7 +35,7 @@ class Accelerate(Checked):
 
     def write(self, plan: Plan, target: Target) -> Exported:
         """A JSON object; node k of the plan's cluster is device k unless `at` says cuda:1, cpu or disk."""
-        known = [node.name for node in plan.nodes] or list(dict.fromkeys(span.node for span in plan.placement))
+        known = list(dict.fromkeys([*(node.name for node in plan.nodes), *(span.node for span in plan.placement)]))
         device = {name: _value(target.at.get(name, str(known.index(name)))) for name in known}
         where: dict[str, Any] = {}
         for stage in stages(plan):

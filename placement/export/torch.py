@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 
 from ..plan import PlacedSpan, Plan
-from .base import Exported, Holds, Source, Target, layers_text, node_order, nodes_line, stages
+from .base import Exported, Holds, Source, Target, layers_text, node_order, nodes_line, quoted, stages
 from .checks import Checked
 from .cyclic import from_bounds, round_nodes
 
@@ -32,8 +32,9 @@ class Torch(Checked):
         lines = [nodes_line(nodes)]
         lines += [f"# stage {k} on {part.node}: {layers_text(part)}" for k, part in enumerate(parts)]
         lines += [
-            f"# on {node}: torchrun --nnodes {len(nodes)} --nproc-per-node 1 --node-rank {rank} --master-addr "
-            f"{target.host(nodes[0])} --master-port 29500 -m placement.executors.worker plan.json"
+            f"# on {node}: torchrun --nnodes {len(nodes)} --nproc-per-node 1 --node-rank {rank} "
+            f"--rdzv-backend c10d --rdzv-endpoint {target.host(nodes[0])}:29500 "
+            f'-m placement.executors.worker plan.json --model {quoted(target.model)} --prompt "..." --tokens 64'
             for rank, node in enumerate(nodes)
         ]
         lines += ["from torch.distributed.pipelining import SplitPoint", "", "split_spec = {"]

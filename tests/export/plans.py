@@ -45,8 +45,9 @@ def from_owners(held: Sequence[str]) -> Plan:
 def random_plan(rng: np.random.Generator, shape: str) -> Plan:
     """A plan of 1 to 8 nodes.
 
-    "plain": one run per node, the ends with their layers; "cuts": one run per node, cut anywhere; "cyclic": the stages go
-    round; "any": every block for itself; "ring": the embedding beside the head; "windows": the same with equal cycles.
+    "plain": one run per node, the ends with their layers; "cuts": one run per node, cut anywhere; "cyclic": the
+    stages go round; "any": every block for itself; "ring": the embedding beside the head; "windows": the same
+    with equal cycles.
     """
     nodes = [str(name) for name in rng.permutation(NAMES)[: int(rng.integers(1, len(NAMES) + 1))]]
     size, n_layers = len(nodes), int(rng.integers(len(nodes), 60))

@@ -176,7 +176,7 @@ def deepspeed(text: str, nodes: Sequence[str], n_layers: int) -> list[str]:
             def __init__(self, layers: Any, num_stages: int, loss_fn: Any) -> None:
                 assert num_stages == len(nodes)
                 self.global_rank = rank  # noqa: B023
-                self._topo = types.SimpleNamespace(get_coord=lambda rank: types.SimpleNamespace(pipe=rank))
+                self._topo = types.SimpleNamespace(get_coord=lambda of: types.SimpleNamespace(pipe=of))
                 self.bounds: tuple[int, int] = (0, 0)
                 self._partition_layers(method="parameters")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -59,9 +61,6 @@ def test_import_undoes_export(name: str, seed: int, shape: str) -> None:
 @given(text=st.text(st.sampled_from("[]{}(),.:=|*Etm-\"' 0123456789abtsngloRPC\n"), max_size=40))
 def test_nonsense_is_one_line(name: str, text: str) -> None:
     """Whatever stands in a split, the reader answers with spans or an `InputError`."""
-    try:
+    with suppress(InputError):
         spans = make_runtime(name).read(Source(text, 8, ("a", "b")))
-    except InputError as error:
-        assert str(error)
-    else:
         assert all(0 <= span.start < span.stop <= 10 for span in spans)
