@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from objectives.combine import LIMITS, TERMS, Objective
 from objectives.terms import Terms
 
 from .cluster import Cluster
-from .errors import InputError, nearest
+from .errors import InfeasibleError, InputError, nearest
+from .plan import Plan
 from .request import Request
 from .workload import Workload
+
+if TYPE_CHECKING:
+    from .optimize import Result
 
 
 def as_request(
@@ -32,6 +36,53 @@ def as_request(
         objective, custom = _named(objective)
     chosen = request.objective if objective is None or custom is not None else objective
     return replace(request, objective=make_objective(chosen, request.objective.limits, limits)), custom
+
+
+def under_runtime(request: Request) -> tuple[Request, ...]:
+    """The questions that stand for a request: itself, or those whose answers its runtime can hold."""
+    if not request.runtime:
+        return (request,)
+    from .export.checks import under
+    from .registry import make_runtime
+
+    return under(request, make_runtime(request.runtime))
+
+
+def best_of(
+    questions: Sequence[Request], custom: Callable[[Terms], float] | None, seconds: float, options: Mapping[str, Any]
+) -> Result:
+    """The best answer to several questions of one objective, each searched for so many seconds.
+
+    A bound that was proven for one of them says nothing about the others: the result carries the loosest.
+    """
+    from .optimize import optimize
+
+    found: list[Result] = []
+    reasons: list[str] = []
+    for question in questions:
+        try:
+            found.append(optimize(None, question, objective=custom, time_limit=seconds, **options))
+        except InfeasibleError as error:
+            reasons += error.reasons
+    if not found:
+        raise InfeasibleError(dict.fromkeys(reasons))
+    sign = -1.0 if found[0].plan.objective.sense == "maximize" else 1.0
+    best = min(found, key=lambda result: sign * result.plan.objective.value)
+    bounds = [result.bound for result in found]
+    loosest = None if None in bounds else sign * min(sign * bound for bound in bounds if bound is not None)
+    return replace(best, plan=with_bound(best.plan, loosest))
+
+
+def with_bound(plan: Plan, bound: float | None) -> Plan:
+    """The same plan with another bound on its objective."""
+    from .run import OPTIMAL_GAP
+
+    value = plan.objective.value
+    low, high = sorted((value, bound)) if bound is not None else (0.0, 0.0)
+    gap = max(0.0, high / low - 1.0) if low > 0 else None
+    proven = gap is not None and gap <= OPTIMAL_GAP and plan.objective.proven_optimal
+    objective = replace(plan.objective, bound=bound, gap=gap, proven_optimal=proven)
+    return replace(plan, objective=objective)
 
 
 def make_objective(

@@ -22,6 +22,7 @@ from .plan import VERSION
 MODULES: dict[str, tuple[str, ...]] = {
     "placement.commands.solve": ("solve",),
     "placement.commands.score": ("score",),
+    "placement.commands.export": ("export", "import"),
     "placement.commands.tables": ("tables",),
     "placement.commands.catalog": ("catalog",),
     "placement.commands.schema": ("schema",),

@@ -107,7 +107,7 @@ def optimize(
     InfeasibleError
         No placement fits; the reasons say what is missing, in bytes or seconds.
     """
-    from .ask import as_request
+    from .ask import as_request, best_of, under_runtime
     from .build import problem_of, with_start
     from .infeasible import ensure_possible, reasons, split_reasons
     from .registry import is_yardstick, make_solver
@@ -122,6 +122,11 @@ def optimize(
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise InputError(f"expected a whole number of at least 0, got {seed!r}", "seed")
     request, custom = as_request(model, cluster, workload, objective, limits)
+    questions = under_runtime(request)
+    if len(questions) > 1:
+        options: dict[str, Any] = {"solver": solver, "seed": seed, "start": start, "stop": stop, "progress": progress}
+        return best_of(questions, custom, time_limit / len(questions), options)
+    (request,) = questions
     problem = problem_of(request, custom)
     ensure_possible(request, problem)
     chosen = make_solver(solver) if isinstance(solver, str) else solver

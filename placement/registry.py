@@ -1,7 +1,7 @@
 """Solvers and objectives by name: the built-in ones, and those that other packages register as entry points.
 
-Entry point groups: ``placement.solvers`` (a class or function that makes a solver) and ``placement.objectives``
-(a plain function of `objectives.terms.Terms`).
+Entry point groups: ``placement.solvers`` (a class or function that makes a solver), ``placement.objectives``
+(a plain function of `objectives.terms.Terms`) and ``placement.exporters`` (a class or function that makes a `Runtime`).
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from objectives.combine import TERMS
 from objectives.terms import Terms
 
 from .errors import InputError, nearest
+from .export import RUNTIMES
 from .solvers import SOLVERS
 
 if TYPE_CHECKING:
+    from .export.base import Runtime
     from .solvers.base import Solver
 
 
@@ -58,6 +60,22 @@ def custom_objective(name: str) -> Callable[[Terms], float] | None:
     """Return the registered custom objective of that name, or None when there is none."""
     point = plugins("placement.objectives", TERMS).get(name)
     return _load(point) if point is not None else None  # type: ignore[return-value]
+
+
+def runtime_names() -> list[str]:
+    """Names of all runtimes that a plan can be written for."""
+    return [*RUNTIMES, *plugins("placement.exporters", tuple(RUNTIMES))]
+
+
+def make_runtime(name: str) -> Runtime:
+    """Make the exporter of a runtime; raise `InputError` with the nearest name for an unknown one."""
+    if name in RUNTIMES:
+        return RUNTIMES[name].make()
+    point = plugins("placement.exporters", tuple(RUNTIMES)).get(name)
+    if point is None:
+        known = runtime_names()
+        raise InputError(f"unknown runtime '{name}'{nearest(name, known)} (known: {', '.join(known)})")
+    return _load(point)()  # type: ignore[return-value]
 
 
 def _load(point: EntryPoint) -> Callable[..., object]:

@@ -49,6 +49,8 @@ class Request:
         Holders that every block needs in a replicated placement.
     max_stages : int or None
         Longest chain allowed in a replicated placement.
+    runtime : str
+        Name of the runtime that must be able to hold the plan; empty for any.
     """
 
     model: Model
@@ -59,3 +61,4 @@ class Request:
     kind: str = "pipeline"
     min_replicas: int = 1
     max_stages: int | None = None
+    runtime: str = ""

@@ -29,6 +29,17 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout 
 Out = Annotated[Path | None, typer.Option("--out", metavar="PLAN.JSON", help="Write the plan; atomic.")]
 
 
+def for_runtime(request: Request, runtime: str | None) -> Request:
+    """The request under the rules of a runtime; None leaves it as the file has it."""
+    if runtime is None:
+        return request
+    from dataclasses import replace
+
+    from ..registry import make_runtime
+
+    return replace(request, runtime=make_runtime(runtime).name)
+
+
 def request_of(file: Path, overrides: list[str] | None, model: str | None) -> Request:
     """Read the cluster file with its overrides."""
     from ..readers.cluster import read_request

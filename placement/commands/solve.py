@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import File, Json, ModelName, ObjectiveName, Out, Seed, Set, SolverName, TimeLimit, request_of
+from .options import (
+    File,
+    Json,
+    ModelName,
+    ObjectiveName,
+    Out,
+    Seed,
+    Set,
+    SolverName,
+    TimeLimit,
+    for_runtime,
+    request_of,
+)
 from .output import INTERRUPTED, SOLVED, console, ensure_writable, print_json, say
 
 if TYPE_CHECKING:
@@ -28,6 +40,10 @@ def solve(
     time_limit: TimeLimit = 10.0,
     overrides: Set = None,
     model: ModelName = None,
+    runtime: Annotated[
+        str | None,
+        typer.Option("--runtime", metavar="NAME", help="Plan what this runtime can hold; wins over the file."),
+    ] = None,
     start: Annotated[Path | None, typer.Option("--start", metavar="PLAN.JSON", help="Begin from this plan.")] = None,
     out: Out = None,
     report: Annotated[Path | None, typer.Option("--report", metavar="PAGE.HTML", help="Write a page.")] = None,
@@ -42,7 +58,7 @@ def solve(
 
     ensure_writable(out, report)
     running = Plan.load(start) if start is not None else None
-    request = request_of(file, overrides, model)
+    request = for_runtime(request_of(file, overrides, model), runtime)
     asked, _ = as_request(None, request, None, objective, None)
     with progress_bar(asked.objective, time_limit, hidden=quiet or json) as show:
         result = optimize(

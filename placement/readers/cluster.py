@@ -74,7 +74,18 @@ def _request(entry: ClusterFile, folder: Path, model: object | None) -> Request:
         kind=entry.placement,
         min_replicas=entry.min_replicas,
         max_stages=entry.max_stages,
+        runtime=_runtime(entry.runtime),
     )
+
+
+def _runtime(name: str | None) -> str:
+    if name is None:
+        return ""
+    from ..registry import runtime_names  # here, because it loads the names of plugins
+
+    if name not in (known := runtime_names()):
+        raise InputError(f"unknown runtime '{name}'{nearest(name, known)} (known: {', '.join(known)})", "runtime")
+    return name
 
 
 def _model(entry: ClusterFile, folder: Path, given: object | None) -> Model:

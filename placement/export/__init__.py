@@ -1,0 +1,56 @@
+"""One plan in the words of the runtimes that people use, and their splits as plans.
+
+The one list of runtimes: it feeds the command line, the tests, the examples and the docs. A new runtime is one file and
+one line here; other packages register theirs under the entry point group ``placement.exporters``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from types import MappingProxyType
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from .base import Runtime
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Where a runtime's exporter lives and what it writes; modules are imported when it is made.
+
+    Attributes
+    ----------
+    path : str
+        ``module:Class``, the module relative to this package when it begins with a dot.
+    summary : str
+        What it writes, for people.
+    """
+
+    path: str
+    summary: str
+
+    def make(self) -> Runtime:
+        """Import and make the exporter."""
+        module, name = self.path.split(":")
+        return cast("Runtime", getattr(import_module(module, __name__), name)())
+
+
+RUNTIMES: Mapping[str, Entry] = MappingProxyType(
+    {
+        "accelerate": Entry(".accelerate:Accelerate", "device_map (JSON)"),
+        "vllm": Entry(".vllm:Vllm", "VLLM_PP_LAYER_PARTITION and a command"),
+        "sglang": Entry(".sglang:Sglang", "SGLANG_PP_LAYER_PARTITION and a command per node"),
+        "llama.cpp": Entry(".llama_cpp:LlamaCpp", "--rpc, --device, --tensor-split, -ot"),
+        "petals": Entry(".petals:Petals", "--block_indices per server"),
+        "torch": Entry(".torch:Torch", "split_spec, and torchrun lines for our executor"),
+        "torchtitan": Entry(".torchtitan:Torchtitan", "module_fqns_per_model_part"),
+        "deepspeed": Entry(".deepspeed:Deepspeed", "a PipelineModule with these parts"),
+        "megatron": Entry(".megatron:Megatron", "--pipeline-model-parallel-layout"),
+        "prima.cpp": Entry(".prima_cpp:PrimaCpp", "-lw per rank"),
+        "exo": Entry(".exo:Exo", "shard assignments (JSON)"),
+        "parallax": Entry(".parallax:Parallax", "--start-layer and --end-layer per worker"),
+        "distributed-llama": Entry(".distributed_llama:DistributedLlama", "nothing: it cannot hold a layer placement"),
+    }
+)

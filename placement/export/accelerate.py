@@ -1,0 +1,107 @@
+"""accelerate: a `device_map`, module name to device. Any map of whole layers runs; the devices belong to one host.
+
+Checked by `accelerate.utils.check_device_map` (every parameter is covered) and run by `dispatch_model` or
+``from_pretrained(..., device_map=...)``. Source: accelerate 1.15, utils/modeling.py and big_modeling.py.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import InputError
+from ..plan import PlacedSpan, Plan
+from .base import Exported, Holds, Source, Target, merged, stages
+from .checks import Checked
+
+# Modules of the families around Llama in transformers. The rotary tables are buffers that every layer reads: they sit
+# where the first layer is, and hooks move what comes out of them.
+EMBED_MODULE, LAYER, NORM, ROTARY, HEAD_MODULE = (
+    "model.embed_tokens", "model.layers.", "model.norm", "model.rotary_emb", "lm_head",
+)  # fmt: skip
+_LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks|block)\.(\d+)$")
+_EMBEDS = ("embed_tokens", "wte", "word_embeddings", "embed_in")
+_HEADS = ("lm_head", "embed_out", "output")
+
+
+@dataclass(frozen=True, slots=True)
+class Accelerate(Checked):
+    """`device_map` of transformers and accelerate."""
+
+    name: str = "accelerate"
+    holds: Holds = Holds(runs="any", embed="free", head="free", alike="region", tied="together", cpu="yes, and disk")
+
+    def write(self, plan: Plan, target: Target) -> Exported:
+        """A JSON object; node k of the plan's cluster is device k unless `at` says cuda:1, cpu or disk."""
+        known = list(dict.fromkeys([*(node.name for node in plan.nodes), *(span.node for span in plan.placement)]))
+        device = {name: _value(target.at.get(name, str(known.index(name)))) for name in known}
+        where: dict[str, Any] = {}
+        for stage in stages(plan):
+            mine = device[stage.node]
+            if stage.embed:
+                where[EMBED_MODULE] = mine
+            where |= {f"{LAYER}{layer}": mine for layer in range(stage.start, stage.stop)}
+            if stage.head:
+                where |= {NORM: mine, HEAD_MODULE: mine}
+        where[ROTARY] = where[f"{LAYER}0"]
+        return Exported(
+            json.dumps(where, indent=2) + "\n",
+            tuple(known),
+            (
+                "layers run one after another: accelerate keeps one sequence in flight, whatever the plan assumes",
+                "module names are those of Llama-like models in transformers",
+            ),
+        )
+
+    def read(self, source: Source) -> tuple[PlacedSpan, ...]:
+        """A map by layers; modules above layers (`model`, or an empty name) stand for all below them."""
+        where = _map(source.text)
+        last = source.n_layers + 1
+        nodes = [self._node(_of_block(where, block, last), source) for block in range(last + 1)]
+        return merged([PlacedSpan(node, block, block + 1) for block, node in enumerate(nodes)])
+
+    def _node(self, device: str, source: Source) -> str:
+        for node, given in source.at.items():
+            if device == str(_value(given)):
+                return node
+        nodes = source.nodes or source.known
+        if device.isdigit() and int(device) < len(nodes):
+            return nodes[int(device)]
+        if device in nodes:
+            return device
+        raise InputError(f"which node is device '{device}'? say it with --at NODE={device}")
+
+
+def _value(device: str) -> int | str:
+    """``cuda:1`` and ``1`` are one device, written as a number."""
+    number = device.removeprefix("cuda:")
+    return int(number) if number.isascii() and number.isdigit() else device
+
+
+def _map(text: str) -> dict[str, str]:
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise InputError(f"not a device_map in JSON ({error})") from None
+    if not isinstance(data, dict) or not all(isinstance(device, int | str) for device in data.values()):
+        raise InputError('expected a device_map such as {"model.layers.0": 0, "lm_head": "cpu"}')
+    return {str(name): str(_value(str(device))) for name, device in data.items()}
+
+
+def _of_block(where: dict[str, str], block: int, last: int) -> str:
+    """Device of a block: the module that is it, else the nearest module above it."""
+    for name, device in where.items():
+        leaf = name.rpartition(".")[2]
+        layer = _LAYER.search(name)
+        if layer and int(layer[1]) == block - 1 and 0 < block < last:
+            return device
+        if (block == 0 and leaf in _EMBEDS) or (block == last and leaf in _HEADS):
+            return device
+    above = {0: ("model", ""), last: ("",)}.get(block, ("model.layers", "model", ""))
+    for name in above:
+        if name in where:
+            return where[name]
+    what = {0: "the embedding", last: "the head"}.get(block, f"layer {block - 1}")
+    raise InputError(f"the device_map does not cover {what}")

@@ -1,0 +1,248 @@
+"""What an exporter is: what its runtime can hold, the text that it writes, and how it reads that text back.
+
+Runtimes speak of decoder layers 0 .. L-1; a plan speaks of blocks: `embed`, the layers, `head`. `stages` and `placed`
+are the two ways over.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+from ..errors import InputError
+from ..plan import PlacedSpan, Plan
+
+EMBED, HEAD = "embed", "head"
+
+
+@dataclass(frozen=True, slots=True)
+class Holds:
+    """What a runtime can hold.
+
+    Attributes
+    ----------
+    runs : str
+        "one": a node holds one run of blocks; "cyclic": or several, when the stages go round the nodes in one order;
+        "any": any number.
+    embed : str
+        "first": with the first layer; "head": with the head; "free": wherever a plan has it.
+    head : str
+        "last": with the last layer; "free".
+    replicas : bool
+        A block may be on several nodes.
+    alike : str
+        What all nodes in use must have in common: "region" (one host), "tensor_parallel", or nothing.
+    tied : str
+        Embedding and head that share a tensor: "copies" when each stage gets its own, "together" when one device holds
+        both.
+    layers : bool
+        False: it has no place for a layer placement at all.
+    cpu : str
+        What it does with nodes that are CPUs, for people.
+    """
+
+    runs: str = "one"
+    embed: str = "first"
+    head: str = "last"
+    replicas: bool = False
+    alike: str = ""
+    tied: str = "copies"
+    layers: bool = True
+    cpu: str = "yes"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a text needs besides the plan: the model to load, addresses of nodes, devices per node."""
+
+    model: str = "MODEL"
+    at: Mapping[str, str] = field(default_factory=dict)
+    tensor_parallel: int = 1
+
+    def host(self, node: str) -> str:
+        """Host name or address of a node, without a port."""
+        address = self.at.get(node, slug(node))
+        return address.rpartition(":")[0] if ":" in address else address
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A plan in a runtime's own words.
+
+    Attributes
+    ----------
+    text : str
+        The configuration, or the commands.
+    nodes : tuple of str
+        Nodes in the order in which the text counts them.
+    lost : tuple of str
+        What the runtime does in another way than the plan says.
+    """
+
+    text: str
+    nodes: tuple[str, ...]
+    lost: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A split in a runtime's words: the text, the number of decoder layers, and the nodes that it counts.
+
+    Attributes
+    ----------
+    text : str
+    n_layers : int
+    nodes : tuple of str
+        In the order in which the text counts its stages or devices; empty: the text itself names them.
+    at : mapping of str to str
+        Node to the device or address that stands for it in the text.
+    known : tuple of str
+        All nodes of the cluster, for texts that name none.
+    """
+
+    text: str
+    n_layers: int
+    nodes: tuple[str, ...] = ()
+    at: Mapping[str, str] = field(default_factory=dict)
+    known: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Node `node` holds the decoder layers ``start <= l < stop``, and perhaps the embedding and the head."""
+
+    node: str
+    start: int
+    stop: int
+    embed: bool = False
+    head: bool = False
+
+    @property
+    def count(self) -> int:
+        """Number of decoder layers."""
+        return self.stop - self.start
+
+
+@runtime_checkable
+class Runtime(Protocol):
+    """One runtime that plans can be written for."""
+
+    @property
+    def name(self) -> str:
+        """Name on the command line."""
+        ...
+
+    @property
+    def holds(self) -> Holds:
+        """What it can hold."""
+        ...
+
+    def check(self, plan: Plan) -> list[str]:
+        """Reasons why it cannot hold a plan; empty when it can."""
+        ...
+
+    def write(self, plan: Plan, target: Target) -> Exported:
+        """The plan in its words; only for plans that `check` lets pass."""
+        ...
+
+    def read(self, source: Source) -> tuple[PlacedSpan, ...]:
+        """The spans that a text stands for."""
+        ...
+
+
+def stages(plan: Plan) -> tuple[Stage, ...]:
+    """Stages in block order; neighbouring spans of one node are one stage."""
+    last = plan.n_blocks - 1
+    return tuple(
+        Stage(span.node, max(span.start, 1) - 1, min(span.stop, last) - 1, span.start == 0, span.stop == last + 1)
+        for span in merged(plan.placement)
+    )
+
+
+def merged(placement: Sequence[PlacedSpan]) -> tuple[PlacedSpan, ...]:
+    """Spans in block order, neighbours on one node joined."""
+    out: list[PlacedSpan] = []
+    for span in sorted(placement, key=lambda span: (span.start, span.stop)):
+        if out and out[-1].node == span.node and out[-1].stop == span.start:
+            out[-1] = PlacedSpan(span.node, out[-1].start, span.stop)
+        else:
+            out.append(span)
+    return tuple(out)
+
+
+def placed(runs: Sequence[tuple[str, int]], n_layers: int) -> tuple[PlacedSpan, ...]:
+    """Spans of consecutive runs of layers (node, how many); the first has the embedding, the last the head."""
+    total = sum(count for _, count in runs)
+    if total != n_layers:
+        raise InputError(f"the split has {total} layers, the model has {n_layers}")
+    spans, reached = [], 0
+    for number, (node, count) in enumerate(runs):
+        if count < 0:
+            raise InputError(f"expected layer counts of at least 0, got {count}")
+        stop = reached + count + (number == 0) + (number == len(runs) - 1)
+        if stop > reached:
+            spans.append(PlacedSpan(node, reached, stop))
+        reached = stop
+    return merged(spans)
+
+
+def node_order(plan: Plan) -> tuple[str, ...]:
+    """Nodes in use, by their first block."""
+    return tuple(dict.fromkeys(stage.node for stage in stages(plan)))
+
+
+_NODES = re.compile(r"^\s*(?:#|//)\s*nodes:\s*(\[.*\])\s*$", re.MULTILINE)
+
+
+def nodes_line(nodes: Sequence[str]) -> str:
+    """The comment by which a text names its nodes."""
+    return f"# nodes: {json.dumps(list(nodes), ensure_ascii=False)}"
+
+
+def named_nodes(source: Source, count: int | None = None) -> tuple[str, ...]:
+    """The nodes of a text: those given, those that it names, or all; as many as it has stages, or an `InputError`."""
+    nodes = source.nodes
+    if not nodes and (found := _NODES.search(source.text)):
+        try:
+            nodes = tuple(str(name) for name in json.loads(found[1]))
+        except ValueError:
+            raise InputError(f"expected a list of node names, got {found[1]}") from None
+    nodes = nodes or source.known
+    if not nodes:
+        raise InputError("the split does not name its nodes: give them in its order with --nodes a,b")
+    if count is not None and len(nodes) != count:
+        raise InputError(
+            f"the split has {count} stages, there are {len(nodes)} nodes ({', '.join(nodes)}): name them with --nodes"
+        )
+    return nodes
+
+
+def counts_in(text: str, key: str, example: str) -> list[int]:
+    """The whole numbers of ``key "20,12"``, ``key=20,12`` or a bare ``20,12``."""
+    found = re.search(re.escape(key) + r"[=\s]+[\"']?([0-9][0-9,\s]*)", text)
+    body = found[1] if found else text
+    parts = [part.strip() for part in body.strip().strip("\"'").rstrip(",").split(",")]
+    if not all(part.isascii() and part.isdigit() and len(part) < 7 for part in parts):
+        raise InputError(f"expected {key}, such as {example}, got '{' '.join(text.split())[:60]}'")
+    return [int(part) for part in parts]
+
+
+def slug(node: str) -> str:
+    """A node's name as a host name."""
+    return re.sub(r"[^A-Za-z0-9.-]+", "-", node).strip("-") or "node"
+
+
+def quoted(word: str) -> str:
+    """A word for a shell."""
+    return shlex.quote(word)
+
+
+def layers_text(stage: Stage) -> str:
+    """What a stage holds, for people."""
+    layers = f"layers {stage.start} to {stage.stop - 1}" if stage.count else ""
+    parts = [EMBED if stage.embed else "", layers, HEAD if stage.head else ""]
+    return ", ".join(part for part in parts if part)

@@ -1,0 +1,146 @@
+"""Why a runtime cannot hold a plan, and the questions whose answers it can hold."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from itertools import pairwise
+
+from ..cluster import Node
+from ..errors import InputError
+from ..model import Model, Tie
+from ..plan import Plan
+from ..request import Constraints, Request
+from .base import EMBED, HEAD, Holds, Runtime, Stage, stages
+
+COMMON = {"region": "on one host (nodes of one region)", "tensor_parallel": "of one tensor_parallel"}
+
+
+class Checked:
+    """Gives a runtime the check that follows from what it holds."""
+
+    name: str
+    holds: Holds
+
+    def check(self, plan: Plan) -> list[str]:
+        """Reasons why the runtime cannot hold a plan."""
+        return refusals(self.name, self.holds, plan)
+
+
+def refusals(name: str, holds: Holds, plan: Plan) -> list[str]:
+    """Rules of a runtime that a plan breaks, in sentences."""
+    names = plan.block_names
+    if plan.n_blocks < 3 or names[0] != EMBED or names[-1] != HEAD:
+        shown = f"{names[0]}, ..., {names[-1]}"
+        return [f"exports are for models of the blocks {EMBED}, decoder layers, {HEAD}; this one has {shown}"]
+    parts = stages(plan)
+    if overlapping(plan) and not holds.replicas:
+        return [f"{name} holds every block once, the plan has several copies"]
+    return [*_runs(name, holds, parts), *_ends(name, holds, parts)]
+
+
+def overlapping(plan: Plan) -> bool:
+    """Whether a block is on several nodes."""
+    spans = sorted(plan.placement, key=lambda span: span.start)
+    return any(left.stop > right.start for left, right in pairwise(spans))
+
+
+def _runs(name: str, holds: Holds, parts: tuple[Stage, ...]) -> list[str]:
+    # An embedding that lies with the head is a stage of its own that does not count as a run of layers.
+    counted = [part for part in parts if part.count] if holds.embed == "head" else list(parts)
+    order = list(dict.fromkeys(part.node for part in counted))
+    if holds.runs == "any" or len(order) == len(counted):
+        return []
+    several = next(part.node for part in counted if sum(part.node == other.node for other in counted) > 1)
+    if holds.runs == "one":
+        return [f"{name} gives every node one run of layers, '{several}' has several"]
+    rounds, rest = divmod(len(counted), len(order))
+    if rest or [part.node for part in counted] != order * rounds:
+        return [f"{name} gives a node several runs only where the stages go round all nodes in one order"]
+    return []
+
+
+def _ends(name: str, holds: Holds, parts: tuple[Stage, ...]) -> list[str]:
+    found = []
+    embed, head = (next(part for part in parts if getattr(part, end)) for end in (EMBED, HEAD))
+    if holds.embed == "first" and not embed.count:
+        found.append(f"{name} keeps the embedding with the first layer, the plan has it alone on '{embed.node}'")
+    if holds.embed == "head" and embed.node != head.node:
+        found.append(f"{name} keeps the embedding with the head: it is on '{embed.node}', the head on '{head.node}'")
+    if holds.head == "last" and not head.count:
+        found.append(f"{name} keeps the head with the last layer, the plan has it alone on '{head.node}'")
+    return found
+
+
+def cluster_refusals(runtime: Runtime, plan: Plan, request: Request) -> list[str]:
+    """Rules that depend on the nodes and ties of the question too."""
+    holds, used, found = runtime.holds, {span.node for span in plan.placement}, []
+    nodes = [node for node in request.cluster.nodes if node.name in used]
+    values = sorted({str(common(node, holds.alike)) for node in nodes})
+    if len(values) > 1:
+        found.append(f"{runtime.name} needs all nodes {COMMON[holds.alike]}; the plan has {', '.join(values)}")
+    if holds.tied == "together":
+        holder = {block: span.node for span in plan.placement for block in range(span.start, span.stop)}
+        for tie in request.model.ties:
+            if len({holder.get(block) for block in tie.blocks}) > 1:
+                words = " and ".join(request.model.blocks[block].name for block in tie.blocks)
+                found.append(f"{runtime.name} keeps tied weights on one device: {words} share a tensor")
+    return found
+
+
+def common(node: Node, alike: str) -> str | int:
+    """What a node must have in common with the others."""
+    value: str | int = getattr(node, alike) if alike else ""
+    return value
+
+
+def under(request: Request, runtime: Runtime) -> tuple[Request, ...]:
+    """The questions whose answers a runtime can hold; the best answer to any of them is the best that it can hold."""
+    holds = runtime.holds
+    if not holds.layers:
+        raise InputError(f"{runtime.name} cannot hold a layer placement", "runtime")
+    if request.kind == "replicated" and not holds.replicas:
+        raise InputError(f"{runtime.name} holds every block once, the placement is replicated", "runtime")
+    model = request.model
+    if model.n_blocks < 3 or (model.blocks[0].name, model.blocks[-1].name) != (EMBED, HEAD):
+        raise InputError(
+            f"plans for {runtime.name} need a model of the blocks {EMBED}, decoder layers, {HEAD}", "runtime"
+        )
+    rules = request.constraints if holds.runs == "any" else replace(request.constraints, contiguous=True)
+    note = f"planned under the rules of {runtime.name}"
+    cluster = replace(request.cluster, notes=(*request.cluster.notes, note))
+    base = replace(request, model=_model(model, holds), cluster=cluster, constraints=rules, runtime="")
+    groups = defaultdict(list)
+    for node in request.cluster.nodes:
+        groups[common(node, holds.alike)].append(node.name)
+    if len(groups) == 1:
+        return (base,)
+    wanted = {*rules.include, *rules.pins.values()}
+    chosen = [names for names in groups.values() if wanted <= set(names) and not set(names) <= set(rules.exclude)]
+    if not chosen:
+        raise InputError(
+            f"{runtime.name} needs all nodes {COMMON[holds.alike]}, pins and include name others", "runtime"
+        )
+    return tuple(replace(base, constraints=_only(rules, names, request)) for names in chosen)
+
+
+def _only(rules: Constraints, names: list[str], request: Request) -> Constraints:
+    others = (name for name in request.cluster.names if name not in names)
+    return replace(rules, exclude=tuple(dict.fromkeys((*rules.exclude, *others))))
+
+
+def _model(model: Model, holds: Holds) -> Model:
+    cuts = set(model.forbidden_cuts)
+    if holds.embed == "first":
+        cuts.add(1)
+    if holds.head == "last":
+        cuts.add(model.n_blocks - 1)
+    copies = holds.tied == "copies"
+    ties = tuple(replace(tie, copies=copies) for tie in model.ties)
+    if holds.embed == "head":
+        ties = (Tie((0, model.n_blocks - 1), copies=False, shared_bytes=_shared(model)),)
+    return replace(model, forbidden_cuts=tuple(sorted(cuts)), ties=ties)
+
+
+def _shared(model: Model) -> float:
+    return max((tie.shared_bytes for tie in model.ties if set(tie.blocks) == {0, model.n_blocks - 1}), default=0.0)

@@ -1,0 +1,79 @@
+"""Megatron-LM: ``--pipeline-model-parallel-layout "Et*20|t*12,L"`` (experimental).
+
+E embedding, t decoder layer, m multi-token prediction, L loss (final norm and head); stages are split by ``|``, commas
+are cosmetic, ``x*n`` and ``(x)*n`` repeat, empty stages are legal. Stage i is virtual stage i // P of rank i % P (user
+guide "Custom Pipeline Model Parallel Layout").
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ..errors import InputError
+from ..plan import PlacedSpan, Plan
+from .base import Exported, Holds, Source, Stage, Target, layers_text, node_order, nodes_line, stages
+from .checks import Checked
+from .cyclic import from_bounds, round_nodes
+
+FLAG = "--pipeline-model-parallel-layout"
+LONGEST = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Megatron(Checked):
+    """Flags of Megatron-LM's training scripts."""
+
+    name: str = "megatron"
+    holds: Holds = Holds(runs="cyclic", embed="free", head="free", alike="tensor_parallel", cpu="no")
+
+    def write(self, plan: Plan, target: Target) -> Exported:
+        """The two flags, to add to a job that torchrun starts on the nodes in this order."""
+        parts, nodes = stages(plan), node_order(plan)
+        lines = [nodes_line(nodes)]
+        lines += [f"# stage {k} on {part.node}: {layers_text(part)}" for k, part in enumerate(parts)]
+        lines.append(
+            f"torchrun --nnodes {len(nodes)} --nproc-per-node {target.tensor_parallel} --node-rank $RANK "
+            f"--master-addr {target.host(nodes[0])} pretrain_gpt.py "
+            f"--tensor-model-parallel-size {target.tensor_parallel} --pipeline-model-parallel-size {len(nodes)} "
+            f'{FLAG} "{"|".join(letters(part) for part in parts)}"'
+        )
+        return Exported(
+            "\n".join(lines) + "\n",
+            nodes,
+            (
+                "the layout is an experimental feature of Megatron",
+                "Megatron trains: figures of the plan are for inference",
+            ),
+        )
+
+    def read(self, source: Source) -> tuple[PlacedSpan, ...]:
+        """The layout, with or without the flag; multi-token prediction layers are no blocks of a plan."""
+        found = re.search(re.escape(FLAG) + r"[=\s]+[\"']?([EtmL|,()*\d]+)", source.text)
+        layout = spelled(found[1] if found else source.text.strip().strip("\"'"))
+        letters_only = layout.replace("|", "").replace("m", "")
+        if letters_only != f"E{'t' * source.n_layers}L":
+            raise InputError(f"expected a layout with E, {source.n_layers} times t, and L in this order")
+        bounds = [0]
+        for part in layout.split("|"):
+            bounds.append(bounds[-1] + len(part.replace("m", "")))
+        return from_bounds(bounds, round_nodes(source, len(bounds) - 1))
+
+
+def letters(stage: Stage) -> str:
+    """A stage in letters: `Et*20`, `t*12,L`."""
+    layers = f"t*{stage.count}" if stage.count > 1 else "t" * stage.count
+    return "E" * stage.embed + layers + (",L" if stage.head and stage.count else "L" * stage.head)
+
+
+def spelled(layout: str) -> str:
+    """A layout without commas and repetitions."""
+    text = re.sub(r"[,\s]", "", layout)
+    while found := re.search(r"\(([EtmL|]*)\)\*(\d{1,5})|([EtmL|])\*(\d{1,5})", text):
+        body, times = (found[1], found[2]) if found[2] else (found[3], found[4])
+        if len(body) * int(times) + len(text) > LONGEST:
+            raise InputError("the layout is too long")
+        text = text[: found.start()] + body * int(times) + text[found.end() :]
+    if not text or set(text) - set("EtmL|"):
+        raise InputError(f"expected a layout such as Et*20|t*12,L, got '{layout[:60]}'")
+    return text

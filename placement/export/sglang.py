@@ -1,0 +1,53 @@
+"""SGLang: layers per pipeline stage in the environment variable SGLANG_PP_LAYER_PARTITION, one command per node.
+
+The rule is vLLM's: as many numbers as stages, their sum the number of layers (`sglang.srt.distributed.utils`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..plan import PlacedSpan, Plan
+from .base import (
+    Exported,
+    Holds,
+    Source,
+    Target,
+    counts_in,
+    layers_text,
+    named_nodes,
+    nodes_line,
+    placed,
+    quoted,
+    stages,
+)
+from .checks import Checked
+
+KEY = "SGLANG_PP_LAYER_PARTITION"
+
+
+@dataclass(frozen=True, slots=True)
+class Sglang(Checked):
+    """`sglang.launch_server` with pipeline stages of unequal size."""
+
+    name: str = "sglang"
+    holds: Holds = Holds(alike="tensor_parallel", cpu="no")
+
+    def write(self, plan: Plan, target: Target) -> Exported:
+        """The environment, and the command of each node; the first one is the meeting point."""
+        parts = stages(plan)
+        nodes = tuple(part.node for part in parts)
+        lines = [nodes_line(nodes), f'export {KEY}="{",".join(str(part.count) for part in parts)}"  # on every node']
+        for rank, part in enumerate(parts):
+            lines += [
+                f"# on {part.node}: {layers_text(part)}",
+                f"python -m sglang.launch_server --model-path {quoted(target.model)} --pp-size {len(nodes)} "
+                f"--tp-size {target.tensor_parallel} --nnodes {len(nodes)} --node-rank {rank} "
+                f"--dist-init-addr {target.host(nodes[0])}:5000",
+            ]
+        return Exported("\n".join(lines) + "\n", nodes, ("the variable must be set on every node; it is read raw",))
+
+    def read(self, source: Source) -> tuple[PlacedSpan, ...]:
+        """`SGLANG_PP_LAYER_PARTITION=13,51`, or the numbers alone."""
+        counts = counts_in(source.text, KEY, f"{KEY}=13,51")
+        return placed(list(zip(named_nodes(source, len(counts)), counts, strict=True)), source.n_layers)

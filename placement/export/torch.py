@@ -1,0 +1,58 @@
+"""torch.distributed.pipelining: split points, and the line that starts the executor of this library under torchrun.
+
+``pipeline(module, mb_args=..., split_spec=...)`` cuts before each named module; what comes before the first cut is
+stage 0 (torch/distributed/pipelining/_IR.py). Rank i modulo the world runs stage i in the interleaved schedules.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ..plan import PlacedSpan, Plan
+from .base import Exported, Holds, Source, Target, layers_text, node_order, nodes_line, quoted, stages
+from .checks import Checked
+from .cyclic import from_bounds, round_nodes
+
+LAYER, NORM = "model.layers.", "model.norm"
+_CUT = re.compile(r"[\"'](model\.layers\.\d{1,6}|model\.norm)[\"']\s*:")
+
+
+@dataclass(frozen=True, slots=True)
+class Torch(Checked):
+    """Split points for `torch.distributed.pipelining`."""
+
+    name: str = "torch"
+    holds: Holds = Holds(runs="cyclic", embed="free", head="free", cpu="yes (gloo)")
+
+    def write(self, plan: Plan, target: Target) -> Exported:
+        """A Python dict, and a torchrun line per node as comments."""
+        parts, nodes, last = stages(plan), node_order(plan), plan.n_blocks - 2
+        cuts = [f"{LAYER}{part.start}" if part.start < last else NORM for part in parts[1:]]
+        lines = [nodes_line(nodes)]
+        lines += [f"# stage {k} on {part.node}: {layers_text(part)}" for k, part in enumerate(parts)]
+        lines += [
+            f"# on {node}: torchrun --nnodes {len(nodes)} --nproc-per-node 1 --node-rank {rank} "
+            f"--rdzv-backend c10d --rdzv-endpoint {target.host(nodes[0])}:29500 "
+            f'-m placement.executors.worker plan.json --model {quoted(target.model)} --prompt "..." --tokens 64'
+            for rank, node in enumerate(nodes)
+        ]
+        lines += ["from torch.distributed.pipelining import SplitPoint", "", "split_spec = {"]
+        lines += [f'    "{cut}": SplitPoint.BEGINNING,' for cut in cuts]
+        lines.append("}")
+        return Exported(
+            "\n".join(lines) + "\n",
+            nodes,
+            (
+                "module names are those of Llama-like models in transformers",
+                "the schedules of torch.distributed.pipelining are for training and forward passes, not for generation "
+                "with a cache",
+            ),
+        )
+
+    def read(self, source: Source) -> tuple[PlacedSpan, ...]:
+        """A `split_spec` with names such as `model.layers.20` and `model.norm`."""
+        last = source.n_layers
+        cuts = [last + 1 if name == NORM else int(name.removeprefix(LAYER)) + 1 for name in _CUT.findall(source.text)]
+        nodes = round_nodes(source, len(cuts) + 1)
+        return from_bounds([0, *cuts, last + 2], nodes)

