@@ -1,0 +1,144 @@
+"""Proven upper bound on the total service rate over all placements, by cutting planes on server prices.
+
+A session on a chain k uses ``u_kj`` blocks of server j, which holds at least as many, so at most ``cap_j(u_kj)`` slots
+are left there, and whatever the placement ``sum_k c_k u_kj / cap_j(u_kj) <= 1`` for every server (after
+arXiv:2604.14993). The most of ``sum_k c_k / T_k`` under these rows, c fractional, over all ways to share L blocks, is a
+bound. Its dual has a price y_j for each server; a way to share blocks that beats its price is a cut:
+
+    1 / T(u) - sum_j y_j u_j / cap_j(u_j) > 0
+
+1/T is convex, so it lies on its tangents (which find cuts) and below its chords (which prove that there is none over a
+range of T); with either in its place, what remains is a sum over servers, minimised exactly by dynamic programming.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from objectives.chains import Fleet, FloatArray, IntArray
+
+RANGES = 96  # ranges of T that chords cover
+
+
+@dataclass(frozen=True, slots=True)
+class RateBound:
+    """Sessions/s that no placement exceeds, and after how many rounds of cuts."""
+
+    rate: float
+    rounds: int
+
+
+class Sharing:
+    """Ways to share the blocks of a model among servers, priced."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self.fleet = fleet
+        width = int(fleet.most_blocks.max())
+        sizes = np.arange(width + 1)
+        slots = fleet.slots[:, : width + 1]
+        self.able = (slots >= sizes) & (sizes > 0)
+        self.part = np.where(self.able, sizes / np.maximum(slots, 1), np.inf)
+        self.seconds = fleet.session_s[:, None] + fleet.block_s[:, None] * sizes
+        self.best = np.empty(fleet.n_blocks + 1)
+        self.choice = np.empty((fleet.n_servers, fleet.n_blocks + 1), dtype=np.int64)
+        self.shortest = self.cheapest(1.0, np.zeros(fleet.n_servers))[0]
+        self.longest = float(np.where(self.able, self.seconds, 0.0).max(axis=1).sum())
+
+    def cheapest(self, per_second: float, prices: FloatArray) -> tuple[float, IntArray]:
+        """Least ``per_second * T + sum_j prices_j u_j / cap_j`` over all ways to share, and the blocks of each server."""
+        from ..kernels.chain_price import share_blocks
+
+        costs = np.where(self.able, per_second * self.seconds, np.inf)
+        costs[self.able] += (prices[:, None] * self.part)[self.able]
+        costs[:, 0] = 0.0
+        blocks = np.zeros(self.fleet.n_servers, dtype=np.int64)
+        return float(share_blocks(costs, self.fleet.n_blocks, self.best, self.choice, blocks)), blocks
+
+    def column(self, blocks: IntArray) -> tuple[float, FloatArray]:
+        """Rate of one session in 1/s, and the part of every server that it takes."""
+        used = np.arange(len(blocks))
+        seconds = float(np.where(blocks > 0, self.seconds[used, blocks], 0.0).sum())
+        return 1.0 / seconds, np.where(blocks > 0, self.part[used, blocks], 0.0)
+
+    def violation(self, prices: FloatArray) -> float:
+        """Most by which any way to share may beat its price, in 1/s: zero or more, by chords over all of T."""
+        grid = np.geomspace(self.shortest, self.longest, RANGES + 1)
+        grid[-1] *= 1.0 + 1e-9
+        worst = 0.0
+        for low, high in zip(grid, grid[1:], strict=False):
+            least, _ = self.cheapest(1.0 / (low * high), prices)
+            worst = max(worst, 1.0 / low + 1.0 / high - least)
+        return worst
+
+
+def rate_bound(fleet: Fleet, *, rounds: int = 200, go_on: Callable[[], bool] = lambda: True) -> RateBound:
+    """Bound the total rate; valid whenever it stops, tighter the longer it runs.
+
+    Parameters
+    ----------
+    rounds : int
+        Most rounds of cuts.
+    go_on : callable
+        Asked before each round.
+    """
+    sharing = Sharing(fleet)
+    master = Master(fleet.n_servers)
+    sessions = float(fleet.slots[:, 1].clip(min=0).sum() // fleet.n_blocks)
+    focus = np.geomspace(sharing.shortest, min(sharing.longest, 6.0 * sharing.shortest), 12)
+    # Without any cut: all sessions that fit on the fastest chain.
+    bound, done = sessions / sharing.shortest, 0
+    prices = np.zeros(fleet.n_servers)
+    for done in range(1, rounds + 1):
+        added = 0
+        for seconds in focus:
+            _, blocks = sharing.cheapest(1.0 / seconds**2, prices)
+            rate, parts = sharing.column(blocks)
+            if rate - parts @ prices > 1e-7 * rate:
+                master.add(rate, parts)
+                added += 1
+        if added:
+            prices = master.solve()
+        if not added or done % 10 == 0 or done == rounds:
+            bound = min(bound, float(prices.sum()) + sharing.violation(prices) * sessions)
+        if not added or not go_on():
+            break
+        used = master.seconds_in_use()
+        focus = np.unique(np.concatenate([used, np.geomspace(0.85 * used.min(), 1.2 * used.max(), 8)]))[:40]
+    bound = min(bound, float(prices.sum()) + sharing.violation(prices) * sessions)
+    return RateBound(bound, done)
+
+
+class Master:
+    """The linear program over the ways to share found so far: J rows, a column for each."""
+
+    def __init__(self, n_servers: int) -> None:
+        import highspy
+
+        self.solver: Any = highspy.Highs()
+        self.solver.setOptionValue("output_flag", False)
+        self.solver.setOptionValue("threads", 1)
+        for _ in range(n_servers):
+            self.solver.addRow(-highspy.kHighsInf, 1.0, 0, np.array([], dtype=np.int32), np.array([]))
+        self.rates: list[float] = []
+        self.top = highspy.kHighsInf
+
+    def add(self, rate: float, parts: FloatArray) -> None:
+        """Add a column with its rate in 1/s."""
+        rows = np.flatnonzero(parts).astype(np.int32)
+        self.solver.addCol(-rate, 0.0, self.top, len(rows), rows, parts[rows])
+        self.rates.append(rate)
+
+    def solve(self) -> FloatArray:
+        """Solve and return the price of every server in 1/s."""
+        self.solver.run()
+        return np.maximum(0.0, -np.array(self.solver.getSolution().row_dual))
+
+    def seconds_in_use(self) -> FloatArray:
+        """Seconds of the columns that the solution uses."""
+        values = np.array(self.solver.getSolution().col_value)
+        used: FloatArray = 1.0 / np.array(self.rates)[values > 1e-9]
+        return used
