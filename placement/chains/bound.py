@@ -22,6 +22,7 @@ import numpy as np
 from objectives.chains import Fleet, FloatArray, IntArray
 
 RANGES = 96  # ranges of T that chords cover
+CHECK = 10  # rounds from one proof to the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Sharing:
         sizes = np.arange(width + 1)
         slots = fleet.slots[:, : width + 1]
         self.able = (slots >= sizes) & (sizes > 0)
-        self.part = np.where(self.able, sizes / np.maximum(slots, 1), np.inf)
+        self.part = np.where(self.able, sizes / np.maximum(slots, 1), 1.0)
         self.seconds = fleet.session_s[:, None] + fleet.block_s[:, None] * sizes
         self.best = np.empty(fleet.n_blocks + 1)
         self.choice = np.empty((fleet.n_servers, fleet.n_blocks + 1), dtype=np.int64)
@@ -52,8 +53,8 @@ class Sharing:
         """Least ``per_second * T + sum_j prices_j u_j / cap_j`` over all ways to share, and the blocks of each server."""
         from ..kernels.chain_price import share_blocks
 
-        costs = np.where(self.able, per_second * self.seconds, np.inf)
-        costs[self.able] += (prices[:, None] * self.part)[self.able]
+        costs = per_second * self.seconds + prices[:, None] * self.part
+        costs[~self.able] = np.inf
         costs[:, 0] = 0.0
         blocks = np.zeros(self.fleet.n_servers, dtype=np.int64)
         return float(share_blocks(costs, self.fleet.n_blocks, self.best, self.choice, blocks)), blocks
@@ -64,19 +65,25 @@ class Sharing:
         seconds = float(np.where(blocks > 0, self.seconds[used, blocks], 0.0).sum())
         return 1.0 / seconds, np.where(blocks > 0, self.part[used, blocks], 0.0)
 
-    def violation(self, prices: FloatArray) -> float:
-        """Most by which any way to share may beat its price, in 1/s: zero or more, by chords over all of T."""
+    def violation(self, prices: FloatArray) -> tuple[float, list[IntArray]]:
+        """Most by which any way to share may beat its price, in 1/s, zero or more, by chords over all of T.
+
+        Also returns the way that came nearest in each range.
+        """
         grid = np.geomspace(self.shortest, self.longest, RANGES + 1)
         grid[-1] *= 1.0 + 1e-9
-        worst = 0.0
+        worst, ways = 0.0, []
         for low, high in zip(grid, grid[1:], strict=False):
-            least, _ = self.cheapest(1.0 / (low * high), prices)
+            least, blocks = self.cheapest(1.0 / (low * high), prices)
             worst = max(worst, 1.0 / low + 1.0 / high - least)
-        return worst
+            ways.append(blocks)
+        return worst, ways
 
 
-def rate_bound(fleet: Fleet, *, rounds: int = 200, go_on: Callable[[], bool] = lambda: True) -> RateBound:
+def rate_bound(fleet: Fleet, *, rounds: int = 400, go_on: Callable[[], bool] = lambda: True) -> RateBound:
     """Bound the total rate; valid whenever it stops, tighter the longer it runs.
+
+    Prices are damped from round to round, which spares most of the zigzag of cutting planes.
 
     Parameters
     ----------
@@ -85,31 +92,30 @@ def rate_bound(fleet: Fleet, *, rounds: int = 200, go_on: Callable[[], bool] = l
     go_on : callable
         Asked before each round.
     """
-    sharing = Sharing(fleet)
-    master = Master(fleet.n_servers)
+    sharing, master = Sharing(fleet), Master(fleet.n_servers)
     sessions = float(fleet.slots[:, 1].clip(min=0).sum() // fleet.n_blocks)
-    focus = np.geomspace(sharing.shortest, min(sharing.longest, 6.0 * sharing.shortest), 12)
-    # Without any cut: all sessions that fit on the fastest chain.
-    bound, done = sessions / sharing.shortest, 0
     prices = np.zeros(fleet.n_servers)
-    for done in range(1, rounds + 1):
-        added = 0
-        for seconds in focus:
-            _, blocks = sharing.cheapest(1.0 / seconds**2, prices)
-            rate, parts = sharing.column(blocks)
-            if rate - parts @ prices > 1e-7 * rate:
-                master.add(rate, parts)
-                added += 1
+    slack, ways = sharing.violation(prices)
+    bound, done, damping = slack * sessions, 0, 0.0
+    point = prices
+    while done < rounds and go_on():
+        done += 1
+        added = sum(master.offer(*sharing.column(blocks), prices) for blocks in ways)
         if added:
             prices = master.solve()
-        if not added or done % 10 == 0 or done == rounds:
-            bound = min(bound, float(prices.sum()) + sharing.violation(prices) * sessions)
-        if not added or not go_on():
+        if not added and damping == 0.0:
             break
+        damping = 0.7 if added else 0.0
+        point = damping * point + (1.0 - damping) * prices
+        if not added or done % CHECK == 0:
+            slack, ways = sharing.violation(point)
+            bound = min(bound, float(point.sum()) + slack * sessions)
+            continue
         used = master.seconds_in_use()
-        focus = np.unique(np.concatenate([used, np.geomspace(0.85 * used.min(), 1.2 * used.max(), 8)]))[:40]
-    bound = min(bound, float(prices.sum()) + sharing.violation(prices) * sessions)
-    return RateBound(bound, done)
+        focus = np.unique(np.concatenate([used, np.geomspace(0.8 * used.min(), 1.3 * used.max(), 6)]))[:24]
+        ways = [sharing.cheapest(1.0 / seconds**2, point)[1] for seconds in focus]
+    slack, _ = sharing.violation(prices)
+    return RateBound(float(min(bound, prices.sum() + slack * sessions)), done)
 
 
 class Master:
@@ -126,11 +132,14 @@ class Master:
         self.rates: list[float] = []
         self.top = highspy.kHighsInf
 
-    def add(self, rate: float, parts: FloatArray) -> None:
-        """Add a column with its rate in 1/s."""
+    def offer(self, rate: float, parts: FloatArray, prices: FloatArray) -> bool:
+        """Add a column with its rate in 1/s if it beats its price; return whether it did."""
+        if rate - parts @ prices <= 1e-6 * rate:
+            return False
         rows = np.flatnonzero(parts).astype(np.int32)
         self.solver.addCol(-rate, 0.0, self.top, len(rows), rows, parts[rows])
         self.rates.append(rate)
+        return True
 
     def solve(self) -> FloatArray:
         """Solve and return the price of every server in 1/s."""
