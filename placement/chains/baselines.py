@@ -123,10 +123,20 @@ def composed(fleet: Fleet, spans: Spans) -> Composition:
     return Composition(spans, greedy_chains(fleet, spans))
 
 
-def placements(fleet: Fleet, place: Callable[[Fleet, int], Spans]) -> Iterator[Spans]:
-    """Placements of a rule for every capacity c at which the model fits, each once."""
+def placements(fleet: Fleet, place: Callable[[Fleet, int], Spans], growth: float = 1.0) -> Iterator[Spans]:
+    """Placements of a rule for every capacity c at which the model fits, each once.
+
+    Parameters
+    ----------
+    growth : float
+        Leave out capacities that are less than this factor above the one before.
+    """
     seen: set[Spans] = set()
+    last = 0
     for sessions in range(1, most_sessions(fleet) + 1):
+        if sessions < last * growth:
+            continue
+        last = sessions
         if sum(sizes_for(fleet, sessions)) < fleet.n_blocks:
             break
         spans = place(fleet, sessions)

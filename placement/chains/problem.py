@@ -61,7 +61,7 @@ class ChainProblem:
     def starts(self) -> IntArray:
         """Placements of the literature for every capacity, the best first."""
         rules = (all_servers, gbp_cr, conservative_greedy, petals_greedy)
-        rows = [self.genome(spans) for rule in rules for spans in placements(self.fleet, rule)]
+        rows = [self.genome(spans) for rule in rules for spans in placements(self.fleet, rule, 1.1)]
         if not rows:
             return self.random(np.random.default_rng(0), 8)
         genomes = np.stack(rows)
