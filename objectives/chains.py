@@ -135,19 +135,39 @@ def broken_rules(fleet: Fleet, plan: Composition) -> list[str]:
     return found
 
 
-def greedy_chains(fleet: Fleet, spans: Sequence[Range], most: int = 1 << 30) -> tuple[Chain, ...]:
-    """Greedy chain allocation: again and again the fastest chain, as full as it goes (GCA, arXiv:2604.14993)."""
+def free_slots(fleet: Fleet, spans: Sequence[Range], chains: Sequence[Chain] = ()) -> list[int]:
+    """Cache slots of every server that the chains leave free."""
     free = [int(fleet.slots[j, stop - start]) for j, (start, stop) in enumerate(spans)]
-    chains: list[Chain] = []
-    while len(chains) < most:
+    for chain in chains:
+        for j, blocks in zip(chain.servers, chain.blocks, strict=True):
+            free[j] -= chain.capacity * blocks
+    return free
+
+
+def greedy_chains(fleet: Fleet, spans: Sequence[Range], begun: Sequence[Chain] = ()) -> tuple[Chain, ...]:
+    """Greedy chain allocation: again and again the fastest chain, as full as it goes (GCA, arXiv:2604.14993).
+
+    `begun` are chains that keep their capacities.
+    """
+    free = free_slots(fleet, spans, begun)
+    chains = list(begun)
+    while True:
         found = fastest_chain(fleet, spans, free)
         if found is None:
-            break
+            return merged(fleet, chains)
         capacity = min(free[j] // blocks for j, blocks in zip(found.servers, found.blocks, strict=True))
         for j, blocks in zip(found.servers, found.blocks, strict=True):
             free[j] -= capacity * blocks
         chains.append(Chain(found.servers, found.stops, capacity))
-    return tuple(chains)
+
+
+def merged(fleet: Fleet, chains: Sequence[Chain]) -> tuple[Chain, ...]:
+    """Chains with equal ways made one, the fastest first."""
+    total: dict[tuple[tuple[int, ...], tuple[int, ...]], int] = {}
+    for chain in chains:
+        way = (chain.servers, chain.stops)
+        total[way] = total.get(way, 0) + chain.capacity
+    return tuple(sorted((Chain(*way, n) for way, n in total.items()), key=lambda chain: chain_seconds(fleet, chain)))
 
 
 def fastest_chain(fleet: Fleet, spans: Sequence[Range], free: Sequence[int]) -> Chain | None:

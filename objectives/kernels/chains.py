@@ -65,7 +65,7 @@ def chain_data(fleet: Fleet, goal: int, upper: float = 0.3) -> ChainData:
 @inner
 def fastest(genome, d):  # type: ignore[no-untyped-def]
     """Seconds of the fastest chain through free slots, infinite for none; leaves its way in the scratch."""
-    n, ints, dist = d.slots.shape[0], d.ints, d.floats[0]
+    ints, dist = d.ints, d.floats[0]
     dist[0] = 0.0
     ints[ENDS, 0] = 0
     reached = 1
@@ -94,8 +94,8 @@ def fastest(genome, d):  # type: ignore[no-untyped-def]
 
 
 @inner
-def allocate(genome, d):  # type: ignore[no-untyped-def]
-    """Greedy chains: seconds in row 1 of the floats, capacities in the ints. Return their number, and blocks missed."""
+def link(genome, d):  # type: ignore[no-untyped-def]
+    """List the servers by the ends of their spans, all their slots free."""
     n, ints = d.slots.shape[0], d.ints
     for stop in range(d.n_blocks + 1):
         ints[HEAD, stop] = -1
@@ -105,6 +105,32 @@ def allocate(genome, d):  # type: ignore[no-untyped-def]
         if size > 0 and ints[FREE, j] > 0:
             ints[NEXT, j] = ints[HEAD, genome[j] + size]
             ints[HEAD, genome[j] + size] = j
+
+
+@kernel
+def priced_chain(genome, d, servers, stops):  # type: ignore[no-untyped-def]
+    """Write the chain with the least sum of `d.seconds`, in block order; return (length, sum), length 0 for none."""
+    link(genome, d)
+    seconds, missed = fastest(genome, d)
+    if missed > 0:
+        return 0, seconds
+    count, at = 0, d.n_blocks
+    while at > 0:
+        count += 1
+        at = d.ints[BEFORE, at]
+    at = d.n_blocks
+    for k in range(count - 1, -1, -1):
+        servers[k] = d.ints[VIA, at]
+        stops[k] = at
+        at = d.ints[BEFORE, at]
+    return count, seconds
+
+
+@inner
+def allocate(genome, d):  # type: ignore[no-untyped-def]
+    """Greedy chains: seconds in row 1 of the floats, capacities in the ints. Return their number, and blocks missed."""
+    ints = d.ints
+    link(genome, d)
     count, most = 0, ints.shape[1]
     while count < most:
         seconds, missed = fastest(genome, d)

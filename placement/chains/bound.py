@@ -15,11 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from objectives.chains import Fleet, FloatArray, IntArray
+
+from .lp import Master
 
 RANGES = 96  # ranges of T that chords cover
 CHECK = 10  # rounds from one proof to the next
@@ -92,7 +93,7 @@ def rate_bound(fleet: Fleet, *, rounds: int = 400, go_on: Callable[[], bool] = l
     go_on : callable
         Asked before each round.
     """
-    sharing, master = Sharing(fleet), Master(fleet.n_servers)
+    sharing, master = Sharing(fleet), Master(np.ones(fleet.n_servers))
     sessions = float(fleet.slots[:, 1].clip(min=0).sum() // fleet.n_blocks)
     prices = np.zeros(fleet.n_servers)
     slack, ways = sharing.violation(prices)
@@ -117,37 +118,3 @@ def rate_bound(fleet: Fleet, *, rounds: int = 400, go_on: Callable[[], bool] = l
     slack, _ = sharing.violation(prices)
     return RateBound(float(min(bound, prices.sum() + slack * sessions)), done)
 
-
-class Master:
-    """The linear program over the ways to share found so far: J rows, a column for each."""
-
-    def __init__(self, n_servers: int) -> None:
-        import highspy
-
-        self.solver: Any = highspy.Highs()
-        self.solver.setOptionValue("output_flag", False)
-        self.solver.setOptionValue("threads", 1)
-        for _ in range(n_servers):
-            self.solver.addRow(-highspy.kHighsInf, 1.0, 0, np.array([], dtype=np.int32), np.array([]))
-        self.rates: list[float] = []
-        self.top = highspy.kHighsInf
-
-    def offer(self, rate: float, parts: FloatArray, prices: FloatArray) -> bool:
-        """Add a column with its rate in 1/s if it beats its price; return whether it did."""
-        if rate - parts @ prices <= 1e-6 * rate:
-            return False
-        rows = np.flatnonzero(parts).astype(np.int32)
-        self.solver.addCol(-rate, 0.0, self.top, len(rows), rows, parts[rows])
-        self.rates.append(rate)
-        return True
-
-    def solve(self) -> FloatArray:
-        """Solve and return the price of every server in 1/s."""
-        self.solver.run()
-        return np.maximum(0.0, -np.array(self.solver.getSolution().row_dual))
-
-    def seconds_in_use(self) -> FloatArray:
-        """Seconds of the columns that the solution uses."""
-        values = np.array(self.solver.getSolution().col_value)
-        used: FloatArray = 1.0 / np.array(self.rates)[values > 1e-9]
-        return used
