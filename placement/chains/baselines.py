@@ -167,6 +167,19 @@ def best_response(fleet: Fleet, place: Callable[[Fleet, int], Spans]) -> Composi
     return min(sweep(fleet, place), key=lambda plan: bounds_of(fleet, plan.chains)[0], default=None)
 
 
+def for_load(fleet: Fleet, place: Callable[[Fleet, int], Spans], load: float = LOAD) -> Composition | None:
+    """Composition with the least c that holds the sessions in flight by Little's law at a load; None when none does."""
+    for spans, sessions in ((place(fleet, c), c) for c in range(1, most_sessions(fleet) + 1)):
+        plan = composed(fleet, spans)
+        if not plan.chains:
+            return None
+        slots = sum(chain.capacity for chain in plan.chains)
+        rate = total_rate(fleet, plan.chains)
+        if fleet.arrivals_per_s <= load * rate and sessions <= slots:
+            return plan
+    return None
+
+
 def all_servers(fleet: Fleet, sessions: int) -> Spans:
     """GBP-CR that uses every server."""
     return gbp_cr(fleet, sessions, load=None)

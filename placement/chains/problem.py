@@ -28,10 +28,13 @@ class ChainProblem:
     response : bool
         Minimise the mean response time (a mix of both birth-death bounds); otherwise seconds per session of the
         total rate.
+    upper : float
+        Weight of the upper bound in the mix.
     """
 
     fleet: Fleet
     response: bool = False
+    upper: float = UPPER
     objective: Objective = Objective()
 
     @cached_property
@@ -41,7 +44,7 @@ class ChainProblem:
 
         from ..kernels import chains  # noqa: F401  (registers the kernels with the loops)
 
-        return chain_data(self.fleet, RESPONSE if self.response else RATE, UPPER)
+        return chain_data(self.fleet, RESPONSE if self.response else RATE, self.upper)
 
     @property
     def compiled(self) -> bool:
@@ -60,8 +63,11 @@ class ChainProblem:
 
     def starts(self) -> IntArray:
         """Placements of the literature for every capacity, the best first."""
-        rules = (all_servers, gbp_cr, conservative_greedy, petals_greedy)
-        rows = [self.genome(spans) for rule in rules for spans in placements(self.fleet, rule, 1.1)]
+        rows = [
+            self.genome(spans)
+            for rule, growth in ((all_servers, 1.0), (gbp_cr, 1.0), (conservative_greedy, 1.1), (petals_greedy, 1.1))
+            for spans in placements(self.fleet, rule, growth)
+        ]
         if not rows:
             return self.random(np.random.default_rng(0), 8)
         genomes = np.stack(rows)
@@ -135,7 +141,7 @@ class ChainProblem:
             [chain.capacity for chain in plan.chains],
             self.fleet.arrivals_per_s,
         )
-        mixed = (1.0 - UPPER) * lower + UPPER * upper
+        mixed = (1.0 - self.upper) * lower + self.upper * upper
         return Score(mixed, 0.0, ONES * mixed)
 
     def lower_bound(self) -> float:
