@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -24,7 +28,8 @@ class Master:
     def __init__(self, limits: FloatArray, *, whole: bool = False, seconds: float | None = None) -> None:
         import highspy
 
-        self.solver: Any = highspy.Highs()
+        with banner_hidden():
+            self.solver: Any = highspy.Highs()
         self.solver.setOptionValue("output_flag", False)
         self.solver.setOptionValue("threads", 1)
         if seconds is not None:
@@ -64,3 +69,21 @@ class Master:
         """One over the rate of the columns that the solution uses."""
         used: FloatArray = 1.0 / np.array(self.rates)[self.values() > 1e-9]
         return used
+
+
+@contextmanager
+def banner_hidden() -> Iterator[None]:
+    """Keep what HiGHS writes when it is made off standard output, where a command may write JSON."""
+    sys.stdout.flush()
+    try:
+        kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    except OSError:  # no standard output, nothing to keep clean
+        yield
+        return
+    try:
+        os.dup2(nowhere, 1)
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)
