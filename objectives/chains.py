@@ -20,6 +20,7 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 Range = tuple[int, int]
+MOST_LOAD = 0.998  # arrivals beyond this part of the rate count as too many: their queue is as good as endless
 
 
 @dataclass(frozen=True)

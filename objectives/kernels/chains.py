@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..chains import Fleet
+from ..chains import MOST_LOAD, Fleet
 from .jit import inner, kernel
 
 FloatArray = npt.NDArray[np.float64]
@@ -176,6 +176,13 @@ def birth_death_mix(d, count, arrivals):  # type: ignore[no-untyped-def]
     return result
 
 
+@inner
+def response_cost(d, count, rate):  # type: ignore[no-untyped-def]
+    """Return (cost, violation) of allocated chains; what is too slow is scored at the most that it could serve."""
+    most = MOST_LOAD * rate
+    return birth_death_mix(d, count, min(d.arrivals, most)), max(0.0, d.arrivals / most - 1.0)
+
+
 @kernel
 def chain_cost(genome, d):  # type: ignore[no-untyped-def]
     """Return (cost, violation): seconds per session of the total rate, or the response time in s by the mix of bounds."""
@@ -190,9 +197,7 @@ def chain_cost(genome, d):  # type: ignore[no-untyped-def]
         rate += d.ints[CAPACITY, k] / d.floats[1, k]
     if d.goal == RATE:
         return 1.0 / rate, 0.0
-    if rate <= d.arrivals * 1.000001:
-        return 1.0 / rate, d.arrivals / rate - 1.0 + 1e-3
-    return birth_death_mix(d, count, d.arrivals), 0.0
+    return response_cost(d, count, rate)
 
 
 @kernel

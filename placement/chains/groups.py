@@ -48,16 +48,22 @@ class GroupProblem:
         return self.genome_size
 
     def starts(self) -> IntArray:
-        """Servers dealt out in order of speed, to each possible number of groups."""
-        n, groups = self.chains.fleet.n_servers, int(self.data.groups)
+        """Groups filled one after another for a number of sessions, the cheapest servers per block first (GBP-CR)."""
+        fleet, groups, held = self.chains.fleet, int(self.data.groups), self.data.held
         rows = []
-        for count in range(1, groups + 1):
-            row = np.full(self.genome_size, self.data.held.shape[1] - 1, dtype=np.int64)
-            row[self.data.order] = np.arange(n) % count
+        for sessions in np.unique(np.geomspace(1, held.shape[1] - 1, 40).astype(int)):
+            blocks = np.maximum(held[:, sessions], 1)
+            row = np.full(self.genome_size, sessions if self.chains.response else held.shape[1] - 1, dtype=np.int64)
+            group, filled = 0, 0
+            for j in np.argsort(fleet.session_s / blocks + fleet.block_s, kind="stable"):
+                row[j] = group % groups
+                filled += held[j, sessions]
+                if filled >= fleet.n_blocks:
+                    group, filled = group + 1, 0
             rows.append(row)
         genomes = np.stack(rows)
         costs, broken = self.evaluate(genomes)
-        return genomes[np.lexsort((costs, broken))]
+        return genomes[np.lexsort((costs, broken))][:8]
 
     def random(self, rng: np.random.Generator, n: int) -> IntArray:
         """Random groups."""

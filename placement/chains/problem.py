@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from objectives.chains import Composition, Fleet, chain_seconds, greedy_chains, response_bounds, total_rate
+from objectives.chains import MOST_LOAD, Composition, Fleet, chain_seconds, greedy_chains, response_bounds, total_rate
 from objectives.combine import Objective
 from objectives.terms import Span
 
@@ -134,15 +134,14 @@ class ChainProblem:
             return Score(float(self.fleet.session_s.sum() + self.fleet.block_s.sum() * self.fleet.n_blocks), 1.0, ONES)
         if not self.response:
             return Score(1.0 / rate, 0.0, ONES / rate)
-        if rate <= self.fleet.arrivals_per_s * 1.000001:
-            return Score(1.0 / rate, self.fleet.arrivals_per_s / rate - 1.0 + 1e-3, ONES / rate)
+        most = MOST_LOAD * rate
         lower, upper = response_bounds(
             [chain_seconds(self.fleet, chain) for chain in plan.chains],
             [chain.capacity for chain in plan.chains],
-            self.fleet.arrivals_per_s,
+            min(self.fleet.arrivals_per_s, most),
         )
         mixed = (1.0 - self.upper) * lower + self.upper * upper
-        return Score(mixed, 0.0, ONES * mixed)
+        return Score(mixed, max(0.0, self.fleet.arrivals_per_s / most - 1.0), ONES * mixed)
 
     def lower_bound(self) -> float:
         """None is known at once; `bound.py` has the one on the rate."""

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from objectives.chains import Fleet
-from objectives.kernels.chains import CAPACITY, HEAD, NEXT, RATE, ChainData, birth_death_mix
+from objectives.kernels.chains import CAPACITY, HEAD, NEXT, RATE, ChainData, response_cost
 
 from . import inner, kernel
 from .encoding import provide
@@ -128,9 +128,7 @@ def group_cost(genome, d):  # type: ignore[no-untyped-def]
         return 1.0, 2.0
     if d.chains.goal == RATE:
         return 1.0 / rate, 0.0
-    if rate <= d.chains.arrivals * 1.000001:
-        return 1.0 / rate, d.chains.arrivals / rate - 1.0 + 1e-3
-    return birth_death_mix(d.chains, count, d.chains.arrivals), 0.0
+    return response_cost(d.chains, count, rate)
 
 
 @kernel
