@@ -52,11 +52,15 @@ def solve(
 ) -> int:
     """Find the best placement of a model on a cluster."""
     from ..ask import as_request
+    from ..foreign import Ask, handler_of
     from ..optimize import optimize
     from ..plan import Plan
     from ..report.progress import progress_bar
 
     ensure_writable(out, report)
+    foreign = handler_of(file)
+    if foreign is not None:
+        return foreign(file, Ask(objective, seed, time_limit, out, json, quiet))
     running = Plan.load(start) if start is not None else None
     request = for_runtime(request_of(file, overrides, model), runtime)
     asked, _ = as_request(None, request, None, objective, None)

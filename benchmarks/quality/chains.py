@@ -1,0 +1,81 @@
+"""Chains with reserved caches against the literature: total service rate, its bound, and simulated response time.
+
+Run from the repository: ``python -m benchmarks.quality.chains [FILE.json ...] [--fresh 24] [--seconds 10]``. One row
+for each fleet, then medians. Reference rate: GBP-CR + GCA at its best c. Reference response: the least of GBP-CR + GCA
+with c by its own bound, with c for the largest rate, and the conservative greedy placement of arXiv:2512.21884 with c by
+Little's law; beside it that placement with its c tuned as GBP-CR's (not published so). Simulations: 20,000 sessions,
+equal arrivals for all, seed 0, which no search sees.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from objectives.chains import Fleet, broken_rules, total_rate
+from placement.chains.baselines import (
+    all_servers,
+    best_rate,
+    best_response,
+    conservative_greedy,
+    for_load,
+    gbp_cr,
+)
+from placement.chains.simulate import simulate
+from placement.chains.solve import solve_chains
+from placement.readers.chains import read_fleet
+
+from .chain_cases import drawn
+
+
+def simulated(fleet: Fleet, plan: object) -> float:
+    """Mean response time in s at seed 0; infinite for no plan or an overloaded one."""
+    chains = getattr(plan, "chains", ())
+    return simulate(fleet, chains).mean_s if total_rate(fleet, chains) > fleet.arrivals_per_s else float("inf")
+
+
+def row(name: str, fleet: Fleet, seconds: float) -> list[float]:
+    """Measure one fleet and print its row."""
+    best = best_rate(fleet, all_servers)
+    assert best is not None
+    reference = total_rate(fleet, best.chains)
+    rate = solve_chains(fleet, objective="rate", time_limit=seconds)
+    response = solve_chains(fleet, objective="response", time_limit=seconds)
+    assert not broken_rules(fleet, rate.plan)
+    assert not broken_rules(fleet, response.plan)
+    plans = (best, best_response(fleet, gbp_cr), for_load(fleet, conservative_greedy))
+    least = min(simulated(fleet, plan) for plan in plans)
+    tuned = simulated(fleet, best_response(fleet, conservative_greedy))
+    ours = simulated(fleet, response.plan)
+    values = [rate.rate / reference - 1, rate.gap, ours / least - 1, ours / min(least, tuned) - 1]
+    print(
+        f"{name:<48} {reference:8.4g} {rate.rate:8.4g} {rate.bound:8.4g} {values[0]:+7.1%} {rate.gap:6.1%} "
+        f"{least:8.4g} {ours:8.4g} {values[2]:+7.1%} {tuned:8.4g} {values[3]:+7.1%} "
+        f"{rate.seconds:5.1f} {response.seconds:5.1f}",
+        flush=True,
+    )
+    return values
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("files", nargs="*", type=Path)
+    parser.add_argument("--fresh", type=int, default=24)
+    parser.add_argument("--seconds", type=float, default=10.0)
+    options = parser.parse_args()
+    print(
+        f"{'fleet':<48} {'ref/s':>8} {'ours/s':>8} {'bound/s':>8} {'more':>7} {'gap':>6} {'ref s':>8} {'ours s':>8} "
+        f"{'change':>7} {'tuned s':>8} {'change':>7} {'took s':>11}"
+    )
+    cases = [(path.stem, read_fleet(path)) for path in options.files]
+    cases += [(case.name, case.fleet) for case in map(drawn, range(options.fresh))]
+    table = np.array([row(name, fleet, options.seconds) for name, fleet in cases])
+    for label, pick in (("median", np.median(table, 0)), ("least", table.min(0)), ("most", table.max(0))):
+        print(f"{label:<8} rate {pick[0]:+.1%}, gap {pick[1]:.1%}, response {pick[2]:+.1%} ({pick[3]:+.1%} with tuned)")
+
+
+if __name__ == "__main__":
+    main()

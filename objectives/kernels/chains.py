@@ -1,0 +1,207 @@
+"""Greedy chain allocation and the scores of its chains, compiled: the twin of `objectives/chains.py`.
+
+A placement is one row of integers, the *genome*: the first block of each of J servers, then the number of blocks of each.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ..chains import MOST_LOAD, Fleet
+from .jit import inner, kernel
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+RATE, RESPONSE = 0, 1
+# Rows of `ChainData.ints` (scratch).
+FREE, NEXT, HEAD, VIA, BEFORE, ENDS, CAPACITY = range(7)
+
+
+class ChainData(NamedTuple):
+    """What the kernels read; the arrays are few, since every call counts references to each of them.
+
+    Attributes
+    ----------
+    slots : int array (J, L + 1)
+        Cache slots of server j with m blocks; -1 where they do not fit.
+    seconds : array (J, 2)
+        Seconds per session, and per session and block.
+    most : int array (J,)
+        Most blocks of a server.
+    n_blocks : int
+    arrivals : float
+        Sessions per second.
+    goal : int
+        RATE or RESPONSE.
+    upper : float
+        Weight of the upper bound on the response time; the lower one has the rest.
+    ints, floats : array
+        Scratch, never read across calls.
+    """
+
+    slots: IntArray
+    seconds: FloatArray
+    most: IntArray
+    n_blocks: int
+    arrivals: float
+    goal: int
+    upper: float
+    ints: IntArray
+    floats: FloatArray
+
+
+def chain_data(fleet: Fleet, goal: int, upper: float = 0.3) -> ChainData:
+    """Pack a fleet for the kernels."""
+    width = max(fleet.n_servers, fleet.n_blocks + 1, 4 * fleet.n_servers) + 2
+    return ChainData(
+        fleet.slots, np.stack([fleet.session_s, fleet.block_s], axis=1).copy(), fleet.most_blocks, fleet.n_blocks,
+        float(fleet.arrivals_per_s), goal, upper, np.zeros((7, width), dtype=np.int64), np.zeros((3, width)),
+    )  # fmt: skip
+
+
+@inner
+def fastest(genome, d):  # type: ignore[no-untyped-def]
+    """Seconds of the fastest chain through free slots, infinite for none; leaves its way in the scratch."""
+    ints, dist = d.ints, d.floats[0]
+    dist[0] = 0.0
+    ints[ENDS, 0] = 0
+    reached = 1
+    for stop in range(1, d.n_blocks + 1):
+        j = ints[HEAD, stop]
+        lowest = np.inf
+        while j >= 0:
+            low = max(genome[j], stop - ints[FREE, j])
+            for k in range(reached - 1, -1, -1):
+                before = ints[ENDS, k]
+                if before < low:
+                    break
+                seconds = dist[before] + d.seconds[j, 0] + d.seconds[j, 1] * (stop - before)
+                if seconds < lowest:
+                    lowest = seconds
+                    ints[VIA, stop] = j
+                    ints[BEFORE, stop] = before
+            j = ints[NEXT, j]
+        if lowest < np.inf:
+            dist[stop] = lowest
+            ints[ENDS, reached] = stop
+            reached += 1
+    if ints[ENDS, reached - 1] == d.n_blocks:
+        return dist[d.n_blocks], 0
+    return np.inf, d.n_blocks - ints[ENDS, reached - 1]
+
+
+@inner
+def link(genome, d):  # type: ignore[no-untyped-def]
+    """List the servers by the ends of their spans, all their slots free."""
+    n, ints = d.slots.shape[0], d.ints
+    for stop in range(d.n_blocks + 1):
+        ints[HEAD, stop] = -1
+    for j in range(n):
+        size = genome[n + j]
+        ints[FREE, j] = d.slots[j, size]
+        if size > 0 and ints[FREE, j] > 0:
+            ints[NEXT, j] = ints[HEAD, genome[j] + size]
+            ints[HEAD, genome[j] + size] = j
+
+
+@kernel
+def priced_chain(genome, d, servers, stops):  # type: ignore[no-untyped-def]
+    """Write the chain with the least sum of `d.seconds`, in block order; return (length, sum), length 0 for none."""
+    link(genome, d)
+    seconds, missed = fastest(genome, d)
+    if missed > 0:
+        return 0, seconds
+    count, at = 0, d.n_blocks
+    while at > 0:
+        count += 1
+        at = d.ints[BEFORE, at]
+    at = d.n_blocks
+    for k in range(count - 1, -1, -1):
+        servers[k] = d.ints[VIA, at]
+        stops[k] = at
+        at = d.ints[BEFORE, at]
+    return count, seconds
+
+
+@inner
+def allocate(genome, d):  # type: ignore[no-untyped-def]
+    """Greedy chains: seconds in row 1 of the floats, capacities in the ints. Return their number, and blocks missed."""
+    ints = d.ints
+    link(genome, d)
+    count, most = 0, ints.shape[1]
+    while count < most:
+        seconds, missed = fastest(genome, d)
+        if missed > 0:
+            return count, missed if count == 0 else 0
+        capacity, at = 1 << 40, d.n_blocks
+        while at > 0:
+            capacity = min(capacity, ints[FREE, ints[VIA, at]] // (at - ints[BEFORE, at]))
+            at = ints[BEFORE, at]
+        at = d.n_blocks
+        while at > 0:
+            ints[FREE, ints[VIA, at]] -= capacity * (at - ints[BEFORE, at])
+            at = ints[BEFORE, at]
+        d.floats[1, count] = seconds
+        ints[CAPACITY, count] = capacity
+        count += 1
+    return count, 0
+
+
+@inner
+def birth_death_mix(d, count, arrivals):  # type: ignore[no-untyped-def]
+    """Mix of both birth-death means of the allocated chains, which come fastest first; the rate must suffice."""
+    result = 0.0
+    for side in range(2):
+        weight, total, mean, death = 1.0, 1.0, 0.0, 0.0
+        n = 0
+        for k in range(count):
+            chain = k if side == 0 else count - 1 - k
+            for _ in range(d.ints[CAPACITY, chain]):
+                n += 1
+                death += 1.0 / d.floats[1, chain]
+                weight *= arrivals / death
+                total += weight
+                mean += n * weight
+                if total > 1e200:
+                    weight *= 1e-200
+                    total *= 1e-200
+                    mean *= 1e-200
+        rho = arrivals / death
+        total += weight * rho / (1.0 - rho)
+        mean += weight * (rho / (1.0 - rho) ** 2 + n * rho / (1.0 - rho))
+        result += (d.upper if side == 1 else 1.0 - d.upper) * mean / (total * arrivals)
+    return result
+
+
+@inner
+def response_cost(d, count, rate):  # type: ignore[no-untyped-def]
+    """Return (cost, violation) of allocated chains; what is too slow is scored at the most that it could serve."""
+    most = MOST_LOAD * rate
+    return birth_death_mix(d, count, min(d.arrivals, most)), max(0.0, d.arrivals / most - 1.0)
+
+
+@kernel
+def chain_cost(genome, d):  # type: ignore[no-untyped-def]
+    """Return (cost, violation): seconds per session of the total rate, or the response time in s by the mix of bounds."""
+    count, missed = allocate(genome, d)
+    if count == 0:
+        worst = 0.0
+        for j in range(d.slots.shape[0]):
+            worst += d.seconds[j, 0] + d.seconds[j, 1] * d.n_blocks
+        return worst, 1.0 + missed / d.n_blocks
+    rate = 0.0
+    for k in range(count):
+        rate += d.ints[CAPACITY, k] / d.floats[1, k]
+    if d.goal == RATE:
+        return 1.0 / rate, 0.0
+    return response_cost(d, count, rate)
+
+
+@kernel
+def chain_batch(genomes, d, costs, violations):  # type: ignore[no-untyped-def]
+    """Fill costs and violations of genomes (n, 2 J)."""
+    for k in range(genomes.shape[0]):
+        costs[k], violations[k] = chain_cost(genomes[k], d)

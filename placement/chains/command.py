@@ -1,0 +1,100 @@
+"""`placement solve` for a fleet whose sessions reserve caches: JSON, or a short table."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from objectives.chains import Fleet, chain_seconds
+
+from ..foreign import Ask
+from ..plan import VERSION, plain, write_atomic
+from ..readers.chains import read_fleet
+from .solve import ChainResult, solve_chains
+
+
+def answer(path: Path, ask: Ask) -> int:
+    """Solve the fleet in a file and show the plan; return the exit code."""
+    from ..commands.output import SOLVED, console, print_json
+
+    fleet = read_fleet(path)
+    objective = ask.objective or "rate"
+    result = solve_chains(fleet, objective=objective, time_limit=ask.time_limit, seed=ask.seed)
+    data = document(fleet, result, objective, ask.seed)
+    if ask.out is not None:
+        write_atomic(ask.out, json.dumps(plain(data), indent=2) + "\n")
+    if ask.json:
+        print_json(data)
+    elif not ask.quiet:
+        console().print("\n".join(lines(fleet, result)), markup=False)
+    return SOLVED
+
+
+def document(fleet: Fleet, result: ChainResult, objective: str, seed: int) -> dict[str, Any]:
+    """The plan as plain data: spans by server, chains with capacities, figures with units in their names."""
+    rate = objective == "rate"
+    simulated = result.simulated
+    response = simulated.mean_s if simulated else None
+    return {
+        "status": "solved",
+        "kind": "chains",
+        "n_blocks": fleet.n_blocks,
+        "objective": {
+            "name": objective,
+            "value": result.rate if rate else response,
+            "unit": "sessions/s" if rate else "s",
+            "bound": result.bound if rate else None,
+            "gap": result.gap if rate else None,
+        },
+        "placement": [
+            {"node": name, "start": start, "stop": stop}
+            for name, (start, stop) in zip(fleet.names, result.plan.spans, strict=True)
+            if stop > start
+        ],
+        "chains": [
+            {
+                "servers": [fleet.names[j] for j in chain.servers],
+                "stops": list(chain.stops),
+                "blocks": list(chain.blocks),
+                "capacity": chain.capacity,
+                "seconds": chain_seconds(fleet, chain),
+            }
+            for chain in result.plan.chains
+        ],
+        "figures": {
+            "rate_per_s": result.rate,
+            "rate_bound_per_s": result.bound,
+            "rate_bound_of_this_placement_per_s": result.relaxation,
+            "arrivals_per_s": fleet.arrivals_per_s,
+            "sessions_at_once": sum(chain.capacity for chain in result.plan.chains),
+            "response_lower_bound_s": result.response[0],
+            "response_upper_bound_s": result.response[1],
+            "response_simulated_s": response,
+            "response_simulated_p95_s": simulated.p95_s if simulated else None,
+        },
+        "seed": seed,
+        "evaluations": result.evaluations,
+        "seconds": result.seconds,
+        "version": VERSION,
+    }
+
+
+def lines(fleet: Fleet, result: ChainResult) -> list[str]:
+    """The plan for people."""
+    text = [f"{fleet.n_blocks} blocks on {sum(b > a for a, b in result.plan.spans)} of {fleet.n_servers} servers"]
+    for chain in result.plan.chains:
+        starts = (0, *chain.stops)
+        way = "  ".join(
+            f"{fleet.names[j]}:{a}-{b - 1}" for j, a, b in zip(chain.servers, starts, chain.stops, strict=False)
+        )
+        text.append(f"  {chain.capacity:4d} sessions of {chain_seconds(fleet, chain):.3g} s  {way}")
+    text.append(f"rate      {result.rate:.4g} sessions/s; no placement serves more than {result.bound:.4g}")
+    if result.simulated is None:
+        text.append(f"arrivals  {fleet.arrivals_per_s:.4g} sessions/s are more than that: the queue would grow for ever")
+    else:
+        text.append(
+            f"response  {result.simulated.mean_s:.4g} s mean, {result.simulated.p95_s:.4g} s for 95 of 100, "
+            f"simulated at {fleet.arrivals_per_s:.4g} sessions/s"
+        )
+    return text

@@ -1,0 +1,48 @@
+"""Files of other worlds that `placement solve` takes as they are, told from cluster files by their keys."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What the command line asks of a file: the objective's name or None, and how to answer."""
+
+    objective: str | None
+    seed: int
+    time_limit: float
+    out: Path | None
+    json: bool
+    quiet: bool
+
+
+Handler = Callable[[Path, Ask], int]
+
+# Keys that only such a file has, and who answers; modules are imported when one comes.
+READERS: tuple[tuple[frozenset[str], str], ...] = (
+    (frozenset({"servers", "num_blocks", "block_gb"}), "placement.chains.command:answer"),
+)
+
+
+def handler_of(path: Path) -> Handler | None:
+    """Return who answers for a file; None for cluster files and for what cannot be read."""
+    if path.suffix.lower() != ".json":
+        return None
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(data, Mapping):
+        return None
+    for keys, target in READERS:
+        if data.keys() >= keys:
+            module, name = target.split(":")
+            handler: Any = getattr(import_module(module), name)
+            return handler  # type: ignore[no-any-return]
+    return None
