@@ -12,9 +12,23 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What the command line asks of a file: the objective's name or None, and how to answer."""
+    """What the command line asks of a file.
+
+    Attributes
+    ----------
+    objective : str or None
+        Its name; None takes the file's own or the default.
+    solver : str
+        "auto" or a name.
+    edges : str
+        Edge rule of replicated placements, "exact" or "partial".
+    seed, time_limit, out, json, quiet
+        As the options of the command.
+    """
 
     objective: str | None
+    solver: str
+    edges: str
     seed: int
     time_limit: float
     out: Path | None
@@ -27,6 +41,7 @@ Handler = Callable[[Path, Ask], int]
 # Keys that only such a file has, and who answers; modules are imported when one comes.
 READERS: tuple[tuple[frozenset[str], str], ...] = (
     (frozenset({"servers", "num_blocks", "block_gb"}), "placement.chains.command:answer"),
+    (frozenset({"node_types", "coordinator", "links"}), "placement.replicated.command:answer"),
 )
 
 

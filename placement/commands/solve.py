@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..errors import InputError
 from .options import (
     File,
     Json,
@@ -44,6 +45,9 @@ def solve(
         str | None,
         typer.Option("--runtime", metavar="NAME", help="Plan what this runtime can hold; wins over the file."),
     ] = None,
+    edges: Annotated[
+        str, typer.Option("--edges", metavar="RULE", help="Replicated placements: exact, or partial spans.")
+    ] = "exact",
     start: Annotated[Path | None, typer.Option("--start", metavar="PLAN.JSON", help="Begin from this plan.")] = None,
     out: Out = None,
     report: Annotated[Path | None, typer.Option("--report", metavar="PAGE.HTML", help="Write a page.")] = None,
@@ -58,11 +62,18 @@ def solve(
     from ..report.progress import progress_bar
 
     ensure_writable(out, report)
+    if edges not in ("exact", "partial"):
+        raise InputError(f"expected exact or partial, got '{edges}'", "--edges")
+    ask = Ask(objective, solver, edges, seed, time_limit, out, json, quiet)
     foreign = handler_of(file)
     if foreign is not None:
-        return foreign(file, Ask(objective, seed, time_limit, out, json, quiet))
-    running = Plan.load(start) if start is not None else None
+        return foreign(file, ask)
     request = for_runtime(request_of(file, overrides, model), runtime)
+    if request.kind == "replicated":
+        from ..replicated.command import answer_request
+
+        return answer_request(request, ask)
+    running = Plan.load(start) if start is not None else None
     asked, _ = as_request(None, request, None, objective, None)
     with progress_bar(asked.objective, time_limit, hidden=quiet or json) as show:
         result = optimize(

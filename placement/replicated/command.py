@@ -1,0 +1,108 @@
+"""`placement solve` for replicated placements: cluster files that ask for them, and cases in Helix's format."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import InfeasibleError, InputError, nearest
+from ..foreign import Ask
+from ..plan import plain, write_atomic
+from ..report.text import quantity, seconds
+from ..request import Request
+
+if TYPE_CHECKING:
+    from ..readers.helix import ReplicatedCase
+    from ..solvers.base import Solver
+    from .plan import ReplicatedPlan
+
+# Solvers of pipelines that search any encoding, and the yardsticks of swarms.
+SHARED = ("annealing", "genetic", "tabu", "pso", "nsga2")
+YARDSTICKS = {"petals": "Petals", "equal_stages": "EqualStages", "separate": "Separate", "chain": "Chain"}
+
+
+def answer(path: Path, ask: Ask) -> int:
+    """Solve a case in Helix's format and show the plan; return the exit code."""
+    from ..readers.helix import load_helix
+
+    return show(load_helix(path, partial=ask.edges == "partial"), ask.objective or "served", {}, ask)
+
+
+def answer_request(request: Request, ask: Ask) -> int:
+    """Solve a cluster file with ``placement: replicated`` and show the plan; return the exit code."""
+    from .request import case_of
+
+    if request.min_replicas > request.cluster.n_nodes:
+        raise InputError(f"expected at most {request.cluster.n_nodes}, the number of nodes", "min_replicas")
+    case = case_of(request, partial=ask.edges == "partial")
+    own = request.objective
+    # Where a file says nothing, pipelines mean latency; replicated placements are there to serve.
+    name = ask.objective or ("served" if own.single == "latency" else own.name)
+    return show(case, name, dict(own.limits), ask)
+
+
+def solver_of(name: str) -> Solver | None:
+    """Make a solver by name; None is the portfolio."""
+    from ..solvers import SOLVERS, swarm_yardsticks
+
+    if name == "auto":
+        return None
+    if name in SHARED:
+        return SOLVERS[name].make()
+    if name in YARDSTICKS:
+        made: Solver = getattr(swarm_yardsticks, YARDSTICKS[name])()
+        return made
+    known = ("auto", *SHARED, *YARDSTICKS)
+    raise InputError(f"'{name}' does not place replicas{nearest(name, known)} (known: {', '.join(known)})", "--solver")
+
+
+def show(case: ReplicatedCase, objective: str, limits: dict[str, float], ask: Ask) -> int:
+    """Solve, write, print; return the exit code."""
+    from ..commands.output import INFEASIBLE, INTERRUPTED, SOLVED, console, print_json
+    from .solve import solve_replicated
+
+    plan = solve_replicated(
+        case,
+        objective=objective,
+        limits=limits,
+        solver=solver_of(ask.solver),
+        time_limit=ask.time_limit,
+        seed=ask.seed,
+    )
+    if plan.status == "infeasible" and plan.stopped_by != "interrupted":
+        raise InfeasibleError(["no replicated placement was found that holds every block and meets the limits"])
+    if ask.out is not None:
+        write_atomic(ask.out, json.dumps(plain(plan.to_dict()), indent=2) + "\n")
+    if ask.json:
+        print_json(plain(plan.to_dict()))
+    elif not ask.quiet:
+        console().print("\n".join(lines(plan)), markup=False, highlight=False)
+    if plan.status == "infeasible":
+        return INFEASIBLE
+    return INTERRUPTED if plan.stopped_by == "interrupted" else SOLVED
+
+
+def lines(plan: ReplicatedPlan) -> list[str]:
+    """The plan for people."""
+    used = [span for span in plan.placement if span.stop > span.start]
+    width = max(len(span.node) for span in used)
+    text = [f"{plan.model}: {plan.n_blocks} blocks, {len(used)} of {len(plan.ranges)} nodes hold some"]
+    for span in sorted(used, key=lambda span: (span.start, span.stop, span.node)):
+        text.append(f"  {span.node:{width}s}  blocks {span.start} to {span.stop - 1} ({span.stop - span.start})")
+    figures, value = plan.figures, plan.objective
+    text += [
+        f"flow            {figures.flow_tokens_per_s:.1f} tokens/s of prompts and outputs ({plan.edges} edges)",
+        f"served          {figures.served_tokens_per_s:.1f} output tokens/s, an estimate",
+        f"in flight       {figures.in_flight:.0f} requests, up to {figures.stages} stages",
+        f"time per token  {seconds(figures.time_per_token_s)} under that load",
+        f"first token     {seconds(figures.ttft_s)} under that load",
+        f"holders         {figures.min_holders} of the rarest block; every block is up with {figures.survival:.4f}",
+        f"price           {quantity('price', figures.price_per_hour)}",
+    ]
+    known = "no bound is known"
+    if value.bound is not None and value.gap is not None:
+        known = "proven optimal" if value.proven_optimal else f"at most {value.gap:.1%} from the proven bound"
+    text.append(f"objective       {value.name} {value.value:.4f} {value.unit}, {known}")
+    text.append(f"found by        {plan.solver}, {plan.evaluations:,} placements in {seconds(plan.seconds)}")
+    return text
