@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .jit import kernel
+from .jit import fill, kernel
 
 # Rows of the integer scratch `d.group` (one column per group).
 START, STOP, KIND, COUNT, NEXT, FED, LEADS = range(7)
@@ -22,7 +22,7 @@ def make_groups(genome, d):  # type: ignore[no-untyped-def]
     """Fill `d.group`, and `d.head` with the first group of each start; return how many groups there are."""
     n, count = d.n_nodes, 0
     group, head = d.group, d.head
-    head[:] = -1
+    fill(head, head.shape[0], -1)
     for i in range(n):
         start, stop = genome[i], genome[n + i]
         if stop <= start:
@@ -106,7 +106,7 @@ def make_capacities(d, count):  # type: ignore[no-untyped-def]
 def mark_bound(d, count):  # type: ignore[no-untyped-def]
     """Set `d.bound` where a link could bind at a boundary; return whether any does."""
     group, found = d.group, False
-    d.bound[:] = 0
+    fill(d.bound, d.bound.shape[0], 0)
     for a in range(count):
         stop = group[STOP, a]
         if stop == d.n_blocks or d.bound[stop]:
@@ -183,7 +183,7 @@ def build(d, count):  # type: ignore[no-untyped-def]
     """
     group, blocks = d.group, d.n_blocks
     inputs, outputs = blocks + 3, blocks + 3 + count
-    d.first[: outputs + count] = -1
+    fill(d.first, outputs + count, -1)
     arcs = 0
     for g in range(count):
         start, stop, kind = group[START, g], group[STOP, g], group[KIND, g]
@@ -232,7 +232,7 @@ def dinic(d, vertices):  # type: ignore[no-untyped-def]
     level, todo, path = d.level, d.todo, d.path
     least, total = d.least, 0.0
     while True:
-        level[:vertices] = -1
+        fill(level, vertices, -1)
         level[0] = 0
         path[0] = 0
         begin, end = 0, 1
@@ -248,7 +248,8 @@ def dinic(d, vertices):  # type: ignore[no-untyped-def]
                 a = after[a]
         if level[1] < 0:
             return total
-        todo[:vertices] = first[:vertices]
+        for v in range(vertices):
+            todo[v] = first[v]
         # `path` now holds the arcs of the path under way.
         depth, vertex = 0, 0
         while True:

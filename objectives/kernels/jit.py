@@ -70,3 +70,17 @@ kernel = compiler(Path(__file__).parent)
 def inner(function: Callable[..., Any]) -> Any:
     """Compile a function that only other kernels call."""
     return kernel(function, inner=True)
+
+
+@kernel
+def fill(row, count, value):  # type: ignore[no-untyped-def]
+    """Set the first `count` items of a row; numba takes seconds to compile a slice assignment, and none for this."""
+    for k in range(count):
+        row[k] = value
+
+
+@kernel
+def copy(row, out):  # type: ignore[no-untyped-def]
+    """Copy a row into `out`."""
+    for k in range(row.shape[0]):
+        out[k] = row[k]

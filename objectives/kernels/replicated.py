@@ -12,7 +12,7 @@ from ..replicated import FloatArray, IntArray, ReplicatedTables
 from ..replicated_terms import idle_s
 from ..served import at_size, links_s, own_s
 from .flow import COUNT, NEXT, START, STOP, grouped_flow, make_capacities, make_groups
-from .jit import kernel
+from .jit import fill, kernel
 from .served import lost, serve
 
 N_TERMS = len(REPLICATED.names)
@@ -53,6 +53,7 @@ class ReplicatedData(NamedTuple):
     holders: IntArray
     stage: IntArray
     other: IntArray
+    spare: IntArray
     table: FloatArray
     suffix: FloatArray
     sizes: IntArray
@@ -208,6 +209,7 @@ def replicated_data(
         holders=zeros(blocks + 1, dtype=np.int64),
         stage=zeros(n, dtype=np.int64),
         other=zeros(n, dtype=np.int64),
+        spare=zeros(2 * n, dtype=np.int64),
         table=zeros((n + 2, tables.rate.shape[1] + 2)),
         suffix=zeros((n + 2, tables.rate.shape[1] + 2)),
         sizes=zeros((4, n + 2), dtype=np.int64),
@@ -285,8 +287,8 @@ def order_matters(tables: ReplicatedTables) -> bool:
 def coverage(d, count):  # type: ignore[no-untyped-def]
     """Fill `d.holders` and `d.cover` (tokens/s) per block; return (fewest holders, holders missing)."""
     holders, cover, group = d.holders, d.cover, d.group
-    holders[:] = 0
-    cover[:] = 0.0
+    fill(holders, d.n_blocks + 1, 0)
+    fill(cover, d.n_blocks + 1, 0.0)
     for g in range(count):
         start, stop = group[START, g], group[STOP, g]
         holders[start] += group[COUNT, g]
@@ -308,7 +310,7 @@ def coverage(d, count):  # type: ignore[no-untyped-def]
 def reach(d, count):  # type: ignore[no-untyped-def]
     """Return (the furthest position that chains reach, the most nodes of a chain that reaches the end)."""
     depth, furthest, group = d.level, 0, d.group
-    depth[: d.n_blocks + 1] = -1
+    fill(depth, d.n_blocks + 1, -1)
     depth[0] = 0
     for position in range(d.n_blocks):
         if depth[position] < 0:

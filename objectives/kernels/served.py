@@ -6,7 +6,7 @@ import numpy as np
 
 from ..served import BALANCE, FILL, HEADROOM, POWER, ROUNDS, SHARPNESS
 from .flow import COUNT, KIND, NEXT, START, STOP, meets
-from .jit import kernel
+from .jit import fill, kernel
 
 
 @kernel
@@ -61,7 +61,7 @@ def list_joints(d, count):  # type: ignore[no-untyped-def]
     Groups that no chain reaches are no longer useful afterwards.
     """
     pairs, reached = 0, d.batch
-    reached[:count] = 0.0
+    fill(reached, count, 0.0)
     for k in range(-1, count):
         a = d.order[k] if k >= 0 else count
         if k >= 0 and (not d.useful[a] or reached[a] == 0.0):
@@ -92,7 +92,7 @@ def list_joints(d, count):  # type: ignore[no-untyped-def]
 def route(d, count, pairs):  # type: ignore[no-untyped-def]
     """Fill `d.visits` and `d.share` by routing weights shifted off caches that overflow; return in flight."""
     group, visits, factor, share, raw = d.group, d.visits, d.factor, d.share, d.raw
-    d.cover[:] = 0.0
+    fill(d.cover, d.n_blocks + 1, 0.0)
     for g in range(count):
         factor[g] = 1.0
         if d.useful[g]:
@@ -111,7 +111,7 @@ def route(d, count, pairs):  # type: ignore[no-untyped-def]
         seconds = d.own[kind, group[STOP, b] - group[START, b] - 1] + d.hop[first, kind]
         raw[p] = group[COUNT, b] * seconds**-POWER
     for turn in range(BALANCE + 1):
-        visits[:count] = 0.0
+        fill(visits, count, 0.0)
         visits[count] = 1.0
         p = 0
         while p < pairs:
@@ -137,7 +137,7 @@ def route(d, count, pairs):  # type: ignore[no-untyped-def]
 def platoon_s2(d, count, pairs):  # type: ignore[no-untyped-def]
     """Half the squared seconds over which a token that caught up with a prompt stays behind it; see `served.py`."""
     group, visits, caught, behind = d.group, d.visits, d.caught, d.behind
-    caught[:count] = 0.0
+    fill(caught, count, 0.0)
     behind[count] = 0.0
     total, p = 0.0, 0
     client = d.own.shape[0]
@@ -167,7 +167,7 @@ def platoon_s2(d, count, pairs):  # type: ignore[no-untyped-def]
 def best_chain_s(d, count, pairs):  # type: ignore[no-untyped-def]
     """Seconds of a decode step of a lone request along the fastest chain."""
     best, client = d.behind, d.own.shape[0]
-    best[:count] = np.inf
+    fill(best, count, np.inf)
     best[count] = 0.0
     least = np.inf
     for p in range(pairs):
@@ -253,7 +253,7 @@ def serve(d, count, flow):  # type: ignore[no-untyped-def]
 def lost(genome, d):  # type: ignore[no-untyped-def]
     """Probability that some block has no holder that is up; see `replicated_terms.survival`."""
     n, blocks, alive = d.n_nodes, d.n_blocks, d.cover
-    alive[:] = 0.0
+    fill(alive, blocks + 1, 0.0)
     alive[0] = 1.0
     for start in range(blocks):
         for i in range(n):

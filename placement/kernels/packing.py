@@ -12,6 +12,8 @@ import math
 
 import numpy as np
 
+from objectives.kernels.jit import copy, fill
+
 from . import kernel
 from .moves import below
 
@@ -101,7 +103,8 @@ def shift_rates(table, rate, sign):  # type: ignore[no-untyped-def]
 @kernel
 def fill_tables(slot, d, tables, flow, held, value):  # type: ignore[no-untyped-def]
     """Compute all units from scratch; return the blocks held by all."""
-    tables[:] = 0.0
+    for s in range(tables.shape[0]):
+        fill(tables[s], tables.shape[1], 0.0)
     for i in range(d.n_nodes):
         if slot[i] >= 0:
             shift_rates(tables[slot[i]], d.rate[d.kind[i]], 1.0)
@@ -152,12 +155,12 @@ def pack(slot, d, rng, flow, steps, hot, cold, double):  # type: ignore[no-untyp
             continue
         # Keep what a refused move must restore.
         if a >= 0:
-            one[:] = tables[a]
+            copy(tables[a], one)
             shift_rates(tables[a], d.rate[d.kind[i]], -1.0)
             if j >= 0:
                 shift_rates(tables[a], d.rate[d.kind[j]], 1.0)
         if b >= 0:
-            two[:] = tables[b]
+            copy(tables[b], two)
             shift_rates(tables[b], d.rate[d.kind[i]], 1.0)
             if j >= 0:
                 shift_rates(tables[b], d.rate[d.kind[j]], -1.0)
@@ -171,9 +174,9 @@ def pack(slot, d, rng, flow, steps, hot, cold, double):  # type: ignore[no-untyp
             change += worth_v - value[v]
         if change < 0.0 and rng.random() >= math.exp(change / temperature):
             if a >= 0:
-                tables[a] = one
+                copy(one, tables[a])
             if b >= 0:
-                tables[b] = two
+                copy(two, tables[b])
             continue
         slot[i] = b
         if j >= 0:
@@ -217,7 +220,7 @@ def unpack(slot, d, flow, out):  # type: ignore[no-untyped-def]
     held, value = np.zeros(units, np.int64), np.zeros(units)
     excess = fill_tables(slot, d, tables, flow, held, value) - blocks
     position = 0
-    out[:] = 0
+    fill(out, 2 * n, 0)
     for u in range(units):
         a = stage_blocks(tables[3 * u], flow, d.rate.shape[1])
         b = stage_blocks(tables[3 * u + 1], flow, d.rate.shape[1])

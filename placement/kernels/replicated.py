@@ -6,6 +6,7 @@ Most moves change the ordered partition of nodes into stages and size all stages
 
 from __future__ import annotations
 
+from objectives.kernels.jit import copy, fill
 from objectives.kernels.replicated import ReplicatedData, replicated_cost
 
 from . import kernel
@@ -93,7 +94,7 @@ def reorder(stage, count, d, rng, out):  # type: ignore[no-untyped-def]
 def shift_spans(genome, d, rng, out):  # type: ignore[no-untyped-def]
     """Move a boundary or a single span, whatever the stages are."""
     n, blocks = d.n_nodes, d.n_blocks
-    out[:] = genome
+    copy(genome, out)
     i = below(rng, n)
     move = rng.random()
     if move < 0.4:
@@ -139,13 +140,17 @@ def replicated_neighbour(genome, d, rng, out):  # type: ignore[no-untyped-def]
     """Write a genome one random move away into `out` (a copy when the move drawn is impossible)."""
     if rng.random() < d.unaligned:
         shift_spans(genome, d, rng, out)
+        if rng.random() < 0.3:
+            # Chains that part often need two nodes to move at once.
+            copy(out, d.spare)
+            shift_spans(d.spare, d, rng, out)
         return
     count = read_stages(genome, d, d.stage)
     if count == 0:
         # No chain at all: deal the nodes out anew.
         count = random_stages(d, rng)
         if not decode_stages(d.stage, count, d, out):
-            out[:] = genome
+            copy(genome, out)
         return
     if d.ordered and rng.random() < 0.25:
         count = compact(d.stage, count, d)
@@ -153,7 +158,7 @@ def replicated_neighbour(genome, d, rng, out):  # type: ignore[no-untyped-def]
         return
     count = move_nodes(d.stage, count, d, rng)
     if not decode_stages(d.stage, count, d, out):
-        out[:] = genome
+        copy(genome, out)
 
 
 @kernel
@@ -175,14 +180,14 @@ def replicated_crossover(first, second, d, rng, out):  # type: ignore[no-untyped
     a = read_stages(first, d, d.stage)
     b = read_stages(second, d, d.other)
     if a == 0 or b == 0:
-        out[:] = first if a > 0 else second
+        copy(first if a > 0 else second, out)
         return
     share = rng.random()
     for i in range(d.n_nodes):
         if rng.random() < share:
             d.stage[i] = d.other[i] * a // b if d.other[i] >= 0 else -1
     if not decode_stages(d.stage, a, d, out):
-        out[:] = first
+        copy(first, out)
 
 
 @kernel
@@ -198,7 +203,7 @@ def replicated_from_keys(keys, d, out):  # type: ignore[no-untyped-def]
             return
         # Too few stages to hold all blocks.
         count += 1
-    out[:] = 0
+    fill(out, 2 * n, 0)
 
 
 provide(

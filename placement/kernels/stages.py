@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from objectives.kernels.flow import COUNT, KIND, NEXT, STOP, make_groups
+from objectives.kernels.jit import fill
 
 from . import kernel
 
@@ -19,7 +20,7 @@ def read_stages(genome, d, stage):  # type: ignore[no-untyped-def]
     n, blocks, group = d.n_nodes, d.n_blocks, d.group
     make_groups(genome, d)
     wide, back = d.cover, d.holders
-    wide[:] = 0.0
+    fill(wide, blocks + 1, 0.0)
     wide[0] = np.inf
     for position in range(blocks):
         if wide[position] <= 0.0:
@@ -43,7 +44,8 @@ def read_stages(genome, d, stage):  # type: ignore[no-untyped-def]
     count, stop = 0, blocks
     while stop > 0:
         start = back[stop]
-        d.bound[start:stop] = count
+        for b in range(start, stop):
+            d.bound[b] = count
         d.sizes[0, count] = stop - start
         count += 1
         stop = start
@@ -59,7 +61,7 @@ def read_stages(genome, d, stage):  # type: ignore[no-untyped-def]
 def compact(stage, count, d):  # type: ignore[no-untyped-def]
     """Number the stages that have a node 0, 1, ... in their order; return how many there are."""
     used = d.sizes[1]
-    used[:count] = 0
+    fill(used, count, 0)
     for i in range(d.n_nodes):
         if stage[i] >= 0:
             used[stage[i]] = 1
@@ -83,7 +85,8 @@ def fill_sizes(stage, count, d):  # type: ignore[no-untyped-def]
     k and more decide, a stage is then raised to a number of blocks at which it does run at F, and others are trimmed.
     """
     n, width, table, suffix, sizes = d.n_nodes, d.rate.shape[1], d.table, d.suffix, d.sizes[0]
-    table[:count] = 0.0
+    for s in range(count):
+        fill(table[s], width, 0.0)
     for i in range(n):
         if stage[i] >= 0:
             row, rate = table[stage[i]], d.rate[d.kind[i]]
@@ -172,7 +175,7 @@ def stages_flow(genome, d):  # type: ignore[no-untyped-def]
     """Tokens/s of the scarcest block, links and network cards left out: the flow of stages with wide links."""
     n = d.n_nodes
     cover = d.cover
-    cover[:] = 0.0
+    fill(cover, d.n_blocks + 1, 0.0)
     for i in range(n):
         start, stop = genome[i], genome[n + i]
         if start < stop <= start + d.rate.shape[1]:

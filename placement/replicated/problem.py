@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -53,6 +53,10 @@ class ReplicatedProblem:
         from objectives.kernels.replicated import replicated_data
 
         return replicated_data(self.tables, self.objective, whole=True)
+
+    def loose(self, unaligned: float) -> ReplicatedProblem:
+        """The same problem with another share of moves that ignore stages."""
+        return replace(self, unaligned=unaligned)
 
     @property
     def compiled(self) -> bool:

@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..problem import Problem
+from ..replicated.problem import ReplicatedProblem
 from .annealing import Annealing
 from .base import IntArray, NotApplicableError, Proposal
 from .packing import Packing
 
+UNALIGNED = 0.5  # of the moves in turns that leave stages
 SLOW = 20_000  # nodes squared from which on proposals are held back
 
 
@@ -31,12 +33,12 @@ class Swarm:
     packing_ordered: float = 2.0
     packing_free: float = 20.0
     packing_other: float = 0.2
-    first_turn: int = 60
+    first_turn: int = 30
     last_turn: int = 240
 
     def search(self, problem: Problem, rng: np.random.Generator, start: IntArray) -> Iterator[Proposal]:
         """Search for ever."""
-        if problem.objective.terms.names != _replicated_names():
+        if not isinstance(problem, ReplicatedProblem):
             raise NotApplicableError("this portfolio works on replicated placements only")
         if problem.objective.pareto:
             from . import nsga2
@@ -45,7 +47,8 @@ class Swarm:
             return
         pool = _Pool(problem, start)
         packing = Packing().search(problem, rng, start)
-        length, debt = self.first_turn, 0.0
+        length, debt, number = self.first_turn, 0.0, 0
+        loose = problem.loose(UNALIGNED)
         if problem.objective.single != "flow":
             rounds = self.packing_other
         else:
@@ -55,14 +58,16 @@ class Swarm:
             # Max flows are slow here, packing is not.
             rounds = max(rounds, self.packing_free)
         while True:
-            turn: Iterator[Proposal] = Annealing(first_cycle=200_000).search(problem, rng, pool.start())
+            # Every third turn is hot and mostly about single spans: chains that part lie beyond valleys.
+            hot, turned = (0.2, loose) if number % 3 == 2 else (0.05, problem)
+            turn = Annealing(hot=hot, first_cycle=200_000).search(turned, rng, pool.start())
             for _ in range(length):
                 debt += rounds
                 while debt >= 1.0:
                     debt -= 1.0
                     yield self.take(pool, next(packing), "packing")
                 yield self.take(pool, next(turn), "annealing")
-            length = min(2 * length, self.last_turn)
+            length, number = min(2 * length, self.last_turn), number + 1
 
     def take(self, pool: _Pool, proposal: Proposal, name: str) -> Proposal:
         """Keep what is good of a proposal, and put the part's name on it.
@@ -76,12 +81,6 @@ class Swarm:
         send = pool.waited >= pool.hold
         pool.waited = 0 if send else pool.waited
         return replace(proposal, solver=name, genomes=pool.kept[: int(send)])
-
-
-def _replicated_names() -> tuple[str, ...]:
-    from objectives.combine import REPLICATED
-
-    return REPLICATED.names
 
 
 class _Pool:
