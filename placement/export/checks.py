@@ -137,25 +137,21 @@ def _rings(request: Request) -> tuple[Request, ...]:
     rules, model = request.constraints, request.model
     free = [node for node in request.cluster.nodes if node.name not in rules.exclude]
     free.sort(key=lambda node: -node.memory_bytes)
-    found = []
-    for node in free:
-        if node.memory_bytes > model.weight_bytes:
-            pins = {EMBED: node.name, HEAD: node.name, model.blocks[1].name: node.name}
-            found.append((pins, 1))
-        pairs = (
-            {EMBED: node.name, HEAD: node.name, model.blocks[1].name: other.name} for other in free if other != node
-        )
-        found += [(pins, rules.max_nodes or len(free)) for pins in pairs]
-    theirs = {model.blocks[model.index(block)].name: name for block, name in rules.pins.items()}
-    fitting = [
-        (pins, most) for pins, most in found if all(theirs.get(block, name) == name for block, name in pins.items())
-    ]
+    found = [(_pins(model, node, node), 1) for node in free if node.memory_bytes > model.weight_bytes]
+    most = rules.max_nodes or len(free)
+    found += [(_pins(model, ends, first), most) for ends in free for first in free if first is not ends]
+    theirs: dict[str | int, str] = {model.blocks[model.index(b)].name: name for b, name in rules.pins.items()}
+    fitting = [pair for pair in found if all(theirs.get(block, name) == name for block, name in pair[0].items())]
     if not fitting:
         raise InputError("the pins leave no node that could hold embedding and head together", "runtime")
     return tuple(
         replace(request, constraints=replace(rules, pins={**theirs, **pins}, max_nodes=most))
         for pins, most in fitting[:MOST_QUESTIONS]
     )
+
+
+def _pins(model: Model, ends: Node, first: Node) -> dict[str | int, str]:
+    return {EMBED: ends.name, HEAD: ends.name, model.blocks[1].name: first.name}
 
 
 def _only(rules: Constraints, names: list[str], request: Request) -> Constraints:
