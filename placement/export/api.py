@@ -126,8 +126,11 @@ def import_split(
 
 
 def nearest_plan(plan: Plan, runtime: str, request: Request, *, time_limit: float = 10.0, seed: int = 0) -> Plan:
-    """The best plan that a runtime can hold, searched for from the given one."""
+    """The best plan that a runtime can hold."""
     from ..optimize import optimize
 
-    wanted = replace(request, runtime=runtime)
-    return optimize(None, wanted, time_limit=time_limit, seed=seed, start=plan).plan
+    if plan.n_blocks != request.model.n_blocks:
+        model = request.model
+        raise InputError(f"the plan is for {plan.n_blocks} blocks, the model {model.name} has {model.n_blocks}")
+    # The plan is no start: one that is refused for its shape need not be a genome under the rules of the runtime.
+    return optimize(None, replace(request, runtime=runtime), time_limit=time_limit, seed=seed).plan

@@ -15,6 +15,8 @@ from .base import EMBED, HEAD, Holds, Runtime, Stage, stages
 
 COMMON = {"region": "on one host (nodes of one region)", "tensor_parallel": "of one tensor_parallel"}
 
+MOST_QUESTIONS = 64  # each gets its share of the time
+
 
 class Checked:
     """Gives a runtime the check that follows from what it holds."""
@@ -113,6 +115,8 @@ def under(request: Request, runtime: Runtime) -> tuple[Request, ...]:
     groups = defaultdict(list)
     for node in request.cluster.nodes:
         groups[common(node, holds.alike)].append(node.name)
+    if holds.embed == "head":
+        return _rings(base)
     if len(groups) == 1:
         return (base,)
     wanted = {*rules.include, *rules.pins.values()}
@@ -122,6 +126,32 @@ def under(request: Request, runtime: Runtime) -> tuple[Request, ...]:
             f"{runtime.name} needs all nodes {COMMON[holds.alike]}, pins and include name others", "runtime"
         )
     return tuple(replace(base, constraints=_only(rules, names, request)) for names in chosen)
+
+
+def _rings(request: Request) -> tuple[Request, ...]:
+    """A question for each pair of the node that holds embedding and head and the one that holds the first layer.
+
+    A tie alone would let the node begin with the embedding and some layers and end with others. On large clusters the
+    nodes with the most memory are tried.
+    """
+    rules, model = request.constraints, request.model
+    free = [node for node in request.cluster.nodes if node.name not in rules.exclude]
+    free.sort(key=lambda node: -node.memory_bytes)
+    found = [(_pins(model, node, node), 1) for node in free if node.memory_bytes > model.weight_bytes]
+    most = rules.max_nodes or len(free)
+    found += [(_pins(model, ends, first), most) for ends in free for first in free if first is not ends]
+    theirs: dict[str | int, str] = {model.blocks[model.index(b)].name: name for b, name in rules.pins.items()}
+    fitting = [pair for pair in found if all(theirs.get(block, name) == name for block, name in pair[0].items())]
+    if not fitting:
+        raise InputError("the pins leave no node that could hold embedding and head together", "runtime")
+    return tuple(
+        replace(request, constraints=replace(rules, pins={**theirs, **pins}, max_nodes=most))
+        for pins, most in fitting[:MOST_QUESTIONS]
+    )
+
+
+def _pins(model: Model, ends: Node, first: Node) -> dict[str | int, str]:
+    return {EMBED: ends.name, HEAD: ends.name, model.blocks[1].name: first.name}
 
 
 def _only(rules: Constraints, names: list[str], request: Request) -> Constraints:
