@@ -1,0 +1,1 @@
+"""Planners and optimizers of others, on the same instances and scored by the same objective."""
