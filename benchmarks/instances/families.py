@@ -58,7 +58,7 @@ def home_lab(rng: np.random.Generator, size: str) -> Document:
         "nodes": machines(rng, HOME, count, count, "home"),
         "network": {"within": {"home": {"link": link}}},
     }
-    with_model(document, 1.6)
+    with_model(document, 1.15)
     return document
 
 
@@ -77,7 +77,7 @@ def office_lan(rng: np.random.Generator, size: str) -> Document:
             "between": [{"regions": ["ground", "upstairs"], "link": "ethernet-1g"}],
         },
     }
-    with_model(document, 1.7)
+    with_model(document, 1.15)
     return document
 
 
@@ -86,11 +86,11 @@ def mixed_gpus(rng: np.random.Generator, size: str) -> Document:
     count = {"small": 8, "medium": 24, "large": 64}[size]
     document: Document = {
         "workload": workload(rng, (8, 16, 32)),
-        "objective": str(rng.choice(["throughput", "latency"])),
+        "objective": str(rng.choice(["throughput", "throughput", "latency"])),
         "nodes": machines(rng, CLOUD, 3 if size == "small" else 4, count, "us-east-1"),
         "network": {"within": {"us-east-1": {"link": "ethernet-25g"}}},
     }
-    with_model(document, 1.8)
+    with_model(document, 1.15)
     return document
 
 
@@ -110,7 +110,7 @@ def geo(rng: np.random.Generator, size: str) -> Document:
             "between": between,
         },
     }
-    with_model(document, 2.2)
+    with_model(document, 1.25)
     return document
 
 
@@ -146,7 +146,7 @@ def experts(rng: np.random.Generator, size: str) -> Document:
         "nodes": machines(rng, CLOUD if size != "small" else HOME, 3, count, "site"),
         "network": {"within": {"site": {"link": "ethernet-10g"}}},
     }
-    with_model(document, 1.5, MOE)
+    with_model(document, 1.12, MOE)
     return document
 
 
@@ -165,11 +165,16 @@ def kv_heads(rng: np.random.Generator, size: str) -> Document:
 def vision_first(rng: np.random.Generator, size: str) -> Document:
     """A vision tower in front of the decoder."""
     count, tower, layers = {"small": (3, 12, 16), "medium": (6, 24, 32), "large": (12, 32, 48)}[size]
+    model = models.vision_tower(rng, tower, layers)
+    need = models.bytes_of(model, 2500).sum() / 2**30
+    nodes = machines(rng, HOME, min(count, 5), count, "home")
+    for entry in nodes:
+        entry |= {"memory": f"{need / count * rng.uniform(0.9, 2.2) + 0.7:.2f} GiB", "reserve": "0 B"}
     return {
-        "model": models.vision_tower(rng, tower, layers),
+        "model": model,
         "workload": workload(rng, (1, 4)),
         "objective": {"latency": 1.0, "ttft": 0.01},
-        "nodes": machines(rng, HOME, min(count, 5), count, "home"),
+        "nodes": nodes,
         "network": {"within": {"home": {"link": "ethernet-2.5g"}}},
     }
 
@@ -199,7 +204,7 @@ def asymmetric(rng: np.random.Generator, size: str) -> Document:
             "default": {"bandwidth": "20 Mbit/s", "latency": "35 ms"},
         },
     }
-    with_model(document, 1.8)
+    with_model(document, 1.2)
     return document
 
 
@@ -209,11 +214,16 @@ def cuts_and_ties(rng: np.random.Generator, size: str) -> Document:
     model = models.uneven(rng, blocks, "tied")
     model["forbidden_cuts"] = sorted(rng.choice(np.arange(1, blocks), blocks // 2, replace=False).tolist())
     model["ties"] = [["embed", "head"]]
+    work = workload(rng, (1, 4))
+    need = models.bytes_of(model, work["prompt_tokens"] + work["output_tokens"]).sum() / 2**30
+    nodes = machines(rng, GAMING, min(count, 5), count, "rack")
+    for entry in nodes:
+        entry |= {"memory": f"{need / count * rng.uniform(1.1, 2.1):.2f} GiB", "reserve": "0 B"}
     return {
         "model": model,
-        "workload": workload(rng, (1, 4)),
+        "workload": work,
         "objective": str(rng.choice(["latency", "throughput"])),
-        "nodes": machines(rng, GAMING, min(count, 5), count, "rack"),
+        "nodes": nodes,
         "network": {"within": {"rack": {"link": "ethernet-10g"}}},
     }
 
@@ -227,8 +237,31 @@ def limits(rng: np.random.Generator, size: str) -> Document:
         "nodes": machines(rng, CLOUD, 4, count, "us-east-1"),
         "network": {"within": {"us-east-1": {"link": "ethernet-10g"}}},
     }
-    with_model(document, 2.0)
+    with_model(document, 1.5)
+    document["limits"] = greedy_limits(document)
     return document
+
+
+def greedy_limits(document: Document) -> dict[str, str]:
+    """Limits with some air above what filling the fastest nodes first would give."""
+    from objectives.terms import Span, pipeline_terms
+    from placement.readers.cluster import read_request
+    from placement.tables import build_tables
+
+    tables = build_tables(read_request(document))
+    need, spans, start = tables.weight_bytes + tables.kv_bytes, [], 0
+    for node in np.argsort(tables.decode_s[0].mean(axis=1), kind="stable").tolist():
+        stop = start
+        while stop < tables.n_blocks and need[start : stop + 1].sum() <= tables.capacity_bytes[node]:
+            stop += 1
+        if stop > start:
+            spans.append(Span(node, start, stop))
+        start = stop
+    values = pipeline_terms(tables, spans).values
+    return {
+        "time_per_token": f"{1300 * values['latency']:.1f} ms",
+        "ttft": f"{1.6 * values['ttft']:.2f} s",
+    }
 
 
 def distinct(rng: np.random.Generator, size: str) -> Document:
@@ -238,7 +271,8 @@ def distinct(rng: np.random.Generator, size: str) -> Document:
         {
             "name": f"n{i}",
             "device": str(rng.choice(HOME)),
-            "memory": f"{rng.uniform(3, 9):.2f} GiB",
+            "memory": f"{rng.uniform(0.7, 2.0) * blocks / count * 0.6:.2f} GiB",
+            "reserve": "0 B",
             "efficiency": round(float(rng.uniform(0.3, 0.8)), 3),
         }
         for i in range(count)
