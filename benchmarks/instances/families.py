@@ -122,11 +122,10 @@ def tight_memory(rng: np.random.Generator, size: str) -> Document:
     need = models.bytes_of(model, work["prompt_tokens"] + work["output_tokens"])
     cuts = np.sort(rng.choice(np.arange(1, blocks), nodes - 1, replace=False))
     parts = [float(part.sum()) for part in np.split(need, cuts)]
-    entries = []
+    entries, beside = [], models.workspace_mib(model, work)
     for i, part in enumerate(parts):
-        room = part * float(rng.uniform(1.0, 1.06)) / 2**20
-        device = str(rng.choice(GAMING))
-        entries.append({"name": f"n{i}", "device": device, "memory": f"{int(room) + 65} MiB", "reserve": "0 B"})
+        room = int(part * rng.uniform(1.0, 1.06) / 2**20) + 1 + beside
+        entries.append({"name": f"n{i}", "device": str(rng.choice(GAMING)), "memory": f"{room} MiB", "reserve": "0 B"})
     rng.shuffle(entries)  # type: ignore[arg-type]
     return {
         "model": model,
@@ -297,10 +296,10 @@ def several_runs(rng: np.random.Generator, size: str) -> Document:
     model = models.uneven(rng, blocks, "chunky", spread=0.7)
     work = workload(rng, (1,))
     need = models.bytes_of(model, work["prompt_tokens"] + work["output_tokens"])
-    owner = rng.integers(0, nodes, blocks)
+    owner, beside = rng.integers(0, nodes, blocks), models.workspace_mib(model, work)
     entries = [
         {"name": f"n{i}", "device": str(rng.choice(GAMING)), "reserve": "0 B",
-         "memory": f"{int(need[owner == i].sum() * rng.uniform(1.0, 1.1) / 2**20) + 129} MiB"}
+         "memory": f"{int(need[owner == i].sum() * rng.uniform(1.0, 1.1) / 2**20) + 1 + beside} MiB"}
         for i in range(nodes)
     ]  # fmt: skip
     return {

@@ -60,3 +60,13 @@ def bytes_of(model: Model, tokens: int) -> np.ndarray:
         size = float(str(entry["weights"]).split()[0]) * MIB + kv * tokens
         rows += [size] * entry.get("repeat", 1)
     return np.array(rows)
+
+
+def workspace_mib(model: Model, work: dict[str, int]) -> int:
+    """MiB that a node needs beside weights and caches, rounded up."""
+    from placement.profile.analytic import workspace_bytes
+    from placement.readers.cluster import read_request
+
+    nodes = [{"name": "any", "device": "rtx-4090"}]
+    request = read_request({"model": model, "workload": work, "nodes": nodes})
+    return int(workspace_bytes(request.model, request.workload) / MIB) + 1

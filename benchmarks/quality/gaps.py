@@ -31,7 +31,7 @@ class Reference:
     @property
     def proven(self) -> bool:
         """True when they meet."""
-        return self.cost <= self.bound * (1 + TIE)
+        return bool(np.isfinite(self.cost) and self.cost <= self.bound * (1 + TIE))
 
 
 def references(records: Iterable[Record], known: Mapping[str, Known]) -> dict[str, Reference]:

@@ -43,8 +43,8 @@ RIVALS: dict[str, Rival] = {
         ".device_maps:Sequential", "accelerate", "infer_auto_device_map with all memory, device by device"
     ),
     "deepspeed": Rival(".deepspeed:Partition", "", "partition_balanced over the blocks' bytes (DeepSpeed), anew"),
-    "pymoo-ga": Rival(".keys:PymooGA", "pymoo", "genetic algorithm of pymoo on random keys", True),
+    "pymoo-ga": Rival(".keys:PymooGA", "pymoo", "genetic algorithm of pymoo on order keys and shares", True),
+    "pymoo-keys": Rival(".keys:PymooKeys", "pymoo", "the same on random keys, given our decoder", True),
     "scipy-de": Rival(".keys:DifferentialEvolution", "scipy", "differential evolution of SciPy", True),
     "scipy-annealing": Rival(".keys:DualAnnealing", "scipy", "dual annealing of SciPy", True),
-    "cp-sat": Rival(".cp_sat:CpSat", "ortools", "CP-SAT of OR-Tools: latency of contiguous pipelines"),
 }

@@ -7,9 +7,16 @@ of its prefixes, so the heaviest part may be heavier than it must be.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+
+from objectives.terms import Span
+from placement.solvers.base import Proposal
+
+from .adapters import pipeline_of
 
 
 def partition_balanced(weights: Sequence[float], parts: int) -> list[int]:
@@ -49,3 +56,17 @@ def best_bottleneck(weights: Sequence[float], parts: int) -> float:
         for i in range(1, n + 1):
             best[j, i] = min(max(best[j - 1, k], prefix[i] - prefix[k]) for k in range(i))
     return float(best[parts, n])
+
+
+@dataclass(frozen=True)
+class Partition:
+    """One plan: the blocks' bytes cut into as many parts as there are nodes, in file order."""
+
+    def search(self, problem: Any, rng: np.random.Generator, start: Any) -> Iterator[Proposal]:
+        """Yield the plan."""
+        tables = pipeline_of(problem).tables
+        parts = min(tables.n_nodes, tables.n_blocks)
+        cuts = partition_balanced((tables.weight_bytes + tables.kv_bytes).tolist(), parts)
+        pairs = zip(cuts, cuts[1:], strict=False)
+        spans = [Span(node, a, b) for node, (a, b) in enumerate(pairs) if b > a]
+        yield Proposal(problem.encode(spans)[None, :], 1)
