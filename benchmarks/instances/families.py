@@ -277,10 +277,14 @@ def distinct(rng: np.random.Generator, size: str) -> Document:
         for i in range(count)
     ]
     pairs = [
-        {"nodes": [f"n{i}", f"n{j}"], "bandwidth": f"{rng.uniform(80, 2500):.0f} Mbit/s", "latency": f"{rng.uniform(0.2, 9):.2f} ms"}
+        {
+            "nodes": [f"n{i}", f"n{j}"],
+            "bandwidth": f"{rng.uniform(80, 2500):.0f} Mbit/s",
+            "latency": f"{rng.uniform(0.2, 9):.2f} ms",
+        }
         for i in range(count)
         for j in range(i)
-    ]  # fmt: skip
+    ]
     return {
         "model": models.uneven(rng, blocks, "uneven"),
         "workload": workload(rng, (1,)),

@@ -28,7 +28,9 @@ def main() -> None:
     options = Options.quick(**more) if given.quick else Options(**more)  # type: ignore[arg-type]
 
     def show(done: int, total: int, record: Record) -> None:
-        print(f"{done}/{total} {record.instance} {record.solver} {record.seed}: {record.status} {record.note}", flush=True)
+        print(
+            f"{done}/{total} {record.instance} {record.solver} {record.seed}: {record.status} {record.note}", flush=True
+        )
 
     for path in bench(options, show):
         print(path)

@@ -67,7 +67,15 @@ def summary_markdown(table: Table, solvers: Sequence[str]) -> str:
                 str(len(ran) - len(found)),
             ]
         )
-    head = ["solver", "instances", "best known reached", "proven by itself", "mean gap", "worst gap", "nothing feasible"]
+    head = [
+        "solver",
+        "instances",
+        "best known reached",
+        "proven by itself",
+        "mean gap",
+        "worst gap",
+        "nothing feasible",
+    ]
     return rows(lines, head)
 
 

@@ -46,7 +46,9 @@ def penalised(problem: Any, rows: np.ndarray) -> np.ndarray:
     return np.asarray(costs * (1 + 10 * broken) + broken * 1e-3)
 
 
-def threaded(body: Callable[[Callable[[np.ndarray], np.ndarray]], None], problem: Any, decode: Any) -> Iterator[Proposal]:
+def threaded(
+    body: Callable[[Callable[[np.ndarray], np.ndarray]], None], problem: Any, decode: Any
+) -> Iterator[Proposal]:
     """Run `body(score)` in a thread and yield the best placement of every batch of keys that it scores."""
     found: queue.Queue[Any] = queue.Queue(maxsize=4)
     ended = threading.Event()
@@ -64,7 +66,7 @@ def threaded(body: Callable[[Callable[[np.ndarray], np.ndarray]], None], problem
             body(score)
         except Stopped:
             pass
-        except Exception as error:  # noqa: BLE001  (raised again by the reader)
+        except Exception as error:
             found.put(error)
         found.put(None)
 

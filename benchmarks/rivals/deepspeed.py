@@ -7,6 +7,7 @@ of its prefixes, so the heaviest part may be heavier than it must be.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -43,7 +44,7 @@ def partition_balanced(weights: Sequence[float], parts: int) -> list[int]:
 
 def bottleneck(weights: Sequence[float], bounds: Sequence[int]) -> float:
     """Weight of the heaviest part."""
-    return max(float(sum(weights[a:b])) for a, b in zip(bounds, bounds[1:], strict=False))
+    return max(float(sum(weights[a:b])) for a, b in itertools.pairwise(bounds))
 
 
 def best_bottleneck(weights: Sequence[float], parts: int) -> float:
@@ -67,6 +68,6 @@ class Partition:
         tables = pipeline_of(problem).tables
         parts = min(tables.n_nodes, tables.n_blocks)
         cuts = partition_balanced((tables.weight_bytes + tables.kv_bytes).tolist(), parts)
-        pairs = zip(cuts, cuts[1:], strict=False)
+        pairs = itertools.pairwise(cuts)
         spans = [Span(node, a, b) for node, (a, b) in enumerate(pairs) if b > a]
         yield Proposal(problem.encode(spans)[None, :], 1)

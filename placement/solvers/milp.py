@@ -117,8 +117,8 @@ class _Task:
         renamed: dict[int, int] = {}
         for span in spans:
             if span.node not in renamed:
-                head = group.get(span.node)
-                renamed[span.node] = span.node if head is None else members[head].pop(0)
+                alone = span.node not in group
+                renamed[span.node] = span.node if alone else members[group[span.node]].pop(0)
         return [Span(renamed[span.node], span.start, span.stop) for span in spans]
 
     def proposal(self, event: Event | None) -> Proposal:

@@ -98,6 +98,18 @@ def columns(model: Any) -> Columns:
     return Columns(lp, variables)
 
 
+def quiet_solver() -> Any:
+    """A solver that keeps off stdout, where HiGHS greets unless silenced before its callbacks are set."""
+    import highspy
+
+    class Quiet(highspy.Highs):  # type: ignore[misc, unused-ignore]
+        def enableCallbacks(self) -> None:  # noqa: N802
+            self.silent()
+            super().enableCallbacks()  # type: ignore[no-untyped-call, unused-ignore]
+
+    return Quiet()  # type: ignore[no-untyped-call, unused-ignore]
+
+
 class Solving:
     """A model being solved; iterate over `events`, and `stop` it in any case."""
 
@@ -137,15 +149,14 @@ class Solving:
             model, start = self.make()
             if not self.stopped.is_set():
                 self.solve(model, start)
-        except BaseException as error:  # noqa: BLE001  (raised again by the reader)
+        except BaseException as error:  # raised again by the reader
             self.found.put(error)
 
     def solve(self, model: Columns, start: FloatArray | None) -> None:
         """Run HiGHS."""
         import highspy
 
-        solver = highspy.Highs()
-        solver.silent()
+        solver = quiet_solver()
         for name, value in (
             ("threads", 1), ("random_seed", 0), ("mip_rel_gap", 0.0), ("mip_abs_gap", TOLERANCE),
             ("mip_feasibility_tolerance", TOLERANCE), ("primal_feasibility_tolerance", TOLERANCE),

@@ -81,7 +81,14 @@ def twins(tables: CostTables) -> tuple[tuple[int, int], ...]:
 def _exchangeable(tables: CostTables, i: int, j: int) -> bool:
     order = np.arange(tables.n_nodes + 1)
     order[[i, j]] = j, i
-    rows = (tables.capacity_bytes, tables.price_per_hour, tables.power_w, tables.required, tables.prefill_s, tables.allowed)
+    rows = (
+        tables.capacity_bytes,
+        tables.price_per_hour,
+        tables.power_w,
+        tables.required,
+        tables.prefill_s,
+        tables.allowed,
+    )
     square = (tables.latency_s, tables.bandwidth_bytes_per_s)
     off = ~np.eye(tables.n_nodes + 1, dtype=bool)
     return (
@@ -249,7 +256,10 @@ def _bottleneck(model: Any, tables: CostTables, room: Layout) -> None:
         model.rows.add(
             sum(float(busy[b]) * model.x[v, b] for v in places for b in range(tables.n_blocks)) <= model.peak
         )
-        for block, hop in ((0, (tables.client, node, 0)), (tables.n_blocks - 1, (node, tables.client, tables.n_blocks))):
+        for block, hop in (
+            (0, (tables.client, node, 0)),
+            (tables.n_blocks - 1, (node, tables.client, tables.n_blocks)),
+        ):
             if seconds.hop(*hop) > 0:
                 model.rows.add(seconds.hop(*hop) * sum(model.x[v, block] for v in places) <= model.peak)
     between: dict[tuple[int, int], list[Any]] = {}
