@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from objectives.additive import ADDITIVE
+from objectives.combine import Objective
 from objectives.terms import Span
 
 from ..problem import PipelineProblem, Problem
@@ -56,15 +57,30 @@ class Milp:
         """Return the problem when the model covers it."""
         if not isinstance(problem, PipelineProblem) or not problem.compiled or problem.objective.pareto:
             raise NotApplicableError("milp needs a pipeline problem with one built-in objective")
-        for name in (*problem.objective.weights, *problem.objective.limits):
+        objective = linear(problem)
+        for name in (*objective.weights, *objective.limits):
             if name not in LINEAR:
-                raise NotApplicableError(f"milp has no linear form of '{name}' (it knows {', '.join(LINEAR)})")
+                several = " with several sequences in flight" if name == "throughput" else ""
+                raise NotApplicableError(f"milp has no linear form of '{name}'{several} (it knows {', '.join(LINEAR)})")
         try:
             import highspy  # noqa: F401
             import pyomo.environ  # noqa: F401
         except ImportError as error:
             raise NotApplicableError(f"milp needs the packages pyomo and highspy ({error})") from None
         return problem
+
+
+def linear(problem: PipelineProblem) -> Objective:
+    """The objective; with one sequence in flight, throughput is latency: seconds per token are the time of a step."""
+    objective = problem.objective
+    if problem.tables.concurrency > 1:
+        return objective
+    weights, limits = dict(objective.weights), dict(objective.limits)
+    if "throughput" in weights:
+        weights["latency"] = weights.get("latency", 0.0) + weights.pop("throughput")
+    if "throughput" in limits:
+        limits["latency"] = min(limits.get("latency", np.inf), 1.0 / limits.pop("throughput"))
+    return Objective(weights, limits)
 
 
 @dataclass
@@ -83,7 +99,7 @@ class _Task:
         genome = self.start[0]
         score = self.problem.score(self.problem.decode(genome))
         self.scale = 1000.0 / score.cost if score.cost > 0 and np.isfinite(score.cost) else 1.0
-        model = build(self.problem.tables, self.problem.objective, self.scale, self.problem.width)
+        model = build(self.problem.tables, linear(self.problem), self.scale, self.problem.width)
         made = columns(model)
         names = [(variable.parent_component().local_name, variable.index()) for variable in made.variables]
         self.index = {column: key for column, (name, key) in enumerate(names) if name == "x"}
@@ -92,19 +108,32 @@ class _Task:
         return made, self.values(names, self.problem.decode(genome))
 
     def values(self, names: Sequence[tuple[str, Any]], spans: Sequence[Span]) -> FloatArray | None:
-        """Columns of a plan; None where the order of equal nodes or ties make it another plan than the model's."""
-        if len(self.problem.tables.ties) and self.problem.tables.contiguous:
-            return None
+        """Columns of a feasible plan."""
         spans = self.ordered(spans)
-        owner = {block: span.node for span in spans for block in range(span.start, span.stop)}
+        places = self.placed(spans)
+        owner = {block: v for span, v in zip(spans, places, strict=True) for block in range(span.start, span.stop)}
+        used = {span.node for span in spans}
         peak = self.problem.details(spans)[0].values["bottleneck"]
         known: dict[str, Any] = {
             "x": lambda key: owner[key[1]] == key[0],
             "y": lambda key: owner[key[2] - 1] == key[0] and owner[key[2]] == key[1],
-            "u": lambda key: key in owner.values(),
+            "u": lambda key: key in used,
             "peak": lambda _: peak,
         }
         return np.array([float(known[name](key)) for name, key in names])
+
+    def placed(self, spans: Sequence[Span]) -> list[int]:
+        """The place of every span: a node's first one, or that of the tie that explains a further run."""
+        number = {place: v for v, place in enumerate(self.room.places)}
+        ties, earlier, chosen = self.problem.tables.ties.tolist(), list[Span](), []
+        for span in spans:
+            copy = 0
+            if self.problem.tables.contiguous and any(other.node == span.node for other in earlier):
+                held = {b for other in earlier if other.node == span.node for b in range(other.start, other.stop)}
+                copy = next((t + 1 for t, (a, b) in enumerate(ties) if a in held and span.start <= b < span.stop), 0)
+            chosen.append(number[span.node, copy])
+            earlier.append(span)
+        return chosen
 
     def ordered(self, spans: Sequence[Span]) -> list[Span]:
         """The same plan with equal nodes used in the model's order."""
