@@ -35,8 +35,8 @@ class Instance:
 
     @property
     def family(self) -> str:
-        """The name without its last part, which is the size or the number of nodes."""
-        return self.name.rpartition("-")[0] or self.name
+        """The name without its last part, the size or number of nodes; "classic" for all cases of that kind."""
+        return "classic" if self.name.startswith("classic-") else self.name.rpartition("-")[0] or self.name
 
     @cached_property
     def request(self) -> Request:

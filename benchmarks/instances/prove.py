@@ -11,6 +11,8 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
+
 from ..quality.experiments import Experiment, Record, perform
 from ..quality.store import read
 from . import BEST, Known, known, load
@@ -34,7 +36,8 @@ def improved(old: Known | None, record: Record) -> Known:
 
 def write(best: dict[str, Known]) -> None:
     """Write the file, sorted by name."""
-    rows = {name: {**asdict(item), "proven": item.proven} for name, item in sorted(best.items())}
+    bounded = {name: item for name, item in sorted(best.items()) if np.isfinite(item.bound)}
+    rows = {name: {**asdict(item), "proven": item.proven} for name, item in bounded.items()}
     BEST.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 

@@ -14,17 +14,17 @@ from .problems import SIZES, problem
 BATCH, MOVES = 256, 5_000
 
 
-@pytest.mark.parametrize(("nodes", "blocks"), SIZES[:4], ids=lambda value: str(value))
+@pytest.mark.parametrize(("nodes", "blocks"), SIZES[:3], ids=lambda value: str(value))
 @pytest.mark.parametrize("objective", ["latency", "throughput"])
 def test_evaluate(benchmark: Any, objective: str, nodes: int, blocks: int) -> None:
-    """Whole evaluations of random placements."""
+    """Whole evaluations of the constructive placements."""
     made = problem(nodes, blocks, objective)
-    rows = made.random(np.random.default_rng(0), BATCH)
+    rows = np.resize(made.starts(), (BATCH, made.genome_size))
     benchmark.extra_info["per_round"] = BATCH
-    benchmark(made.evaluate, rows)
+    benchmark.pedantic(made.evaluate, (rows,), rounds=10, iterations=1, warmup_rounds=1)
 
 
-@pytest.mark.parametrize(("nodes", "blocks"), SIZES[:4], ids=lambda value: str(value))
+@pytest.mark.parametrize(("nodes", "blocks"), SIZES[:3], ids=lambda value: str(value))
 @pytest.mark.parametrize("objective", ["latency", "throughput"])
 def test_moves(benchmark: Any, objective: str, nodes: int, blocks: int) -> None:
     """Moves of simulated annealing, each scored."""
@@ -42,4 +42,4 @@ def test_moves(benchmark: Any, objective: str, nodes: int, blocks: int) -> None:
 def test_lower_bound(benchmark: Any, nodes: int, blocks: int) -> None:
     """The default bound."""
     made = problem(nodes, blocks)
-    benchmark.pedantic(made.lower_bound, rounds=2, iterations=1, warmup_rounds=1)
+    benchmark.pedantic(made.lower_bound, rounds=1, iterations=1, warmup_rounds=1)

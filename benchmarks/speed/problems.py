@@ -19,7 +19,12 @@ def problem(nodes: int, blocks: int, objective: str = "latency", concurrency: in
 
     rng = np.random.default_rng([nodes, blocks])
     layers = [
-        {"name": f"l{i}", "weights": f"{400 + 50 * (i % 3)} MiB", "kv_per_token": "4 KiB", "activation_per_token": "16 KiB"}
+        {
+            "name": f"l{i}",
+            "weights": f"{400 + 50 * (i % 3)} MiB",
+            "kv_per_token": "4 KiB",
+            "activation_per_token": "16 KiB",
+        }
         for i in range(blocks)
     ]
     kinds = 8
