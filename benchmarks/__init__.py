@@ -1,0 +1,1 @@
+"""Quality and speed, kept apart; never imported by the packages that they measure."""

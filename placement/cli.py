@@ -26,6 +26,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "placement.commands.tables": ("tables",),
     "placement.commands.catalog": ("catalog",),
     "placement.commands.schema": ("schema",),
+    "placement.commands.bench": ("bench",),
     "placement.cli_run": ("run", "profile", "calibrate", "replan"),
 }
 

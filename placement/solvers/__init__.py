@@ -41,6 +41,7 @@ SOLVERS: Mapping[str, Entry] = MappingProxyType(
         "auto": Entry(".auto:Auto", "starts, exact where it can prove, metaheuristics in turn", "portfolio"),
         "exact": Entry(".exact:Exact", "dynamic programming over node types, proves the optimum", "exact"),
         "exhaustive": Entry(".exhaustive:Exhaustive", "every placement of a tiny problem", "exact"),
+        "milp": Entry(".milp:Milp", "mixed-integer programming (Pyomo, HiGHS), proves the optimum", "exact"),
         "genetic": Entry(".genetic:Genetic", "genetic algorithm (DEAP)", "search"),
         "annealing": Entry(".annealing:Annealing", "simulated annealing with reheats", "search"),
         "pso": Entry(".pso:ParticleSwarm", "particle swarm on random keys, decoded optimally", "search"),

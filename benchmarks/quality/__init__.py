@@ -1,0 +1,1 @@
+"""Quality of solvers: gaps to proven optima or best known, at equal seconds and at equal evaluations."""

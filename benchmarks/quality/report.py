@@ -1,0 +1,108 @@
+"""From records to files: CSV, Markdown, one page."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ..instances import Known
+from . import gaps, markdown, profiles, svg
+from .experiments import Record, is_random
+from .page import page
+from .ranking import Ranking, rank
+
+Section = tuple[str, str, str]
+SHOWN = 1.5  # performance profiles are drawn up to this ratio
+
+
+def write(records: list[Record], known: Mapping[str, Known], solvers: Sequence[str], out: Path) -> list[Path]:
+    """Write everything into a folder; return the files."""
+    table, best = gaps.gap_table(records, known), gaps.references(records, known)
+    searching = [solver for solver in solvers if is_random(solver)]
+    fair = gaps.view(records, known, searching)
+    curves = {
+        "profile": profiles.performance(records, solvers),
+        "anytime": profiles.anytime(records, known, solvers),
+        "time_to_target": profiles.time_to_target(records, known, solvers),
+    }
+    ranking = rank(records, ranked(records, solvers))
+    sections = [
+        *_tables(table, fair, best, solvers, searching),
+        *_ranks(ranking),
+    ]
+    files = {
+        "gaps.md": "\n".join(f"## {heading}\n\n{text}\n\n{body}" for heading, text, body in sections if body[0] == "|"),
+        "gaps.csv": markdown.gap_csv(table),
+        "gaps_equal_evaluations.csv": markdown.gap_csv(fair),
+        **{f"{name}.csv": curves_csv(lines) for name, lines in curves.items()},
+        "bench.html": page("Solvers compared", [*sections, *_charts(curves)]),
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (out / name).write_text(content, encoding="utf-8")
+    return [out / name for name in files]
+
+
+def ranked(records: Sequence[Record], solvers: Sequence[str]) -> list[str]:
+    """Solvers that attempted nearly all instances: ranks need the same instances for all."""
+    tried = {(r.solver, r.instance) for r in records if r.status in ("ok", "infeasible")}
+    total = len({record.instance for record in records})
+    return [name for name in solvers if sum(solver == name for solver, _ in tried) >= 0.9 * total]
+
+
+def _tables(
+    table: gaps.Table,
+    fair: gaps.Table,
+    best: dict[str, gaps.Reference],
+    solvers: Sequence[str],
+    searching: Sequence[str],
+) -> list[Section]:
+    return [
+        ("By solver", "Of the median over the seeds of each instance, at equal seconds.",
+         markdown.summary_markdown(table, solvers)),
+        ("Gap to the best known, equal seconds",
+         "Median / worst over the seeds; a dash is nothing feasible, a blank not attempted. The second column says how "
+         "well the best known is proven.",
+         markdown.gap_markdown(table, solvers, best)),
+        ("Gap to the best known, equal evaluations",
+         "Each instance at the number of placements that the slowest of its runs scored, starts included.",
+         markdown.gap_markdown(fair, searching, best) if fair else "<p>No two searches to compare.</p>"),
+    ]  # fmt: skip
+
+
+def _ranks(ranking: Ranking | None) -> list[Section]:
+    if ranking is None:
+        return [("Ranks", "", "<p>Too few instances or solvers, or scipy and scikit-posthocs are missing.</p>")]
+    lines = [[name, f"{value:.2f}"] for name, value in zip(ranking.solvers, ranking.ranks, strict=True)]
+    text = (
+        f"Average ranks over {ranking.instances} instances (Friedman p = {ranking.p_value:.2g}); ranks that differ by "
+        f"less than {ranking.critical_difference:.2f} are not told apart at 5% (Nemenyi)."
+    )
+    return [
+        ("Ranks", text, markdown.rows(lines, ["solver", "average rank"])),
+        ("Critical differences", "Joined: not told apart.", svg.differences(ranking)),
+    ]
+
+
+def _charts(curves: Mapping[str, profiles.Curves]) -> list[Section]:
+    near = {name: [p for p in curve if p[0] <= SHOWN] for name, curve in curves["profile"].items()}
+    return [
+        ("Performance profiles", f"Share of instances within a ratio of the best solver, up to {SHOWN:g}.",
+         svg.chart(near, "cost over the best cost", "share of instances", log=False, stairs=True, top=1.0)),
+        ("Time to target", "Share of runs that are within 0.5% of the best known.",
+         svg.chart(curves["time_to_target"], "seconds", "share of runs", log=True, stairs=True, top=1.0)),
+        ("Anytime", "Mean gap to the best known; runs without a feasible plan count as 100%.",
+         svg.chart(curves["anytime"], "seconds", "mean gap", log=True, stairs=False)),
+    ]  # fmt: skip
+
+
+def curves_csv(curves: profiles.Curves) -> str:
+    """One line per point."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["solver", "x", "y"])
+    for solver, curve in curves.items():
+        writer.writerows([solver, f"{x:.6g}", f"{y:.6g}"] for x, y in curve)
+    return out.getvalue()

@@ -1,0 +1,96 @@
+"""`placement bench`: how far each solver is from proven optima, by the harness that lies beside the package."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any
+
+import typer
+
+from ..errors import InputError
+from .output import INTERRUPTED, SOLVED, console, say
+
+Folder = Annotated[
+    Path | None, typer.Option("--instances", metavar="DIR", help="Cluster files or Helix cases instead of the shipped.")
+]
+Names = Annotated[str | None, typer.Option("--only", metavar="A,B", help="Instances or families, comma-separated.")]
+Solvers = Annotated[str | None, typer.Option("--solvers", metavar="A,B", help="Solvers and rivals, comma-separated.")]
+Seeds = Annotated[int | None, typer.Option("--seeds", help="Runs of each solver that draws random numbers.", min=1)]
+Seconds = Annotated[float | None, typer.Option("--seconds", help="Of search, for each run.")]
+Workers = Annotated[int, typer.Option("--workers", help="Processes; by default one per core.", min=0)]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(bench)
+
+
+def bench(
+    quick: Annotated[bool, typer.Option("--quick", help="A few instances, done within two minutes.")] = False,
+    instances: Folder = None,
+    only: Names = None,
+    solvers: Solvers = None,
+    seeds: Seeds = None,
+    seconds: Seconds = None,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where runs and tables go.")] = Path("bench"),
+    workers: Workers = 0,
+) -> int:
+    """Compare solvers on many instances: gap tables, profiles and rankings as CSV, Markdown and one page.
+
+    An interrupted benchmark goes on where it stopped when it is started again with the same --out.
+    """
+    harness = find()
+    more: dict[str, Any] = {"out": out, "workers": workers}
+    given = {"instances": instances, "seeds": seeds, "seconds": seconds}
+    more |= {key: value for key, value in given.items() if value is not None}
+    more |= {
+        key: harness.names_of(text, ()) for key, text in (("names", only), ("solvers", solvers)) if text is not None
+    }
+    options = harness.Options.quick(**more) if quick else harness.Options(**more)
+    try:
+        with _Bar() as bar:
+            files = harness.bench(options, bar.show)
+    except KeyboardInterrupt:
+        say(f"interrupted; what is done is in {out / 'runs.csv'}, the same command goes on from there")
+        return INTERRUPTED
+    screen = console()
+    for path in files:
+        screen.print(str(path), markup=False)
+    return SOLVED
+
+
+def find() -> ModuleType:
+    """Import the harness; raise `InputError` that says how to get it."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / "benchmarks" / "quality").is_dir():
+        raise InputError(
+            "the benchmark harness is not beside the installed package: get the sources of llm-placement, run "
+            "pip install -e '.[bench]' there, and repeat the command"
+        )
+    if str(root) not in sys.path:
+        sys.path.insert(0, str(root))
+    return import_module("benchmarks.quality.bench")
+
+
+class _Bar:
+    """A progress bar on stderr."""
+
+    def __enter__(self) -> _Bar:
+        from rich.console import Console
+        from rich.progress import Progress
+
+        self.progress = Progress(console=Console(stderr=True), transient=True)
+        self.task = self.progress.add_task("starting", total=None)
+        self.progress.start()
+        return self
+
+    def show(self, done: int, total: int, record: Any) -> None:
+        """One more run is done."""
+        text = f"{record.instance}: {record.solver}"
+        self.progress.update(self.task, completed=done, total=total, description=text)
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.stop()

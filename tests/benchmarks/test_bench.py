@@ -1,0 +1,116 @@
+"""The benchmark from end to end, on two instances; interruption and resumption."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.instances import HERE, load
+from benchmarks.quality import bench as harness
+from benchmarks.quality import store
+from benchmarks.quality.bench import Options, bench, names_of
+from benchmarks.quality.experiments import Experiment, Record, experiments, perform
+from benchmarks.rivals import RIVALS
+from placement.cli import run
+from placement.errors import InputError
+
+TWO = ("classic-three-nodes", "home-lab-small")
+
+
+def options(out: Path) -> Options:
+    return Options(names=TWO, solvers=("annealing", "balanced", "deepspeed"), seeds=2, seconds=0.2, out=out, workers=1)
+
+
+def test_end_to_end_and_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything is written; what an interruption left undone is done next time, and nothing twice."""
+    total = 2 * (2 + 1 + 1)
+
+    def interrupt(done: int, _: int, __: Record) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        bench(options(tmp_path), interrupt)
+    path = tmp_path / "runs.csv"
+    assert len(store.read(path)) == 3
+    with path.open("a", encoding="utf-8") as file:
+        file.write("classic-three-nodes,annea")  # a line that was cut short
+    seen: list[Record] = []
+    files = bench(options(tmp_path), lambda *arguments: seen.append(arguments[2]))
+    assert len(seen) == total - 3
+    records = store.read(path)
+    assert len(records) == len({record.key for record in records}) == total
+    assert {file.name for file in files} >= {"gaps.md", "gaps.csv", "bench.html", "profile.csv"}
+    assert "classic-three-nodes" in (tmp_path / "gaps.md").read_text(encoding="utf-8")
+    assert bench(options(tmp_path), lambda *_: pytest.fail("nothing is left to do"))
+
+
+def test_records_survive_the_file(tmp_path: Path) -> None:
+    instance = load(names=TWO[:1])[0]
+    record = perform(Experiment(instance.name, str(instance.path), "annealing", 0.1, 1))
+    assert record.status == "ok"
+    writer = store.Writer(tmp_path / "runs.csv")
+    writer.add(record)
+    writer.close()
+    assert store.read(tmp_path / "runs.csv") == [record]
+    assert record.points()[-1][2] == record.cost
+
+
+def test_refusals_and_failures_are_records(tmp_path: Path) -> None:
+    path = str(HERE / "classic-three-nodes.yaml")
+    assert perform(Experiment("classic-three-nodes", path, "nobody", 0.1, 0)).status == "failed"
+    throughput = perform(Experiment("kv-heads-small", str(HERE / "kv-heads-small.yaml"), "milp", 0.1, 0))
+    assert throughput.status == "refused"
+    assert "throughput" in throughput.note
+    assert throughput.cost == np.inf
+
+
+def test_seeds_are_for_those_that_draw() -> None:
+    wanted = list(experiments(load(names=TWO), ("annealing", "exact", "pymoo-ga", "deepspeed"), 1.0, 3))
+    assert len(wanted) == 2 * (3 + 1 + 3 + 1)
+
+
+def test_rivals_name_what_they_need() -> None:
+    for name, rival in RIVALS.items():
+        assert rival.path.startswith("."), name
+        if not rival.package:
+            assert hasattr(rival.make(), "search")
+
+
+@pytest.mark.parametrize("name", [name for name, rival in RIVALS.items() if rival.package])
+def test_rivals_plan(name: str) -> None:
+    """Each gives placements of all blocks, where its package is installed."""
+    pytest.importorskip(RIVALS[name].package)
+    if RIVALS[name].package == "accelerate":
+        pytest.importorskip("torch")
+    record = perform(Experiment("home-lab-small", str(HERE / "home-lab-small.yaml"), name, 0.5, 0))
+    assert record.status == "ok", record.note
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = f"bench --only {TWO[0]} --solvers annealing,balanced --seeds 1 --seconds 0.1 --workers 1 --out {tmp_path}"
+    assert run(words.split()) == 0
+    assert (tmp_path / "bench.html").exists()
+    assert run(["bench", "--solvers", "anealing", "--out", str(tmp_path)]) == 1
+    assert "annealing" in capsys.readouterr().err
+
+
+def test_the_command_without_the_harness(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Installed alone, the command says how to get the harness."""
+    from placement.commands import bench as command
+
+    monkeypatch.setattr(command, "__file__", "/nowhere/at/all/placement/commands/bench.py")
+    assert run(["bench", "--quick"]) == 1
+    assert "pip install -e '.[bench]'" in capsys.readouterr().err
+
+
+def test_names_and_quick() -> None:
+    assert names_of("a, b,", ()) == ("a", "b")
+    assert names_of(None, ["c"]) == ("c",)
+    assert Options.quick(seeds=5).seeds == 5
+    assert Options.quick(instances=Path("elsewhere")).names == ()
+    assert {instance.name for instance in load(names=harness.QUICK_INSTANCES)} == set(harness.QUICK_INSTANCES)
+    with pytest.raises(InputError, match="at least one seed"):
+        bench(Options(seeds=0))
