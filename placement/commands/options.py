@@ -31,13 +31,18 @@ Out = Annotated[Path | None, typer.Option("--out", metavar="PLAN.JSON", help="Wr
 
 def for_runtime(request: Request, runtime: str | None) -> Request:
     """The request under the rules of a runtime; None leaves it as the file has it."""
-    if runtime is None:
+    name = request.runtime if runtime is None else runtime
+    if not name:
         return request
     from dataclasses import replace
 
+    from ..errors import InputError
     from ..registry import make_runtime
 
-    return replace(request, runtime=make_runtime(runtime).name)
+    chosen = make_runtime(name)
+    if request.kind == "replicated" and not chosen.holds.replicas:
+        raise InputError(f"{name} holds every block once, the placement is replicated", "runtime")
+    return replace(request, runtime=name)
 
 
 def request_of(file: Path, overrides: list[str] | None, model: str | None) -> Request:

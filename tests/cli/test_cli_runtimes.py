@@ -117,3 +117,10 @@ def test_an_unknown_runtime_in_the_file(cli: Cli, tiny: Path) -> None:
     done = cli("solve", tiny, "--set", "runtime=lama.cpp")
     assert done.returncode == 1
     assert "tiny.yaml: runtime: unknown runtime 'lama.cpp'; did you mean 'llama.cpp'?" in done.stderr
+
+
+def test_copies_are_for_runtimes_that_have_them(cli: Cli, tiny: Path) -> None:
+    """A replicated placement is refused before the search."""
+    done = cli("solve", tiny, "--set", "placement=replicated", "--runtime", "vllm")
+    assert done.returncode == 1
+    assert "runtime: vllm holds every block once, the placement is replicated" in done.stderr
