@@ -1,1 +1,1 @@
-"""Speed: evaluations a second, import and first-plan time, memory. Run with ``pytest benchmarks/speed``; never a test."""
+"""Speed: evaluations a second, import and first-plan time, memory; run ``pytest benchmarks/speed``, never a test."""

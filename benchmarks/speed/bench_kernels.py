@@ -14,7 +14,7 @@ from .problems import SIZES, problem
 BATCH, MOVES = 256, 5_000
 
 
-@pytest.mark.parametrize(("nodes", "blocks"), SIZES[:3], ids=lambda value: str(value))
+@pytest.mark.parametrize(("nodes", "blocks"), SIZES[:3], ids=str)
 @pytest.mark.parametrize("objective", ["latency", "throughput"])
 def test_evaluate(benchmark: Any, objective: str, nodes: int, blocks: int) -> None:
     """Whole evaluations of the constructive placements."""
@@ -24,7 +24,7 @@ def test_evaluate(benchmark: Any, objective: str, nodes: int, blocks: int) -> No
     benchmark.pedantic(made.evaluate, (rows,), rounds=10, iterations=1, warmup_rounds=1)
 
 
-@pytest.mark.parametrize(("nodes", "blocks"), SIZES[:3], ids=lambda value: str(value))
+@pytest.mark.parametrize(("nodes", "blocks"), SIZES[:3], ids=str)
 @pytest.mark.parametrize("objective", ["latency", "throughput"])
 def test_moves(benchmark: Any, objective: str, nodes: int, blocks: int) -> None:
     """Moves of simulated annealing, each scored."""
@@ -38,7 +38,7 @@ def test_moves(benchmark: Any, objective: str, nodes: int, blocks: int) -> None:
     )
 
 
-@pytest.mark.parametrize(("nodes", "blocks"), SIZES[:3], ids=lambda value: str(value))
+@pytest.mark.parametrize(("nodes", "blocks"), SIZES[:3], ids=str)
 def test_lower_bound(benchmark: Any, nodes: int, blocks: int) -> None:
     """The default bound."""
     made = problem(nodes, blocks)

@@ -1,6 +1,6 @@
 """Import time, time to the first plan, and peak memory by size: ``python -m benchmarks.speed.growth [--most 5]``.
 
-Every line is a process of its own. The last line gives the exponents: doubling N and L together multiplies by 2^exponent.
+Every line is a process of its own. The last line gives the exponents: twice N and L multiply by 2^exponent.
 """
 
 from __future__ import annotations

@@ -158,7 +158,7 @@ class Solving:
 
         solver = quiet_solver()
         for name, value in (
-            ("threads", 1), ("random_seed", 0), ("mip_rel_gap", 0.0), ("mip_abs_gap", TOLERANCE),
+            ("presolve", "off"), ("threads", 1), ("random_seed", 0), ("mip_rel_gap", 0.0), ("mip_abs_gap", TOLERANCE),
             ("mip_feasibility_tolerance", TOLERANCE), ("primal_feasibility_tolerance", TOLERANCE),
         ):  # fmt: skip
             solver.setOptionValue(name, value)
