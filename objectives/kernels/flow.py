@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from .jit import fill, kernel
+from .jit import fill, inner, kernel
 
 # Rows of the integer scratch `d.group` (one column per group).
 START, STOP, KIND, COUNT, NEXT, FED, LEADS = range(7)
 
 
-@kernel
+@inner
 def make_groups(genome, d):  # type: ignore[no-untyped-def]
     """Fill `d.group`, and `d.head` with the first group of each start; return how many groups there are."""
     n, count = d.n_nodes, 0
@@ -42,7 +42,7 @@ def make_groups(genome, d):  # type: ignore[no-untyped-def]
     return count
 
 
-@kernel
+@inner
 def meets(d, a, b):  # type: ignore[no-untyped-def]
     """Whether a chain may go from group a to group b."""
     group = d.group
@@ -52,7 +52,7 @@ def meets(d, a, b):  # type: ignore[no-untyped-def]
     return False
 
 
-@kernel
+@inner
 def mark_edges(d, count):  # type: ignore[no-untyped-def]
     """Partial rule: set FED and LEADS of every group, in the one pass that `flow.edges` makes."""
     group = d.group
@@ -82,7 +82,7 @@ def mark_edges(d, count):  # type: ignore[no-untyped-def]
                     break
 
 
-@kernel
+@inner
 def make_capacities(d, count):  # type: ignore[no-untyped-def]
     """Fill `d.capacity` of one node of each group: compute, network cards, and a client link that only it can use."""
     group = d.group
@@ -102,7 +102,7 @@ def make_capacities(d, count):  # type: ignore[no-untyped-def]
         d.capacity[g] = rate
 
 
-@kernel
+@inner
 def mark_bound(d, count):  # type: ignore[no-untyped-def]
     """Set `d.bound` where a link could bind at a boundary; return whether any does."""
     group, found = d.group, False
@@ -130,7 +130,7 @@ def mark_bound(d, count):  # type: ignore[no-untyped-def]
     return found
 
 
-@kernel
+@inner
 def staged_flow(d):  # type: ignore[no-untyped-def]
     """Flow of a placement whose spans line up in stages and whose links are free; -1 when they do not line up."""
     group, position, flow = d.group, 0, min(d.client_out, d.client_in)
@@ -149,7 +149,7 @@ def staged_flow(d):  # type: ignore[no-untyped-def]
     return flow
 
 
-@kernel
+@inner
 def add_arc(d, arcs, tail, head, capacity):  # type: ignore[no-untyped-def]
     """Add an arc and its reverse; an arc that is already there is widened. Returns the number of arcs."""
     a = d.first[tail]
@@ -165,7 +165,7 @@ def add_arc(d, arcs, tail, head, capacity):  # type: ignore[no-untyped-def]
     return arcs + 2
 
 
-@kernel
+@inner
 def put_arc(d, arcs, tail, head, capacity):  # type: ignore[no-untyped-def]
     """Add an arc that is known to be new."""
     d.to[arcs], d.room[arcs], d.after[arcs] = head, capacity, d.first[tail]
@@ -175,7 +175,7 @@ def put_arc(d, arcs, tail, head, capacity):  # type: ignore[no-untyped-def]
     return arcs + 2
 
 
-@kernel
+@inner
 def build(d, count):  # type: ignore[no-untyped-def]
     """Build the network: vertex 0 the client's output, 1 its input, 2 + c position c, then groups.
 
@@ -225,7 +225,7 @@ def build(d, count):  # type: ignore[no-untyped-def]
     return outputs + count
 
 
-@kernel
+@inner
 def dinic(d, vertices):  # type: ignore[no-untyped-def]
     """Max flow from vertex 0 to vertex 1 over the arcs built (E. A. Dinic, Soviet Math. Dokl. 11, 1970)."""
     first, after, to, room = d.first, d.after, d.to, d.room
@@ -282,7 +282,7 @@ def dinic(d, vertices):  # type: ignore[no-untyped-def]
                 todo[vertex] = after[todo[vertex]]
 
 
-@kernel
+@inner
 def grouped_flow(d, count):  # type: ignore[no-untyped-def]
     """Max flow in tokens/s of the groups in `d`, their capacities filled."""
     bound = mark_bound(d, count)
@@ -293,7 +293,7 @@ def grouped_flow(d, count):  # type: ignore[no-untyped-def]
     return min(dinic(d, build(d, count)), d.client_out, d.client_in)
 
 
-@kernel
+@inner
 def flow_of(genome, d):  # type: ignore[no-untyped-def]
     """Max flow in tokens/s of a genome."""
     count = make_groups(genome, d)

@@ -72,14 +72,14 @@ def inner(function: Callable[..., Any]) -> Any:
     return kernel(function, inner=True)
 
 
-@kernel
+@inner
 def fill(row, count, value):  # type: ignore[no-untyped-def]
     """Set the first `count` items of a row; numba takes seconds to compile a slice assignment, and none for this."""
     for k in range(count):
         row[k] = value
 
 
-@kernel
+@inner
 def copy(row, out):  # type: ignore[no-untyped-def]
     """Copy a row into `out`."""
     for k in range(row.shape[0]):

@@ -12,7 +12,7 @@ from ..replicated import FloatArray, IntArray, ReplicatedTables
 from ..replicated_terms import idle_s
 from ..served import at_size, links_s, own_s
 from .flow import COUNT, NEXT, START, STOP, grouped_flow, make_capacities, make_groups
-from .jit import fill, kernel
+from .jit import fill, inner, kernel
 from .served import lost, serve
 
 N_TERMS = len(REPLICATED.names)
@@ -283,7 +283,7 @@ def order_matters(tables: ReplicatedTables) -> bool:
     return not (wide and np.ptp(latency[:n, :n][off]) == 0.0 and np.ptp(latency[n, :n]) == 0.0) if n > 1 else False
 
 
-@kernel
+@inner
 def coverage(d, count):  # type: ignore[no-untyped-def]
     """Fill `d.holders` and `d.cover` (tokens/s) per block; return (fewest holders, holders missing)."""
     holders, cover, group = d.holders, d.cover, d.group
@@ -306,7 +306,7 @@ def coverage(d, count):  # type: ignore[no-untyped-def]
     return fewest, missing
 
 
-@kernel
+@inner
 def reach(d, count):  # type: ignore[no-untyped-def]
     """Return (the furthest position that chains reach, the most nodes of a chain that reaches the end)."""
     depth, furthest, group = d.level, 0, d.group
@@ -330,7 +330,7 @@ def reach(d, count):  # type: ignore[no-untyped-def]
     return furthest, depth[d.n_blocks]
 
 
-@kernel
+@inner
 def scarcity(d, flow):  # type: ignore[no-untyped-def]
     """Mean over blocks of (flow / capacity of the block)^8: 1 when every block is as scarce as the scarcest one."""
     total = 0.0
@@ -342,7 +342,7 @@ def scarcity(d, flow):  # type: ignore[no-untyped-def]
     return total / d.n_blocks
 
 
-@kernel
+@inner
 def replicated_terms(genome, d, terms):  # type: ignore[no-untyped-def]
     """Fill `terms` (in the order of `combine.REPLICATED`); return the violation."""
     count = make_groups(genome, d)
@@ -382,7 +382,7 @@ def replicated_terms(genome, d, terms):  # type: ignore[no-untyped-def]
     return violation
 
 
-@kernel
+@inner
 def replicated_cost(genome, d):  # type: ignore[no-untyped-def]
     """Return (cost, violation) of one genome; the cost includes the part `d.soft` that breaks ties."""
     terms = np.empty(N_TERMS)

@@ -6,10 +6,10 @@ import numpy as np
 
 from ..served import BALANCE, FILL, HEADROOM, POWER, ROUNDS, SHARPNESS
 from .flow import COUNT, KIND, NEXT, START, STOP, meets
-from .jit import fill, kernel
+from .jit import fill, inner
 
 
-@kernel
+@inner
 def at_size(at, seconds, size):  # type: ignore[no-untyped-def]
     """Interpolate a measured curve; in proportion to the size beyond its end."""
     last = at.shape[0] - 1
@@ -25,7 +25,7 @@ def at_size(at, seconds, size):  # type: ignore[no-untyped-def]
     return seconds[low] + (size - at[low]) / (at[high] - at[low]) * (seconds[high] - seconds[low])
 
 
-@kernel
+@inner
 def sort_groups(d, count):  # type: ignore[no-untyped-def]
     """Fill `d.order` with the groups by their stops."""
     for g in range(count):
@@ -36,7 +36,7 @@ def sort_groups(d, count):  # type: ignore[no-untyped-def]
         d.order[k] = g
 
 
-@kernel
+@inner
 def mark_useful(d, count):  # type: ignore[no-untyped-def]
     """Set `d.useful` of the groups from which a chain gets to the end."""
     for k in range(count - 1, -1, -1):
@@ -54,7 +54,7 @@ def mark_useful(d, count):  # type: ignore[no-untyped-def]
         d.useful[a] = good
 
 
-@kernel
+@inner
 def list_joints(d, count):  # type: ignore[no-untyped-def]
     """Fill the pairs of groups that chains pass, by their first group; the client is group `count`. Returns how many.
 
@@ -88,7 +88,7 @@ def list_joints(d, count):  # type: ignore[no-untyped-def]
     return pairs
 
 
-@kernel
+@inner
 def route(d, count, pairs):  # type: ignore[no-untyped-def]
     """Fill `d.visits` and `d.share` by routing weights shifted off caches that overflow; return in flight."""
     group, visits, factor, share, raw = d.group, d.visits, d.factor, d.share, d.raw
@@ -133,7 +133,7 @@ def route(d, count, pairs):  # type: ignore[no-untyped-def]
     return flying
 
 
-@kernel
+@inner
 def platoon_s2(d, count, pairs):  # type: ignore[no-untyped-def]
     """Half the squared seconds over which a token that caught up with a prompt stays behind it; see `served.py`."""
     group, visits, caught, behind = d.group, d.visits, d.caught, d.behind
@@ -163,7 +163,7 @@ def platoon_s2(d, count, pairs):  # type: ignore[no-untyped-def]
     return total
 
 
-@kernel
+@inner
 def best_chain_s(d, count, pairs):  # type: ignore[no-untyped-def]
     """Seconds of a decode step of a lone request along the fastest chain."""
     best, client = d.behind, d.own.shape[0]
@@ -184,13 +184,13 @@ def best_chain_s(d, count, pairs):  # type: ignore[no-untyped-def]
     return least
 
 
-@kernel
+@inner
 def group_kind(d, a, count):  # type: ignore[no-untyped-def]
     """Return the kind of a group, the client's number for group `count`."""
     return d.group[KIND, a] if a < count else d.own.shape[0]
 
 
-@kernel
+@inner
 def serve(d, count, flow):  # type: ignore[no-untyped-def]
     """Return (output tokens/s, light s per token, light TTFT, best chain's s per token); zeros: nothing is served."""
     sort_groups(d, count)
@@ -249,7 +249,7 @@ def serve(d, count, flow):  # type: ignore[no-untyped-def]
     return served, light_step, light_ttft, best_chain_s(d, count, pairs)
 
 
-@kernel
+@inner
 def lost(genome, d):  # type: ignore[no-untyped-def]
     """Probability that some block has no holder that is up; see `replicated_terms.survival`."""
     n, blocks, alive = d.n_nodes, d.n_blocks, d.cover

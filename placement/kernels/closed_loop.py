@@ -9,7 +9,7 @@ import numpy as np
 
 from objectives.replicated import FloatArray, IntArray
 
-from . import kernel
+from . import inner, kernel
 
 ARRIVAL, DONE = 0, 1
 TRIES = 4  # chains drawn before a request has to wait for room
@@ -39,7 +39,7 @@ class Stream(NamedTuple):
     concurrency: float
 
 
-@kernel
+@inner
 def batch_s(at, seconds, size):  # type: ignore[no-untyped-def]
     """Interpolate a measured curve; in proportion to the size beyond its end."""
     if size <= 0.0:
@@ -51,7 +51,7 @@ def batch_s(at, seconds, size):  # type: ignore[no-untyped-def]
     return seconds[k - 1] + part * (seconds[k] - seconds[k - 1])
 
 
-@kernel
+@inner
 def draw_chain(s, rng, room, tokens, chain):  # type: ignore[no-untyped-def]
     """Draw a chain by the routing weights among nodes with room for `tokens`; return its length, 0 for none."""
     n = s.kv_tokens.shape[0]

@@ -14,13 +14,13 @@ import numpy as np
 
 from objectives.kernels.jit import copy, fill
 
-from . import kernel
+from . import inner, kernel
 from .moves import below
 
 NEAR = 0.6  # worth of a block that is almost reached
 
 
-@kernel
+@inner
 def worth(table, flow):  # type: ignore[no-untyped-def]
     """Return (blocks that a stage holds at `flow`, the same with a smooth part for the next ones)."""
     best = 0.0
@@ -34,7 +34,7 @@ def worth(table, flow):  # type: ignore[no-untyped-def]
     return 0, NEAR * best
 
 
-@kernel
+@inner
 def stage_blocks(table, flow, most):  # type: ignore[no-untyped-def]
     """Return max{k <= most : C(k) >= flow}, 0 when there is none."""
     for k in range(min(table.shape[0], most), 0, -1):
@@ -43,7 +43,7 @@ def stage_blocks(table, flow, most):  # type: ignore[no-untyped-def]
     return 0
 
 
-@kernel
+@inner
 def split_unit(tables, u, flow):  # type: ignore[no-untyped-def]
     """Return (blocks of the first stage, of the second) with the most blocks that unit `u` holds at `flow`."""
     first, second, both = tables[3 * u], tables[3 * u + 1], tables[3 * u + 2]
@@ -65,7 +65,7 @@ def split_unit(tables, u, flow):  # type: ignore[no-untyped-def]
     return stage_blocks(first, flow, width), stage_blocks(second, flow, width)
 
 
-@kernel
+@inner
 def unit_worth(tables, u, flow):  # type: ignore[no-untyped-def]
     """Return (blocks that a unit holds at `flow`, the same with a smooth part for the next ones)."""
     first, second, both = tables[3 * u], tables[3 * u + 1], tables[3 * u + 2]
@@ -90,7 +90,7 @@ def unit_worth(tables, u, flow):  # type: ignore[no-untyped-def]
     return held, value
 
 
-@kernel
+@inner
 def shift_rates(table, rate, sign):  # type: ignore[no-untyped-def]
     """Add a node's rates to a slot, or take them out."""
     for k in range(table.shape[0]):
@@ -100,7 +100,7 @@ def shift_rates(table, rate, sign):  # type: ignore[no-untyped-def]
             table[k] = 0.0
 
 
-@kernel
+@inner
 def fill_tables(slot, d, tables, flow, held, value):  # type: ignore[no-untyped-def]
     """Compute all units from scratch; return the blocks held by all."""
     for s in range(tables.shape[0]):

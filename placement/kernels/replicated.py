@@ -9,13 +9,13 @@ from __future__ import annotations
 from objectives.kernels.jit import copy, fill
 from objectives.kernels.replicated import ReplicatedData, replicated_cost
 
-from . import kernel
+from . import inner, kernel
 from .encoding import provide
 from .moves import below, step_size
 from .stages import compact, decode_stages, read_stages, write_stages
 
 
-@kernel
+@inner
 def move_nodes(stage, count, d, rng):  # type: ignore[no-untyped-def]
     """Change the partition by one random step; return the new number of stages."""
     n = d.n_nodes
@@ -66,7 +66,7 @@ def move_nodes(stage, count, d, rng):  # type: ignore[no-untyped-def]
     return count
 
 
-@kernel
+@inner
 def reorder(stage, count, d, rng, out):  # type: ignore[no-untyped-def]
     """Exchange two stages with their sizes, or move one elsewhere: what matters where links are slow."""
     sizes, rank = d.sizes[0], d.sizes[2]
@@ -90,7 +90,7 @@ def reorder(stage, count, d, rng, out):  # type: ignore[no-untyped-def]
     write_stages(stage, count, d, out)
 
 
-@kernel
+@inner
 def shift_spans(genome, d, rng, out):  # type: ignore[no-untyped-def]
     """Move a boundary or a single span, whatever the stages are."""
     n, blocks = d.n_nodes, d.n_blocks
@@ -135,7 +135,7 @@ def shift_spans(genome, d, rng, out):  # type: ignore[no-untyped-def]
         out[i], out[n + i] = start, stop
 
 
-@kernel
+@inner
 def replicated_neighbour(genome, d, rng, out):  # type: ignore[no-untyped-def]
     """Write a genome one random move away into `out` (a copy when the move drawn is impossible)."""
     if rng.random() < d.unaligned:
@@ -161,7 +161,7 @@ def replicated_neighbour(genome, d, rng, out):  # type: ignore[no-untyped-def]
         copy(genome, out)
 
 
-@kernel
+@inner
 def random_stages(d, rng):  # type: ignore[no-untyped-def]
     """Deal the nodes out to a random number of stages; return that number."""
     total, least = 0, 1
@@ -174,7 +174,7 @@ def random_stages(d, rng):  # type: ignore[no-untyped-def]
     return count
 
 
-@kernel
+@inner
 def replicated_crossover(first, second, d, rng, out):  # type: ignore[no-untyped-def]
     """Stages of the first parent, but for some nodes those of the second, sized anew."""
     a = read_stages(first, d, d.stage)

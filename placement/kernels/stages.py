@@ -7,7 +7,7 @@ import numpy as np
 from objectives.kernels.flow import COUNT, KIND, NEXT, STOP, make_groups
 from objectives.kernels.jit import fill
 
-from . import kernel
+from . import inner, kernel
 
 
 @kernel
@@ -57,7 +57,7 @@ def read_stages(genome, d, stage):  # type: ignore[no-untyped-def]
     return count
 
 
-@kernel
+@inner
 def compact(stage, count, d):  # type: ignore[no-untyped-def]
     """Number the stages that have a node 0, 1, ... in their order; return how many there are."""
     used = d.sizes[1]
@@ -76,7 +76,7 @@ def compact(stage, count, d):  # type: ignore[no-untyped-def]
     return kept
 
 
-@kernel
+@inner
 def fill_sizes(stage, count, d):  # type: ignore[no-untyped-def]
     """Write the best numbers of blocks for the stages into ``d.sizes[0]``; return whether all blocks are covered.
 
@@ -121,7 +121,7 @@ def fill_sizes(stage, count, d):  # type: ignore[no-untyped-def]
     return True
 
 
-@kernel
+@inner
 def trim(count, flow, excess, d):  # type: ignore[no-untyped-def]
     """Take `excess` blocks from stages, where possible so that none falls under `flow`."""
     table, sizes = d.table, d.sizes[0]
@@ -144,7 +144,7 @@ def trim(count, flow, excess, d):  # type: ignore[no-untyped-def]
         s += 1
 
 
-@kernel
+@inner
 def write_stages(stage, count, d, out):  # type: ignore[no-untyped-def]
     """Write the spans of stages with ``d.sizes[0]`` blocks; a node that cannot hold so many idles."""
     n, sizes, starts = d.n_nodes, d.sizes[0], d.sizes[1]
