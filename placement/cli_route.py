@@ -25,7 +25,9 @@ def register(app: typer.Typer) -> None:
 
 def route(
     file: Annotated[Path, typer.Argument(metavar="SWARM.YAML", help="blocks, servers with spans, rtt_ms")],
-    shape: Annotated[str, typer.Option("--shape", help="star: servers answer the client; chain: one another.")] = "star",
+    shape: Annotated[
+        str, typer.Option("--shape", help="star: servers answer the client; chain: one another.")
+    ] = "star",
     third: Annotated[str | None, typer.Option("--third", help="Third objective: price or reliability.")] = None,
     nsga2: Annotated[float, typer.Option("--nsga2", metavar="SECONDS", help="Seconds of NSGA-II; 0 for none.")] = 2.0,
     plot: Annotated[Path | None, typer.Option("--plot", metavar="FRONT.PNG", help="Draw the front.")] = None,

@@ -22,7 +22,7 @@ from .problem import ChainProblem
 from .simulate import Responses, simulate
 
 OBJECTIVES = ("rate", "response")
-GROUP_WALK = Annealing(hot=0.1, cold=1e-3, reheat=1.0, first_cycle=200_000)
+WALK = Annealing(hot=0.1, cold=1e-3, reheat=1.0, first_cycle=200_000)
 BOUND_SHARE, GROUP_SHARE, PACK_SHARE = 0.2, 0.1, 0.06
 SEEDS = (11, 12, 13)  # of the simulations that choose among finalists; the caller's own are others
 
@@ -157,22 +157,15 @@ def anneal(
 ) -> tuple[list[IntArray], int]:
     """Best genomes, the best first, and how many placements were scored."""
     groups = GroupProblem(problem)
-    first = run(
-        groups, GROUP_WALK, rng=rng, start=groups.starts(), stop=until(min(GROUP_SHARE * clock.limit, 0.3 * seconds))
-    )
+    first = run(groups, WALK, rng=rng, start=groups.starts(), stop=until(min(GROUP_SHARE * clock.limit, 0.3 * seconds)))
     disjoint = problem.encode(first.spans)
-    pool = np.concatenate([disjoint[None, :], starts[: max(4, 400 // problem.fleet.n_servers)]])
+    pool = np.concatenate([disjoint[None, :], starts[:4]])
     costs, broken = problem.evaluate(pool)
     pool = pool[np.lexsort((costs, broken))]
     rest = max(0.02, seconds - first.seconds)
-    outcome = run(problem, walk(problem.fleet), rng=rng, start=pool, stop=until(rest))
+    outcome = run(problem, WALK, rng=rng, start=pool, stop=until(rest))
     best = problem.encode(outcome.spans)
     return [best, disjoint, starts[0]], first.evaluations + outcome.evaluations
-
-
-def walk(fleet: Fleet) -> Annealing:
-    """Annealing for spans: hotter for few servers, whose scores are cheap enough for many cycles."""
-    return Annealing(hot=min(0.5, max(0.1, 5.0 / fleet.n_servers)), cold=1e-3, reheat=0.5, first_cycle=100_000)
 
 
 def warm_up(fleet: Fleet) -> None:

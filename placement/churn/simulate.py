@@ -67,9 +67,7 @@ class _State:
         return loaded
 
 
-def simulate_day(
-    world: World, rule: Rule, events: tuple[Event, ...], *, seed: int = 0, seconds: float = DAY_S
-) -> Day:
+def simulate_day(world: World, rule: Rule, events: tuple[Event, ...], *, seed: int = 0, seconds: float = DAY_S) -> Day:
     """Run a rule through joins, leaves and sessions; equal seeds give equal sessions.
 
     A session takes the fastest route as it comes (star: every server answers the client), counting the work that is

@@ -148,7 +148,7 @@ def _known(data: Mapping[str, Any], keys: tuple[str, ...], place: str) -> None:
 def number(data: Mapping[str, Any], key: str, place: str, default: float | None = None, *, zero: bool = False) -> float:
     """Read a number above 0 (or at least 0)."""
     where = f"{place}.{key}" if place else str(key)
-    value = data.get(key, default)
+    value: Any = data.get(key, default)
     if value is None:
         raise InputError("is missing", where)
     good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

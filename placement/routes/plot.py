@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,7 @@ def draw(path: Path, exact: tuple[Route, ...], found: tuple[Route, ...] = ()) ->
     _text(pixels, WIDTH - 110, HEIGHT - 24, "ms/token")
     _text(pixels, 6, 8, "tokens/s")
     points = [(across(1e3 * way.latency_s), up(way.rate)) for way in exact]
-    for (x, y), (nx, ny) in zip(points, points[1:], strict=False):
+    for (x, y), (nx, ny) in pairwise(points):
         _box(pixels, x, y, nx - x + 2, 2, EXACT)
         _box(pixels, nx, min(y, ny), 2, abs(y - ny) + 2, EXACT)
     for x, y in points:
