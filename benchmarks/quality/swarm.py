@@ -1,9 +1,10 @@
 """Swarms: NSGA-II against the exact front, spans against Petals' rules, and churn.
 
 Run from the repository: ``python -m benchmarks.quality.swarm [pareto] [spans] [churn]``. `pareto`: 50 swarms of 10 to
-60 servers, hypervolume of NSGA-II after 2 s over that of the exact front, and seconds of the exact front of 200 servers.
+60 servers, hypervolume of NSGA-II after 2 s over that of the exact front; seconds of the exact front of 200 servers.
 `spans`: 30 swarms of 8 to 20 servers and 80 blocks, bottleneck throughput against Petals' greedy joining with
-rebalancing. `churn`: 20 simulated days, 20 servers, lifetimes of 4 hours, 5 sites; Petals' rules against ours with three weights.
+rebalancing. `churn`: 20 simulated days, 20 servers, lifetimes of 4 hours, 5 sites; Petals' rules against ours with
+three weights on moving.
 """
 
 from __future__ import annotations
@@ -85,9 +86,8 @@ def churn(days: int = 20) -> None:
     """Print sums and means over the days for every rule."""
     rules: dict[str, Rule] = {"petals": PetalsRule()}
     rules |= {f"weight {weight:g}": WeighedRule(weight) for weight in (0.2, 1.0, 5.0)}
-    print(
-        f"{'rule':<12} {'arrived':>8} {'served':>8} {'mean s':>7} {'p95 s':>7} {'outage min':>10} {'moves':>6} {'GB':>8}"
-    )
+    head = ("arrived", "served", "mean s", "p95 s", "outage min", "moves", "GB")
+    print(f"{'rule':<12}" + "".join(f"{word:>11}" for word in head))
     for name, rule in rules.items():
         found: list[Day] = []
         for day in range(days):

@@ -48,9 +48,7 @@ class GroupProblem:
         return self.genome_size
 
     def starts(self) -> IntArray:
-        """Groups filled one after another for a number of sessions, the cheapest servers per block first (GBP-CR);
-        and servers dealt out in order of speed.
-        """
+        """Groups as GBP-CR would fill them for a number of sessions, and servers dealt out in order of speed."""
         fleet, groups, held = self.chains.fleet, int(self.data.groups), self.data.held
         rows = []
         for sessions in np.unique(np.geomspace(1, held.shape[1] - 1, 40).astype(int)):

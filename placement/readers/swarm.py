@@ -148,13 +148,17 @@ def _known(data: Mapping[str, Any], keys: tuple[str, ...], place: str) -> None:
 def number(data: Mapping[str, Any], key: str, place: str, default: float | None = None, *, zero: bool = False) -> float:
     """Read a number above 0 (or at least 0)."""
     where = f"{place}.{key}" if place else str(key)
-    value: Any = data.get(key, default)
+    value: Any = data[key] if key in data else default
     if value is None:
         raise InputError("is missing", where)
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not good or value < 0 or (value == 0 and not zero):
+    if not is_number(value) or value < 0 or (value == 0 and not zero):
         raise InputError(f"expected a number {'of at least' if zero else 'above'} 0, got {value!r}", where)
     return float(value)
+
+
+def is_number(value: Any) -> bool:
+    """Tell a finite number from everything else, booleans included."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _whole(data: Mapping[str, Any], key: str) -> int:
