@@ -127,15 +127,15 @@ def round_trips(data: Mapping[str, Any], names: tuple[str, ...], sites: list[str
     rtt = np.zeros((n, n))
     for i in range(n):
         for j in range(i + 1, n):
-            value = table.get(frozenset((names[i], names[j])), table.get(frozenset((sites[i], sites[j]))))
-            if value is None and sites[i] == sites[j]:
-                value = within
-            if value is None:
+            between = table.get(frozenset((names[i], names[j])), table.get(frozenset((sites[i], sites[j]))))
+            if between is None and sites[i] == sites[j]:
+                between = within
+            if between is None:
                 raise InputError(
                     f"the round trip between {names[i]} (site {sites[i]}) and {names[j]} (site {sites[j]}) is missing",
                     "rtt_ms",
                 )
-            rtt[i, j] = rtt[j, i] = value
+            rtt[i, j] = rtt[j, i] = between
     return rtt
 
 
@@ -148,7 +148,7 @@ def _known(data: Mapping[str, Any], keys: tuple[str, ...], place: str) -> None:
 def number(data: Mapping[str, Any], key: str, place: str, default: float | None = None, *, zero: bool = False) -> float:
     """Read a number above 0 (or at least 0)."""
     where = f"{place}.{key}" if place else str(key)
-    value: Any = data[key] if key in data else default
+    value: Any = data.get(key, default)
     if value is None:
         raise InputError("is missing", where)
     if not is_number(value) or value < 0 or (value == 0 and not zero):

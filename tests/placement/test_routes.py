@@ -40,7 +40,10 @@ def data(**changes: object) -> dict[str, object]:
     one = {"ms_per_block": 2, "tokens_per_s": 5}
     plain: dict[str, object] = {
         "blocks": 4, "client": {"site": "x"}, "rtt_ms": {"x": {"y": 20}},
-        "servers": [{"name": "a", "site": "x", "blocks": "0:2", **one}, {"name": "b", "site": "y", "blocks": "2:4", **one}],
+        "servers": [
+            {"name": "a", "site": "x", "blocks": "0:2", **one},
+            {"name": "b", "site": "y", "blocks": "2:4", **one},
+        ],
     }  # fmt: skip
     return plain | changes
 
@@ -81,7 +84,7 @@ def test_offspring_are_chains() -> None:
             route_neighbour(one, problem.data, rng, out)
         else:
             route_crossover(one, two, problem.data, rng, out)
-        one, two, out = out.copy(), one, out
+        one, two = out.copy(), one
         assert all(problem.swarm.starts[j] <= b < problem.swarm.stops[j] for b, j in enumerate(one))
         score = problem.score(problem.decode(one))
         assert problem.terms(one[None, :])[0][0] == pytest.approx(score.values)
