@@ -27,6 +27,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "placement.commands.catalog": ("catalog",),
     "placement.commands.schema": ("schema",),
     "placement.commands.bench": ("bench",),
+    "placement.cli_route": ("route",),
     "placement.cli_run": ("run", "profile", "calibrate", "replan"),
 }
 

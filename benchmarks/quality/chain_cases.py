@@ -38,9 +38,7 @@ def drawn(seed: int) -> Case:
     memory, flops, bandwidth = (np.array([KINDS[kind][k] for kind in kinds]) for k in range(3))
     block = prompt * FLOPS_PER_TOKEN / flops + (output - 1) * BLOCK_BYTES / bandwidth + OVERHEAD_S
     names = tuple(f"s{j}" for j in range(servers))
-    fleet = Fleet(
-        names, memory.astype(np.int64), output * rtt + HOP_S, block, BLOCKS, BLOCK_BYTES, CACHE_BYTES, 1.0
-    )
+    fleet = Fleet(names, memory.astype(np.int64), output * rtt + HOP_S, block, BLOCKS, BLOCK_BYTES, CACHE_BYTES, 1.0)
     plan = best_rate(fleet, all_servers)
     assert plan is not None
     name = f"{servers} servers, {'wide' if wide else 'near'}, {prompt}+{output} tokens, load {load:.1f}"

@@ -1,6 +1,7 @@
 """Greedy chain allocation and the scores of its chains, compiled: the twin of `objectives/chains.py`.
 
-A placement is one row of integers, the *genome*: the first block of each of J servers, then the number of blocks of each.
+A placement is one row of integers, the *genome*: the first block of each of J servers, then the number of blocks
+of each.
 """
 
 from __future__ import annotations
@@ -185,7 +186,7 @@ def response_cost(d, count, rate):  # type: ignore[no-untyped-def]
 
 @kernel
 def chain_cost(genome, d):  # type: ignore[no-untyped-def]
-    """Return (cost, violation): seconds per session of the total rate, or the response time in s by the mix of bounds."""
+    """Return (cost, violation): seconds per session of the total rate, or the response time in s by a mix of bounds."""
     count, missed = allocate(genome, d)
     if count == 0:
         worst = 0.0

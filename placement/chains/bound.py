@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -51,7 +52,7 @@ class Sharing:
         self.longest = float(np.where(self.able, self.seconds, 0.0).max(axis=1).sum())
 
     def cheapest(self, per_second: float, prices: FloatArray) -> tuple[float, IntArray]:
-        """Least ``per_second * T + sum_j prices_j u_j / cap_j`` over all ways to share, and the blocks of each server."""
+        """Least ``per_second * T + sum_j prices_j u_j / cap_j`` over all ways to share, and each server's blocks."""
         from ..kernels.chain_price import share_blocks
 
         costs = per_second * self.seconds + prices[:, None] * self.part
@@ -74,7 +75,7 @@ class Sharing:
         grid = np.geomspace(self.shortest, self.longest, RANGES + 1)
         grid[-1] *= 1.0 + 1e-9
         worst, ways = 0.0, []
-        for low, high in zip(grid, grid[1:], strict=False):
+        for low, high in pairwise(grid):
             least, blocks = self.cheapest(1.0 / (low * high), prices)
             worst = max(worst, 1.0 / low + 1.0 / high - least)
             ways.append(blocks)
@@ -117,4 +118,3 @@ def rate_bound(fleet: Fleet, *, rounds: int = 400, go_on: Callable[[], bool] = l
         ways = [sharing.cheapest(1.0 / seconds**2, point)[1] for seconds in focus]
     slack, _ = sharing.violation(prices)
     return RateBound(float(min(bound, prices.sum() + slack * sessions)), done)
-

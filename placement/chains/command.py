@@ -91,7 +91,9 @@ def lines(fleet: Fleet, result: ChainResult) -> list[str]:
         text.append(f"  {chain.capacity:4d} sessions of {chain_seconds(fleet, chain):.3g} s  {way}")
     text.append(f"rate      {result.rate:.4g} sessions/s; no placement serves more than {result.bound:.4g}")
     if result.simulated is None:
-        text.append(f"arrivals  {fleet.arrivals_per_s:.4g} sessions/s are more than that: the queue would grow for ever")
+        text.append(
+            f"arrivals  {fleet.arrivals_per_s:.4g} sessions/s are more than that: the queue would grow for ever"
+        )
     else:
         text.append(
             f"response  {result.simulated.mean_s:.4g} s mean, {result.simulated.p95_s:.4g} s for 95 of 100, "

@@ -21,14 +21,14 @@ class GroupProblem:
     chains: ChainProblem
 
     @cached_property
-    def data(self):  # type: ignore[no-untyped-def]  # noqa: ANN201
+    def data(self):  # type: ignore[no-untyped-def]
         """What the compiled loops read."""
         from ..kernels.chain_groups import group_data
 
         return group_data(self.chains.fleet, self.chains.data)
 
     @property
-    def objective(self):  # type: ignore[no-untyped-def]  # noqa: ANN201
+    def objective(self):  # type: ignore[no-untyped-def]
         """That of the chains."""
         return self.chains.objective
 
@@ -48,7 +48,7 @@ class GroupProblem:
         return self.genome_size
 
     def starts(self) -> IntArray:
-        """Groups filled one after another for a number of sessions, the cheapest servers per block first (GBP-CR)."""
+        """Groups as GBP-CR would fill them for a number of sessions, and servers dealt out in order of speed."""
         fleet, groups, held = self.chains.fleet, int(self.data.groups), self.data.held
         rows = []
         for sessions in np.unique(np.geomspace(1, held.shape[1] - 1, 40).astype(int)):
@@ -60,6 +60,10 @@ class GroupProblem:
                 filled += held[j, sessions]
                 if filled >= fleet.n_blocks:
                     group, filled = group + 1, 0
+            rows.append(row)
+        for count in range(1, groups + 1):
+            row = np.full(self.genome_size, held.shape[1] - 1, dtype=np.int64)
+            row[self.data.order] = np.arange(fleet.n_servers) % count
             rows.append(row)
         genomes = np.stack(rows)
         costs, broken = self.evaluate(genomes)

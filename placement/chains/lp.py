@@ -29,7 +29,8 @@ class Master:
         import highspy
 
         with banner_hidden():
-            self.solver: Any = highspy.Highs()
+            make: Any = highspy.Highs
+            self.solver: Any = make()
         self.solver.setOptionValue("output_flag", False)
         self.solver.setOptionValue("threads", 1)
         if seconds is not None:

@@ -9,6 +9,7 @@ columns) or a chord (to prove that none is missing), as in `bound.py`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -110,11 +111,11 @@ def relaxed(fleet: Fleet, spans: tuple[Range, ...], first: tuple[Chain, ...]) ->
                 chains.append(Chain(*way, 1))
         prices = master.solve()
         slack, waiting = 0.0, []
-        for a, b in zip(grid, grid[1:], strict=False):
-            least, chain = paths.cheapest(1.0 / (a * b), prices)
+        for a, b in pairwise(grid):
+            least, way_found = paths.cheapest(1.0 / (a * b), prices)
             slack = max(slack, 1.0 / a + 1.0 / b - least)
-            if chain is not None and reduced(fleet, chain, prices) > 1e-7:
-                waiting.append(chain)
+            if way_found is not None and reduced(fleet, way_found, prices) > 1e-7:
+                waiting.append(way_found)
         if not waiting:
             break
     return chains, float(prices @ slots) + slack * sessions

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -35,10 +35,10 @@ class ChainProblem:
     fleet: Fleet
     response: bool = False
     upper: float = UPPER
-    objective: Objective = Objective()
+    objective: Objective = field(default_factory=Objective)
 
     @cached_property
-    def data(self):  # type: ignore[no-untyped-def]  # noqa: ANN201
+    def data(self):  # type: ignore[no-untyped-def]
         """What the compiled loops read."""
         from objectives.kernels.chains import RATE, RESPONSE, chain_data
 

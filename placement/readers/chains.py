@@ -85,7 +85,7 @@ def ensure_chain(fleet: Fleet) -> None:
                 f"{fleet.names[largest]}, has {fleet.memory_bytes[largest] / GB:g} GB"
             ]
         )
-    # A session needs one slot for each block that it uses on a server, so a chain is longest with as many slots as blocks.
+    # A session needs one slot for each block that it uses on a server, so one session fills a server at this size.
     held = int(np.minimum(fleet.memory_bytes // need, fleet.n_blocks).sum())
     if held < fleet.n_blocks:
         raise InfeasibleError(

@@ -98,7 +98,7 @@ def _labels(swarm: Swarm, data: RouteData, least: float, labels: int) -> tuple[l
 
 
 @lru_cache(maxsize=1)
-def _room(n: int, blocks: int, labels: int):  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _room(n: int, blocks: int, labels: int):  # type: ignore[no-untyped-def]
     return (
         np.zeros((2, n + 1, labels, 2)),
         np.zeros((blocks + 1, n + 1, labels, 2), dtype=np.int64),

@@ -33,7 +33,7 @@ class RouteProblem:
     third: str | None = None
 
     @cached_property
-    def data(self):  # type: ignore[no-untyped-def]  # noqa: ANN201
+    def data(self):  # type: ignore[no-untyped-def]
         """What the compiled loops read."""
         return route_data(self.swarm, self.shape, self.third)
 
@@ -103,7 +103,8 @@ class RouteProblem:
         """Keys that would draw these servers wherever one is drawn."""
         holders = self.data.holders
         rank = [int(np.flatnonzero(holders[b, 1:] == j)[0]) for b, j in enumerate(genome)]
-        return (np.array(rank) + 0.5) / holders[:, 0]
+        keys: FloatArray = (np.array(rank) + 0.5) / holders[:, 0]
+        return keys
 
     def encode(self, spans: Sequence[Span]) -> IntArray:
         """Stages to a genome."""
@@ -149,7 +150,7 @@ def search_front(
 
 
 def hypervolume_ratio(found: tuple[Route, ...], exact: tuple[Route, ...], *, thirds: bool = False) -> float:
-    """Hypervolume of a front over that of the exact one, below a corner a tenth beyond the exact front's worst values."""
+    """Hypervolume of a front over that of the exact one, below a corner a tenth beyond the exact one's worst."""
     best = np.array(values_of(exact, thirds=thirds))
     corner = (best.max(axis=0) * 1.1 + 1e-12).tolist()
     return hypervolume(values_of(found, thirds=thirds), corner) / hypervolume(best, corner)

@@ -1,0 +1,1 @@
+"""A swarm over time: servers join, leave and fail; rules decide what each of them holds."""

@@ -1,0 +1,91 @@
+"""Spans of a whole swarm for the most bottleneck throughput, from Petals' own layout on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from objectives.chains import Range
+
+from ..chains.baselines import petals_spans, petals_start
+from .world import FloatArray
+
+ROUND = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """Spans and the least throughput of a block, in blocks/s of its holders."""
+
+    spans: tuple[Range, ...]
+    bottleneck: float
+
+
+def bottleneck(spans: Sequence[Range], speeds: FloatArray, n_blocks: int) -> float:
+    """Least throughput of a block: the sum over its holders, each its blocks per second over its span."""
+    total = np.zeros(n_blocks)
+    for (start, stop), speed in zip(spans, speeds, strict=True):
+        total[start:stop] += speed / (stop - start)
+    return float(total.min())
+
+
+def petals_balance(
+    sizes: Sequence[int], speeds: FloatArray, n_blocks: int, rng: np.random.Generator, rounds: int = 20
+) -> Balance:
+    """Petals: servers join one by one, then all choose again in random order until nobody moves."""
+    rate = speeds / np.array(sizes)
+    spans = list(petals_spans(list(sizes), rate, n_blocks))
+    total = np.zeros(n_blocks)
+    for (start, stop), speed in zip(spans, rate, strict=True):
+        total[start:stop] += speed
+    for _ in range(rounds):
+        moved = False
+        for j in rng.permutation(len(spans)).tolist():
+            total[slice(*spans[j])] -= rate[j]
+            start = petals_start(total * (1.0 + 1e-3), sizes[j])
+            moved |= start != spans[j][0]
+            spans[j] = (start, start + sizes[j])
+            total[slice(*spans[j])] += rate[j]
+        if not moved:
+            break
+    return Balance(tuple(spans), bottleneck(spans, speeds, n_blocks))
+
+
+def balanced(
+    sizes: Sequence[int],
+    speeds: FloatArray,
+    n_blocks: int,
+    *,
+    shrink: bool,
+    start: Balance,
+    rounds: int = 20,
+    seed: int = 0,
+) -> Balance:
+    """Anneal spans from a layout; never worse than it.
+
+    Parameters
+    ----------
+    shrink : bool
+        Spans may be shorter than `sizes`.
+    rounds : int
+        Walks of 20,000 moves.
+    """
+    from ..kernels.balance import BalanceData
+    from ..kernels.loops import anneal
+
+    most = np.array(sizes, dtype=np.int64)
+    least = np.ones_like(most) if shrink else most
+    data = BalanceData(np.asarray(speeds, dtype=float), most, least, np.zeros(n_blocks))
+    first = np.array([a for a, _ in start.spans] + [b - a for a, b in start.spans], dtype=np.int64)
+    best, rng, found = first.copy(), np.random.default_rng(seed), start
+    for k in range(rounds):
+        hot = 0.2 if k % 2 == 0 else 0.02
+        anneal(best.copy(), best, data, rng, ROUND, hot, 1e-4, 3.0)
+        n = len(sizes)
+        spans = tuple((int(a), int(a + size)) for a, size in zip(best[:n], best[n:], strict=True))
+        value = bottleneck(spans, speeds, n_blocks)
+        if value > found.bottleneck:
+            found = Balance(spans, value)
+    return found

@@ -1,0 +1,154 @@
+"""Rules that choose spans as servers come and go: Petals' own, and ours, which weighs moving.
+
+Petals: A. Borzunov et al., arXiv:2312.08361, and `petals.server.block_selection` of its release 2.2.0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from objectives.chains import Range
+
+from ..chains.baselines import petals_start
+from .world import FloatArray, World
+
+Spans = dict[int, Range]
+BALANCE_QUALITY = 0.75
+EPS = 1e-3
+
+
+class Rule(Protocol):
+    """What the simulator asks."""
+
+    def join(self, world: World, spans: Spans, server: int) -> Range:
+        """Return the span of a server that comes."""
+        ...
+
+    def review(self, world: World, spans: Spans, rng: np.random.Generator) -> Spans:
+        """Return new spans of servers that should move now, often none."""
+        ...
+
+
+def coverage(world: World, spans: Spans, without: int = -1) -> FloatArray:
+    """Throughput of each block: the sum over its holders, each its blocks per second over its span."""
+    total = np.zeros(world.n_blocks)
+    for j, (start, stop) in spans.items():
+        if j != without:
+            total[start:stop] += world.speeds[j] / (stop - start)
+    return total
+
+
+@dataclass(frozen=True)
+class PetalsRule:
+    """Greedy joining, and rebalancing when the swarm's bottleneck could be a third better.
+
+    A server looks on its own from time to time, and moves alone, as each Petals server does.
+    """
+
+    def join(self, world: World, spans: Spans, server: int) -> Range:
+        """Take the window with the least sorted throughputs."""
+        size = world.sizes[server]
+        start = petals_start(coverage(world, spans), size)
+        return start, start + size
+
+    def review(self, world: World, spans: Spans, rng: np.random.Generator) -> Spans:
+        """Return the moves of the servers that would choose other blocks now, one after another."""
+        now, moved = dict(spans), {}
+        for j in rng.permutation(sorted(spans)).tolist():
+            place = self.better(world, now, j, rng)
+            if place is not None:
+                now[j] = moved[j] = place
+        return moved
+
+    def better(self, world: World, spans: Spans, server: int, rng: np.random.Generator) -> Range | None:
+        """`should_choose_other_blocks`: the better place of a server, or None to stay."""
+        before = coverage(world, spans)
+        without = coverage(world, spans, server) * (1.0 + EPS)
+        if before.min() > EPS and without.min() <= EPS:
+            return None
+        start, stop = spans[server]
+        first = petals_start(without, stop - start)
+        if first == start:
+            return None
+        trial = dict(spans)
+        trial[server] = (first, first + stop - start)
+        for _ in range(10):
+            moved = False
+            for j in rng.permutation(sorted(trial)).tolist():
+                size = trial[j][1] - trial[j][0]
+                at = petals_start(coverage(world, trial, j) * (1.0 + EPS), size)
+                moved |= at != trial[j][0]
+                trial[j] = (at, at + size)
+            if not moved:
+                break
+        after = coverage(world, trial).min()
+        if after <= EPS:
+            return None
+        return (first, first + stop - start) if before.min() / after < BALANCE_QUALITY - EPS else None
+
+
+@dataclass(frozen=True)
+class WeighedRule:
+    """Spans may shrink; a move must pay for the seconds that its server is away.
+
+    A coming server takes the window, of any length up to its own, that leaves the best swarm: most of all every block
+    held, by servers that are fast and near the client. When a block is held by nobody, or held thinly, the cheapest
+    single move that helps is made; `weight` says how much better the swarm must be per part of the model reloaded.
+
+    Attributes
+    ----------
+    weight : float
+        Relative gain of the swarm's value that one reload of the whole model must bring.
+    spare : float
+        Value of a second holder: a swarm whose blocks have one holder each breaks with every leave.
+    """
+
+    weight: float = 0.5
+    spare: float = 0.5
+
+    def value(self, world: World, spans: Spans) -> tuple[float, float]:
+        """(part of the blocks held, soft minimum of the throughput with a bonus for second holders)."""
+        total, holders = coverage(world, spans), np.zeros(world.n_blocks)
+        for start, stop in spans.values():
+            holders[start:stop] += 1
+        held = float((holders > 0).mean())
+        soft = len(total) / np.sum(1.0 / np.maximum(total, 1e-3))
+        return held, float(soft * (1.0 + self.spare * np.minimum(holders - 1, 2).clip(min=0).mean()))
+
+    def windows(self, world: World, spans: Spans, server: int) -> list[Range]:
+        """Windows worth a look: full length and shorter ones, also at the edges of what nobody holds."""
+        size, n = world.sizes[server], world.n_blocks
+        return [
+            (start, start + length)
+            for length in sorted({size, max(1, size * 3 // 4), max(1, size // 2)})
+            for start in range(0, n - length + 1, 1 if length == size else 2)
+        ]
+
+    def join(self, world: World, spans: Spans, server: int) -> Range:
+        """Take the window of the best value."""
+        return max(
+            self.windows(world, spans, server), key=lambda place: (self.value(world, {**spans, server: place}), place)
+        )
+
+    def review(self, world: World, spans: Spans, rng: np.random.Generator) -> Spans:
+        """Return the one move whose gain per block to load is largest, if it pays."""
+        if not spans:
+            return {}
+        held, value = self.value(world, spans)
+        best: tuple[float, int, Range] | None = None
+        for j, place in spans.items():
+            size = world.sizes[j]
+            for start in range(0, world.n_blocks - size + 1, 2):
+                new = (start, start + size)
+                loaded = size - max(0, min(new[1], place[1]) - max(new[0], place[0]))
+                if loaded == 0:
+                    continue
+                then, better = self.value(world, {**spans, j: new})
+                gain = (then - held) * 10.0 + (better / value - 1.0 if then >= held else -1.0)
+                net = gain - self.weight * loaded / world.n_blocks
+                if net > 0.02 and (best is None or net > best[0]):
+                    best = (net, j, new)
+        return {best[1]: best[2]} if best else {}
