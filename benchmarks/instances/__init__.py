@@ -44,9 +44,9 @@ class Instance:
         from placement.readers.cluster import read_request
 
         if self.path.suffix == ".json" and is_helix(self.path):
-            from placement.readers.helix import read_helix
+            from placement.readers.helix import load_helix
 
-            return read_helix(self.path)
+            return load_helix(self.path)
         return read_request(self.path)
 
 
