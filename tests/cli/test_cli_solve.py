@@ -93,7 +93,10 @@ def test_report_is_one_page(cli: Cli, tiny: Path, tmp_path: Path) -> None:
     assert "http" not in text
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in (ROOT / "examples").glob("*.yaml")))
+CLUSTERS = sorted(path.name for path in (ROOT / "examples").glob("*.yaml") if "\nnodes:" in path.read_text())
+
+
+@pytest.mark.parametrize("name", CLUSTERS)
 def test_every_example(cli: Cli, name: str) -> None:
     """Every example that is shipped is solved."""
     done = cli("solve", ROOT / "examples" / name, "--time-limit", 2, "--json")

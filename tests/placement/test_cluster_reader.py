@@ -18,7 +18,7 @@ from placement.readers import cluster as reader
 from placement.readers.cluster import read_request
 
 ROOT = Path(__file__).parents[2]
-EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
+EXAMPLES = sorted(path for path in (ROOT / "examples").glob("*.yaml") if "\nnodes:" in path.read_text())
 BLOCKS = """
 model:
   name: mine

@@ -43,8 +43,7 @@ def test_tables_from_a_request():
     """A model and a cluster of measured nodes become a problem whose best plan serves."""
     model = read_model("llama-2-7b")
     nodes = tuple(
-        Node(f"n{k}", 16e9, decode_s_per_block=(0.002,), prefill_s_per_block=(0.02,), availability=0.9)
-        for k in range(4)
+        Node(f"n{i}", 16e9, decode_s_per_block=(0.002,), prefill_s_per_block=(0.02,), availability=0.9)
         for i in range(4)
     )
     latency, band = np.full((5, 5), 0.001), np.full((5, 5), 1e9)
