@@ -9,6 +9,7 @@ With ``--objective served`` plans are also measured in the closed-loop simulatio
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -90,11 +91,14 @@ def measure(case: ReplicatedCase, objective: str, seeds: int, seconds: float, si
     starts = problem.starts()
     print(f"{case.name}: {case.tables.n_nodes} nodes, {case.tables.n_blocks} blocks, "
           f"bound on flow {capped_bound(case.tables):.3f}")  # fmt: skip
+    # Petals' spans do not line up: they are scored under the rule that they are made for.
+    loose = ReplicatedProblem(replace(case.tables, partial=True), problem.objective)
     for maker in (Petals(), EqualStages(), Separate(), Chain()):
         genome = next(maker.search(problem, np.random.default_rng(0), starts)).genomes
-        costs, broken = problem.evaluate(genome)
+        rule = loose if isinstance(maker, Petals) else problem
+        costs, broken = rule.evaluate(genome)
         value = problem.objective.value(float(costs[0])) if broken[0] == 0 else 0.0
-        extra = f"  simulated {simulated(problem, genome[0]):.1f}" if sim and broken[0] == 0 else ""
+        extra = f"  simulated {simulated(rule, genome[0]):.1f}" if sim and broken[0] == 0 else ""
         print(f"  {type(maker).__name__:12s} {value:10.3f}{extra}")
     for seed in range(seeds):
         outcome = run(
