@@ -106,9 +106,10 @@ def measure(case: ReplicatedCase, objective: str, seeds: int, seconds: float, si
             bound=problem.lower_bound(),
         )  # fmt: skip
         extra = f"  simulated {simulated(problem, problem.encode(outcome.spans)):.1f}" if sim else ""
-        value, gap = problem.objective.value(outcome.score.cost), outcome.score.cost / outcome.bound - 1
+        value = problem.objective.value(outcome.score.cost)
+        gap = f"{outcome.score.cost / outcome.bound - 1:.2%}" if outcome.bound > 0 else "unknown"
         last = outcome.trace[-2].seconds if len(outcome.trace) > 1 else 0.0
-        print(f"  seed {seed:<7d} {value:10.3f}  gap {gap:.2%}  last improvement {last:.1f} s{extra}", flush=True)
+        print(f"  seed {seed:<7d} {value:10.3f}  gap {gap}  last improvement {last:.1f} s{extra}", flush=True)
 
 
 def main() -> None:
