@@ -45,7 +45,6 @@ def test_tables_from_a_request():
     nodes = tuple(
         Node(f"n{k}", 16e9, decode_s_per_block=(0.002,), prefill_s_per_block=(0.02,), availability=0.9)
         for k in range(4)
-        for i in range(4)
     )
     latency, band = np.full((5, 5), 0.001), np.full((5, 5), 1e9)
     request = Request(model, Cluster(nodes, latency, band), Workload(128, 32, 8), kind="replicated", min_replicas=1)
