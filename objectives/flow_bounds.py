@@ -9,7 +9,7 @@ from .replicated import ReplicatedTables
 
 
 def work_bound(tables: ReplicatedTables) -> float:
-    """Tokens/s that no placement exceeds under the exact rule: sum_i max_k k rate_i(k) / L."""
+    """Tokens/s that no placement exceeds: sum_i max_k k rate_i(k) / L."""
     blocks = np.arange(1, tables.rate.shape[1] + 1)
     return float((blocks * tables.rate).max(axis=1).sum() / tables.n_blocks)
 

@@ -23,15 +23,17 @@ NEAR = 0.6  # worth of a block that is almost reached
 @inner
 def worth(table, flow):  # type: ignore[no-untyped-def]
     """Return (blocks that a stage holds at `flow`, the same with a smooth part for the next ones)."""
-    best = 0.0
+    # Blocks beyond the next one count by the one that is nearest to running at `flow`.
+    most, held = 0.0, 0
     for k in range(table.shape[0] - 1, -1, -1):
-        if table[k] >= flow:
-            return k + 1, k + 1 + NEAR * best
-        x = table[k] / flow
-        x *= x
-        x *= x
-        best = max(best, x)
-    return 0, NEAR * best
+        rate = table[k]
+        if rate >= flow:
+            held = k + 1
+            break
+        most = max(most, rate)
+    most /= flow
+    most *= most
+    return held, held + NEAR * most * most
 
 
 @inner
@@ -66,13 +68,13 @@ def split_unit(tables, u, flow):  # type: ignore[no-untyped-def]
 
 
 @inner
-def unit_worth(tables, u, flow):  # type: ignore[no-untyped-def]
-    """Return (blocks that a unit holds at `flow`, the same with a smooth part for the next ones)."""
+def unit_worth(tables, u, flow, apart):  # type: ignore[no-untyped-def]
+    """Return (blocks that a unit holds at `flow`, the same with a smooth part for the next ones).
+
+    `apart` (slots, 2) has the worth of single stages.
+    """
     first, second, both = tables[3 * u], tables[3 * u + 1], tables[3 * u + 2]
-    held, value = worth(first, flow)
-    more, extra = worth(second, flow)
-    held += more
-    value += extra
+    held, value = apart[3 * u, 0] + apart[3 * u + 1, 0], apart[3 * u, 1] + apart[3 * u + 1, 1]
     if both[0] <= 0.0:
         return held, value
     a, b = split_unit(tables, u, flow)
@@ -80,13 +82,13 @@ def unit_worth(tables, u, flow):  # type: ignore[no-untyped-def]
     total = a + b + 1
     if total <= first.shape[0]:
         for k in range(1, total):
-            x = (both[total - 1] + min(first[k - 1], second[total - k - 1])) / flow
-            best = max(best, x)
-        best = min(best, 1.0)
+            best = max(best, both[total - 1] + min(first[k - 1], second[total - k - 1]))
+        best = min(best / flow, 1.0)
         best *= best
         best *= best
-    if a + b > held or (a + b == held and a + b + NEAR * best > value):
-        return a + b, a + b + NEAR * best
+    joined = float(a + b)
+    if joined > held or (joined == held and joined + NEAR * best > value):
+        return joined, joined + NEAR * best
     return held, value
 
 
@@ -101,16 +103,24 @@ def shift_rates(table, rate, sign):  # type: ignore[no-untyped-def]
 
 
 @inner
-def fill_tables(slot, d, tables, flow, held, value):  # type: ignore[no-untyped-def]
+def fill_tables(slot, d, tables, flow, apart, held, value):  # type: ignore[no-untyped-def]
     """Compute all units from scratch; return the blocks held by all."""
     for s in range(tables.shape[0]):
         fill(tables[s], tables.shape[1], 0.0)
     for i in range(d.n_nodes):
         if slot[i] >= 0:
             shift_rates(tables[slot[i]], d.rate[d.kind[i]], 1.0)
-    total = 0
+    return weigh_all(tables, flow, apart, held, value)
+
+
+@inner
+def weigh_all(tables, flow, apart, held, value):  # type: ignore[no-untyped-def]
+    """Compute what all units hold at `flow`; return the blocks held by all."""
+    total = 0.0
     for u in range(held.shape[0]):
-        held[u], value[u] = unit_worth(tables, u, flow)
+        for k in range(3 * u, 3 * u + 2):
+            apart[k, 0], apart[k, 1] = worth(tables[k], flow)
+        held[u], value[u] = unit_worth(tables, u, flow, apart)
         total += held[u]
     return total
 
@@ -125,8 +135,8 @@ def pack(slot, d, rng, flow, steps, hot, cold, double):  # type: ignore[no-untyp
     n, width = d.n_nodes, d.rate.shape[1]
     units = (min(n, d.max_stages, d.n_blocks) + 1) // 2
     tables = np.zeros((3 * units, width))
-    held, value = np.zeros(units, np.int64), np.zeros(units)
-    total = fill_tables(slot, d, tables, flow, held, value)
+    apart, held, value = np.zeros((3 * units, 2)), np.zeros(units), np.zeros(units)
+    total = fill_tables(slot, d, tables, flow, apart, held, value)
     one, two = np.empty(width), np.empty(width)
     cooling = (cold / hot) ** (1.0 / max(1, steps))
     temperature = hot
@@ -136,7 +146,7 @@ def pack(slot, d, rng, flow, steps, hot, cold, double):  # type: ignore[no-untyp
         temperature *= cooling
         if step % 4096 == 4095:
             # Rounding errors of many additions and subtractions must not decide.
-            total = fill_tables(slot, d, tables, flow, held, value)
+            total = fill_tables(slot, d, tables, flow, apart, held, value)
         i = below(rng, n)
         a, j, b = slot[i], -1, 0
         draw = rng.random()
@@ -165,18 +175,27 @@ def pack(slot, d, rng, flow, steps, hot, cold, double):  # type: ignore[no-untyp
             if j >= 0:
                 shift_rates(tables[b], d.rate[d.kind[j]], -1.0)
         u, v = (a // 3 if a >= 0 else -1), (b // 3 if b >= 0 else -1)
-        held_u, worth_u, held_v, worth_v, change = 0, 0.0, 0, 0.0, 0.0
+        held_u, worth_u, held_v, worth_v, change = 0.0, 0.0, 0.0, 0.0, 0.0
+        held_a, worth_a, held_b, worth_b = 0.0, 0.0, 0.0, 0.0
+        if a >= 0 and a % 3 < 2:
+            held_a, worth_a = apart[a, 0], apart[a, 1]
+            apart[a, 0], apart[a, 1] = worth(tables[a], flow)
+        if b >= 0 and b % 3 < 2:
+            held_b, worth_b = apart[b, 0], apart[b, 1]
+            apart[b, 0], apart[b, 1] = worth(tables[b], flow)
         if u >= 0:
-            held_u, worth_u = unit_worth(tables, u, flow)
+            held_u, worth_u = unit_worth(tables, u, flow, apart)
             change += worth_u - value[u]
         if v >= 0 and v != u:
-            held_v, worth_v = unit_worth(tables, v, flow)
+            held_v, worth_v = unit_worth(tables, v, flow, apart)
             change += worth_v - value[v]
         if change < 0.0 and rng.random() >= math.exp(change / temperature):
             if a >= 0:
                 copy(one, tables[a])
+                apart[a, 0], apart[a, 1] = held_a, worth_a
             if b >= 0:
                 copy(two, tables[b])
+                apart[b, 0], apart[b, 1] = held_b, worth_b
             continue
         slot[i] = b
         if j >= 0:
@@ -195,15 +214,13 @@ def best_target(slot, d, flow):  # type: ignore[no-untyped-def]
     """Largest flow, from `flow` on, at which the units of a partition hold all blocks; by bisection."""
     units = (min(d.n_nodes, d.max_stages, d.n_blocks) + 1) // 2
     tables = np.zeros((3 * units, d.rate.shape[1]))
-    held, value = np.zeros(units, np.int64), np.zeros(units)
-    if fill_tables(slot, d, tables, flow, held, value) < d.n_blocks:
+    apart, held, value = np.zeros((3 * units, 2)), np.zeros(units), np.zeros(units)
+    if fill_tables(slot, d, tables, flow, apart, held, value) < d.n_blocks:
         return 0.0
     low, high = flow, 2.0 * flow
     for _ in range(50):
         middle = (low + high) / 2
-        total = 0
-        for u in range(units):
-            total += unit_worth(tables, u, middle)[0]
+        total = weigh_all(tables, middle, apart, held, value)
         if total >= d.n_blocks:
             low = middle
         else:
@@ -217,8 +234,8 @@ def unpack(slot, d, flow, out):  # type: ignore[no-untyped-def]
     n, blocks = d.n_nodes, d.n_blocks
     units = (min(n, d.max_stages, blocks) + 1) // 2
     tables = np.zeros((3 * units, d.rate.shape[1]))
-    held, value = np.zeros(units, np.int64), np.zeros(units)
-    excess = fill_tables(slot, d, tables, flow, held, value) - blocks
+    apart, held, value = np.zeros((3 * units, 2)), np.zeros(units), np.zeros(units)
+    excess = fill_tables(slot, d, tables, flow, apart, held, value) - blocks
     position = 0
     fill(out, 2 * n, 0)
     for u in range(units):

@@ -40,7 +40,7 @@ class Packing:
     hot: float = 0.6
     cold: float = 0.03
     first_cycle: int = 100_000
-    last_cycle: int = 3_200_000
+    last_cycle: int = 1_600_000
     rise: float = 1e-7
     double: float = 0.1
 
