@@ -57,6 +57,7 @@ def solve(
     """Find the best placement of a model on a cluster."""
     from ..ask import as_request
     from ..foreign import Ask, handler_of
+    from ..kernels.warm import help_if_cold
     from ..optimize import optimize
     from ..plan import Plan
     from ..report.progress import progress_bar
@@ -75,6 +76,7 @@ def solve(
         return answer_request(request, ask)
     running = Plan.load(start) if start is not None else None
     asked, _ = as_request(None, request, None, objective, None)
+    help_if_cold()
     with progress_bar(asked.objective, time_limit, hidden=quiet or json) as show:
         result = optimize(
             None, request, objective=objective, solver=solver, time_limit=time_limit, seed=seed, start=running,
