@@ -30,7 +30,10 @@ def with_start(problem: PipelineProblem, request: Request, plan: Plan | None, *,
     if plan is None:
         return starts
     spans = checked_spans(plan.placement, request, plan.n_blocks)
-    return np.concatenate([problem.encode(spans)[None, :], starts])
+    try:
+        return np.concatenate([problem.encode(spans)[None, :], starts])
+    except ValueError as error:  # more runs than this problem's genomes hold
+        raise InputError(f"the plan to begin from does not suit this problem: {error}", "start") from None
 
 
 def checked_spans(placement: tuple[PlacedSpan, ...], request: Request, n_blocks: int | None = None) -> list[Span]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint
 
 import numpy as np
@@ -11,6 +11,7 @@ import pytest
 
 from objectives.terms import Terms
 from placement import InfeasibleError, InputError, Plan, optimize, registry
+from placement.plan import PlacedSpan
 from placement.problem import Problem
 from placement.solvers.base import IntArray, NotApplicableError, Proposal
 from placement.stop import Progress, StoppedBy
@@ -149,3 +150,11 @@ def test_names_come_from_entry_points(monkeypatch: pytest.MonkeyPatch) -> None:
             registry.make_solver("mien")
     finally:
         registry.plugins.cache_clear()
+
+
+def test_a_start_with_too_many_runs_is_refused() -> None:
+    """A plan with more runs than nodes cannot begin a contiguous search: one clear line."""
+    plan = optimize(None, CLUSTER, time_limit=0.2).plan
+    runs = tuple(PlacedSpan("ab"[k % 2], k, k + 1) for k in range(plan.n_blocks))
+    with pytest.raises(InputError, match="does not suit"):
+        optimize(None, CLUSTER, start=replace(plan, placement=runs), time_limit=0.2)
