@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -52,10 +51,3 @@ def checked_spans(placement: tuple[PlacedSpan, ...], request: Request, n_blocks:
     if reached != model.n_blocks:
         raise InputError(f"the spans end at block {reached}, the model {model.name} has {model.n_blocks} blocks")
     return spans
-
-
-def any_problem(problem: Any) -> PipelineProblem:
-    """Narrow a problem to a pipeline; raise `InputError` for another kind."""
-    if not isinstance(problem, PipelineProblem):
-        raise InputError("this works on pipeline placements only")
-    return problem

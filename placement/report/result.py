@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from objectives.combine import TERMS, UNITS, Objective
+from objectives.combine import UNITS, Objective
 from objectives.terms import Span, Terms
 
 from ..optimize import Result
@@ -121,9 +122,4 @@ def _point_value(problem: PipelineProblem, values: Sequence[float]) -> Objective
 
 
 def _with(plan: Plan, **changes: object) -> Plan:
-    from dataclasses import replace
-
     return replace(plan, **changes)  # type: ignore[arg-type]
-
-
-assert len(TERMS) == len(UNITS)
