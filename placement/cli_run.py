@@ -48,25 +48,20 @@ def run(
     """Run a plan on this machine, a process for every node, and compare it with its prediction."""
     from .executors.launcher import Launch, run_plan
     from .plan import Plan
+    from .report.progress import count_bar
 
     ensure_writable(trace, out)
     loaded = Plan.load(plan)
     if bool(prompt) == bool(ids):
         raise InputError("expected either --prompt or --ids")
-    result = run_plan(
-        loaded,
-        model,
-        list(prompt) if prompt else [_ids(text) for text in ids or []],
-        tokens,
-        cluster=_cluster(cluster, model) if cluster else None,
-        recover=recover,
-        emulate_links=emulate_links,
-        slow={node: _number(value, f"--slow {node}") for node, value in _pairs(slow).items()},
-        launch=Launch(port=port),
-        micro_batch=micro_batch,
-        in_flight=in_flight,
-        devices=_pairs(device),
-    )
+    prompts = list(prompt) if prompt else [_ids(text) for text in ids or []]
+    slowed = {node: _number(value, f"--slow {node}") for node, value in _pairs(slow).items()}
+    known, devices = _cluster(cluster, model) if cluster else None, _pairs(device)
+    with count_bar("loading", "tokens", len(prompts) * tokens, hidden=json) as progress:
+        result = run_plan(
+            loaded, model, prompts, tokens, cluster=known, recover=recover, emulate_links=emulate_links, slow=slowed,
+            launch=Launch(port=port, progress=progress), micro_batch=micro_batch, in_flight=in_flight, devices=devices,
+        )  # fmt: skip
     if out:
         result.append_to(out)
     if trace:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 
@@ -56,10 +57,13 @@ class Client:
     job : Job
     place : int
         Number of the client among the places.
+    count : Path or None
+        A file that grows by one byte with every generated token, for who watches the run.
     """
 
-    def __init__(self, job: Job, place: int) -> None:
+    def __init__(self, job: Job, place: int, count: Path | None = None) -> None:
         self.job, self.place = job, place
+        self.count = None if count is None else count.open("ab", buffering=0)
         self.waiting = make_batches(job.prompts, job.micro_batch)
         self.batches = {batch.number: batch for batch in self.waiting}
         self.active: dict[int, Batch] = {}
@@ -93,6 +97,8 @@ class Client:
         batch.times_s.append(time.perf_counter())
         for row, token in zip(batch.tokens, message.values[:, 0].tolist(), strict=True):
             row.append(int(token))
+        if self.count is not None:
+            self.count.write(bytes(len(batch.tokens)))
         if batch.length < self.job.tokens and not self._ended(batch):
             self._send(batch, message.values.to(torch.int32), batch.prompts.shape[1] + batch.length - 1, send)
             return

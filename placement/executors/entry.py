@@ -26,6 +26,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--size", type=int)
     parser.add_argument("--port", type=int)
     parser.add_argument("--out", type=Path, help="where the client writes its result (JSON)")
+    parser.add_argument("--count", type=Path, help="a file that the client lengthens by a byte with every token")
     parser.add_argument("--model", help="checkpoint folder or .gguf")
     parser.add_argument("--prompt", action="append", default=[], help="text; may be repeated")
     parser.add_argument("--ids", action="append", default=[], help="token ids, comma-separated; may be repeated")
@@ -51,7 +52,8 @@ def _launched(options: argparse.Namespace) -> int:
     address = job.address_of(CLIENT)
     store = open_store(address, options.port, serve=serve)
     beats = open_store(address, options.port, serve=False)
-    return main_of(Process(job, store, beats, options.uid, options.size, options.out if serve else None))
+    files = {"out": options.out, "count": options.count} if serve else {}
+    return main_of(Process(job, store, beats, options.uid, options.size, **files))
 
 
 def _under_torchrun(options: argparse.Namespace) -> int:

@@ -41,12 +41,15 @@ class Launch:
         Network namespaces (`placement.executors.namespaces.network`) that the workers run in.
     started : callable or None
         Called once with the process ids by place.
+    progress : callable or None
+        Called with the number of tokens generated so far, whenever it has grown.
     """
 
     port: int = 0
     timeout_s: float = 3600.0
     network: Network | None = None
     started: Callable[[Mapping[str, int]], None] | None = None
+    progress: Callable[[int], None] | None = None
 
 
 def run_plan(
@@ -139,12 +142,12 @@ def run_job(job: Job, launch: Launch) -> RunResult:
         # The client first: it opens the rendezvous.
         for uid in [len(places) - 1, *range(len(places) - 1)]:
             args = ["--job", str(folder / "job.json"), "--uid", str(uid), "--size", str(len(places))]
-            args += ["--port", str(port), "--out", str(folder / "result.json")]
+            args += ["--port", str(port), "--out", str(folder / "result.json"), "--count", str(folder / "tokens")]
             netns = launch.network.namespaces.get(places[uid]) if launch.network else None
             starter.start(uid, args, folder / f"{uid}.log", family=family, netns=netns)
         if launch.started is not None:
             launch.started({places[uid]: pid for uid, pid in starter.pids.items()})
-        raw = _await(job, starter, folder, places, time.monotonic() + launch.timeout_s)
+        raw = _await(job, starter, folder, places, launch)
     finally:
         starter.kill()
         shutil.rmtree(folder, ignore_errors=True)
@@ -161,10 +164,14 @@ def free_port(address: str) -> int:
         return int(probe.getsockname()[1])
 
 
-def _await(job: Job, starter: Starter, folder: Path, places: Sequence[str], until: float) -> dict[str, Any]:
-    client, result = len(places) - 1, folder / "result.json"
-    failed_at = 0.0
+def _await(job: Job, starter: Starter, folder: Path, places: Sequence[str], launch: Launch) -> dict[str, Any]:
+    client, result, until = len(places) - 1, folder / "result.json", time.monotonic() + launch.timeout_s
+    failed_at, seen = 0.0, 0
     while True:
+        count = _tokens(folder / "tokens")
+        if launch.progress is not None and count > seen:
+            seen = count
+            launch.progress(count)
         codes = dict(starter.poll())
         if result.is_file():
             raw: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
@@ -182,6 +189,10 @@ def _await(job: Job, starter: Starter, folder: Path, places: Sequence[str], unti
         if time.monotonic() > until:
             raise RunError("the run takes longer than its time-out")
         time.sleep(0.01)
+
+
+def _tokens(count: Path) -> int:
+    return count.stat().st_size if count.exists() else 0
 
 
 def _last_line(folder: Path, uids: Sequence[int], codes: Mapping[int, int], places: Sequence[str]) -> str:

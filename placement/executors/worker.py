@@ -67,6 +67,8 @@ class Process:
         Number of this process and of all.
     out : Path or None
         Where the client's process writes the result.
+    count : Path or None
+        A file that the client lengthens by a byte with every token.
     """
 
     job: Job
@@ -75,6 +77,7 @@ class Process:
     uid: int
     size: int
     out: Path | None = None
+    count: Path | None = None
     lost: dict[str, str] = field(default_factory=dict)
     events: list[tuple[Any, ...]] = field(default_factory=list)
     transports: list[Transport] = field(default_factory=list)
@@ -93,7 +96,7 @@ class Process:
         self.busy_since = 0.0
         self.read_bytes, self.cache_peak, self.overslept = 0, 0, 0.0
         self.notes: list[str] = []
-        self.client = Client(self.job, nodes) if self.uid == self.client_uid else None
+        self.client = Client(self.job, nodes, self.count) if self.uid == self.client_uid else None
         self.stage: Stage | None = None
 
     # -- life ------------------------------------------------------------------------------------------------------

@@ -20,6 +20,27 @@ def progress_bar(
     objective: Objective, time_limit: float, *, hidden: bool = False
 ) -> Iterator[Callable[[Progress], None] | None]:
     """Show a bar while the body runs and give it the function that moves it; None where nobody looks at stderr."""
+    total = time_limit if time_limit < 1e6 else None
+    with _bar("preparing", total, hidden=hidden) as move:
+        if move is None:
+            yield None
+            return
+
+        def show(progress: Progress) -> None:
+            move(progress.seconds, describe(objective, progress))
+
+        yield show
+
+
+@contextmanager
+def count_bar(first: str, unit: str, total: int, *, hidden: bool = False) -> Iterator[Callable[[int], None] | None]:
+    """Show `first` until something was counted, then how many of `total`; None where nobody looks at stderr."""
+    with _bar(first, total, hidden=hidden) as move:
+        yield None if move is None else lambda count: move(count, f"{count:,} of {total:,} {unit}")
+
+
+@contextmanager
+def _bar(first: str, total: float | None, *, hidden: bool) -> Iterator[Callable[[float, str], None] | None]:
     if hidden or not sys.stderr.isatty():
         yield None
         return
@@ -27,15 +48,10 @@ def progress_bar(
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bar
 
-    total = time_limit if time_limit < 1e6 else None
     columns = (BarColumn(bar_width=20), TimeElapsedColumn(), TextColumn("{task.description}"))
     with Bar(*columns, console=Console(stderr=True), transient=True, expand=False) as bar:
-        task = bar.add_task("preparing", total=total)
-
-        def show(progress: Progress) -> None:
-            bar.update(task, completed=progress.seconds, description=describe(objective, progress))
-
-        yield show
+        task = bar.add_task(first, total=total)
+        yield lambda done, text: bar.update(task, completed=done, description=text)
 
 
 def describe(objective: Objective, progress: Progress) -> str:

@@ -7,9 +7,8 @@ import os
 import shutil
 import signal
 import socket
-import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -108,35 +107,36 @@ def test_without_recovery_a_lost_worker_ends_the_run(tiny_model: Make) -> None:
     with pytest.raises(RunError, match="'b'") as caught:
         run_plan(
             PLAN, tiny_model("gpt2"), some_prompts(1), 50, cluster=small_cluster(3, latency_s=0.02),
-            emulate_links=True, limit_s=1.5, launch=Launch(started=_later("b", signal.SIGKILL, 2.0)),
+            emulate_links=True, limit_s=1.5, launch=_strike("b", signal.SIGKILL, 2),
         )  # fmt: skip
     assert time.monotonic() - began < 20
     assert len(caught.value.tokens) == 1
+    assert 2 <= len(caught.value.tokens[0]) < 50
 
 
 @pytest.mark.parametrize(("who", "how"), [("b", signal.SIGKILL), ("c", signal.SIGSTOP)])
-def test_a_lost_worker_is_replaced(tiny_model: Make, who: str, how: signal.Signals) -> None:
+@pytest.mark.parametrize("after", [1, 30])
+def test_a_lost_worker_is_replaced(tiny_model: Make, who: str, how: signal.Signals, after: int) -> None:
     """A worker that is killed, and one that hangs: the others take its blocks over, and the text is the same."""
     folder, prompts = tiny_model("gpt2"), some_prompts(2)
     result = run_plan(
         PLAN, folder, prompts, 50, cluster=small_cluster(3, latency_s=0.02), emulate_links=True, recover=True,
-        limit_s=1.5, launch=Launch(started=_on_progress(who, how)),
+        limit_s=1.5, launch=_strike(who, how, after),
     )  # fmt: skip
     assert [list(row) for row in result.tokens] == greedy(folder, prompts, 50)
     assert who in result.notes[0]
     assert who not in {span.node for span in result.plan.placement}
 
 
-def _later(who: str, how: int, seconds: float) -> Callable[[Mapping[str, int]], None]:
-    def started(pids: Mapping[str, int]) -> None:
-        threading.Timer(seconds, _kill, (pids[who], how)).start()
+def _strike(who: str, how: int, after: int) -> Launch:
+    """Send one worker a signal once `after` tokens have come: no clock decides when."""
+    pids: dict[str, int] = {}
 
-    return started
+    def progress(tokens: int) -> None:
+        if tokens >= after and who in pids:
+            _kill(pids.pop(who), how)
 
-
-def _on_progress(who: str, how: int) -> Callable[[Mapping[str, int]], None]:
-    """Strike once the worker has computed for a while (its CPU time stops growing while it waits for the start)."""
-    return _later(who, how, 5.0)
+    return Launch(started=pids.update, progress=progress)
 
 
 def _kill(pid: int, how: int) -> None:
