@@ -47,7 +47,8 @@ def main() -> int:
     work = Workload(options.prompt, options.tokens, 1)
     base, model = base_profile(folder, work)
     rows: list[dict[str, Any]] = []
-    runs = options.out / f"runs-{options.model}.jsonl"
+    name = Path(options.model).name
+    runs = options.out / f"runs-{name}.jsonl"
     runs.unlink(missing_ok=True)
     calibrated: list[float] = []
     for number in range(options.set_ups):
@@ -59,15 +60,15 @@ def main() -> int:
         # Hosts of different set-ups share names, not speeds: each set-up is calibrated by its own runs.
         own = read_runs(runs)[-sum(row["set_up"] == number for row in rows) :]
         calibrated += calibrate(hosts.request, own).after
-    summary: dict[str, dict[str, float]] = {name: summarize(rows, name) for name in FIGURES}
+    summary: dict[str, dict[str, float]] = {figure: summarize(rows, figure) for figure in FIGURES}
     summary["time_per_token_s, calibrated by the other runs"] = {
         "median_error": float(np.median(calibrated)),
         "p90_error": float(np.quantile(calibrated, 0.9)),
         "worst_error": max(calibrated),
     }
     report = {"model": options.model, "placements": len(rows), "summary": summary, "rows": rows}
-    (options.out / f"summary-{options.model}.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    (options.out / f"scatter-{options.model}.svg").write_text(scatter_svg(rows, FIGURES), encoding="utf-8")
+    (options.out / f"summary-{name}.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    (options.out / f"scatter-{name}.svg").write_text(scatter_svg(rows, FIGURES), encoding="utf-8")
     print(json.dumps({"placements": len(rows), **summary}, indent=1))
     return 0
 

@@ -53,7 +53,8 @@ def main() -> int:
         print(json.dumps(rows[-1]), file=sys.stderr)
     gains = [row["gain"] for row in rows if row["gain"]]
     report = {"model": options.model, "mean_gain": float(np.mean(gains)), "worst_gain": min(gains), "set_ups": rows}
-    (options.out / f"versus-{options.model}.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    name = Path(options.model).name
+    (options.out / f"versus-{name}.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(report, indent=1))
     return 0
 

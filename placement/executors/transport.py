@@ -1,4 +1,4 @@
-"""Point-to-point messages over torch.distributed: a header of fixed size, then a tensor.
+"""Point-to-point messages over torch.distributed: a frame of fixed size that holds small tensors, then a large tensor.
 
 One thread receives from everybody; the main thread sends without waiting. Emulated links live here as well: a message
 carries the time at which an emulated wire would have delivered it, and is held back until then.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 import threading
 import time
 from collections import deque
@@ -22,6 +23,9 @@ WORK, TOKENS, FORGET, STOP, WAKE, BROKEN = range(6)
 _MAGIC = 0x504C4143
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.int32, torch.float64)
 _HEADER = 14
+_INLINE_BYTES = 4096
+"""Tensors up to this size travel in the frame: the hidden state of one token is one message, not two."""
+_FRAME = _HEADER + _INLINE_BYTES // 8
 _MOST_PENDING = 64
 _FOREVER = timedelta(days=30)
 
@@ -119,10 +123,10 @@ class Transport:
             self._count_use(message, n_bytes, busy_s)
             self._deliver(due, Message(**{**_fields(message), "values": values}))
             return
-        header = _header(message, values, due, busy_s)
+        frame = _frame(message, values, due, busy_s)
         try:
-            self._hold(self.group.send([header], rank, 0), header)
-            if values is not None:
+            self._hold(self.group.send([frame], rank, 0), frame)
+            if values is not None and not _is_small(values):
                 self._hold(self._group_for(values).send([values], rank, 1), values)
         except RuntimeError as error:
             raise LinkDownError(str(error).splitlines()[0]) from None
@@ -177,23 +181,31 @@ class Transport:
                 self._deliver(0, Message(BROKEN, -1, -1))
 
     def _receive_one(self) -> None:
-        header = torch.zeros(_HEADER, dtype=torch.int64)
-        work = self.group.recv_anysource([header], 0)
+        frame = torch.empty(_FRAME, dtype=torch.int64)
+        work = self.group.recv_anysource([frame], 0)
         work.wait(_FOREVER)  # a worker may be idle for long; dead peers are found by their silence
         began = time.perf_counter()
-        magic, kind, source, target, batch, chain, hop, position, due, busy_ns, code, *shape = header.tolist()
+        header = frame[:_HEADER].tolist()
+        magic, kind, source, target, batch, chain, hop, position, due, busy_ns, code, *shape = header
         if magic != _MAGIC:
             raise ValueError("a message that is not of this program")
-        values = None
-        if code >= 0:
-            dtype = _DTYPES[code]
-            here = self.device if self.data_group is not None and dtype != torch.int32 else "cpu"
-            values = torch.empty([n for n in shape if n > 0], dtype=dtype, device=here)
-            self._group_for(values).recv([values], self.ranks[source], 1).wait(_FOREVER)
+        values = self._values(frame, source, code, [n for n in shape if n > 0])
         message = Message(kind, source, target, batch, chain, hop, position, values)
         n_bytes = 0 if values is None else values.numel() * values.element_size()
         self._count_use(message, n_bytes, busy_ns / 1e9 or time.perf_counter() - began)
         self._deliver(due, message)
+
+    def _values(self, frame: torch.Tensor, source: int, code: int, shape: list[int]) -> torch.Tensor | None:
+        if code < 0:
+            return None
+        dtype = _DTYPES[code % len(_DTYPES)]
+        if code >= len(_DTYPES):
+            n_bytes = math.prod(shape) * dtype.itemsize
+            return frame[_HEADER:].view(torch.uint8)[:n_bytes].view(dtype).reshape(shape)
+        here = self.device if self.data_group is not None and dtype != torch.int32 else "cpu"
+        values = torch.empty(shape, dtype=dtype, device=here)
+        self._group_for(values).recv([values], self.ranks[source], 1).wait(_FOREVER)
+        return values
 
     def _count_use(self, message: Message, n_bytes: int, busy_s: float) -> None:
         if message.kind in (WORK, TOKENS):
@@ -225,12 +237,23 @@ def make_nccl_group(store: Any, rank: int, size: int) -> Any:
     return ProcessGroupNCCL(store, rank, size, ProcessGroupNCCL.Options())
 
 
-def _header(message: Message, values: torch.Tensor | None, due: int, busy_s: float) -> torch.Tensor:
+def _is_small(values: torch.Tensor) -> bool:
+    return not values.is_cuda and 0 < values.numel() * values.element_size() <= _INLINE_BYTES
+
+
+def _frame(message: Message, values: torch.Tensor | None, due: int, busy_s: float) -> torch.Tensor:
+    """Return the numbers of a message and, behind them, the bytes of a small tensor (its dtype is counted on)."""
     shape = [] if values is None else list(values.shape)
-    code = -1 if values is None else _DTYPES.index(values.dtype)
+    small = values is not None and _is_small(values)
+    code = -1 if values is None else _DTYPES.index(values.dtype) + small * len(_DTYPES)
     fields = [_MAGIC, message.kind, message.source, message.target, message.batch, message.chain, message.hop]
     fields += [message.position, due, int(busy_s * 1e9), code, *shape]
-    return torch.tensor(fields + [0] * (_HEADER - len(fields)), dtype=torch.int64)
+    frame = torch.zeros(_FRAME, dtype=torch.int64)
+    frame[: len(fields)] = torch.tensor(fields, dtype=torch.int64)
+    if values is not None and small:
+        data = values.reshape(-1).view(torch.uint8)
+        frame[_HEADER:].view(torch.uint8)[: len(data)] = data
+    return frame
 
 
 def _fields(message: Message) -> dict[str, Any]:
