@@ -1,6 +1,6 @@
 """General-purpose optimizers on real-valued vectors.
 
-`PymooGA`, `PymooNSGA2` and the two of SciPy use the plain encoding (order keys and shares); `PymooKeys` is given our decoder, which
+The plain encoding is order keys and shares; `PymooKeys` is given our decoder instead, which
 splits a node order optimally: the strongest form of the rival.
 
 J. Blank, K. Deb, "pymoo: Multi-Objective Optimization in Python", IEEE Access 8, 2020, doi:10.1109/ACCESS.2020.2990567.
