@@ -7,13 +7,17 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from ..instances import Known
+from ..rivals import RIVALS
 from . import gaps, markdown, profiles, svg
 from .experiments import Record, is_random
 from .page import page
 from .ranking import Ranking, rank
 
 Section = tuple[str, str, str]
+OURS = "auto"
 SHOWN = 1.5  # performance profiles are drawn up to this ratio
 
 
@@ -30,6 +34,8 @@ def write(records: list[Record], known: Mapping[str, Known], solvers: Sequence[s
     ranking = rank(records, ranked(records, solvers))
     sections = [
         *_tables(table, fair, best, solvers, searching),
+        *_proofs(records),
+        *_duels(records, solvers),
         *_ranks(ranking),
     ]
     files = {
@@ -70,6 +76,41 @@ def _tables(
          "Each instance at the number of placements that the slowest of its runs scored, starts included.",
          markdown.gap_markdown(fair, searching, best) if fair else "<p>No two searches to compare.</p>"),
     ]  # fmt: skip
+
+
+def _proofs(records: list[Record]) -> list[Section]:
+    """What `auto` proves by itself; nothing where it did not run."""
+    proven = gaps.proven_gaps(records, OURS)
+    if not proven:
+        return []
+    known = [value for value in proven.values() if np.isfinite(value)]
+    open_ones = sorted(((value, name) for name, value in proven.items() if not value < 1e-6), reverse=True)
+    mean = markdown.percent(float(np.mean(known))) if known else "–"
+    text = (
+        f"Mean over the {len(known)} instances with a plan and a bound: {mean}; proven optimal: "
+        f"{sum(value < 1e-6 for value in known)}. The rest, the mean over the seeds (a dash: no plan or no bound)."
+    )
+    lines = [[name, markdown.percent(value)] for value, name in open_ones]
+    return [(f"What {OURS} proves", text, markdown.rows(lines, ["instance", "proven gap"]))]
+
+
+def _duels(records: list[Record], solvers: Sequence[str]) -> list[Section]:
+    """Ours against each rival."""
+    theirs = [name for name in solvers if name in RIVALS]
+    found = gaps.duels(records, OURS, theirs)
+    total = sum(won + equal + len(lost) for won, equal, lost in found.values())
+    if not total:
+        return []
+    good = sum(won + equal for won, equal, _ in found.values())
+    lines = [
+        [rival, str(won), str(equal), str(len(lost)), ", ".join(lost) or "–"]
+        for rival, (won, equal, lost) in found.items()
+    ]
+    head = ["rival", f"{OURS} better", "equal", "rival better", "where the rival is better"]
+    text = (
+        f"By median cost at equal seconds. {OURS} is no worse in {100 * good / total:.1f}% of {total} pairs."
+    )
+    return [(f"{OURS} against the rivals", text, markdown.rows(lines, head))]
 
 
 def _ranks(ranking: Ranking | None) -> list[Section]:
