@@ -18,7 +18,7 @@ from .ranking import Ranking, rank
 
 Section = tuple[str, str, str]
 OURS = "auto"
-SHOWN = 1.5  # performance profiles are drawn up to this ratio
+LEAST, MOST = 1e-4, 1.0  # gaps that charts show
 
 
 def write(records: list[Record], known: Mapping[str, Known], solvers: Sequence[str], out: Path) -> list[Path]:
@@ -26,12 +26,13 @@ def write(records: list[Record], known: Mapping[str, Known], solvers: Sequence[s
     table, best = gaps.gap_table(records, known), gaps.references(records, known)
     searching = [solver for solver in solvers if is_random(solver)]
     fair = gaps.view(records, known, searching)
+    whole = ranked(records, solvers)
     curves = {
         "profile": profiles.performance(records, solvers),
-        "anytime": profiles.anytime(records, known, solvers),
-        "time_to_target": profiles.time_to_target(records, known, solvers),
+        "anytime": profiles.anytime(records, known, whole),
+        "time_to_target": profiles.time_to_target(records, known, whole),
     }
-    ranking = rank(records, ranked(records, solvers))
+    ranking = rank(records, whole)
     sections = [
         *_tables(table, fair, best, solvers, searching),
         *_proofs(records),
@@ -107,9 +108,7 @@ def _duels(records: list[Record], solvers: Sequence[str]) -> list[Section]:
         for rival, (won, equal, lost) in found.items()
     ]
     head = ["rival", f"{OURS} better", "equal", "rival better", "where the rival is better"]
-    text = (
-        f"By median cost at equal seconds. {OURS} is no worse in {100 * good / total:.1f}% of {total} pairs."
-    )
+    text = f"By median cost at equal seconds. {OURS} is no worse in {100 * good / total:.1f}% of {total} pairs."
     return [(f"{OURS} against the rivals", text, markdown.rows(lines, head))]
 
 
@@ -128,14 +127,26 @@ def _ranks(ranking: Ranking | None) -> list[Section]:
 
 
 def _charts(curves: Mapping[str, profiles.Curves]) -> list[Section]:
-    near = {name: [p for p in curve if p[0] <= SHOWN] for name, curve in curves["profile"].items()}
+    gaps_shown = {
+        name: [(100 * (ratio - 1), share) for ratio, share in curve if ratio - 1 <= MOST]
+        for name, curve in curves["profile"].items()
+    }
+    timed = [x for curve in (*curves["anytime"].values(), *curves["time_to_target"].values()) for x, _ in curve]
+    names = tuple(curves["profile"])
+    seconds = svg.Axis("seconds", 0.01, max([0.1, *timed]), log=True)
+    share = svg.Axis("share of runs", 0.0, 1.0)
+    means = {name: [(x, 100 * y) for x, y in curve] for name, curve in curves["anytime"].items()}
     return [
-        ("Performance profiles", f"Share of instances within a ratio of the best solver, up to {SHOWN:g}.",
-         svg.chart(near, "cost over the best cost", "share of instances", log=False, stairs=True, top=1.0)),
-        ("Time to target", "Share of runs that are within 0.5% of the best known.",
-         svg.chart(curves["time_to_target"], "seconds", "share of runs", log=True, stairs=True, top=1.0)),
-        ("Anytime", "Mean gap to the best known; runs without a feasible plan count as 100%.",
-         svg.chart(curves["anytime"], "seconds", "mean gap", log=True, stairs=False)),
+        ("Performance profiles", "Share of instances whose cost is at most so far above that of the best solver; "
+         "at the left edge: equal.",
+         svg.chart(gaps_shown, svg.Axis("above the best solver, %", 100 * LEAST, 100 * MOST, log=True),
+                   svg.Axis("share of instances", 0.0, 1.0), stairs=True, names=names)),
+        ("Time to target", "Share of runs that are within 0.5% of the best known. Solvers that attempted nearly all "
+         "instances.",
+         svg.chart(curves["time_to_target"], seconds, share, stairs=True, names=names)),
+        ("Anytime", "Mean gap to the best known; runs without a feasible plan count as 100%. Solvers that attempted "
+         "nearly all instances.",
+         svg.chart(means, seconds, svg.Axis("mean gap, %", 100 * LEAST, 100.0, log=True), stairs=False, names=names)),
     ]  # fmt: skip
 
 
