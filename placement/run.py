@@ -16,11 +16,12 @@ from .stop import Progress, Stop, StoppedBy
 OPTIMAL_GAP = 1e-9
 SHOW_EVERY_S = 0.1
 MOST_PARETO = 400
+BOUND_STEP = 1e-3  # part of the bound by which it must rise for the trace to show it
 
 
 @dataclass(frozen=True, slots=True)
 class TracePoint:
-    """An improvement: when it came, after how many evaluations, and what it cost."""
+    """An improvement of the cost or of the bound: when it came, after how many evaluations, and both then."""
 
     seconds: float
     evaluations: int
@@ -77,6 +78,13 @@ class _State:
     trace: list[TracePoint] = field(default_factory=list)
     archive: dict[Spans, npt.NDArray[np.float64]] = field(default_factory=dict)
     seen: set[bytes] = field(default_factory=set)
+
+    def raise_bound(self, bound: float) -> None:
+        if bound <= self.bound:
+            return
+        self.bound = bound
+        if self.trace and not bound <= self.trace[-1].bound + BOUND_STEP * abs(self.trace[-1].bound):
+            self.record()
 
     def consider(self, genomes: IntArray, solver: str) -> None:
         for genome in genomes:
@@ -150,7 +158,7 @@ def run(
         state.consider(start, "start")
         for proposal in solver.search(problem, rng, start):
             state.evaluations += proposal.evaluations
-            state.bound = max(state.bound, proposal.bound)
+            state.raise_bound(proposal.bound)
             state.consider(proposal.genomes, proposal.solver)
             progress = state.progress()
             if show is not None and progress.seconds - shown >= SHOW_EVERY_S:

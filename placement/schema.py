@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationError
+from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationError, ValidationInfo
 
-from objectives.combine import LIMITS, TERMS
+from objectives.combine import LIMITS, REPLICATED, TERMS
 
 from . import units
 from .errors import nearest
@@ -60,22 +60,24 @@ class Limits(Entry):
         return limits
 
 
-def _check_term(name: object) -> None:
-    if name not in TERMS:
-        hint = nearest(str(name), TERMS)
-        raise ValueError(f"unknown objective {units.shown(name)} (known: {', '.join(TERMS)}){hint}")
+def _check_term(name: object, known: tuple[str, ...]) -> None:
+    if name not in known:
+        hint = nearest(str(name), known)
+        raise ValueError(f"unknown objective {units.shown(name)} (known: {', '.join(known)}){hint}")
 
 
-def _objective(value: object) -> object:
+def _objective(value: object, info: ValidationInfo) -> object:
     """Check the names of an objective: one, several (a Pareto front), or weights."""
+    replicated = info.data.get("placement") == "replicated"
+    known = (*REPLICATED.names, *REPLICATED.aliases) if replicated else TERMS
     if isinstance(value, str):
         for name in value.split(","):
-            _check_term(name.strip())
+            _check_term(name.strip(), known)
     elif isinstance(value, (list, dict)):
         if not value:
             raise ValueError("expected at least one objective, got none")
         for name in value:
-            _check_term(name)
+            _check_term(name, known)
         if len(set(value)) < len(value):
             raise ValueError("an objective is named twice")
     else:
@@ -108,6 +110,8 @@ ObjectiveSpec = Annotated[
 class ClusterFile(Entry):
     """A whole question: model, nodes, network, workload, objective and constraints."""
 
+    # First, because the objectives that are known depend on it.
+    placement: Literal["pipeline", "replicated"] = "pipeline"
     model: ModelSpec | None = Field(
         default=None,
         description="catalog preset, path to config.json, a checkpoint folder, a .gguf file, or blocks inline",
@@ -117,7 +121,9 @@ class ClusterFile(Entry):
     kv_dtype: Name | None = Field(default=None, description="number format of the KV cache")
     workload: WorkloadEntry = WorkloadEntry()
     objective: ObjectiveSpec = Field(
-        default="latency", description="one name, a list (a Pareto front), or weights by name: " + ", ".join(TERMS)
+        default="latency",
+        description="one name, a list (a Pareto front), or weights by name: "
+        + f"{', '.join(TERMS)}; of replicated placements {', '.join(REPLICATED.names)}",
     )
     limits: Limits = Limits()
     client: Client = Client()
@@ -128,7 +134,6 @@ class ClusterFile(Entry):
     exclude: list[Name] = Field(default=[], description="nodes that must hold nothing")
     max_nodes: PositiveInt | None = Field(default=None, description="how many nodes may be used")
     contiguous: Bool = Field(default=True, description="false: a node may hold several runs of blocks")
-    placement: Literal["pipeline", "replicated"] = "pipeline"
     min_replicas: Count = Field(default=1, description="holders of every block in a replicated placement")
     max_stages: PositiveInt | None = Field(default=None, description="longest chain of a replicated placement")
     runtime: Name | None = Field(default=None, description="the runtime that the plan is for")

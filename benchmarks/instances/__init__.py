@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from placement.errors import InputError
 
 if TYPE_CHECKING:
+    from placement.readers.helix import ReplicatedCase
     from placement.request import Request
 
 HERE = Path(__file__).parent
@@ -39,8 +40,8 @@ class Instance:
         return "classic" if self.name.startswith("classic-") else self.name.rpartition("-")[0] or self.name
 
     @cached_property
-    def request(self) -> Request:
-        """The request that the file states."""
+    def request(self) -> Request | ReplicatedCase:
+        """What the file asks: a request, or the tables of a case in Helix's format."""
         from placement.readers.cluster import read_request
 
         if self.path.suffix == ".json" and is_helix(self.path):
@@ -79,7 +80,10 @@ class Known:
 
 def is_helix(path: Path) -> bool:
     """Tell a Helix case from a cluster file in JSON."""
-    data = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"not a JSON file ({error})", str(path)) from None
     return isinstance(data, dict) and "node_types" in data
 
 

@@ -15,7 +15,7 @@ import yaml
 
 from .classics import CLASSICS
 from .families import FAMILIES
-from .swarms import swarm
+from .swarms import replicas, swarm
 
 HERE = Path(__file__).parent
 SEED = 20260904
@@ -35,6 +35,9 @@ def documents() -> Iterator[tuple[str, str, dict[str, Any]]]:
             yield name, make.__doc__ or "", make(generator(name), size)
     for name, classic in CLASSICS.items():
         yield f"classic-{name}", classic.__doc__ or "", classic(generator(name))
+    for size in SIZES:
+        name = f"replicas-{size}"
+        yield name, replicas.__doc__ or "", replicas(generator(name), size)
     for count in (10, 40, 120, 1000):
         yield f"swarm-{count}", swarm.__doc__ or "", swarm(generator(f"swarm-{count}"), count)
 

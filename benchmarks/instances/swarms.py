@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from .families import GAMING, REGIONS
+from .families import BETWEEN, GAMING, REGIONS, machines, workload
+from .ladder import with_model
 
 DEVICES = (*GAMING, "a100-40gb-pcie", "v100-32gb", "t4")
 
@@ -37,3 +38,25 @@ def swarm(rng: np.random.Generator, count: int) -> dict[str, Any]:
             ],
         },
     }
+
+
+def replicas(rng: np.random.Generator, size: str) -> dict[str, Any]:
+    """Cloud cards that hold some two copies of a model between them; raw capacity (flow) over one to three regions."""
+    count, regions = {"small": (8, 1), "medium": (24, 2), "large": (60, 3)}[size]
+    nodes: list[dict[str, Any]] = []
+    for region in REGIONS[:regions]:
+        nodes += machines(rng, ("a100-40gb-sxm", "l4", "t4", "a10g", "v100-32gb", "a30"), 2, count // regions, region)
+    document: dict[str, Any] = {
+        "placement": "replicated",
+        "workload": workload(rng, (4 * count,)),
+        "objective": "flow",
+        "nodes": nodes,
+        "network": {
+            "within": {region: {"link": "ethernet-25g"} for region in REGIONS[:regions]},
+            "between": [
+                {"regions": [REGIONS[a], REGIONS[b]], "link": link} for a, b, link in BETWEEN if max(a, b) < regions
+            ],
+        },
+    }
+    with_model(document, float(rng.uniform(1.6, 2.6)))
+    return document

@@ -130,14 +130,14 @@ def perform(experiment: Experiment) -> Record:
 
 
 def problem_of(request: Any) -> Any:
-    """The problem of a request or of a replicated case."""
+    """The problem of a request or of a case in Helix's format, which knows one objective: flow."""
     from placement.build import problem_of as pipeline_of
     from placement.replicated.problem import ReplicatedProblem
     from placement.replicated.request import from_request
     from placement.replicated.solve import replicated_objective
 
     if hasattr(request, "tables"):
-        return ReplicatedProblem(request.tables, replicated_objective("served"))
+        return ReplicatedProblem(request.tables, replicated_objective("flow"))
     return from_request(request) if request.kind == "replicated" else pipeline_of(request)
 
 

@@ -123,10 +123,32 @@ def view(records: list[Record], known: Mapping[str, Known], solvers: list[str]) 
     return table
 
 
-def proven_gaps(records: list[Record], known: Mapping[str, Known], solver: str) -> dict[str, float]:
-    """By instance the mean over the seeds of the gap that the solver itself proved."""
-    cells = by_cell(record for record in records if record.solver == solver)
+def proven_gaps(records: Iterable[Record], solver: str) -> dict[str, float]:
+    """By instance the mean over the seeds of the gap that the solver itself proved; infinite without plan or bound."""
+    cells = by_cell(record for record in records if record.solver == solver and record.status in ("ok", "infeasible"))
     return {
         instance: float(np.mean([gap(run.cost, run.bound) if run.bound > 0 else np.inf for run in runs]))
         for (instance, _), runs in sorted(cells.items())
     }
+
+
+def duels(records: Iterable[Record], ours: str, theirs: Iterable[str]) -> dict[str, tuple[int, int, list[str]]]:
+    """By rival how often our median cost is lower, equal (to a millionth), and the instances where it is higher.
+
+    Instances that the rival refused do not count; those where only one of both found something feasible do.
+    """
+    medians = {
+        key: float(np.median([run.cost for run in runs]))
+        for key, runs in by_cell(r for r in records if r.status in ("ok", "infeasible")).items()
+    }
+    found: dict[str, tuple[int, int, list[str]]] = {}
+    for rival in theirs:
+        pairs = {
+            instance: (medians[instance, ours], cost)
+            for (instance, solver), cost in medians.items()
+            if solver == rival and (instance, ours) in medians
+        }
+        won = sum(mine < cost * (1 - TIE) for mine, cost in pairs.values())
+        lost = sorted(name for name, (mine, cost) in pairs.items() if cost < mine * (1 - TIE))
+        found[rival] = (won, len(pairs) - won - len(lost), lost)
+    return found

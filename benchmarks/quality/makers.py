@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
+from importlib.util import find_spec
 from typing import Any
 
 from placement.errors import InputError, nearest
@@ -15,12 +17,33 @@ from ..rivals import RIVALS
 WARM_S = 0.3
 
 
-def check(names: list[str]) -> None:
-    """Raise `InputError` for a name that nobody has."""
-    known = [*solver_names(), *RIVALS]
+# Words that stand for several names.
+GROUPS = {"all": (*SOLVERS, *RIVALS), "solvers": tuple(SOLVERS), "rivals": tuple(RIVALS)}
+
+
+def expand(names: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Spell groups out; return the names, and those of groups that are left out because a package is missing.
+
+    Raises
+    ------
+    InputError
+        A name that nobody has, or a rival asked for by name without its package.
+    """
+    known, found, left_out = [*solver_names(), *RIVALS], dict[str, None](), list[str]()
     for name in names:
-        if name not in known:
-            raise InputError(f"unknown solver '{name}'{nearest(name, known)} (known: {', '.join(known)})", "--solvers")
+        if name not in known and name not in GROUPS:
+            raise InputError(
+                f"unknown solver '{name}'{nearest(name, known)} (known: {', '.join((*known, *GROUPS))})", "--solvers"
+            )
+        for member in GROUPS.get(name, (name,)):
+            package = RIVALS[member].package if member in RIVALS else ""
+            if package and find_spec(package) is None:
+                if name not in GROUPS:
+                    raise InputError(f"'{name}' needs the package {package}: pip install -e '.[bench]'", "--solvers")
+                left_out.append(member)
+            else:
+                found[member] = None
+    return list(found), left_out
 
 
 def make(name: str, problem: Any) -> Any:

@@ -3,36 +3,69 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from multiprocessing import get_context
+
+import numpy as np
 
 from .experiments import Experiment, Record, perform
 
 Show = Callable[[int, int, Record], None]
+# One process has one core: neither BLAS nor numba nor torch may take more. HiGHS and CP-SAT are told in their models.
+ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
-def perform_all(todo: Iterable[Experiment], workers: int, add: Callable[[Record], None], show: Show) -> None:
-    """Perform experiments; `add` gets each record as it comes, in this process.
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
-    Ctrl-C ends it: what is done is kept, the rest is left for the next time.
+
+def perform_all(
+    todo: Iterable[Experiment],
+    workers: int,
+    add: Callable[[Record], None],
+    show: Show,
+    minutes: float = np.inf,
+) -> bool:
+    """Perform experiments; `add` gets each record as it comes, in this process. Return whether all were performed.
+
+    After so many minutes no further one is begun. Ctrl-C ends it: what is done is kept, the rest is left for the next
+    time.
     """
     todo = list(todo)
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    until = time.monotonic() + 60 * minutes
+    for name in ONE_THREAD:
         os.environ.setdefault(name, "1")
+    done = 0
     if workers <= 1:
-        for number, experiment in enumerate(todo, 1):
+        for experiment in todo:
+            if time.monotonic() >= until:
+                break
             record = perform(experiment)
+            done += 1
             add(record)
-            show(number, len(todo), record)
-        return
+            show(done, len(todo), record)
+        return done == len(todo)
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        futures = [pool.submit(perform, experiment) for experiment in todo]
+        waiting, running = iter(todo), set[Future[Record]]()
         try:
-            for number, future in enumerate(as_completed(futures), 1):
-                record = future.result()
-                add(record)
-                show(number, len(todo), record)
+            while True:
+                # Few are handed out at a time, so that a deadline or an interruption leaves nothing half done for long.
+                while len(running) < workers + 2 and time.monotonic() < until:
+                    experiment_or_none = next(waiting, None)
+                    if experiment_or_none is None:
+                        break
+                    running.add(pool.submit(perform, experiment_or_none))
+                if not running:
+                    return done == len(todo)
+                ended, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in ended:
+                    record = future.result()
+                    done += 1
+                    add(record)
+                    show(done, len(todo), record)
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

@@ -7,14 +7,18 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from ..instances import Known
+from ..rivals import RIVALS
 from . import gaps, markdown, profiles, svg
 from .experiments import Record, is_random
 from .page import page
 from .ranking import Ranking, rank
 
 Section = tuple[str, str, str]
-SHOWN = 1.5  # performance profiles are drawn up to this ratio
+OURS = "auto"
+LEAST, MOST = 1e-4, 1.0  # gaps that charts show
 
 
 def write(records: list[Record], known: Mapping[str, Known], solvers: Sequence[str], out: Path) -> list[Path]:
@@ -22,14 +26,17 @@ def write(records: list[Record], known: Mapping[str, Known], solvers: Sequence[s
     table, best = gaps.gap_table(records, known), gaps.references(records, known)
     searching = [solver for solver in solvers if is_random(solver)]
     fair = gaps.view(records, known, searching)
+    whole = ranked(records, solvers)
     curves = {
         "profile": profiles.performance(records, solvers),
-        "anytime": profiles.anytime(records, known, solvers),
-        "time_to_target": profiles.time_to_target(records, known, solvers),
+        "anytime": profiles.anytime(records, known, whole),
+        "time_to_target": profiles.time_to_target(records, known, whole),
     }
-    ranking = rank(records, ranked(records, solvers))
+    ranking = rank(records, whole)
     sections = [
         *_tables(table, fair, best, solvers, searching),
+        *_proofs(records),
+        *_duels(records, solvers),
         *_ranks(ranking),
     ]
     files = {
@@ -72,6 +79,39 @@ def _tables(
     ]  # fmt: skip
 
 
+def _proofs(records: list[Record]) -> list[Section]:
+    """What `auto` proves by itself; nothing where it did not run."""
+    proven = gaps.proven_gaps(records, OURS)
+    if not proven:
+        return []
+    known = [value for value in proven.values() if np.isfinite(value)]
+    open_ones = sorted(((value, name) for name, value in proven.items() if not value < 1e-6), reverse=True)
+    mean = markdown.percent(float(np.mean(known))) if known else "–"
+    text = (
+        f"Mean over the {len(known)} instances with a plan and a bound: {mean}; proven optimal: "
+        f"{sum(value < 1e-6 for value in known)}. The rest, the mean over the seeds (a dash: no plan or no bound)."
+    )
+    lines = [[name, markdown.percent(value)] for value, name in open_ones]
+    return [(f"What {OURS} proves", text, markdown.rows(lines, ["instance", "proven gap"]))]
+
+
+def _duels(records: list[Record], solvers: Sequence[str]) -> list[Section]:
+    """Ours against each rival."""
+    theirs = [name for name in solvers if name in RIVALS]
+    found = gaps.duels(records, OURS, theirs)
+    total = sum(won + equal + len(lost) for won, equal, lost in found.values())
+    if not total:
+        return []
+    good = sum(won + equal for won, equal, _ in found.values())
+    lines = [
+        [rival, str(won), str(equal), str(len(lost)), ", ".join(lost) or "–"]
+        for rival, (won, equal, lost) in found.items()
+    ]
+    head = ["rival", f"{OURS} better", "equal", "rival better", "where the rival is better"]
+    text = f"By median cost at equal seconds. {OURS} is no worse in {100 * good / total:.1f}% of {total} pairs."
+    return [(f"{OURS} against the rivals", text, markdown.rows(lines, head))]
+
+
 def _ranks(ranking: Ranking | None) -> list[Section]:
     if ranking is None:
         return [("Ranks", "", "<p>Too few instances or solvers, or scipy and scikit-posthocs are missing.</p>")]
@@ -87,14 +127,26 @@ def _ranks(ranking: Ranking | None) -> list[Section]:
 
 
 def _charts(curves: Mapping[str, profiles.Curves]) -> list[Section]:
-    near = {name: [p for p in curve if p[0] <= SHOWN] for name, curve in curves["profile"].items()}
+    gaps_shown = {
+        name: [(100 * (ratio - 1), share) for ratio, share in curve if ratio - 1 <= MOST]
+        for name, curve in curves["profile"].items()
+    }
+    timed = [x for curve in (*curves["anytime"].values(), *curves["time_to_target"].values()) for x, _ in curve]
+    names = tuple(curves["profile"])
+    seconds = svg.Axis("seconds", 0.01, max([0.1, *timed]), log=True)
+    share = svg.Axis("share of runs", 0.0, 1.0)
+    means = {name: [(x, 100 * y) for x, y in curve] for name, curve in curves["anytime"].items()}
     return [
-        ("Performance profiles", f"Share of instances within a ratio of the best solver, up to {SHOWN:g}.",
-         svg.chart(near, "cost over the best cost", "share of instances", log=False, stairs=True, top=1.0)),
-        ("Time to target", "Share of runs that are within 0.5% of the best known.",
-         svg.chart(curves["time_to_target"], "seconds", "share of runs", log=True, stairs=True, top=1.0)),
-        ("Anytime", "Mean gap to the best known; runs without a feasible plan count as 100%.",
-         svg.chart(curves["anytime"], "seconds", "mean gap", log=True, stairs=False)),
+        ("Performance profiles", "Share of instances whose cost is at most so far above that of the best solver; "
+         "at the left edge: equal.",
+         svg.chart(gaps_shown, svg.Axis("above the best solver, %", 100 * LEAST, 100 * MOST, log=True),
+                   svg.Axis("share of instances", 0.0, 1.0), stairs=True, names=names)),
+        ("Time to target", "Share of runs that are within 0.5% of the best known. Solvers that attempted nearly all "
+         "instances.",
+         svg.chart(curves["time_to_target"], seconds, share, stairs=True, names=names)),
+        ("Anytime", "Mean gap to the best known; runs without a feasible plan count as 100%. Solvers that attempted "
+         "nearly all instances.",
+         svg.chart(means, seconds, svg.Axis("mean gap, %", 100 * LEAST, 100.0, log=True), stairs=False, names=names)),
     ]  # fmt: skip
 
 

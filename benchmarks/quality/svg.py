@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 
 import numpy as np
@@ -10,49 +11,76 @@ import numpy as np
 from .profiles import Curve
 from .ranking import Ranking
 
-COLOURS = ("#1f6feb", "#d1242f", "#1a7f37", "#9a6700", "#8250df", "#bf3989", "#0a7ea4", "#6e7781", "#e16f24", "#2da44e",
-           "#57606a", "#a475f9", "#c93c37", "#3192aa", "#ac5e00", "#24292f")  # fmt: skip
-DASHES = ("", "6 3", "2 2", "8 3 2 3")
+COLOURS = ("#1f6feb", "#d1242f", "#1a7f37", "#e16f24", "#8250df", "#0a7ea4", "#bf3989", "#57606a")
+DASHES = ("", "7 3", "2 2", "8 3 2 3")  # the next one when the colours are used up
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 340, 60, 190, 14, 46
+SIDE = 195  # for names beside the line of ranks
 
 
-def _ticks(low: float, high: float, log: bool) -> list[float]:
-    if log:
-        marks = [factor * 10.0**power for power in range(-6, 7) for factor in (1, 2, 5)]
-        return [mark for mark in marks if low * 0.999 <= mark <= high * 1.001]
-    return [round(float(mark), 10) for mark in np.linspace(low, high, 6)]
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """A range of values on the page.
+
+    Attributes
+    ----------
+    name : str
+    low, high : float
+    log : bool
+        Values below `low` are drawn at `low` either way.
+    """
+
+    name: str
+    low: float
+    high: float
+    log: bool = False
+
+    def share(self, value: float) -> float:
+        """Where a value lies, 0 to 1."""
+        value = min(max(value, self.low), self.high)
+        if self.log:
+            return float(np.log(value / self.low) / np.log(self.high / self.low))
+        return (value - self.low) / (self.high - self.low)
+
+    def ticks(self) -> list[float]:
+        """Round numbers: 1, 2, 5 times powers of ten; whole powers where there are many."""
+        if self.log:
+            factors = (1, 2, 5) if self.high / self.low < 2e3 else (1,)
+            marks = [factor * 10.0**power for power in range(-9, 9) for factor in factors]
+        else:
+            step = 10.0 ** np.floor(np.log10((self.high - self.low) / 2))
+            step *= next(factor for factor in (1, 2, 5, 10) if (self.high - self.low) / (step * factor) <= 8)
+            marks = [step * k for k in range(int(np.floor(self.low / step)), int(np.ceil(self.high / step)) + 1)]
+        slack = 1e-9 * (self.high - self.low)
+        return [float(mark) for mark in marks if self.low - slack <= mark <= self.high + slack]
 
 
-def chart(curves: Mapping[str, Curve], x: str, y: str, *, log: bool, stairs: bool, top: float | None = None) -> str:
-    """A chart of curves; `stairs` for shares of a whole, whose ends are drawn out to the right."""
-    points = [point for curve in curves.values() for point in curve]
-    if not points:
+def chart(curves: Mapping[str, Curve], x: Axis, y: Axis, *, stairs: bool, names: Sequence[str] = ()) -> str:
+    """A chart of curves; `stairs` for shares of a whole, whose ends are drawn out to the right.
+
+    `names` of all charts of a page give a curve the same colour on each.
+    """
+    names = names or tuple(curves)
+    if not any(curves.values()):
         return "<p>Nothing to draw.</p>"
-    low, high = min(p[0] for p in points), max(p[0] for p in points)
-    low = max(low, 1e-3) if log else low
-    high = high if high > low else low * 1.1 + 0.1
-    highest = top or max(1e-9, *(p[1] for p in points))
-
-    def at(px: float, py: float) -> tuple[float, float]:
-        share = np.log(max(px, low) / low) / np.log(high / low) if log else (px - low) / (high - low)
-        return (
-            LEFT + float(np.clip(share, 0, 1)) * (WIDTH - LEFT - RIGHT),
-            HEIGHT - BOTTOM - min(py / highest, 1.0) * (HEIGHT - TOP - BOTTOM),
-        )
-
-    parts = [_axes(low, high, highest, log, at, x, y)]
-    for number, (name, curve) in enumerate(curves.items()):
-        style = f'stroke="{COLOURS[number % len(COLOURS)]}" stroke-dasharray="{DASHES[number // 4 % len(DASHES)]}"'
+    parts = [_axes(x, y)]
+    for line, (name, curve) in enumerate(curves.items()):
+        number = names.index(name)
+        dash = DASHES[number // len(COLOURS) % len(DASHES)]
+        style = f'stroke="{COLOURS[number % len(COLOURS)]}" stroke-dasharray="{dash}"'
         if curve:
-            drawn = [at(*point) for point in (_stairs(curve, high) if stairs else curve)]
+            drawn = [_at(x, y, *point) for point in (_stairs(curve, x.high) if stairs else curve)]
             path = " ".join(f"{a:.1f},{b:.1f}" for a, b in drawn)
             parts.append(f'<polyline points="{path}" fill="none" stroke-width="2" {style}/>')
-        row, side = TOP + 8 + 17 * number, WIDTH - RIGHT
+        row, side = TOP + 8 + 17 * line, WIDTH - RIGHT
         parts.append(f'<line x1="{side + 12}" x2="{side + 38}" y1="{row}" y2="{row}" stroke-width="2" {style}/>')
         parts.append(f'<text x="{side + 44}" y="{row + 4}">{escape(name)}</text>')
     height = max(HEIGHT, TOP + 17 * len(curves) + 10)
-    label = escape(f"{y} over {x}")
+    label = escape(f"{y.name} over {x.name}")
     return f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
+
+
+def _at(x: Axis, y: Axis, px: float, py: float) -> tuple[float, float]:
+    return LEFT + x.share(px) * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - y.share(py) * (HEIGHT - TOP - BOTTOM)
 
 
 def _stairs(curve: Curve, high: float) -> list[tuple[float, float]]:
@@ -62,34 +90,33 @@ def _stairs(curve: Curve, high: float) -> list[tuple[float, float]]:
     return [*drawn, (high, drawn[-1][1])]
 
 
-def _axes(low: float, high: float, highest: float, log: bool, at: object, x: str, y: str) -> str:
+def _axes(x: Axis, y: Axis) -> str:
     parts = []
-    for mark in _ticks(low, high, log):
-        px, py = at(mark, 0.0)  # type: ignore[operator]
-        parts.append(f'<line x1="{px:.1f}" x2="{px:.1f}" y1="{TOP}" y2="{py:.1f}" class="grid"/>')
-        parts.append(f'<text x="{px:.1f}" y="{py + 16:.1f}" text-anchor="middle">{mark:g}</text>')
-    for mark in np.linspace(0, highest, 6):
-        px, py = at(low, float(mark))  # type: ignore[operator]
-        parts.append(f'<line x1="{px:.1f}" x2="{WIDTH - RIGHT}" y1="{py:.1f}" y2="{py:.1f}" class="grid"/>')
-        parts.append(f'<text x="{px - 6:.1f}" y="{py + 4:.1f}" text-anchor="end">{mark:.3g}</text>')
+    bottom = HEIGHT - BOTTOM
+    for mark in x.ticks():
+        px, _ = _at(x, y, mark, y.low)
+        parts.append(f'<line x1="{px:.1f}" x2="{px:.1f}" y1="{TOP}" y2="{bottom}" class="grid"/>')
+        parts.append(f'<text x="{px:.1f}" y="{bottom + 16}" text-anchor="middle">{mark:g}</text>')
+    for mark in y.ticks():
+        _, py = _at(x, y, x.low, mark)
+        parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{py:.1f}" y2="{py:.1f}" class="grid"/>')
+        parts.append(f'<text x="{LEFT - 6}" y="{py + 4:.1f}" text-anchor="end">{mark:g}</text>')
     middle = (LEFT + WIDTH - RIGHT) / 2
-    parts.append(f'<text x="{middle}" y="{HEIGHT - 8}" text-anchor="middle">{escape(x)}</text>')
-    parts.append(
-        f'<text transform="translate(14 {HEIGHT / 2 - 10}) rotate(-90)" text-anchor="middle">{escape(y)}</text>'
-    )
+    parts.append(f'<text x="{middle}" y="{HEIGHT - 8}" text-anchor="middle">{escape(x.name)}</text>')
+    turned = f"translate(14 {HEIGHT / 2 - 10}) rotate(-90)"
+    parts.append(f'<text transform="{turned}" text-anchor="middle">{escape(y.name)}</text>')
     return "".join(parts)
 
 
 def differences(ranking: Ranking) -> str:
-    """Average ranks on one line; solvers within the critical difference of one are joined by a bar."""
-    n, high = len(ranking.solvers), float(np.ceil(max(ranking.ranks)))
-    high = max(high, 2.0)
-    width = WIDTH - 2 * LEFT
+    """Average ranks on one line, names at both sides; solvers within the critical difference are joined by a bar."""
+    n, high = len(ranking.solvers), max(2.0, float(np.ceil(max(ranking.ranks))))
+    width = WIDTH - 2 * SIDE
 
     def at(rank: float) -> float:
-        return LEFT + (rank - 1) / (high - 1) * width
+        return SIDE + (rank - 1) / (high - 1) * width
 
-    parts = [f'<line x1="{LEFT}" x2="{LEFT + width}" y1="40" y2="40" stroke="currentColor"/>']
+    parts = [f'<line x1="{SIDE}" x2="{SIDE + width}" y1="40" y2="40" stroke="currentColor"/>']
     for mark in range(1, int(high) + 1):
         parts.append(f'<text x="{at(mark):.1f}" y="28" text-anchor="middle">{mark}</text>')
     bars = groups(ranking.ranks, ranking.critical_difference)
@@ -99,16 +126,16 @@ def differences(ranking: Ranking) -> str:
         parts.append(
             f'<line x1="{ends[0]:.1f}" x2="{ends[1]:.1f}" y1="{y}" y2="{y}" stroke="#d1242f" stroke-width="3"/>'
         )
-    base = 62 + 6 * len(bars)
+    base, half = 66 + 6 * len(bars), (n + 1) // 2
     for number, (name, rank) in enumerate(zip(ranking.solvers, ranking.ranks, strict=True)):
-        y, px = base + 17 * number, at(rank)
-        parts.append(f'<polyline points="{px:.1f},40 {px:.1f},{y}" fill="none" class="grid"/>')
-        right = px < LEFT + width * 0.75
-        parts.append(
-            f'<text x="{px + (5 if right else -5):.1f}" y="{y}" text-anchor="{"start" if right else "end"}">'
-            f"{escape(name)} {rank:.2f}</text>"
-        )
-    return f'<svg viewBox="0 0 {WIDTH} {base + 17 * n}" role="img" aria-label="average ranks">{"".join(parts)}</svg>'
+        # The better half to the left from the top down, the other half to the right: no line crosses a name.
+        left = number < half
+        y, px, end = base + 17 * (number if left else n - 1 - number), at(rank), SIDE - 6 if left else SIDE + width + 6
+        parts.append(f'<polyline points="{px:.1f},40 {px:.1f},{y} {end},{y}" fill="none" stroke="#8c959f"/>')
+        text, side = (f"{escape(name)} {rank:.2f}", "end") if left else (f"{rank:.2f} {escape(name)}", "start")
+        parts.append(f'<text x="{end + (-4 if left else 4)}" y="{y + 4}" text-anchor="{side}">{text}</text>')
+    height = base + 17 * half
+    return f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="average ranks">{"".join(parts)}</svg>'
 
 
 def groups(ranks: Sequence[float], difference: float) -> list[tuple[int, int]]:

@@ -45,6 +45,10 @@ RIVALS: dict[str, Rival] = {
     "deepspeed": Rival(".deepspeed:Partition", "", "partition_balanced over the blocks' bytes (DeepSpeed), anew"),
     "pymoo-ga": Rival(".keys:PymooGA", "pymoo", "genetic algorithm of pymoo on order keys and shares", True),
     "pymoo-keys": Rival(".keys:PymooKeys", "pymoo", "the same on random keys, given our decoder", True),
+    "pymoo-nsga2": Rival(
+        ".keys:PymooNSGA2", "pymoo", "NSGA-II of pymoo on order keys and shares; one objective or several", True
+    ),
+    "cp-sat": Rival(".cpsat:CpSat", "ortools", "CP-SAT of OR-tools: a circuit of nodes, one worker; proves, too", True),
     "scipy-de": Rival(".keys:DifferentialEvolution", "scipy", "differential evolution of SciPy", True),
     "scipy-annealing": Rival(".keys:DualAnnealing", "scipy", "dual annealing of SciPy", True),
 }

@@ -15,6 +15,9 @@ from placement.solvers.base import NotApplicableError, Proposal
 Evaluate = Callable[[np.ndarray], np.ndarray]
 
 
+SILENCE_S = 0.05
+
+
 class Stopped(Exception):  # noqa: N818
     """The clock has run out; unwinds the rival's own loop."""
 
@@ -46,34 +49,43 @@ def penalised(problem: Any, rows: np.ndarray) -> np.ndarray:
     return np.asarray(costs * (1 + 10 * broken) + broken * 1e-3)
 
 
-def threaded(
-    body: Callable[[Callable[[np.ndarray], np.ndarray]], None], problem: Any, decode: Any
-) -> Iterator[Proposal]:
-    """Run `body(score)` in a thread and yield the best placement of every batch of keys that it scores."""
-    found: queue.Queue[Any] = queue.Queue(maxsize=4)
-    ended = threading.Event()
+Found = Callable[[Proposal], None]
 
-    def score(keys: np.ndarray) -> np.ndarray:
+
+def streamed(body: Callable[[Found, threading.Event], None], genome_size: int) -> Iterator[Proposal]:
+    """Run `body(found, ended)` in a thread and yield the proposals that it passes to `found`, empty ones in silence.
+
+    `ended` is set when nobody wants more; `found` then raises `Stopped`.
+    """
+    waiting: queue.Queue[Any] = queue.Queue(maxsize=4)
+    ended = threading.Event()
+    nothing = Proposal(np.empty((0, genome_size), dtype=np.int64))
+
+    def found(proposal: Proposal) -> None:
         if ended.is_set():
             raise Stopped
-        rows = decode(np.atleast_2d(keys))
-        values = penalised(problem, rows)
-        found.put(Proposal(rows[[int(values.argmin())]], len(rows)))
-        return values
+        waiting.put(proposal)
 
     def work() -> None:
         try:
-            body(score)
+            body(found, ended)
         except Stopped:
             pass
         except Exception as error:
-            found.put(error)
-        found.put(None)
+            waiting.put(error)
+        waiting.put(None)
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     try:
-        while (item := found.get()) is not None:
+        while True:
+            try:
+                item = waiting.get(timeout=SILENCE_S)
+            except queue.Empty:
+                yield nothing
+                continue
+            if item is None:
+                return
             if isinstance(item, Exception):
                 raise item
             yield item
@@ -81,6 +93,23 @@ def threaded(
         ended.set()
         while thread.is_alive():
             try:
-                found.get(timeout=0.05)
+                waiting.get(timeout=SILENCE_S)
             except queue.Empty:
                 continue
+
+
+def threaded(
+    body: Callable[[Callable[[np.ndarray], np.ndarray]], None], problem: Any, decode: Any
+) -> Iterator[Proposal]:
+    """Run `body(score)` in a thread and yield the best placement of every batch of keys that it scores."""
+
+    def scoring(found: Found, _: threading.Event) -> None:
+        def score(keys: np.ndarray) -> np.ndarray:
+            rows = decode(np.atleast_2d(keys))
+            values = penalised(problem, rows)
+            found(Proposal(rows[[int(values.argmin())]], len(rows)))
+            return values
+
+        body(score)
+
+    yield from streamed(scoring, problem.genome_size)

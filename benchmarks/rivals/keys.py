@@ -1,6 +1,6 @@
 """General-purpose optimizers on real-valued vectors.
 
-`PymooGA` and the two of SciPy use the plain encoding (order keys and shares); `PymooKeys` is given our decoder, which
+The plain encoding is order keys and shares; `PymooKeys` is given our decoder instead, which
 splits a node order optimally: the strongest form of the rival.
 
 J. Blank, K. Deb, "pymoo: Multi-Objective Optimization in Python", IEEE Access 8, 2020, doi:10.1109/ACCESS.2020.2990567.
@@ -58,6 +58,40 @@ class PymooKeys(PymooGA):
     """The same on random keys with our decoder."""
 
     decoder: bool = True
+
+
+@dataclass(frozen=True)
+class PymooNSGA2:
+    """NSGA-II with pymoo's defaults on the plain encoding; violations are its constraint, so feasible plans come first.
+
+    With several objectives every placement of a generation is yielded, for the front.
+    """
+
+    size: int = 100
+
+    def search(self, problem: Any, rng: np.random.Generator, start: Any) -> Iterator[Proposal]:
+        """Yield the best of every generation, or all of it."""
+        from pymoo.algorithms.moo.nsga2 import NSGA2
+        from pymoo.core.problem import Problem
+        from pymoo.core.termination import NoTermination
+
+        problem = pipeline_of(problem)
+        n, front = problem.tables.n_nodes, problem.objective.pareto
+        columns = [problem.objective.terms.names.index(name) for name in front]
+        space = Problem(n_var=2 * n, n_obj=max(1, len(front)), n_ieq_constr=1, xl=0.0, xu=1.0)
+        algorithm = NSGA2(pop_size=self.size)
+        algorithm.setup(space, seed=int(rng.integers(LARGEST_SEED)), termination=NoTermination(), verbose=False)
+        while True:
+            people = algorithm.ask()
+            rows = from_shares(problem, people.get("X"))
+            values, broken = problem.terms(rows) if front else problem.evaluate(rows)
+            people.set("F", values[:, columns] if front else values[:, None])
+            people.set("G", broken[:, None])
+            for person in people:
+                person.evaluated.update("FG")
+            algorithm.tell(infills=people)
+            best = np.lexsort((values if not front else values[:, columns[0]], broken))
+            yield Proposal(rows if front else rows[best[:1]], len(rows))
 
 
 @dataclass(frozen=True)

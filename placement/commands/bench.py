@@ -17,10 +17,17 @@ Folder = Annotated[
     Path | None, typer.Option("--instances", metavar="DIR", help="Cluster files or Helix cases instead of the shipped.")
 ]
 Names = Annotated[str | None, typer.Option("--only", metavar="A,B", help="Instances or families, comma-separated.")]
-Solvers = Annotated[str | None, typer.Option("--solvers", metavar="A,B", help="Solvers and rivals, comma-separated.")]
+Solvers = Annotated[
+    str | None, typer.Option("--solvers", metavar="A,B", help="Solvers, rivals, or 'all', comma-separated.")
+]
 Seeds = Annotated[int | None, typer.Option("--seeds", help="Runs of each solver that draws random numbers.", min=1)]
 Seconds = Annotated[float | None, typer.Option("--seconds", help="Of search, for each run.")]
-Workers = Annotated[int, typer.Option("--workers", help="Processes; by default one per core.", min=0)]
+Minutes = Annotated[float | None, typer.Option("--minutes", help="After which no run is begun.", min=0)]
+Runs = Annotated[
+    list[Path] | None,
+    typer.Option("--report-only", metavar="FILE", help="Make tables of this runs.csv of any machine; may be repeated."),
+]
+Workers = Annotated[int, typer.Option("--workers", help="Processes of one thread; by default one per core.", min=0)]
 
 
 def register(app: typer.Typer) -> None:
@@ -37,14 +44,18 @@ def bench(
     seconds: Seconds = None,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where runs and tables go.")] = Path("bench"),
     workers: Workers = 0,
+    minutes: Minutes = None,
+    report_only: Runs = None,
 ) -> int:
     """Compare solvers on many instances: gap tables, profiles and rankings as CSV, Markdown and one page.
 
     An interrupted benchmark goes on where it stopped when it is started again with the same --out.
     """
     harness = find()
+    if report_only:
+        return _written(harness.report_only(report_only, out, seconds=seconds, shipped=instances is None))
     more: dict[str, Any] = {"out": out, "workers": workers}
-    given = {"instances": instances, "seeds": seeds, "seconds": seconds}
+    given = {"instances": instances, "seeds": seeds, "seconds": seconds, "minutes": minutes}
     more |= {key: value for key, value in given.items() if value is not None}
     more |= {
         key: harness.names_of(text, ()) for key, text in (("names", only), ("solvers", solvers)) if text is not None
@@ -52,10 +63,14 @@ def bench(
     options = harness.Options.quick(**more) if quick else harness.Options(**more)
     try:
         with _Bar() as bar:
-            files = harness.bench(options, bar.show)
+            files = harness.bench(options, bar.show, say)
     except KeyboardInterrupt:
         say(f"interrupted; what is done is in {out / 'runs.csv'}, the same command goes on from there")
         return INTERRUPTED
+    return _written(files)
+
+
+def _written(files: list[Path]) -> int:
     screen = console()
     for path in files:
         screen.print(str(path), markup=False)

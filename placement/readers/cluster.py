@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from objectives.combine import Objective
+from objectives.combine import PIPELINE, REPLICATED, Objective
 
 from ..errors import InputError, nearest
 from ..model import Model
@@ -115,9 +115,12 @@ def _model(entry: ClusterFile, folder: Path, given: object | None) -> Model:
 
 
 def _objective(entry: ClusterFile) -> Objective:
-    spec = entry.objective
+    spec, terms = entry.objective, PIPELINE
+    names = spec.split(",") if isinstance(spec, str) else spec
+    if any(name.strip() not in PIPELINE.names for name in names):
+        terms = REPLICATED  # the schema lets such names pass where replicas are placed
     try:
-        return Objective.of(spec, entry.limits.by_term())
+        return Objective.of(spec, entry.limits.by_term(), terms)
     except ValueError as error:
         raise InputError(str(error), "objective") from None
 

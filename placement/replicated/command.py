@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from ..solvers.base import Solver
     from .plan import ReplicatedPlan
 
-# Solvers of pipelines that search any encoding, and the yardsticks of swarms.
-SHARED = ("annealing", "genetic", "tabu", "pso", "nsga2")
+# Solvers of pipelines that work on replicated placements, too, and the yardsticks of swarms.
+SHARED = ("annealing", "genetic", "tabu", "pso", "nsga2", "milp")
 YARDSTICKS = {"petals": "Petals", "equal_stages": "EqualStages", "separate": "Separate", "chain": "Chain"}
 
 

@@ -33,12 +33,21 @@ class Milp:
     ----------
     most_hops : int
         Largest model: pairs of places times cuts.
+    most_columns : int
+        Largest model of replicated placements.
+    warm_rounds : int
+        Rounds of the metaheuristic from whose best plan a replicated placement begins.
     """
 
     most_hops: int = 150_000
+    most_columns: int = 150_000
+    warm_rounds: int = 60
 
     def search(self, problem: Problem, rng: np.random.Generator, start: IntArray) -> Iterator[Proposal]:
         """Yield incumbents and bounds until the optimum is proven."""
+        if not isinstance(problem, PipelineProblem):
+            yield from self.replicated(problem, rng, start)
+            return
         pipeline = self.applicable(problem)
         room = layout(pipeline.tables)
         if room.hops > self.most_hops:
@@ -53,6 +62,16 @@ class Milp:
         finally:
             solving.stop()
 
+    def replicated(self, problem: Problem, rng: np.random.Generator, start: IntArray) -> Iterator[Proposal]:
+        """Spans and flow, see `milp_flow_model`."""
+        from ..replicated.problem import ReplicatedProblem
+        from .milp_flow import search_flow
+
+        if not isinstance(problem, ReplicatedProblem):
+            raise NotApplicableError("milp needs a pipeline problem or a replicated one")
+        ensure_installed()
+        yield from search_flow(problem, rng, start, most_columns=self.most_columns, warm_rounds=self.warm_rounds)
+
     def applicable(self, problem: Problem) -> PipelineProblem:
         """Return the problem when the model covers it."""
         if not isinstance(problem, PipelineProblem) or not problem.compiled or problem.objective.pareto:
@@ -62,12 +81,17 @@ class Milp:
             if name not in LINEAR:
                 several = " with several sequences in flight" if name == "throughput" else ""
                 raise NotApplicableError(f"milp has no linear form of '{name}'{several} (it knows {', '.join(LINEAR)})")
-        try:
-            import highspy  # noqa: F401
-            import pyomo.environ  # noqa: F401
-        except ImportError as error:
-            raise NotApplicableError(f"milp needs the packages pyomo and highspy ({error})") from None
+        ensure_installed()
         return problem
+
+
+def ensure_installed() -> None:
+    """Raise `NotApplicableError` where a package is missing."""
+    try:
+        import highspy  # noqa: F401
+        import pyomo.environ  # noqa: F401
+    except ImportError as error:
+        raise NotApplicableError(f"milp needs the packages pyomo and highspy ({error})") from None
 
 
 def linear(problem: PipelineProblem) -> Objective:

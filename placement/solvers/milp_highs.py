@@ -113,8 +113,8 @@ def quiet_solver() -> Any:
 class Solving:
     """A model being solved; iterate over `events`, and `stop` it in any case."""
 
-    def __init__(self, make: Callable[[], tuple[Columns, FloatArray | None]]) -> None:
-        self.make = make
+    def __init__(self, make: Callable[[], tuple[Columns, FloatArray | None]], *, presolve: bool = False) -> None:
+        self.make, self.presolve = make, presolve
         self.found: queue.Queue[Event | BaseException] = queue.Queue()
         self.stopped = threading.Event()
         self.told = -np.inf
@@ -157,9 +157,11 @@ class Solving:
         import highspy
 
         solver = quiet_solver()
+        presolve = "on" if self.presolve else "off"
         for name, value in (
-            ("presolve", "off"), ("threads", 1), ("random_seed", 0), ("mip_rel_gap", 0.0), ("mip_abs_gap", TOLERANCE),
-            ("mip_feasibility_tolerance", TOLERANCE), ("primal_feasibility_tolerance", TOLERANCE),
+            ("presolve", presolve), ("threads", 1), ("random_seed", 0), ("mip_rel_gap", 0.0),
+            ("mip_abs_gap", TOLERANCE), ("mip_feasibility_tolerance", TOLERANCE),
+            ("primal_feasibility_tolerance", TOLERANCE),
         ):  # fmt: skip
             solver.setOptionValue(name, value)
         solver.passModel(model.lp)

@@ -72,6 +72,19 @@ def test_equal_evaluations_stop_at_the_slowest() -> None:
     assert table["a"]["y"].median == pytest.approx(0.5)
 
 
+def test_duels_and_proofs() -> None:
+    """Wins, ties to a millionth and losses, with what only one of both solved; what was refused is left out."""
+    lost = float("inf")
+    costs = {"a": (1.0, 2.0), "b": (1.0, 1.0 + 1e-9), "c": (2.0, 1.0), "d": (1.0, lost), "e": (lost, 1.0)}
+    runs = [record(i, s, 0, c) for i, pair in costs.items() for s, c in zip(("auto", "x"), pair, strict=True)]
+    refused = Record(**{**record("f", "x", 0, lost).row(), "status": "refused"})
+    found = gaps.duels([*runs, record("f", "auto", 0, 1.0), refused], "auto", ["x"])
+    assert found == {"x": (2, 1, ["c", "e"])}
+    proven = gaps.proven_gaps(runs, "auto")
+    assert proven["a"] == pytest.approx(1.5)
+    assert proven["e"] == lost
+
+
 def test_what_is_known_counts() -> None:
     table = gaps.gap_table([record("a", "x", 0, 2.0)], {"a": Known(1.0, 1.0, "z", "z")})
     assert table["a"]["x"].median == pytest.approx(1.0)

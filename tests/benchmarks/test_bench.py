@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,14 @@ import pytest
 
 from benchmarks.instances import HERE, load
 from benchmarks.quality import bench as harness
-from benchmarks.quality import store
+from benchmarks.quality import makers, store
 from benchmarks.quality.bench import Options, bench, names_of
 from benchmarks.quality.experiments import Experiment, Record, experiments, perform
 from benchmarks.rivals import RIVALS
 from placement.cli import run
 from placement.errors import InputError
+from placement.solvers import SOLVERS
+from tests.objectives.replicated_cases import make_case
 
 TWO = ("classic-three-nodes", "home-lab-small")
 
@@ -85,7 +88,9 @@ def test_rivals_plan(name: str) -> None:
     pytest.importorskip(RIVALS[name].package)
     if RIVALS[name].package == "accelerate":
         pytest.importorskip("torch")
-    record = perform(Experiment("home-lab-small", str(HERE / "home-lab-small.yaml"), name, 0.5, 0))
+    # CP-SAT ends when it has proven its answer; the others plan at once.
+    case, seconds = ("classic-three-nodes", 60.0) if name == "cp-sat" else ("home-lab-small", 0.5)
+    record = perform(Experiment(case, str(HERE / f"{case}.yaml"), name, seconds, 0))
     assert record.status == "ok", record.note
 
 
@@ -95,6 +100,69 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert (tmp_path / "bench.html").exists()
     assert run(["bench", "--solvers", "anealing", "--out", str(tmp_path)]) == 1
     assert "annealing" in capsys.readouterr().err
+
+
+def test_reports_of_runs_made_elsewhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Files of several machines make one report; what cannot be compared or read is one clear line."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    bench(Options(names=TWO[:1], solvers=("annealing",), seeds=1, seconds=0.1, out=here, workers=1))
+    bench(Options(names=TWO[1:], solvers=("annealing", "balanced"), seeds=1, seconds=0.1, out=there, workers=1))
+    files = [str(folder / "runs.csv") for folder in (here, there)]
+    words = ["bench", "--report-only", files[0], "--report-only", files[1], "--out", str(tmp_path / "page")]
+    assert run(words) == 0
+    table = (tmp_path / "page" / "gaps.md").read_text(encoding="utf-8")
+    assert all(f"| {name} |" in table for name in TWO)
+    assert not (tmp_path / "page" / "runs.csv").exists()
+    bench(Options(names=TWO[:1], solvers=("annealing",), seeds=1, seconds=0.2, out=here, workers=1))
+    assert run(words) == 1
+    assert "runs of 0.1 and 0.2 s cannot be compared" in capsys.readouterr().err
+    assert run([*words, "--seconds", "0.2"]) == 0
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n", encoding="utf-8")
+    assert run(["bench", "--report-only", str(tmp_path / "other.csv")]) == 1
+    assert run(["bench", "--report-only", str(tmp_path / "nowhere.csv")]) == 1
+
+
+def test_a_deadline_begins_no_more_runs(tmp_path: Path) -> None:
+    notes: list[str] = []
+    nothing = Options(names=TWO[:1], solvers=("annealing",), seeds=1, seconds=0.1, out=tmp_path, workers=1, minutes=0)
+    with pytest.raises(InputError, match="no run"):
+        bench(nothing, note=notes.append)
+    assert "goes on from" in notes[0]
+
+
+def test_groups_and_missing_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A group leaves out what is not installed and says so; a name that needs a missing package is an error."""
+    monkeypatch.setattr(makers, "find_spec", lambda package: None if package == "pymoo" else object())
+    names, left_out = makers.expand(["all"])
+    assert set(left_out) == {name for name, rival in RIVALS.items() if rival.package == "pymoo"}
+    assert {"auto", "cp-sat", "deepspeed"} <= set(names)
+    assert len(names) + len(left_out) == len(SOLVERS) + len(RIVALS)
+    with pytest.raises(InputError, match="needs the package pymoo"):
+        makers.expand(["pymoo-ga"])
+
+
+def test_a_folder_of_cases_and_cluster_files(tmp_path: Path) -> None:
+    """Helix's format beside YAML: flow by searches and the mixed-integer model, pipelines by theirs, one table."""
+    cases, out = tmp_path / "cases", tmp_path / "out"
+    cases.mkdir()
+    (cases / "swarm.json").write_text(json.dumps(make_case(1, nodes=5, blocks=5)), encoding="utf-8")
+    (cases / "lab.yaml").write_text((HERE / "home-lab-small.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    words = (
+        f"bench --instances {cases} --solvers auto,annealing,exact,milp,balanced --seeds 1 --seconds 0.5 --workers 1"
+    )
+    assert run([*words.split(), "--out", str(out)]) == 0
+    status = {(record.instance, record.solver): record.status for record in store.read(out / "runs.csv")}
+    assert all(status["lab", name] == "ok" for name in ("auto", "annealing", "exact"))
+    assert all(status["swarm", name] == "ok" for name in ("auto", "annealing", "milp"))
+    assert status["swarm", "exact"] == status["swarm", "balanced"] == "refused"
+    flow = {r.solver: r for r in store.read(out / "runs.csv") if r.instance == "swarm" and r.status == "ok"}
+    assert all(0 < record.bound <= record.cost * (1 + 1e-9) for record in flow.values())
+    table = (out / "gaps.md").read_text(encoding="utf-8")
+    assert "| swarm |" in table
+    assert "| lab |" in table
+    (cases / "broken.json").write_text("{", encoding="utf-8")
+    with pytest.raises(InputError, match="not a JSON file"):
+        bench(Options(instances=cases, out=out))
 
 
 def test_the_command_without_the_harness(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -222,6 +222,14 @@ workload: {concurrency: 7}
     assert request.workload.concurrency == 7
 
 
+def test_objectives_of_replicated_placements() -> None:
+    """Their terms, under their aliases too, where a file asks for replicas."""
+    nodes = "nodes: [{name: a, device: t4, count: 3}]\nplacement: replicated\n"
+    for name, term in (("flow", "flow"), ("served", "throughput"), ("survival", "survival")):
+        assert read(f"{nodes}objective: {name}").objective.single == term
+    assert read(f"{nodes}objective: [flow, price]").objective.pareto == ("flow", "price")
+
+
 def test_excluded_nodes_need_no_link() -> None:
     """A node that is out of the question may be off the network."""
     text = "nodes: [{name: a, device: t4}, {name: b, device: t4, region: x}]\nexclude: [b]"
