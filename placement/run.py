@@ -51,6 +51,8 @@ class Outcome:
         Proven lower bound on the cost; minus infinity when there is none.
     winner : str
         Which part of a portfolio found the best placement; empty for a plain solver.
+    remark : str
+        What a solver said about its proofs.
     """
 
     spans: Spans
@@ -62,6 +64,7 @@ class Outcome:
     trace: tuple[TracePoint, ...]
     pareto: tuple[ParetoPoint, ...] = ()
     winner: str = ""
+    remark: str = ""
 
 
 @dataclass
@@ -74,6 +77,7 @@ class _State:
     evaluations: int = 0
     improved_s: float = 0.0
     winner: str = ""
+    remark: str = ""
     trace: list[TracePoint] = field(default_factory=list)
     archive: dict[Spans, npt.NDArray[np.float64]] = field(default_factory=dict)
     seen: set[bytes] = field(default_factory=set)
@@ -151,6 +155,7 @@ def run(
         for proposal in solver.search(problem, rng, start):
             state.evaluations += proposal.evaluations
             state.bound = max(state.bound, proposal.bound)
+            state.remark = proposal.remark or state.remark
             state.consider(proposal.genomes, proposal.solver)
             progress = state.progress()
             if show is not None and progress.seconds - shown >= SHOW_EVERY_S:
@@ -181,4 +186,5 @@ def run(
         trace=tuple(state.trace),
         pareto=tuple(ParetoPoint(spans, tuple(values)) for spans, values in state.archive.items()),
         winner=state.winner,
+        remark=state.remark,
     )
