@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from ..solvers.base import Solver
     from .plan import ReplicatedPlan
 
-# Solvers of pipelines that search any encoding, and the yardsticks of swarms.
-SHARED = ("annealing", "genetic", "tabu", "pso", "nsga2")
+# Splits of today's swarms.
 YARDSTICKS = {"petals": "Petals", "equal_stages": "EqualStages", "separate": "Separate", "chain": "Chain"}
 
 
@@ -48,12 +47,13 @@ def solver_of(name: str) -> Solver | None:
 
     if name == "auto":
         return None
-    if name in SHARED:
+    searching = [name for name, entry in SOLVERS.items() if "replicated" in entry.kinds]
+    if name in searching:
         return SOLVERS[name].make()
     if name in YARDSTICKS:
         made: Solver = getattr(swarm_yardsticks, YARDSTICKS[name])()
         return made
-    known = ("auto", *SHARED, *YARDSTICKS)
+    known = (*searching, *YARDSTICKS)
     raise InputError(f"'{name}' does not place replicas{nearest(name, known)} (known: {', '.join(known)})", "--solver")
 
 
@@ -104,5 +104,6 @@ def lines(plan: ReplicatedPlan) -> list[str]:
     if value.bound is not None and value.gap is not None:
         known = "proven optimal" if value.proven_optimal else f"at most {value.gap:.1%} from the proven bound"
     text.append(f"objective       {value.name} {value.value:.4f} {value.unit}, {known}")
+    text += [f"proven          {note}" for note in plan.notes]
     text.append(f"found by        {plan.solver}, {plan.evaluations:,} placements in {seconds(plan.seconds)}")
     return text

@@ -86,6 +86,8 @@ class ReplicatedPlan:
         "solved" or "infeasible".
     ranges : tuple of (int, int)
         Start and stop of every node in the cluster's order, (0, 0) where it holds nothing.
+    notes : tuple of str
+        What was proven, for people.
     """
 
     status: str
@@ -104,6 +106,7 @@ class ReplicatedPlan:
     seconds: float = 0.0
     stopped_by: str = ""
     kind: str = "replicated"
+    notes: tuple[str, ...] = ()
     version: str = VERSION
 
     def to_dict(self) -> dict[str, Any]:
@@ -146,6 +149,7 @@ def plan_of(
         evaluations=outcome.evaluations,
         seconds=outcome.seconds,
         stopped_by=outcome.stopped_by.name.lower(),
+        notes=(outcome.remark,) if outcome.remark else (),
     )
 
 

@@ -64,19 +64,23 @@ def solve_replicated(
         Seconds of search.
     """
     from ..run import run
+    from ..solvers.base import NotApplicableError
     from ..solvers.swarm import Swarm
     from ..stop import first
     from ..stop import time_limit as until
 
     problem = ReplicatedProblem(case.tables, replicated_objective(objective, limits))
-    outcome = run(
-        problem,
-        solver or Swarm(),
-        rng=np.random.default_rng(seed),
-        start=problem.starts(),
-        stop=first(until(time_limit), stop) if stop else until(time_limit),
-        bound=problem.lower_bound(),
-        show=progress,
-    )
     name = type(solver).__name__.lower() if solver else "auto"
+    try:
+        outcome = run(
+            problem,
+            solver or Swarm(),
+            rng=np.random.default_rng(seed),
+            start=problem.starts(),
+            stop=first(until(time_limit), stop) if stop else until(time_limit),
+            bound=problem.lower_bound(),
+            show=progress,
+        )
+    except NotApplicableError as error:
+        raise InputError(f"the solver '{name}' cannot work on this: {error}", "solver") from None
     return plan_of(case, problem, outcome, solver=name, seed=seed)

@@ -127,7 +127,7 @@ def price_block(kinds: Kinds, flow: float, dual: FloatArray) -> tuple[float, lis
     """Return the least ratio of cost to gain of the patterns of one block, and the pattern when it is below 1."""
     rows = []
     for t, row in enumerate(kinds.rate):
-        able = [Option(float(dual[t]) / (k + 1), min(float(row[k]), flow), k + 1) for k in np.flatnonzero(row)]
+        able = [Option(float(dual[t]) / (k + 1), min(float(row[k]), flow), k + 1) for k in np.flatnonzero(row).tolist()]
         kept: list[Option] = []
         for option in sorted(able, key=lambda option: (-option.rate, option.cost)):
             if not kept or option.cost < kept[-1].cost:

@@ -1,6 +1,6 @@
 """The pattern program: which patterns, how often (Pyomo), relaxed and whole (HiGHS).
 
-    maximise  sum_p gain_p x_p   subject to   sum_p use_p[t] x_p <= nodes of kind t,   sum_p x_p <= most stages
+maximise  sum_p gain_p x_p   subject to   sum_p use_p[t] x_p <= nodes of kind t,   sum_p x_p <= most stages
 """
 
 from __future__ import annotations

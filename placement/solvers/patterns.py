@@ -148,7 +148,8 @@ class _Task:
             able, found = program.solve(flow)
             return (_scarcest(program, found) if able else 0.0), None
 
-        for _, self.bound, _ in bisect(reach, known, self.bound, known * (1.0 + FINE)):
+        for _, high, _ in bisect(reach, known, self.bound, known * (1.0 + FINE)):
+            self.bound = high
             yield self.proposal(None)
 
     def staged(self) -> Iterator[Proposal]:
@@ -164,20 +165,22 @@ class _Task:
         if not able:
             self.stage_bound = min(self.stage_bound, flow)
             return 0.0, None
-        columns, complete = self.columns(program, flow, found)
-        clear, stages = choose(columns, self.kinds.count, self.most_stages, program.blocks)
-        if stages is not None:
-            return min(stage.coverage for stage in stages), self.genome(stages)
-        if clear and complete:
-            self.stage_bound = min(self.stage_bound, flow)
-        return 0.0, None
+        # The few patterns of the relaxation often do; all that may be part of a solution are asked when they don't.
+        clear, stages = choose(program.columns, self.kinds.count, self.most_stages, program.blocks)
+        if stages is None and (every := self.columns(program, flow, found)):
+            clear, stages = choose(every, self.kinds.count, self.most_stages, program.blocks)
+            if clear and stages is None:
+                self.stage_bound = min(self.stage_bound, flow)
+        return (0.0, None) if stages is None else (min(stage.coverage for stage in stages), self.genome(stages))
 
-    def columns(self, relaxation: _Program, flow: float, found: Relaxed) -> tuple[list[Column], bool]:
-        """Patterns for the integer program, and whether no other one can be part of a solution."""
-        slack = max(0.0, float(self.kinds.count @ found.dual) + found.per_stage * (self.most_stages or 0))
-        slack = max(0.0, slack - relaxation.blocks) + 1e-6
-        every = all_stages(self.kinds, flow, found.dual, found.per_stage, slack, self.most_columns)
-        return (relaxation.columns, False) if every is None else (every or relaxation.columns, True)
+    def columns(self, program: _Program, flow: float, found: Relaxed) -> list[Column]:
+        """All patterns that a solution may contain, none when they are too many.
+
+        A pattern's reduced cost is what it loses against the relaxation's blocks, which exceed the model's by so much.
+        """
+        value = float(self.kinds.count @ found.dual) + found.per_stage * (self.most_stages or 0)
+        slack = max(0.0, value - program.blocks) + 1e-6
+        return all_stages(self.kinds, flow, found.dual, found.per_stage, slack, self.most_columns) or []
 
     def proposal(self, genome: IntArray | None) -> Proposal:
         """The bound as a cost, the placement, and in words what was proven."""
