@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationError
 
-from objectives.combine import LIMITS, TERMS
+from objectives.combine import REPLICATED, TERMS, TermSet
 
 from . import units
-from .errors import nearest
+from .errors import InputError, nearest
 from .schema_cluster import Client, Network, NodeEntry
 from .schema_model import InlineModel
 from .schema_types import (
@@ -21,9 +21,11 @@ from .schema_types import (
     Duration,
     Energy,
     Entry,
+    Fraction,
     Name,
     PositiveInt,
     PriceLimit,
+    Size,
     TokenRate,
     Weight,
     input_error,
@@ -39,30 +41,42 @@ class WorkloadEntry(Entry):
 
 
 class Limits(Entry):
-    """Largest values allowed (for throughput the smallest)."""
+    """Largest values allowed (smallest where more is better); `by_term` refuses those of the other kind."""
 
     ttft: Duration | None = Field(default=None, description="time to first token")
     time_per_token: Duration | None = Field(default=None, description="one decode step of one sequence")
     latency: Duration | None = Field(default=None, description="another word for time_per_token")
     request_time: Duration | None = Field(default=None, description="a whole request")
     throughput: TokenRate | None = Field(default=None, description="the least tokens per second")
+    served: TokenRate | None = Field(default=None, description="another word for it, of replicated placements")
+    flow: TokenRate | None = Field(default=None, description="replicated: the least max flow")
+    best_chain: Duration | None = Field(default=None, description="replicated: a decode step on the fastest chain")
+    replicas: Count | None = Field(default=None, description="replicated: the least holders of any block")
+    survival: Fraction | None = Field(default=None, description="replicated: the least probability to be all up")
+    moved_bytes: Size | None = Field(default=None, description="replicated: loaded against the running placement")
     price: PriceLimit | None = Field(default=None, description="of all nodes in use")
     energy: Energy | None = Field(default=None, description="per generated token")
     bottleneck: Duration | None = Field(default=None, description="of the slowest stage or link")
 
-    def by_term(self) -> dict[str, float]:
-        """Return the limits that are given, by the term that each one bounds."""
+    def by_term(self, terms: TermSet) -> dict[str, float]:
+        """Return the limits that are given, by the term that each one bounds; an `InputError` for one of no term."""
         limits: dict[str, float] = {}
-        for name, term in LIMITS.items():
-            value = getattr(self, name, None)
-            if value is not None:
-                limits[term] = min(value, limits.get(term, value))
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if value is None:
+                continue
+            if name not in terms.limits:
+                kind = "pipelines" if terms is REPLICATED else "replicated placements"
+                raise InputError(f"this is a limit of {kind}", f"limits.{name}")
+            term = terms.limits[name]
+            tighter = max if term in terms.maximised else min
+            limits[term] = tighter(value, limits.get(term, value))
         return limits
 
 
 def _check_term(name: object) -> None:
-    if name not in TERMS:
-        hint = nearest(str(name), TERMS)
+    if name not in TERMS and name not in REPLICATED.names and name not in REPLICATED.aliases:
+        hint = nearest(str(name), (*TERMS, *REPLICATED.names))
         raise ValueError(f"unknown objective {units.shown(name)} (known: {', '.join(TERMS)}){hint}")
 
 
@@ -116,8 +130,10 @@ class ClusterFile(Entry):
     dtype: Name | None = Field(default=None, description="number format of unquantized weights, such as bfloat16")
     kv_dtype: Name | None = Field(default=None, description="number format of the KV cache")
     workload: WorkloadEntry = WorkloadEntry()
-    objective: ObjectiveSpec = Field(
-        default="latency", description="one name, a list (a Pareto front), or weights by name: " + ", ".join(TERMS)
+    objective: ObjectiveSpec | None = Field(
+        default=None,
+        description="one name (latency; served where replicated), a list (a Pareto front), or weights by name: "
+        + ", ".join(dict.fromkeys((*TERMS, *REPLICATED.names, *REPLICATED.aliases))),
     )
     limits: Limits = Limits()
     client: Client = Client()

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from objectives.combine import Objective
+from objectives.combine import PIPELINE, REPLICATED, Objective
 
 from ..errors import InputError, nearest
 from ..model import Model
@@ -115,9 +115,15 @@ def _model(entry: ClusterFile, folder: Path, given: object | None) -> Model:
 
 
 def _objective(entry: ClusterFile) -> Objective:
-    spec = entry.objective
+    replicated = entry.placement == "replicated"
+    terms = REPLICATED if replicated else PIPELINE
+    spec = entry.objective or ("served" if replicated else "latency")
+    for name in [part.strip() for part in spec.split(",")] if isinstance(spec, str) else spec:
+        if name not in terms.names and name not in terms.aliases:
+            kind = "pipelines" if replicated else "replicated placements"
+            raise InputError(f"'{name}' is an objective of {kind} (known here: {', '.join(terms.names)})", "objective")
     try:
-        return Objective.of(spec, entry.limits.by_term())
+        return Objective.of(spec, entry.limits.by_term(terms), terms)
     except ValueError as error:
         raise InputError(str(error), "objective") from None
 
