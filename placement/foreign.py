@@ -22,7 +22,7 @@ class Ask:
         "auto" or a name.
     edges : str
         Edge rule of replicated placements, "exact" or "partial".
-    seed, time_limit, out, json, quiet
+    seed, time_limit, out, json, quiet, start
         As the options of the command.
     """
 
@@ -34,6 +34,7 @@ class Ask:
     out: Path | None
     json: bool
     quiet: bool
+    start: Path | None = None
 
 
 Handler = Callable[[Path, Ask], int]

@@ -122,6 +122,8 @@ def optimize(
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise InputError(f"expected a whole number of at least 0, got {seed!r}", "seed")
     request, custom = as_request(model, cluster, workload, objective, limits)
+    if request.kind == "replicated":
+        raise InputError("optimize finds pipelines; placement.replicated.solve has solve_replicated", "placement")
     questions = under_runtime(request)
     if len(questions) > 1:
         options: dict[str, Any] = {"solver": solver, "seed": seed, "start": start, "stop": stop, "progress": progress}

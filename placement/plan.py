@@ -148,7 +148,7 @@ class Plan:
         try:
             known = {name: data[name] for name in cls.__slots__ if name in data}
             known["block_names"] = tuple(data["block_names"])
-            known["placement"] = tuple(_span(span) for span in data["placement"])
+            known["placement"] = tuple(span_of(span) for span in data["placement"])
             known["objective"] = ObjectiveValue(**data["objective"])
             known["figures"] = Figures(**data["figures"])
             known["nodes"] = tuple(NodeUse(**node) for node in data["nodes"])
@@ -160,22 +160,14 @@ class Plan:
 
     @classmethod
     def load(cls, path: str | Path) -> Plan:
-        """Read a plan from a JSON file."""
-        try:
-            data = json.loads(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise InputError(error.strerror or str(error), str(path)) from None
-        except ValueError as error:
-            raise InputError(f"not a JSON file ({error})", str(path)) from None
-        if not isinstance(data, dict):
-            raise InputError("expected a JSON object", str(path))
-        try:
-            return cls.from_dict(data)
-        except InputError as error:
-            raise error.under(str(path)) from None
+        """Read a plan from a JSON file; raise `InputError` when it is not one of a pipeline."""
+        from .plans import load_pipeline
+
+        return load_pipeline(path)
 
 
-def _span(data: Mapping[str, Any]) -> PlacedSpan:
+def span_of(data: Mapping[str, Any]) -> PlacedSpan:
+    """A span from plain data."""
     span = PlacedSpan(**data)
     numbers = (span.start, span.stop)
     if not isinstance(span.node, str) or not all(type(number) is int for number in numbers):

@@ -52,6 +52,8 @@ class Outcome:
         Proven lower bound on the cost; minus infinity when there is none.
     winner : str
         Which part of a portfolio found the best placement; empty for a plain solver.
+    remark : str
+        What a solver said about its proofs.
     """
 
     spans: Spans
@@ -63,6 +65,7 @@ class Outcome:
     trace: tuple[TracePoint, ...]
     pareto: tuple[ParetoPoint, ...] = ()
     winner: str = ""
+    remark: str = ""
 
 
 @dataclass
@@ -75,6 +78,7 @@ class _State:
     evaluations: int = 0
     improved_s: float = 0.0
     winner: str = ""
+    remark: str = ""
     trace: list[TracePoint] = field(default_factory=list)
     archive: dict[Spans, npt.NDArray[np.float64]] = field(default_factory=dict)
     seen: set[bytes] = field(default_factory=set)
@@ -159,6 +163,7 @@ def run(
         for proposal in solver.search(problem, rng, start):
             state.evaluations += proposal.evaluations
             state.raise_bound(proposal.bound)
+            state.remark = proposal.remark or state.remark
             state.consider(proposal.genomes, proposal.solver)
             progress = state.progress()
             if show is not None and progress.seconds - shown >= SHOW_EVERY_S:
@@ -189,4 +194,5 @@ def run(
         trace=tuple(state.trace),
         pareto=tuple(ParetoPoint(spans, tuple(values)) for spans, values in state.archive.items()),
         winner=state.winner,
+        remark=state.remark,
     )

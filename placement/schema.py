@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationError, ValidationInfo
+from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationError
 
-from objectives.combine import LIMITS, REPLICATED, TERMS
+from objectives.combine import REPLICATED, TERMS, TermSet
 
 from . import units
-from .errors import nearest
+from .errors import InputError, nearest
 from .schema_cluster import Client, Network, NodeEntry
 from .schema_model import InlineModel
 from .schema_types import (
@@ -21,9 +21,11 @@ from .schema_types import (
     Duration,
     Energy,
     Entry,
+    Fraction,
     Name,
     PositiveInt,
     PriceLimit,
+    Size,
     TokenRate,
     Weight,
     input_error,
@@ -39,45 +41,55 @@ class WorkloadEntry(Entry):
 
 
 class Limits(Entry):
-    """Largest values allowed (for throughput the smallest)."""
+    """Largest values allowed (smallest where more is better); `by_term` refuses those of the other kind."""
 
     ttft: Duration | None = Field(default=None, description="time to first token")
     time_per_token: Duration | None = Field(default=None, description="one decode step of one sequence")
     latency: Duration | None = Field(default=None, description="another word for time_per_token")
     request_time: Duration | None = Field(default=None, description="a whole request")
     throughput: TokenRate | None = Field(default=None, description="the least tokens per second")
+    served: TokenRate | None = Field(default=None, description="another word for it, of replicated placements")
+    flow: TokenRate | None = Field(default=None, description="replicated: the least max flow")
+    best_chain: Duration | None = Field(default=None, description="replicated: a decode step on the fastest chain")
+    replicas: Count | None = Field(default=None, description="replicated: the least holders of any block")
+    survival: Fraction | None = Field(default=None, description="replicated: the least probability to be all up")
+    moved_bytes: Size | None = Field(default=None, description="replicated: loaded against the running placement")
     price: PriceLimit | None = Field(default=None, description="of all nodes in use")
     energy: Energy | None = Field(default=None, description="per generated token")
     bottleneck: Duration | None = Field(default=None, description="of the slowest stage or link")
 
-    def by_term(self) -> dict[str, float]:
-        """Return the limits that are given, by the term that each one bounds."""
+    def by_term(self, terms: TermSet) -> dict[str, float]:
+        """Return the limits that are given, by the term that each one bounds; an `InputError` for one of no term."""
         limits: dict[str, float] = {}
-        for name, term in LIMITS.items():
-            value = getattr(self, name, None)
-            if value is not None:
-                limits[term] = min(value, limits.get(term, value))
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if value is None:
+                continue
+            if name not in terms.limits:
+                kind = "pipelines" if terms is REPLICATED else "replicated placements"
+                raise InputError(f"this is a limit of {kind}", f"limits.{name}")
+            term = terms.limits[name]
+            tighter = max if term in terms.maximised else min
+            limits[term] = tighter(value, limits.get(term, value))
         return limits
 
 
-def _check_term(name: object, known: tuple[str, ...]) -> None:
-    if name not in known:
-        hint = nearest(str(name), known)
-        raise ValueError(f"unknown objective {units.shown(name)} (known: {', '.join(known)}){hint}")
+def _check_term(name: object) -> None:
+    if name not in TERMS and name not in REPLICATED.names and name not in REPLICATED.aliases:
+        hint = nearest(str(name), (*TERMS, *REPLICATED.names))
+        raise ValueError(f"unknown objective {units.shown(name)} (known: {', '.join(TERMS)}){hint}")
 
 
-def _objective(value: object, info: ValidationInfo) -> object:
+def _objective(value: object) -> object:
     """Check the names of an objective: one, several (a Pareto front), or weights."""
-    replicated = info.data.get("placement") == "replicated"
-    known = (*REPLICATED.names, *REPLICATED.aliases) if replicated else TERMS
     if isinstance(value, str):
         for name in value.split(","):
-            _check_term(name.strip(), known)
+            _check_term(name.strip())
     elif isinstance(value, (list, dict)):
         if not value:
             raise ValueError("expected at least one objective, got none")
         for name in value:
-            _check_term(name, known)
+            _check_term(name)
         if len(set(value)) < len(value):
             raise ValueError("an objective is named twice")
     else:
@@ -110,8 +122,6 @@ ObjectiveSpec = Annotated[
 class ClusterFile(Entry):
     """A whole question: model, nodes, network, workload, objective and constraints."""
 
-    # First, because the objectives that are known depend on it.
-    placement: Literal["pipeline", "replicated"] = "pipeline"
     model: ModelSpec | None = Field(
         default=None,
         description="catalog preset, path to config.json, a checkpoint folder, a .gguf file, or blocks inline",
@@ -120,10 +130,10 @@ class ClusterFile(Entry):
     dtype: Name | None = Field(default=None, description="number format of unquantized weights, such as bfloat16")
     kv_dtype: Name | None = Field(default=None, description="number format of the KV cache")
     workload: WorkloadEntry = WorkloadEntry()
-    objective: ObjectiveSpec = Field(
-        default="latency",
-        description="one name, a list (a Pareto front), or weights by name: "
-        + f"{', '.join(TERMS)}; of replicated placements {', '.join(REPLICATED.names)}",
+    objective: ObjectiveSpec | None = Field(
+        default=None,
+        description="one name (latency; served where replicated), a list (a Pareto front), or weights by name: "
+        + ", ".join(dict.fromkeys((*TERMS, *REPLICATED.names, *REPLICATED.aliases))),
     )
     limits: Limits = Limits()
     client: Client = Client()
@@ -134,6 +144,7 @@ class ClusterFile(Entry):
     exclude: list[Name] = Field(default=[], description="nodes that must hold nothing")
     max_nodes: PositiveInt | None = Field(default=None, description="how many nodes may be used")
     contiguous: Bool = Field(default=True, description="false: a node may hold several runs of blocks")
+    placement: Literal["pipeline", "replicated"] = "pipeline"
     min_replicas: Count = Field(default=1, description="holders of every block in a replicated placement")
     max_stages: PositiveInt | None = Field(default=None, description="longest chain of a replicated placement")
     runtime: Name | None = Field(default=None, description="the runtime that the plan is for")

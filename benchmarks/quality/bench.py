@@ -51,7 +51,7 @@ class Options:
 
     instances: Path = HERE
     names: tuple[str, ...] = ()
-    solvers: tuple[str, ...] = tuple(SOLVERS)
+    solvers: tuple[str, ...] = tuple(name for name, entry in SOLVERS.items() if "pipeline" in entry.kinds)
     seeds: int = 10
     seconds: float = 10.0
     out: Path = Path("bench")

@@ -49,9 +49,18 @@ def export(
     """Write a plan in the words of a runtime; say what is lost, and refuse what the runtime cannot hold."""
     from ..export.api import export_plan, nearest_plan, refusals
     from ..plan import Plan, write_atomic
+    from ..plans import load_plan
 
     ensure_writable(out)
-    chosen = Plan.load(plan)
+    loaded = load_plan(plan)
+    if isinstance(loaded, Plan):
+        chosen = loaded
+    else:
+        from ..export.replicas import exportable
+
+        if nearest is not None:
+            raise InputError("plans for a runtime are searched for pipelines only; leave it out", "--nearest")
+        chosen = exportable(loaded)
     file = nearest or cluster
     request = request_of(file, None, None) if file is not None else None
     found = refusals(chosen, to, request)

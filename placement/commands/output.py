@@ -43,3 +43,12 @@ def ensure_writable(*paths: Path | None) -> None:
             raise InputError("expected a file to write, got a folder", str(path))
         if not path.parent.is_dir():
             raise InputError("there is no such folder", str(path.parent))
+
+
+def closed(*, interrupted: bool, usable: bool, out: Path | None) -> int:
+    """Say what an interrupted search leaves behind; return the exit code of a search."""
+    if interrupted and not usable:
+        say("interrupted: no placement that fits was found so far" + (f"; {out} is left as it was" if out else ""))
+    elif interrupted:
+        say("interrupted: this is the best plan so far")
+    return INTERRUPTED if interrupted else SOLVED

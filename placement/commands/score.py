@@ -37,12 +37,20 @@ def score(
 ) -> int:
     """Compare a split with the best one found: value, gap, and where the difference lies."""
     from ..ask import as_request
+    from ..foreign import handler_of
     from ..optimize import optimize
     from ..report.progress import progress_bar
     from ..report.score import compare, judge
 
-    given = spans_of(spans, plan)
-    request, _ = as_request(None, request_of(file, overrides, model), None, objective, None)
+    given, partial = spans_of(spans, plan)
+    foreign = handler_of(file) is not None
+    asked = None if foreign else request_of(file, overrides, model)
+    if asked is None or asked.kind == "replicated":
+        from ..replicated.score import question, score_placement
+
+        case, aim = question(file, asked, objective, partial=partial)
+        return score_placement(case, aim, given, solver=solver, seed=seed, time_limit=time_limit, json=json)
+    request, _ = as_request(None, asked, None, objective, None)
     if request.objective.pareto:
         raise InputError("a split is scored by one objective, not by a front", "objective")
     yours, broken = judge(request, given)
@@ -62,16 +70,18 @@ def score(
     return INTERRUPTED if best.plan.stopped_by == "interrupted" else INFEASIBLE if broken else SOLVED
 
 
-def spans_of(spans: str | None, plan: Path | None) -> tuple[PlacedSpan, ...]:
-    """The split, from one of the two options."""
+def spans_of(spans: str | None, plan: Path | None) -> tuple[tuple[PlacedSpan, ...], bool]:
+    """The split, from one of the two options, and whether its spans may be entered anywhere (partial edges)."""
     from ..plan import Plan
+    from ..plans import load_plan
     from ..report.score import parse_spans
 
     if (spans is None) == (plan is None):
         raise InputError("expected either --spans or --plan")
     if plan is not None:
-        return Plan.load(plan).placement
-    return parse_spans(spans or "")
+        loaded = load_plan(plan)
+        return loaded.placement, not isinstance(loaded, Plan) and loaded.edges == "partial"
+    return parse_spans(spans or ""), False
 
 
 def show_scored(scored: Scored) -> None:

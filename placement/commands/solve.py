@@ -21,7 +21,7 @@ from .options import (
     for_runtime,
     request_of,
 )
-from .output import INTERRUPTED, SOLVED, console, ensure_writable, print_json, say
+from .output import closed, console, ensure_writable, print_json
 
 if TYPE_CHECKING:
     from ..optimize import Result
@@ -48,7 +48,15 @@ def solve(
     edges: Annotated[
         str, typer.Option("--edges", metavar="RULE", help="Replicated placements: exact, or partial spans.")
     ] = "exact",
-    start: Annotated[Path | None, typer.Option("--start", metavar="PLAN.JSON", help="Begin from this plan.")] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            "--start",
+            "--from",
+            metavar="PLAN.JSON",
+            help="The plan that runs now: begin from it; replicated placements count moved bytes against it.",
+        ),
+    ] = None,
     out: Out = None,
     report: Annotated[Path | None, typer.Option("--report", metavar="PAGE.HTML", help="Write a page.")] = None,
     json: Json = False,
@@ -65,7 +73,7 @@ def solve(
     ensure_writable(out, report)
     if edges not in ("exact", "partial"):
         raise InputError(f"expected exact or partial, got '{edges}'", "--edges")
-    ask = Ask(objective, solver, edges, seed, time_limit, out, json, quiet)
+    ask = Ask(objective, solver, edges, seed, time_limit, out, json, quiet, start)
     foreign = handler_of(file)
     if foreign is not None:
         return foreign(file, ask)
@@ -73,6 +81,8 @@ def solve(
     if request.kind == "replicated":
         from ..replicated.command import answer_request
 
+        if report is not None:
+            raise InputError("pages are for pipelines; take --out or --json", "--report")
         return answer_request(request, ask)
     running = Plan.load(start) if start is not None else None
     asked, _ = as_request(None, request, None, objective, None)
@@ -103,11 +113,7 @@ def deliver(request: Request, result: Result, *, out: Path | None, report: Path 
         from ..report.table import show_result
 
         show_result(console(), request, result)
-    if interrupted and not usable:
-        say("interrupted: no placement that fits was found so far" + (f"; {out} is left as it was" if out else ""))
-    elif interrupted:
-        say("interrupted: this is the best plan so far")
-    return INTERRUPTED if interrupted else SOLVED
+    return closed(interrupted=interrupted, usable=usable, out=out)
 
 
 def document(request: Request, result: Result) -> dict[str, Any]:

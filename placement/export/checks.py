@@ -31,7 +31,7 @@ class Checked:
 
 def refusals(name: str, holds: Holds, plan: Plan) -> list[str]:
     """Rules of a runtime that a plan breaks, in sentences."""
-    names = plan.block_names
+    names = plan.block_names or ("?",)
     if plan.n_blocks < 3 or names[0] != EMBED or names[-1] != HEAD:
         shown = f"{names[0]}, ..., {names[-1]}"
         return [f"exports are for models of the blocks {EMBED}, decoder layers, {HEAD}; this one has {shown}"]

@@ -115,12 +115,15 @@ def _model(entry: ClusterFile, folder: Path, given: object | None) -> Model:
 
 
 def _objective(entry: ClusterFile) -> Objective:
-    spec, terms = entry.objective, PIPELINE
-    names = spec.split(",") if isinstance(spec, str) else spec
-    if any(name.strip() not in PIPELINE.names for name in names):
-        terms = REPLICATED  # the schema lets such names pass where replicas are placed
+    replicated = entry.placement == "replicated"
+    terms = REPLICATED if replicated else PIPELINE
+    spec = entry.objective or ("served" if replicated else "latency")
+    for name in [part.strip() for part in spec.split(",")] if isinstance(spec, str) else spec:
+        if name not in terms.names and name not in terms.aliases:
+            kind = "pipelines" if replicated else "replicated placements"
+            raise InputError(f"'{name}' is an objective of {kind} (known here: {', '.join(terms.names)})", "objective")
     try:
-        return Objective.of(spec, entry.limits.by_term(), terms)
+        return Objective.of(spec, entry.limits.by_term(terms), terms)
     except ValueError as error:
         raise InputError(str(error), "objective") from None
 

@@ -34,6 +34,8 @@ class ReplicatedCase:
     regions : tuple of str
         One per node.
     tables : ReplicatedTables
+    block_names : tuple of str
+        One per block.
     """
 
     name: str
@@ -41,6 +43,7 @@ class ReplicatedCase:
     node_types: tuple[str, ...]
     regions: tuple[str, ...]
     tables: ReplicatedTables
+    block_names: tuple[str, ...] = ()
 
 
 def is_helix(data: Any) -> bool:
@@ -124,7 +127,8 @@ def _read(data: Mapping[str, Any], partial: bool) -> ReplicatedCase:
         f"{name}-{node.get('id', index)}" for index, (name, node) in enumerate(zip(names, data["nodes"], strict=True))
     )
     regions = tuple(str(node.get("region", "")) for node in data["nodes"])
-    return ReplicatedCase(str(data.get("name", "")), labels, tuple(names), regions, tables)
+    layers = tuple(f"layer.{b}" for b in range(blocks))
+    return ReplicatedCase(str(data.get("name", "")), labels, tuple(names), regions, tables, layers)
 
 
 def _padded(values: Sequence[float], held: int, width: int) -> list[float]:

@@ -2,44 +2,42 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InfeasibleError, InputError, nearest
 from ..foreign import Ask
-from ..plan import plain, write_atomic
 from ..report.text import quantity, seconds
 from ..request import Request
 
 if TYPE_CHECKING:
+    from objectives.combine import Objective
+
     from ..readers.helix import ReplicatedCase
     from ..solvers.base import Solver
     from .plan import ReplicatedPlan
 
-# Solvers of pipelines that work on replicated placements, too, and the yardsticks of swarms.
-SHARED = ("annealing", "genetic", "tabu", "pso", "nsga2", "milp")
+# Splits of today's swarms.
 YARDSTICKS = {"petals": "Petals", "equal_stages": "EqualStages", "separate": "Separate", "chain": "Chain"}
 
 
 def answer(path: Path, ask: Ask) -> int:
     """Solve a case in Helix's format and show the plan; return the exit code."""
     from ..readers.helix import load_helix
+    from .solve import replicated_objective
 
-    return show(load_helix(path, partial=ask.edges == "partial"), ask.objective or "served", {}, ask)
+    case = load_helix(path, partial=ask.edges == "partial")
+    return show(case, replicated_objective(ask.objective or "served"), ask)
 
 
 def answer_request(request: Request, ask: Ask) -> int:
     """Solve a cluster file with ``placement: replicated`` and show the plan; return the exit code."""
-    from .request import case_of
+    from .request import case_of, objective_of
 
     if request.min_replicas > request.cluster.n_nodes:
         raise InputError(f"expected at most {request.cluster.n_nodes}, the number of nodes", "min_replicas")
     case = case_of(request, partial=ask.edges == "partial")
-    own = request.objective
-    # Where a file says nothing, pipelines mean latency; replicated placements are there to serve.
-    name = ask.objective or ("served" if own.single == "latency" else own.name)
-    return show(case, name, dict(own.limits), ask)
+    return show(case, objective_of(request, ask.objective), ask)
 
 
 def solver_of(name: str) -> Solver | None:
@@ -48,39 +46,40 @@ def solver_of(name: str) -> Solver | None:
 
     if name == "auto":
         return None
-    if name in SHARED:
+    searching = [name for name, entry in SOLVERS.items() if "replicated" in entry.kinds]
+    if name in searching:
         return SOLVERS[name].make()
     if name in YARDSTICKS:
         made: Solver = getattr(swarm_yardsticks, YARDSTICKS[name])()
         return made
-    known = ("auto", *SHARED, *YARDSTICKS)
+    known = (*searching, *YARDSTICKS)
     raise InputError(f"'{name}' does not place replicas{nearest(name, known)} (known: {', '.join(known)})", "--solver")
 
 
-def show(case: ReplicatedCase, objective: str, limits: dict[str, float], ask: Ask) -> int:
+def show(case: ReplicatedCase, objective: Objective, ask: Ask) -> int:
     """Solve, write, print; return the exit code."""
-    from ..commands.output import INFEASIBLE, INTERRUPTED, SOLVED, console, print_json
+    from ..commands.output import closed, console, print_json
+    from ..plans import load_plan
+    from ..report.progress import progress_bar
     from .solve import solve_replicated
 
-    plan = solve_replicated(
-        case,
-        objective=objective,
-        limits=limits,
-        solver=solver_of(ask.solver),
-        time_limit=ask.time_limit,
-        seed=ask.seed,
-    )
-    if plan.status == "infeasible" and plan.stopped_by != "interrupted":
+    running = load_plan(ask.start) if ask.start is not None else None
+    solver = solver_of(ask.solver)
+    with progress_bar(objective, ask.time_limit, hidden=ask.quiet or ask.json) as move:
+        plan = solve_replicated(
+            case, objective=objective, solver=solver, time_limit=ask.time_limit, seed=ask.seed, start=running,
+            progress=move,
+        )  # fmt: skip
+    interrupted, usable = plan.stopped_by == "interrupted", plan.status != "infeasible"
+    if not usable and not interrupted:
         raise InfeasibleError(["no replicated placement was found that holds every block and meets the limits"])
-    if ask.out is not None:
-        write_atomic(ask.out, json.dumps(plain(plan.to_dict()), indent=2) + "\n")
+    if ask.out is not None and usable:
+        plan.save(ask.out)
     if ask.json:
-        print_json(plain(plan.to_dict()))
+        print_json(plan.to_dict())
     elif not ask.quiet:
         console().print("\n".join(lines(plan)), markup=False, highlight=False)
-    if plan.status == "infeasible":
-        return INFEASIBLE
-    return INTERRUPTED if plan.stopped_by == "interrupted" else SOLVED
+    return closed(interrupted=interrupted, usable=usable, out=ask.out)
 
 
 def lines(plan: ReplicatedPlan) -> list[str]:
@@ -104,5 +103,6 @@ def lines(plan: ReplicatedPlan) -> list[str]:
     if value.bound is not None and value.gap is not None:
         known = "proven optimal" if value.proven_optimal else f"at most {value.gap:.1%} from the proven bound"
     text.append(f"objective       {value.name} {value.value:.4f} {value.unit}, {known}")
+    text += [f"proven          {note}" for note in plan.notes]
     text.append(f"found by        {plan.solver}, {plan.evaluations:,} placements in {seconds(plan.seconds)}")
     return text

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from objectives.flow import decompose
 from objectives.replicated_terms import ReplicatedTerms
 
-from ..plan import VERSION, ObjectiveValue, PlacedSpan
+from ..errors import InputError
+from ..plan import VERSION, ObjectiveValue, PlacedSpan, plain, span_of, write_atomic
 from ..readers.helix import ReplicatedCase
 from ..run import OPTIMAL_GAP, Outcome
+from ..stop import StoppedBy
 from .problem import ReplicatedProblem
 
 MOST_CHAINS = 200
@@ -77,15 +81,28 @@ class ReplicatedFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class FrontPoint:
+    """A placement of a Pareto front, with the values of the objectives by name."""
+
+    values: Mapping[str, float]
+    placement: tuple[PlacedSpan, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ReplicatedPlan:
     """A replicated placement with everything that was predicted about it.
 
     Attributes
     ----------
     status : str
-        "solved" or "infeasible".
+        "solved", "interrupted" or "infeasible".
     ranges : tuple of (int, int)
         Start and stop of every node in the cluster's order, (0, 0) where it holds nothing.
+    notes : tuple of str
+        What was proven, for people.
+    block_names : tuple of str
+    pareto : tuple of FrontPoint
+        With several objectives: placements that no other one found dominates, sorted by the first objective.
     """
 
     status: str
@@ -104,6 +121,9 @@ class ReplicatedPlan:
     seconds: float = 0.0
     stopped_by: str = ""
     kind: str = "replicated"
+    notes: tuple[str, ...] = ()
+    block_names: tuple[str, ...] = ()
+    pareto: tuple[FrontPoint, ...] = ()
     version: str = VERSION
 
     def to_dict(self) -> dict[str, Any]:
@@ -111,8 +131,33 @@ class ReplicatedPlan:
         return asdict(self)
 
     def to_json(self) -> str:
-        """Return a JSON document."""
-        return json.dumps(self.to_dict(), indent=2)
+        """Return a JSON document; numbers that JSON cannot hold become null."""
+        return json.dumps(plain(self.to_dict()), indent=2)
+
+    def save(self, path: str | Path) -> None:
+        """Write the plan as JSON: beside the target first, then renamed."""
+        write_atomic(Path(path), self.to_json() + "\n")
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> ReplicatedPlan:
+        """Build a plan from plain data; raise `InputError` when it is not one."""
+        try:
+            known = {item.name: data[item.name] for item in fields(cls) if item.name in data}
+            known["placement"] = tuple(span_of(span) for span in data["placement"])
+            known["ranges"] = tuple((int(start), int(stop)) for start, stop in data["ranges"])
+            known["objective"] = ObjectiveValue(**data["objective"])
+            known["figures"] = ReplicatedFigures(**data["figures"])
+            known["routing"] = tuple(Route(**route) for route in data["routing"])
+            known["chains"] = tuple(FlowChain(tuple(c["nodes"]), c["tokens_per_s"]) for c in data["chains"])
+            known["notes"] = tuple(data.get("notes", ()))
+            known["block_names"] = tuple(data.get("block_names", ()))
+            known["pareto"] = tuple(
+                FrontPoint(dict(point["values"]), tuple(span_of(span) for span in point["placement"]))
+                for point in data.get("pareto", ())
+            )
+            return cls(**known)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise InputError(f"not a plan of this version ({type(error).__name__}: {error})") from None
 
 
 def plan_of(
@@ -121,6 +166,8 @@ def plan_of(
     """Make the plan of an outcome; every figure comes from the reference code."""
     terms, broken = problem.details(outcome.spans)
     names = (*case.node_names, "client")
+    status = "interrupted" if outcome.stopped_by is StoppedBy.INTERRUPTED else "solved"
+    status = status if broken.total == 0 else "infeasible"
     genome = problem.encode(outcome.spans).tolist()
     n, weights = problem.tables.n_nodes, terms.service.weights
     routing = tuple(
@@ -131,7 +178,7 @@ def plan_of(
         for chain in decompose(problem.tables, outcome.spans)[:MOST_CHAINS]
     )
     return ReplicatedPlan(
-        status="solved" if broken.total == 0 else "infeasible",
+        status=status,
         model=case.name,
         n_blocks=problem.tables.n_blocks,
         edges="partial" if problem.tables.partial else "exact",
@@ -146,6 +193,24 @@ def plan_of(
         evaluations=outcome.evaluations,
         seconds=outcome.seconds,
         stopped_by=outcome.stopped_by.name.lower(),
+        notes=(outcome.remark,) if outcome.remark else (),
+        block_names=case.block_names,
+        pareto=front_of(problem, outcome, names),
+    )
+
+
+def front_of(problem: ReplicatedProblem, outcome: Outcome, names: Sequence[str]) -> tuple[FrontPoint, ...]:
+    """The Pareto front with names, in people's units."""
+    objective = problem.objective
+    return tuple(
+        FrontPoint(
+            {
+                name: objective.terms.readable(name, value)
+                for name, value in zip(objective.pareto, point.values, strict=True)
+            },
+            tuple(PlacedSpan(names[span.node], span.start, span.stop) for span in point.spans),
+        )
+        for point in sorted(outcome.pareto, key=lambda point: point.values)
     )
 
 

@@ -69,7 +69,8 @@ def case_of(request: Request, *, partial: bool = False) -> ReplicatedCase:
     )
     kinds = tuple(node.device or node.name for node in cluster.nodes)
     regions = tuple(node.region for node in cluster.nodes)
-    return ReplicatedCase(request.model.name, cluster.names, kinds, regions, built)
+    blocks_named = tuple(block.name for block in request.model.blocks)
+    return ReplicatedCase(request.model.name, cluster.names, kinds, regions, built, blocks_named)
 
 
 def _room(tables: CostTables, k: int) -> FloatArray:
@@ -92,9 +93,15 @@ def _rate(tables: CostTables, k: int, prompt: int, output: int) -> FloatArray:
 
 
 def from_request(request: Request, *, partial: bool = False) -> ReplicatedProblem:
-    """Build the problem of a request; an objective that was not chosen is served throughput."""
-    objective = request.objective
-    if objective.terms is not REPLICATED:
-        spec = "throughput" if objective == Objective() else objective.pareto or objective.weights
-        objective = replicated_objective(spec, objective.limits)
-    return ReplicatedProblem(case_of(request, partial=partial).tables, objective)
+    """Build the problem of a request."""
+    return ReplicatedProblem(case_of(request, partial=partial).tables, objective_of(request))
+
+
+def objective_of(request: Request, named: str | None = None) -> Objective:
+    """The objective of a request, or the one named; one that was not chosen is served throughput."""
+    own = request.objective
+    if named is not None:
+        return replicated_objective(named, own.limits)
+    if own.terms is REPLICATED:
+        return own
+    return replicated_objective("throughput" if own == Objective() else own.pareto or own.weights, own.limits)

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from objectives.combine import REPLICATED, Objective
+from objectives.terms import Span
 
 from ..errors import InputError, nearest
+from ..plan import Plan
 from ..readers.helix import ReplicatedCase
+from .given import with_running
 from .plan import ReplicatedPlan, plan_of
 from .problem import ReplicatedProblem
 
@@ -50,6 +53,7 @@ def solve_replicated(
     time_limit: float = 10.0,
     seed: int = 0,
     stop: Stop | None = None,
+    start: Plan | ReplicatedPlan | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> ReplicatedPlan:
     """Find the best replicated placement of a case.
@@ -62,6 +66,8 @@ def solve_replicated(
         Default: `placement.solvers.swarm.Swarm`, the portfolio.
     time_limit : float
         Seconds of search.
+    start : Plan or ReplicatedPlan, optional
+        The placement that runs now: the search begins from it, and moved bytes count against it.
     """
     from ..run import run
     from ..solvers.base import NotApplicableError
@@ -69,6 +75,9 @@ def solve_replicated(
     from ..stop import first
     from ..stop import time_limit as until
 
+    running: tuple[Span, ...] = ()
+    if start is not None:
+        case, running = with_running(case, start)
     problem = ReplicatedProblem(case.tables, replicated_objective(objective, limits))
     name = type(solver).__name__.lower() if solver else "auto"
     try:
@@ -76,11 +85,13 @@ def solve_replicated(
             problem,
             solver or Swarm(),
             rng=np.random.default_rng(seed),
-            start=problem.starts(),
+            start=np.concatenate([*(problem.encode(running)[None, :] for _ in running[:1]), problem.starts()]),
             stop=first(until(time_limit), stop) if stop else until(time_limit),
             bound=problem.lower_bound(),
             show=progress,
         )
     except NotApplicableError as error:
         raise InputError(f"the solver '{name}' cannot work on this: {error}", "solver") from None
+    if not outcome.spans:
+        raise KeyboardInterrupt  # it came before the first placement was scored
     return plan_of(case, problem, outcome, solver=name, seed=seed)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from ..plan import PlacedSpan, Plan
+from ..plan import ObjectiveValue, PlacedSpan, Plan
 from .text import percent, quantity, seconds, size
 from .values import term_values
 
@@ -97,14 +97,14 @@ def compare(yours: Plan, broken: tuple[str, ...], best: Plan) -> Scored:
     """Put a split beside the best plan found."""
     if broken:
         return Scored(yours, best, broken, None, ())
-    gap = relative_gap(yours, best)
+    gap = relative_gap(yours.objective, best.objective)
     return Scored(yours, best, (), gap, tuple(differences(yours, best)) if gap > 0 else ())
 
 
-def relative_gap(yours: Plan, best: Plan) -> float:
-    """How much worse the first plan's objective is, relative to the second's; never below 0."""
-    mine, other = yours.objective.value, best.objective.value
-    if yours.objective.sense == "maximize":
+def relative_gap(yours: ObjectiveValue, best: ObjectiveValue) -> float:
+    """How much worse the first value is, relative to the second; never below 0."""
+    mine, other = yours.value, best.value
+    if yours.sense == "maximize":
         mine, other = other, mine
     return max(0.0, mine / other - 1.0) if other > 0 else 0.0
 

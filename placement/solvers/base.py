@@ -33,12 +33,15 @@ class Proposal:
         Lower bound on the cost that this round proved; minus infinity for none.
     solver : str
         Name of the part that made it, for portfolios; empty means the solver itself.
+    remark : str
+        What was proven, for people; a later one replaces it.
     """
 
     genomes: IntArray
     evaluations: int = 0
     bound: float = -np.inf
     solver: str = ""
+    remark: str = ""
 
 
 class Solver(Protocol):

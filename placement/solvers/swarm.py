@@ -1,9 +1,13 @@
-"""The portfolio for replicated placements: packing for capacity, annealing for links and every other objective."""
+"""The portfolio for replicated placements: packing for capacity, annealing for links and every other objective.
+
+For the flow, rounds of the pattern program go along until it ends: they prove a bound and bring the best stages.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 
@@ -12,8 +16,10 @@ from ..replicated.problem import ReplicatedProblem
 from .annealing import Annealing
 from .base import IntArray, NotApplicableError, Proposal
 from .packing import Packing
+from .patterns import Patterns
 
 UNALIGNED = 0.5  # of the moves in turns that leave stages
+PROOFS = 3  # rounds of the pattern program per round of annealing: it ends within a second or two
 SLOW = 20_000  # nodes squared from which on proposals are held back
 
 
@@ -47,6 +53,7 @@ class Swarm:
             return
         pool = _Pool(problem, start)
         packing = Packing().search(problem, rng, start)
+        proofs = _proofs(problem, rng, start)
         length, debt, number = self.first_turn, 0.0, 0
         loose = problem.loose(UNALIGNED)
         if problem.objective.single != "flow":
@@ -67,6 +74,8 @@ class Swarm:
                     debt -= 1.0
                     yield self.take(pool, next(packing), "packing")
                 yield self.take(pool, next(turn), "annealing")
+                for proof in islice(proofs, PROOFS):
+                    yield self.take(pool, proof, "patterns")
             length, number = min(2 * length, self.last_turn), number + 1
 
     def take(self, pool: _Pool, proposal: Proposal, name: str) -> Proposal:
@@ -81,6 +90,14 @@ class Swarm:
         send = pool.waited >= pool.hold
         pool.waited = 0 if send else pool.waited
         return replace(proposal, solver=name, genomes=pool.kept[: int(send)])
+
+
+def _proofs(problem: Problem, rng: np.random.Generator, start: IntArray) -> Iterator[Proposal]:
+    """Rounds of the pattern program, none where it does not apply."""
+    try:
+        yield from Patterns().search(problem, rng, start)
+    except NotApplicableError:
+        return
 
 
 class _Pool:
