@@ -12,7 +12,7 @@ from objectives.petals import GIB, announced, best_start, block_size, cache_size
 from objectives.petals_routes import CLIENT, Seen, petals_route
 
 pytestmark = [pytest.mark.petals, pytest.mark.usefixtures("shim")]
-SWARMS = 300
+BATCHES, BATCH = 10, 30
 
 
 def peers(count: int) -> list[Any]:
@@ -58,9 +58,15 @@ def announcements(spans: list[tuple[int, int]], speeds: list[float], **more: Any
     ]
 
 
-@pytest.mark.parametrize("seed", range(SWARMS))
-def test_greedy_choice_and_verdicts(seed: int) -> None:
+@pytest.mark.parametrize("batch", range(BATCHES))
+def test_greedy_choice_and_verdicts(batch: int) -> None:
     """Blocks of a server that joins, for three sizes; whether each server would move, with the same shuffles."""
+    for seed in range(BATCH * batch, BATCH * (batch + 1)):
+        check_rules(seed)
+
+
+def check_rules(seed: int) -> None:
+    """One swarm."""
     from petals.server.block_selection import choose_best_blocks, should_choose_other_blocks
 
     n_blocks, spans, speeds = drawn(seed)
@@ -78,9 +84,15 @@ def test_greedy_choice_and_verdicts(seed: int) -> None:
         assert verdict(spans, speeds, j, n_blocks, shuffle, quality).moves == theirs
 
 
-@pytest.mark.parametrize("seed", range(SWARMS))
-def test_routes_and_their_cost(seed: int) -> None:
+@pytest.mark.parametrize("batch", range(BATCHES))
+def test_routes_and_their_cost(batch: int) -> None:
     """Chains for the whole model and for part of it; unknown, infinite and known round trips, caches that are full."""
+    for seed in range(BATCH * batch, BATCH * (batch + 1)):
+        check_routes(seed)
+
+
+def check_routes(seed: int) -> None:
+    """One swarm."""
     import dijkstar
     from petals.client.routing.sequence_info import RemoteSequenceInfo
     from petals.client.routing.sequence_manager import RemoteSequenceManager, SequenceManagerState
