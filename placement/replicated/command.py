@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,11 +36,17 @@ def answer_request(request: Request, ask: Ask) -> int:
 
     if request.min_replicas > request.cluster.n_nodes:
         raise InputError(f"expected at most {request.cluster.n_nodes}, the number of nodes", "min_replicas")
-    case = case_of(request, partial=ask.edges == "partial")
-    own = request.objective
+    own, partial = request.objective, ask.edges == "partial"
+    if request.runtime == "petals":
+        from ..petals.plan import limits, servers_only, with_client
+
+        layers = servers_only(request)
+        case, finish = case_of(layers, partial=partial, most=limits(layers)), with_client
+    else:
+        case, finish = case_of(request, partial=partial), None
     # Where a file says nothing, pipelines mean latency; replicated placements are there to serve.
     name = ask.objective or ("served" if own.single == "latency" else own.name)
-    return show(case, name, dict(own.limits), ask)
+    return show(case, name, dict(own.limits), ask, finish)
 
 
 def solver_of(name: str) -> Solver | None:
@@ -57,8 +64,14 @@ def solver_of(name: str) -> Solver | None:
     raise InputError(f"'{name}' does not place replicas{nearest(name, known)} (known: {', '.join(known)})", "--solver")
 
 
-def show(case: ReplicatedCase, objective: str, limits: dict[str, float], ask: Ask) -> int:
-    """Solve, write, print; return the exit code."""
+def show(
+    case: ReplicatedCase,
+    objective: str,
+    limits: dict[str, float],
+    ask: Ask,
+    finish: Callable[[ReplicatedPlan], ReplicatedPlan] | None = None,
+) -> int:
+    """Solve, `finish` the plan, write, print; return the exit code."""
     from ..commands.output import INFEASIBLE, INTERRUPTED, SOLVED, console, print_json
     from .solve import solve_replicated
 
@@ -70,6 +83,7 @@ def show(case: ReplicatedCase, objective: str, limits: dict[str, float], ask: As
         time_limit=ask.time_limit,
         seed=ask.seed,
     )
+    plan = finish(plan) if finish is not None else plan
     if plan.status == "infeasible" and plan.stopped_by != "interrupted":
         raise InfeasibleError(["no replicated placement was found that holds every block and meets the limits"])
     if ask.out is not None:
