@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .install import Installed
+    from .patching import Installed
 
 
 def install(
@@ -29,6 +29,6 @@ def install(
     replay : bool
         Also mend the replay of a session's history, without which a session fails after one of its servers is lost.
     """
-    from .install import install as put
+    from .patching import put_in_place
 
-    return put(client=client, server=server, preference=preference, replay=replay)
+    return put_in_place(client=client, server=server, preference=preference, replay=replay)

@@ -242,8 +242,10 @@ def test_a_release_that_lacks_a_name_is_one_clear_error(monkeypatch: pytest.Monk
 def test_without_petals_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """One line with the recipe."""
     monkeypatch.setitem(sys.modules, "petals", None)
+    import placement.petals.patching
+
     with pytest.raises(PlacementError, match="requirements-petals"):
-        install()
+        placement.petals.install()
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ class Installed:
         self.patches.undo()
 
 
-def install(*, client: bool, server: bool, preference: float, replay: bool) -> Installed:
+def put_in_place(*, client: bool, server: bool, preference: float, replay: bool) -> Installed:
     """See `placement.petals.install`."""
     Chooser(preference)  # says what is wrong with it now, not when a model is made
     version = release()
