@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from placement.chains.baselines import petals_spans
+from objectives.petals import joined
 from placement.routes.swarm import Swarm
 
 
@@ -20,7 +20,7 @@ def drawn_swarm(seed: int, servers: int, blocks: int = 80, sites: int = 6) -> Sw
     sizes = np.clip((blocks / servers * 2.2 * rng.uniform(0.5, 1.6, servers) * speed**0.3).astype(int), 2, blocks)
     while sizes.sum() < 1.3 * blocks:
         sizes = np.minimum(sizes + 1, blocks)
-    spans = np.array(petals_spans(sizes.tolist(), speed, blocks))
+    spans = np.array(joined(sizes.tolist(), speed, blocks))
     return Swarm(
         tuple(f"s{j}" for j in range(servers)), spans[:, 0], spans[:, 1], 0.004 / speed,
         np.round(speed * 60.0 / np.sqrt(sizes), 3), rtt, blocks, price=1e-7 * speed**1.3,

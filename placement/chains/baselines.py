@@ -15,13 +15,13 @@ from objectives.chains import (
     Chain,
     Composition,
     Fleet,
-    FloatArray,
     Range,
     chain_seconds,
     greedy_chains,
     response_bounds,
     total_rate,
 )
+from objectives.petals import joined
 
 Spans = tuple[Range, ...]
 LOAD = 0.7  # load that GBP-CR plans for: published evaluation, rho_max
@@ -89,28 +89,11 @@ def conservative_greedy(fleet: Fleet, sessions: int) -> Spans:
     return tuple(spans)
 
 
-def petals_spans(sizes: list[int], throughput: FloatArray, n_blocks: int) -> Spans:
-    """Petals' greedy joining: each server takes the window with the least sorted throughputs, in the order given."""
-    total = np.zeros(n_blocks)
-    spans: list[Range] = []
-    for size, speed in zip(sizes, throughput, strict=True):
-        start = petals_start(total, size) if size else 0
-        total[start : start + size] += speed
-        spans.append((start, start + size))
-    return tuple(spans)
-
-
-def petals_start(total: FloatArray, size: int) -> int:
-    """First block of the window that Petals' `choose_best_blocks` picks, given the throughput of every block."""
-    windows = np.sort(np.lib.stride_tricks.sliding_window_view(total, size), axis=1)
-    return int(np.lexsort(windows.T[::-1])[0])
-
-
 def petals_greedy(fleet: Fleet, sessions: int) -> Spans:
     """Petals' joining on a fleet: a server's throughput is one over its time per block."""
     sizes = sizes_for(fleet, sessions)
     speed = np.array([size / (fleet.session_s[j] + fleet.block_s[j] * size) for j, size in enumerate(sizes)])
-    return petals_spans(sizes, speed, fleet.n_blocks)
+    return joined(sizes, speed.tolist(), fleet.n_blocks)
 
 
 def most_sessions(fleet: Fleet) -> int:

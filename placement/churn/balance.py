@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from objectives.chains import Range
+from objectives.petals import by_first_block, joined, settle, throughputs
 
-from ..chains.baselines import petals_spans, petals_start
 from .world import FloatArray
 
 ROUND = 20_000
@@ -25,31 +25,15 @@ class Balance:
 
 def bottleneck(spans: Sequence[Range], speeds: FloatArray, n_blocks: int) -> float:
     """Least throughput of a block: the sum over its holders, each its blocks per second over its span."""
-    total = np.zeros(n_blocks)
-    for (start, stop), speed in zip(spans, speeds, strict=True):
-        total[start:stop] += speed / (stop - start)
-    return float(total.min())
+    rates = [speed / (stop - start) for (start, stop), speed in zip(spans, speeds, strict=True)]
+    return float(throughputs(spans, rates, n_blocks).min())
 
 
-def petals_balance(
-    sizes: Sequence[int], speeds: FloatArray, n_blocks: int, rng: np.random.Generator, rounds: int = 20
-) -> Balance:
+def petals_balance(sizes: Sequence[int], speeds: FloatArray, n_blocks: int, rng: np.random.Generator) -> Balance:
     """Petals: servers join one by one, then all choose again in random order until nobody moves."""
     rate = speeds / np.array(sizes)
-    spans = list(petals_spans(list(sizes), rate, n_blocks))
-    total = np.zeros(n_blocks)
-    for (start, stop), speed in zip(spans, rate, strict=True):
-        total[start:stop] += speed
-    for _ in range(rounds):
-        moved = False
-        for j in rng.permutation(len(spans)).tolist():
-            total[slice(*spans[j])] -= rate[j]
-            start = petals_start(total * (1.0 + 1e-3), sizes[j])
-            moved |= start != spans[j][0]
-            spans[j] = (start, start + sizes[j])
-            total[slice(*spans[j])] += rate[j]
-        if not moved:
-            break
+    spans = list(joined(sizes, rate.tolist(), n_blocks))
+    settle(spans, throughputs(spans, rate.tolist(), n_blocks), rate.tolist(), rng.shuffle, by_first_block(spans))
     return Balance(tuple(spans), bottleneck(spans, speeds, n_blocks))
 
 

@@ -11,13 +11,11 @@ from typing import Protocol
 import numpy as np
 
 from objectives.chains import Range
+from objectives.petals import best_start, throughputs, verdict
 
-from ..chains.baselines import petals_start
 from .world import FloatArray, World
 
 Spans = dict[int, Range]
-BALANCE_QUALITY = 0.75
-EPS = 1e-3
 
 
 class Rule(Protocol):
@@ -32,13 +30,15 @@ class Rule(Protocol):
         ...
 
 
+def announced(world: World, server: int, span: Range) -> float:
+    """Throughput of a server's blocks: its blocks per second over its span."""
+    return float(world.speeds[server] / (span[1] - span[0]))
+
+
 def coverage(world: World, spans: Spans, without: int = -1) -> FloatArray:
-    """Throughput of each block: the sum over its holders, each its blocks per second over its span."""
-    total = np.zeros(world.n_blocks)
-    for j, (start, stop) in spans.items():
-        if j != without:
-            total[start:stop] += world.speeds[j] / (stop - start)
-    return total
+    """Throughput of each block: the sum over its holders."""
+    held = {j: span for j, span in spans.items() if j != without}
+    return throughputs([*held.values()], [announced(world, j, span) for j, span in held.items()], world.n_blocks)
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class PetalsRule:
     def join(self, world: World, spans: Spans, server: int) -> Range:
         """Take the window with the least sorted throughputs."""
         size = world.sizes[server]
-        start = petals_start(coverage(world, spans), size)
+        start = best_start(coverage(world, spans), size)
         return start, start + size
 
     def review(self, world: World, spans: Spans, rng: np.random.Generator) -> Spans:
@@ -64,30 +64,14 @@ class PetalsRule:
         return moved
 
     def better(self, world: World, spans: Spans, server: int, rng: np.random.Generator) -> Range | None:
-        """`should_choose_other_blocks`: the better place of a server, or None to stay."""
-        before = coverage(world, spans)
-        without = coverage(world, spans, server) * (1.0 + EPS)
-        if before.min() > EPS and without.min() <= EPS:
+        """The place that a server would take when it drops its own, or None to stay."""
+        order = sorted(spans)
+        places, speeds = [spans[j] for j in order], [announced(world, j, spans[j]) for j in order]
+        if not verdict(places, speeds, order.index(server), world.n_blocks, rng.shuffle).moves:
             return None
         start, stop = spans[server]
-        first = petals_start(without, stop - start)
-        if first == start:
-            return None
-        trial = dict(spans)
-        trial[server] = (first, first + stop - start)
-        for _ in range(10):
-            moved = False
-            for j in rng.permutation(sorted(trial)).tolist():
-                size = trial[j][1] - trial[j][0]
-                at = petals_start(coverage(world, trial, j) * (1.0 + EPS), size)
-                moved |= at != trial[j][0]
-                trial[j] = (at, at + size)
-            if not moved:
-                break
-        after = coverage(world, trial).min()
-        if after <= EPS:
-            return None
-        return (first, first + stop - start) if before.min() / after < BALANCE_QUALITY - EPS else None
+        first = best_start(coverage(world, spans, server), stop - start)
+        return (first, first + stop - start)
 
 
 @dataclass(frozen=True)

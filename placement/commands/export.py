@@ -42,6 +42,9 @@ def export(
         Path | None,
         typer.Option("--nearest", metavar="CLUSTER.YAML", help="If it cannot be held: the best plan that can be."),
     ] = None,
+    style: Annotated[
+        str, typer.Option("--style", metavar="NAME", help="petals: shell (default), systemd or compose.")
+    ] = "",
     time_limit: TimeLimit = 5.0,
     seed: Seed = 0,
     json: Json = False,
@@ -67,7 +70,7 @@ def export(
     held = chosen
     if found and nearest is not None and request is not None:
         held = nearest_plan(chosen, to, request, time_limit=time_limit, seed=seed)
-    exported = export_plan(held, to, model=model, at=_pairs(at), request=request)
+    exported = export_plan(held, to, model=model, at=_pairs(at), request=request, style=style)
     remarks = [*_nearest_lines(found, chosen, held), *(f"note: {line}" for line in exported.lost)]
     for line in remarks:
         say(line)

@@ -41,6 +41,7 @@ def export_plan(
     model: str = "",
     at: Mapping[str, str] | None = None,
     request: Request | None = None,
+    style: str = "",
 ) -> Exported:
     """Write a plan in a runtime's own words.
 
@@ -55,6 +56,8 @@ def export_plan(
         Node to its address or device: ``{"tower-0": "10.0.0.5:50052", "mac": "CPU"}``.
     request : Request, optional
         The question of the plan: its nodes and ties are then checked too.
+    style : str
+        Kind of text, where a runtime writes several; empty for its first one.
 
     Raises
     ------
@@ -65,7 +68,11 @@ def export_plan(
     if found:
         raise RefusedError(runtime, found)
     at = checked_at(at or {}, plan)
-    return make_runtime(runtime).write(plan, Target(model or plan.model, at, _tensor_parallel(plan, request)))
+    chosen = make_runtime(runtime)
+    styles: tuple[str, ...] = getattr(chosen, "styles", ())
+    if style and style not in styles:
+        raise InputError(f"{runtime} has no style '{style}' (known: {', '.join(styles) or 'none'})", "--style")
+    return chosen.write(plan, Target(model or plan.model, at, _tensor_parallel(plan, request), style))
 
 
 def checked_at(at: Mapping[str, str], plan: Plan) -> Mapping[str, str]:

@@ -57,11 +57,12 @@ class Holds:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a text needs besides the plan: the model to load, addresses of nodes, devices per node."""
+    """What a text needs besides the plan: the model to load, addresses of nodes, devices per node, kind of text."""
 
     model: str = "MODEL"
     at: Mapping[str, str] = field(default_factory=dict)
     tensor_parallel: int = 1
+    style: str = ""
 
     def host(self, node: str) -> str:
         """Host name or address of a node, without a port."""

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from ..errors import InputError
 from ..plan import PlacedSpan, Plan
-from .base import Exported, Holds, Source, Target, named_nodes, nodes_line, quoted, stages
+from .base import Exported, Holds, Source, Target, named_nodes, nodes_line, stages
 from .checks import Checked
+from .petals_files import WRITERS, Server, unique
 
 _RANGE = re.compile(r"(?:--block_indices[=\s]+)?[\"']?(\d{1,6}):(\d{1,6})[\"']?")
 _FLAG = re.compile(r"--block_indices[=\s]+[\"']?(\d{1,6}):(\d{1,6})")
@@ -24,22 +25,16 @@ class Petals(Checked):
     name: str = "petals"
     holds: Holds = Holds(runs="any", replicas=True, cpu="yes")
 
+    styles: tuple[str, ...] = ("shell", "systemd", "compose")
+
     def write(self, plan: Plan, target: Target) -> Exported:
         """One command per range; the first server is the initial peer of the others."""
         parts = [part for part in stages(plan) if part.count]
         nodes = tuple(part.node for part in parts)
-        lines = [nodes_line(nodes)]
-        for number, part in enumerate(parts):
-            peers = "--new_swarm" if number == 0 else "--initial_peers $PEER"
-            lines += [
-                f"# on {part.node}",
-                f"python -m petals.cli.run_server {quoted(target.model)} "
-                f"--block_indices {part.start}:{part.stop} {peers}",
-            ]
-            if number == 0:
-                lines.append("PEER=...  # the /ip4/.../p2p/... address that the first server prints")
+        servers = [Server(unique(nodes, k), part.node, part.start, part.stop) for k, part in enumerate(parts)]
+        text = WRITERS[target.style or "shell"](servers, target)
         return Exported(
-            "\n".join(lines) + "\n",
+            f"{nodes_line(nodes)}\n{text}",
             nodes,
             (
                 "embedding and head run on the client, not on a server",

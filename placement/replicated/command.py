@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,8 +37,13 @@ def answer_request(request: Request, ask: Ask) -> int:
 
     if request.min_replicas > request.cluster.n_nodes:
         raise InputError(f"expected at most {request.cluster.n_nodes}, the number of nodes", "min_replicas")
-    case = case_of(request, partial=ask.edges == "partial")
-    return show(case, objective_of(request, ask.objective), ask)
+    objective, partial = objective_of(request, ask.objective), ask.edges == "partial"
+    if request.runtime == "petals":
+        from ..petals.plan import limits, servers_only, with_client
+
+        layers = servers_only(request)
+        return show(case_of(layers, partial=partial, most=limits(layers)), objective, ask, with_client)
+    return show(case_of(request, partial=partial), objective, ask)
 
 
 def solver_of(name: str) -> Solver | None:
@@ -56,8 +62,13 @@ def solver_of(name: str) -> Solver | None:
     raise InputError(f"'{name}' does not place replicas{nearest(name, known)} (known: {', '.join(known)})", "--solver")
 
 
-def show(case: ReplicatedCase, objective: Objective, ask: Ask) -> int:
-    """Solve, write, print; return the exit code."""
+def show(
+    case: ReplicatedCase,
+    objective: Objective,
+    ask: Ask,
+    finish: Callable[[ReplicatedPlan], ReplicatedPlan] | None = None,
+) -> int:
+    """Solve, `finish` the plan, write, print; return the exit code."""
     from ..commands.output import closed, console, print_json
     from ..plans import load_plan
     from ..report.progress import progress_bar
@@ -73,6 +84,8 @@ def show(case: ReplicatedCase, objective: Objective, ask: Ask) -> int:
     interrupted, usable = plan.stopped_by == "interrupted", plan.status != "infeasible"
     if not usable and not interrupted:
         raise InfeasibleError(["no replicated placement was found that holds every block and meets the limits"])
+    if usable and finish is not None:
+        plan = finish(plan)
     if ask.out is not None and usable:
         plan.save(ask.out)
     if ask.json:

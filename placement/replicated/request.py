@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from objectives.combine import REPLICATED, Objective
-from objectives.replicated import FloatArray, ReplicatedTables
+from objectives.replicated import FloatArray, IntArray, ReplicatedTables
 from objectives.tables import CostTables
 
 from ..errors import InputError
@@ -19,8 +19,8 @@ from .solve import replicated_objective
 WIDE = 1e15
 
 
-def case_of(request: Request, *, partial: bool = False) -> ReplicatedCase:
-    """Build the tables of a request.
+def case_of(request: Request, *, partial: bool = False, most: IntArray | None = None) -> ReplicatedCase:
+    """Build the tables of a request; no node holds more than its `most` blocks.
 
     Blocks count as alike: seconds are means over the blocks, and a node holds k blocks when the largest k in a row fit
     together with the cache of one request. The rate counts prompt and output tokens, at the batch that the cache allows
@@ -38,6 +38,9 @@ def case_of(request: Request, *, partial: bool = False) -> ReplicatedCase:
         rate[:, k - 1] = _rate(tables, k, work.prompt_tokens, work.output_tokens)
     excluded = [cluster.index(name) for name in rules.exclude]
     rate[excluded] = 0.0
+    if most is not None:
+        rate[np.arange(blocks)[None, :] >= most[:, None]] = 0.0
+        kv[rate <= 0] = 0.0
     width = max(1, int((rate > 0).any(axis=0).sum()))
     between = tables.cut_bytes[1:-1].max() if blocks > 1 else 0.0
     built = ReplicatedTables(

@@ -8,6 +8,7 @@ label-setting search over latency and the third cost (E. Q. V. Martins, "On a mu
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ import numpy as np
 from objectives.pareto import front
 
 from ..errors import InfeasibleError
+from .plain import PlainWays
 from .swarm import Route, Shape, Swarm, route_of
 
 if TYPE_CHECKING:
@@ -49,24 +51,37 @@ def ensure_route(swarm: Swarm) -> None:
         raise InfeasibleError([f"block {swarm.missing} is held by nobody"])
 
 
-def exact_front(swarm: Swarm, shape: Shape = "star") -> tuple[Route, ...]:
-    """Every trade of latency against throughput, the fastest chain first, one chain for each."""
+def exact_front(swarm: Swarm, shape: Shape = "star", *, plain: PlainWays | None = None) -> tuple[Route, ...]:
+    """Every trade of latency against throughput, the fastest chain first, one chain for each.
+
+    Parameters
+    ----------
+    plain : PlainWays, optional
+        Search with it instead of the compiled kernel; its load is in the chains, not in the values of the routes.
+    """
+    ensure_route(swarm)
+    search = plain.shortest if plain is not None else _compiled(swarm, shape)
+    found: list[Route] = []
+    least = 0.0
+    while (way := search(least_rate=least)) is not None:
+        route = route_of(swarm, way, shape)
+        found.append(route)
+        # Thresholds up to this chain's own rate would only find it again.
+        least = float(np.nextafter(route.rate, np.inf))
+    return _kept(found)
+
+
+def _compiled(swarm: Swarm, shape: Shape) -> Callable[..., tuple[int, ...] | None]:
     from ..kernels.routes import shortest_route
 
-    ensure_route(swarm)
     data = route_data(swarm, shape)
     via = np.zeros((swarm.n_blocks, swarm.n_servers), dtype=np.int64)
     way = np.zeros(swarm.n_blocks, dtype=np.int64)
-    found: list[Route] = []
-    least = 0.0
-    while True:
-        if not np.isfinite(shortest_route(data, least, via, way)):
-            break
-        route = route_of(swarm, tuple(way.tolist()), shape)
-        found.append(route)
-        # Thresholds up to this chain's own rate would only find it again.
-        least = np.nextafter(route.rate, np.inf)
-    return _kept(found)
+
+    def search(least_rate: float) -> tuple[int, ...] | None:
+        return tuple(way.tolist()) if np.isfinite(shortest_route(data, least_rate, via, way)) else None
+
+    return search
 
 
 def exact_front_3d(swarm: Swarm, shape: Shape = "star", third: str = "price") -> tuple[Route, ...]:

@@ -9,10 +9,11 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from objectives.petals_routes import HOP_S as HOP_S
+
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 Shape = Literal["star", "chain"]
-HOP_S = 0.018  # Petals' own constant for a hop
 
 
 @dataclass(frozen=True)

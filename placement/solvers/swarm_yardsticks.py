@@ -7,14 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from objectives.replicated import FloatArray, IntArray, ReplicatedTables
+from objectives.petals import joined, verdict
+from objectives.replicated import IntArray, ReplicatedTables
 
 from ..problem import Problem
 from .base import NotApplicableError, Proposal
-
-# Petals 2.2.0: how much better the swarm must become before a server moves.
-BALANCE_QUALITY = 0.75
-EPSILON = 1e-3
 
 
 def tables_of(problem: Problem) -> ReplicatedTables:
@@ -28,36 +25,6 @@ def tables_of(problem: Problem) -> ReplicatedTables:
 def genome_of(start: IntArray, stop: IntArray) -> IntArray:
     """One genome as a row."""
     return np.concatenate([start, stop])[None, :].astype(np.int64)
-
-
-def best_start(covered: FloatArray, size: int) -> int:
-    """Petals' choice of a joining server: the start i with the least (sorted throughputs of its blocks, i)."""
-    windows = np.lib.stride_tricks.sliding_window_view(covered, size)
-    return min(range(len(windows)), key=lambda i: (sorted(windows[i].tolist()), i))
-
-
-def total_throughput(starts: IntArray, sizes: IntArray, speeds: FloatArray, blocks: int) -> FloatArray:
-    """Throughput of each block: the sum over its holders."""
-    covered = np.zeros(blocks)
-    for start, size, speed in zip(starts, sizes, speeds, strict=True):
-        covered[start : start + size] += speed
-    return covered
-
-
-def settle(starts: IntArray, sizes: IntArray, speeds: FloatArray, blocks: int, rng: np.random.Generator) -> IntArray:
-    """Let every server in random order re-choose its blocks until none moves (at most 20 rounds)."""
-    starts = starts.copy()
-    for _ in range(20):
-        moved = False
-        for i in rng.permutation(len(starts)):
-            covered = total_throughput(starts, sizes, speeds, blocks)
-            covered[starts[i] : starts[i] + sizes[i]] -= speeds[i] * (1 + EPSILON)
-            best = best_start(covered, int(sizes[i]))
-            moved |= best != starts[i]
-            starts[i] = best
-        if not moved:
-            break
-    return starts
 
 
 @dataclass(frozen=True)
@@ -82,35 +49,15 @@ class Petals:
         nodes = np.flatnonzero(sizes > 0)
         sizes = sizes[nodes]
         speeds = tables.rate[nodes, sizes - 1]
-        starts = np.zeros(len(nodes), dtype=np.int64)
-        covered = np.zeros(tables.n_blocks)
-        for i, (size, speed) in enumerate(zip(sizes, speeds, strict=True)):
-            starts[i] = best_start(covered, int(size))
-            covered[starts[i] : starts[i] + size] += speed
+        spans = list(joined(sizes.tolist(), speeds.tolist(), tables.n_blocks))
         for i in range(len(nodes)) if self.rebalance else ():
-            starts = self._reconsider(i, starts, sizes, speeds, tables.n_blocks, rng)
-        first, last = np.zeros(tables.n_nodes, dtype=np.int64), np.zeros(tables.n_nodes, dtype=np.int64)
-        first[nodes], last[nodes] = starts, starts + sizes
-        yield Proposal(genome_of(first, last), 1)
-
-    def _reconsider(
-        self, i: int, starts: IntArray, sizes: IntArray, speeds: FloatArray, blocks: int, rng: np.random.Generator
-    ) -> IntArray:
-        """What Petals' should_choose_other_blocks decides for server i, and the swarm that follows."""
-        before = total_throughput(starts, sizes, speeds, blocks)
-        without = before.copy()
-        without[starts[i] : starts[i] + sizes[i]] -= speeds[i] * (1 + EPSILON)
-        if before.min() > EPSILON and without.min() <= 0:
-            return starts
-        best = best_start(without, int(sizes[i]))
-        if best == starts[i]:
-            return starts
-        moved = starts.copy()
-        moved[i] = best
-        after = total_throughput(settle(moved, sizes, speeds, blocks, rng), sizes, speeds, blocks)
-        if after.min() <= 0 or before.min() / after.min() >= BALANCE_QUALITY - EPSILON:
-            return starts
-        return moved
+            said = verdict(spans, speeds.tolist(), i, tables.n_blocks, rng.shuffle)
+            if said.moves:
+                spans[i] = (said.start, said.start + int(sizes[i]))
+        genome = np.zeros((2, tables.n_nodes), dtype=np.int64)
+        if spans:
+            genome[:, nodes] = np.array(spans).T
+        yield Proposal(genome_of(genome[0], genome[1]), 1)
 
 
 @dataclass(frozen=True)

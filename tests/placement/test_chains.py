@@ -21,7 +21,8 @@ from objectives.chains import (
     response_bounds,
     total_rate,
 )
-from placement.chains.baselines import all_servers, best_rate, conservative_greedy, gbp_cr, petals_greedy, petals_spans
+from objectives.petals import joined
+from placement.chains.baselines import all_servers, best_rate, conservative_greedy, gbp_cr, petals_greedy
 from placement.chains.bound import rate_bound
 from placement.chains.packing import pack
 from placement.chains.problem import ChainProblem
@@ -171,7 +172,7 @@ def test_simulation_lies_within_the_bounds(load: float) -> None:
 
 def test_petals_fills_the_emptiest_window() -> None:
     """Joining servers take the window with the least sorted throughputs, the first of equal ones."""
-    assert petals_spans([2, 2, 3], np.array([1.0, 2.0, 1.0]), 5) == ((0, 2), (2, 4), (2, 5))
+    assert joined([2, 2, 3], np.array([1.0, 2.0, 1.0]), 5) == ((0, 2), (2, 4), (2, 5))
 
 
 def test_the_command_takes_a_file_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,84 @@
+"""Shortest chains in numpy alone: the plain twin of the compiled search, fast enough to answer a client at once."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .swarm import FloatArray, Shape, Swarm
+
+BoolArray = np.ndarray[tuple[int], np.dtype[np.bool_]]
+
+
+class PlainWays:
+    """Chains through a swarm.
+
+    Parameters
+    ----------
+    extra_s : array (J,), optional
+        Seconds to add on entering each server, for load.
+    slow : array (J,), optional
+        Factors on the seconds of blocks, for load.
+    """
+
+    def __init__(
+        self, swarm: Swarm, shape: Shape, extra_s: FloatArray | None = None, slow: FloatArray | None = None
+    ) -> None:
+        self.swarm, self.star = swarm, shape == "star"
+        enter = swarm.enter_s(shape)
+        self.enter = enter if extra_s is None else enter + extra_s
+        self.leave = swarm.leave_s(shape)
+        self.block_s = swarm.block_s if slow is None else swarm.block_s * slow
+
+    def shortest(
+        self, start: int = 0, stop: int | None = None, *, least_rate: float = 0.0, allowed: BoolArray | None = None
+    ) -> tuple[int, ...] | None:
+        """Servers of the blocks `start` to `stop` - 1 on the fastest chain of servers with at least that rate."""
+        swarm = self.swarm
+        last, n = swarm.n_blocks if stop is None else stop, swarm.n_servers
+        usable = swarm.rates >= least_rate
+        if allowed is not None:
+            usable = usable & allowed
+        before, there = np.full(n, np.inf), np.empty(0, dtype=np.int64)
+        via: list[tuple[np.ndarray, np.ndarray]] = []
+        for block in range(start, last):
+            hold = np.flatnonzero(usable & (swarm.starts <= block) & (block < swarm.stops))
+            if not len(hold):
+                return None
+            now, came = self._entered(block == start, before, there, hold)
+            via.append((hold, came))
+            before = np.full(n, np.inf)
+            before[hold] = now + self.block_s[hold]
+            there = hold
+        ends = before[there] + self.leave[there]
+        at = int(there[np.argmin(ends)])
+        if not np.isfinite(ends.min()):
+            return None
+        way = []
+        for hold, came in reversed(via):
+            way.append(at)
+            at = int(came[np.searchsorted(hold, at)])
+        return tuple(way[::-1])
+
+    def seconds(self, way: tuple[int, ...]) -> float:
+        """Seconds per token of a chain, load included."""
+        servers = np.array(way)
+        cuts = np.flatnonzero(servers[1:] != servers[:-1])
+        hops = self.enter[self.swarm.n_servers, servers[0]] + self.enter[servers[cuts], servers[cuts + 1]].sum()
+        return float(hops + self.block_s[servers].sum() + self.leave[servers[-1]])
+
+    def _entered(
+        self, first: bool, before: FloatArray, there: np.ndarray, hold: np.ndarray
+    ) -> tuple[FloatArray, np.ndarray]:
+        """Seconds until each holder can begin its block, and the server of the block before."""
+        n = self.swarm.n_servers
+        if first:
+            return self.enter[n, hold], np.full(len(hold), n)
+        if self.star:  # the way in is the same from everywhere, so only the best predecessor matters
+            best = int(there[np.argmin(before[there])])
+            moved, came = before[best] + self.enter[n, hold], np.full(len(hold), best)
+        else:
+            table = before[there][:, None] + self.enter[np.ix_(there, hold)]
+            rows = table.argmin(axis=0)
+            moved, came = table[rows, np.arange(len(hold))], there[rows]
+        stays = before[hold] <= moved
+        return np.where(stays, before[hold], moved), np.where(stays, hold, came)
