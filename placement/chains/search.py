@@ -22,10 +22,10 @@ from .packing import Packing, pack, relaxed
 from .problem import ChainProblem
 from .simulate import simulate
 
-# Short cycles and hot ones: there are many basins, and the deep ones are found by trying several.
-WALK = Annealing(hot=0.3, cold=1e-3, reheat=1.0, first_cycle=50_000)
+MOVES_PER_SERVER = 5_000  # of the first cycle: short ones, since there are many basins to try
 BOUND_SHARE, GROUP_SHARE, PACK_SHARE = 0.2, 0.1, 0.06
-ROUNDS = (0.4, 0.7, 0.94)  # parts of the time limit at which rounds of the response search end
+ROUNDS = (0.25, 0.94)  # parts of the time limit at which rounds of the response search end
+NARROW = 0.03  # bounds nearer to each other than this tell no weight: the simulation's noise is as large
 SEEDS = (11, 12, 13)  # of the simulations that choose among finalists; the caller's own are others
 
 Show = Callable[[float, Progress], None]
@@ -109,7 +109,8 @@ def by_response(fleet: Fleet, clock: Clock, rng: np.random.Generator) -> Found:
     finalists = {genome.tobytes(): genome for genome in starts[:6]}
     evaluations = 0
     for end in ROUNDS:
-        genomes, spent = anneal(problem, np.stack([*finalists.values()]), clock, rng, clock.left(end))
+        pool = np.stack([*finalists.values()])
+        genomes, spent = anneal(problem, pool, clock, rng, clock.left(end), grouped=end == ROUNDS[0])
         evaluations += spent
         finalists |= {genome.tobytes(): genome for genome in genomes}
         if clock.interrupted:
@@ -141,22 +142,28 @@ def too_many(fleet: Fleet, bound: RateBound) -> InfeasibleError:
 
 
 def anneal(
-    problem: ChainProblem, starts: IntArray, clock: Clock, rng: np.random.Generator, seconds: float
-) -> tuple[list[IntArray], int]:
-    """Best genomes, the best first, and how many placements were scored."""
-    groups = GroupProblem(problem)
-    stop = until(min(GROUP_SHARE * clock.limit, 0.3 * seconds))
-    first = run(groups, WALK, rng=rng, start=groups.starts(), stop=stop, show=clock.note)
-    clock.interrupted |= first.stopped_by is StoppedBy.INTERRUPTED
-    disjoint = problem.encode(first.spans)
-    pool = np.concatenate([disjoint[None, :], starts[:6]])
+    problem: ChainProblem, starts: IntArray, clock: Clock, rng: np.random.Generator, seconds: float,
+    *, grouped: bool = True,
+) -> tuple[list[IntArray], int]:  # fmt: skip
+    """Anneal disjoint chains when `grouped`, then spans, from the best of the starts and of them.
+
+    Returns the best genomes, the best first, and how many placements were scored.
+    """
+    walk = Annealing(hot=0.1, cold=1e-3, reheat=1.0, first_cycle=MOVES_PER_SERVER * problem.fleet.n_servers)
+    found, spent, tried = [starts[0]], 0.0, 0
+    if grouped:
+        groups = GroupProblem(problem)
+        stop = until(min(GROUP_SHARE * clock.limit, 0.4 * seconds))
+        first = run(groups, walk, rng=rng, start=groups.starts(), stop=stop, show=clock.note)
+        clock.interrupted |= first.stopped_by is StoppedBy.INTERRUPTED
+        found, spent, tried = [problem.encode(first.spans), *found], first.seconds, first.evaluations
+    pool = np.unique(np.concatenate([np.stack(found), starts[:6]]), axis=0)
     costs, broken = problem.evaluate(pool)
     pool = pool[np.lexsort((costs, broken))]
-    rest = 0.02 if clock.interrupted else max(0.02, seconds - first.seconds)
-    outcome = run(problem, WALK, rng=rng, start=pool, stop=until(rest), show=clock.note)
+    rest = 0.02 if clock.interrupted else max(0.02, seconds - spent)
+    outcome = run(problem, walk, rng=rng, start=pool, stop=until(rest), show=clock.note)
     clock.interrupted |= outcome.stopped_by is StoppedBy.INTERRUPTED
-    best = problem.encode(outcome.spans)
-    return [best, disjoint, starts[0]], first.evaluations + outcome.evaluations
+    return [problem.encode(outcome.spans), *found], tried + outcome.evaluations
 
 
 def composition(problem: ChainProblem, genome: IntArray) -> Composition:
@@ -181,7 +188,7 @@ def simulated_mean(fleet: Fleet, chains: tuple[Chain, ...]) -> float:
 def weight_of_upper(fleet: Fleet, chains: tuple[Chain, ...], before: float) -> float:
     """Where the simulated response time lies between its bounds: 0 at the lower, 1 at the upper one."""
     lower, upper = bounds(fleet, chains)
-    if not np.isfinite(upper) or upper - lower < 0.01 * lower:
+    if not np.isfinite(upper) or upper - lower < NARROW * lower:
         return before
     return float(np.clip((simulated_mean(fleet, chains) - lower) / (upper - lower), 0.02, 0.9))
 
