@@ -24,7 +24,7 @@ from .simulate import simulate
 
 MOVES_PER_SERVER = 5_000  # of the first cycle: short ones, since there are many basins to try
 BOUND_SHARE, GROUP_SHARE, PACK_SHARE = 0.2, 0.1, 0.06
-ROUNDS = (0.25, 0.94)  # parts of the time limit at which rounds of the response search end
+ROUNDS = (0.3, 0.53, 0.75, 0.94)  # parts of the time limit at which rounds of the response search end
 NARROW = 0.03  # bounds nearer to each other than this tell no weight: the simulation's noise is as large
 SEEDS = (11, 12, 13)  # of the simulations that choose among finalists; the caller's own are others
 
@@ -100,14 +100,17 @@ def best_packed(fleet: Fleet, plans: list[Composition], clock: Clock) -> Packing
 
 
 def by_response(fleet: Fleet, clock: Clock, rng: np.random.Generator) -> Found:
-    """Anneal a mix of both bounds, its weight set by simulation from round to round; finalists meet in simulation."""
+    """Anneal a mix of both bounds; finalists meet in simulation.
+
+    From round to round the weight of the mix is that with which it equals the simulation of the best plan so far.
+    """
     least, bound = response_bound(fleet, go_on=clock.within(BOUND_SHARE))
     if not np.isfinite(least):
         raise too_many(fleet, bound)
     problem = ChainProblem(fleet, response=True)
     starts = problem.starts()
     finalists = {genome.tobytes(): genome for genome in starts[:6]}
-    evaluations = 0
+    evaluations, leader = 0, composition(problem, starts[0])
     for end in ROUNDS:
         pool = np.stack([*finalists.values()])
         genomes, spent = anneal(problem, pool, clock, rng, clock.left(end), grouped=end == ROUNDS[0])
@@ -115,8 +118,9 @@ def by_response(fleet: Fleet, clock: Clock, rng: np.random.Generator) -> Found:
         finalists |= {genome.tobytes(): genome for genome in genomes}
         if clock.interrupted:
             break
-        plan = composition(problem, genomes[0])
-        problem = replace(problem, upper=weight_of_upper(fleet, plan.chains, problem.upper))
+        plans = [composition(problem, genome) for genome in genomes]
+        leader = min((*plans, leader), key=lambda plan: simulated_mean(fleet, plan.chains))
+        problem = replace(problem, upper=weight_of_upper(fleet, leader.chains, problem.upper))
     plans = [composition(problem, genome) for genome in finalists.values()]
     try:
         best = best_simulated(fleet, plans, clock.within(1.0))
