@@ -29,6 +29,10 @@ def route(
         str, typer.Option("--shape", help="star: servers answer the client; chain: one another.")
     ] = "star",
     third: Annotated[str | None, typer.Option("--third", help="Third objective: price or reliability.")] = None,
+    precision: Annotated[
+        float,
+        typer.Option("--precision", metavar="PART", help="Of a third objective: leave out what gains less; 0: exact."),
+    ] = 0.01,
     nsga2: Annotated[float, typer.Option("--nsga2", metavar="SECONDS", help="Seconds of NSGA-II; 0 for none.")] = 2.0,
     plot: Annotated[Path | None, typer.Option("--plot", metavar="FRONT.PNG", help="Draw the front.")] = None,
     seed: Seed = 0,
@@ -45,9 +49,11 @@ def route(
         raise InputError(f"expected price or reliability, got '{third}'{nearest(third, THIRDS)}", "--third")
     if not nsga2 >= 0:
         raise InputError(f"expected seconds of at least 0, got {nsga2}", "--nsga2")
+    if not 0 <= precision < 1:
+        raise InputError(f"expected a part of at least 0 and below 1, got {precision}", "--precision")
     ensure_writable(plot)
     swarm, form = read_swarm(file), cast("Shape", shape)
-    exact = exact_front_3d(swarm, form, third) if third else exact_front(swarm, form)
+    exact = exact_front_3d(swarm, form, third, precision=precision) if third else exact_front(swarm, form)
     found: tuple[Route, ...] = ()
     if nsga2 > 0:
         found = search_front(swarm, form, third=third, seconds=nsga2, seed=seed)
@@ -57,9 +63,11 @@ def route(
 
         draw(plot, exact, found)
     if json:
-        print_json(document(swarm, form, third, exact, ratio))
+        print_json(document(swarm, form, third, exact, ratio) | {"precision": precision if third else 0.0})
     else:
         show(swarm, exact, third, ratio)
+        if third and precision > 0:
+            console().print(f"every chain of the exact front is within {precision:.2%} of one of these", markup=False)
     return SOLVED
 
 
@@ -107,4 +115,4 @@ def show(swarm: Swarm, exact: tuple[Route, ...], third: str | None, ratio: float
         table.add_row(f"{way.latency_s * 1e3:.1f}", f"{way.rate:.3g}", *more, stages)
     console().print(table)
     if ratio is not None:
-        console().print(f"NSGA-II reaches {ratio:.4f} of the hypervolume of this exact front", markup=False)
+        console().print(f"NSGA-II reaches {ratio:.4f} of the hypervolume of this front", markup=False)

@@ -64,13 +64,17 @@ def chain_data(fleet: Fleet, goal: int, upper: float = 0.3) -> ChainData:
 
 
 @inner
-def fastest(genome, d):  # type: ignore[no-untyped-def]
-    """Seconds of the fastest chain through free slots, infinite for none; leaves its way in the scratch."""
+def fastest(genome, d, first, reached):  # type: ignore[no-untyped-def]
+    """Seconds of the fastest chain through free slots, infinite for none, and blocks missed; its way in the scratch.
+
+    The `reached` ends before `first` are taken over from the call before.
+    """
     ints, dist = d.ints, d.floats[0]
     dist[0] = 0.0
     ints[ENDS, 0] = 0
-    reached = 1
-    for stop in range(1, d.n_blocks + 1):
+    while ints[ENDS, reached - 1] >= first:
+        reached -= 1
+    for stop in range(first, d.n_blocks + 1):
         j = ints[HEAD, stop]
         lowest = np.inf
         while j >= 0:
@@ -90,8 +94,8 @@ def fastest(genome, d):  # type: ignore[no-untyped-def]
             ints[ENDS, reached] = stop
             reached += 1
     if ints[ENDS, reached - 1] == d.n_blocks:
-        return dist[d.n_blocks], 0
-    return np.inf, d.n_blocks - ints[ENDS, reached - 1]
+        return dist[d.n_blocks], 0, reached
+    return np.inf, d.n_blocks - ints[ENDS, reached - 1], reached
 
 
 @inner
@@ -112,7 +116,7 @@ def link(genome, d):  # type: ignore[no-untyped-def]
 def priced_chain(genome, d, servers, stops):  # type: ignore[no-untyped-def]
     """Write the chain with the least sum of `d.seconds`, in block order; return (length, sum), length 0 for none."""
     link(genome, d)
-    seconds, missed = fastest(genome, d)
+    seconds, missed, _ = fastest(genome, d, 1, 1)
     if missed > 0:
         return 0, seconds
     count, at = 0, d.n_blocks
@@ -130,11 +134,11 @@ def priced_chain(genome, d, servers, stops):  # type: ignore[no-untyped-def]
 @inner
 def allocate(genome, d):  # type: ignore[no-untyped-def]
     """Greedy chains: seconds in row 1 of the floats, capacities in the ints. Return their number, and blocks missed."""
-    ints = d.ints
+    ints, n = d.ints, d.slots.shape[0]
     link(genome, d)
-    count, most = 0, ints.shape[1]
+    count, most, first, reached = 0, ints.shape[1], 1, 1
     while count < most:
-        seconds, missed = fastest(genome, d)
+        seconds, missed, reached = fastest(genome, d, first, reached)
         if missed > 0:
             return count, missed if count == 0 else 0
         capacity, at = 1 << 40, d.n_blocks
@@ -143,7 +147,10 @@ def allocate(genome, d):  # type: ignore[no-untyped-def]
             at = ints[BEFORE, at]
         at = d.n_blocks
         while at > 0:
-            ints[FREE, ints[VIA, at]] -= capacity * (at - ints[BEFORE, at])
+            j = ints[VIA, at]
+            ints[FREE, j] -= capacity * (at - ints[BEFORE, at])
+            # Ways to ends before that of the first server that now reaches less far back stay as they are.
+            first = at if ints[FREE, j] < genome[n + j] else first
             at = ints[BEFORE, at]
         d.floats[1, count] = seconds
         ints[CAPACITY, count] = capacity

@@ -11,16 +11,22 @@ from objectives.chains import Fleet, chain_seconds
 from ..foreign import Ask
 from ..plan import VERSION, plain, write_atomic
 from ..readers.chains import read_fleet
+from ..stop import Progress
 from .solve import ChainResult, solve_chains
 
 
 def answer(path: Path, ask: Ask) -> int:
     """Solve the fleet in a file and show the plan; return the exit code."""
-    from ..commands.output import SOLVED, console, print_json
+    from ..commands.output import INTERRUPTED, SOLVED, console, print_json, say
+    from ..report.progress import text_bar
 
     fleet = read_fleet(path)
     objective = ask.objective or "rate"
-    result = solve_chains(fleet, objective=objective, time_limit=ask.time_limit, seed=ask.seed)
+    with text_bar(ask.time_limit, hidden=ask.quiet or ask.json) as move:
+        result = solve_chains(
+            fleet, objective=objective, time_limit=ask.time_limit, seed=ask.seed,
+            progress=None if move is None else lambda spent, progress: move(spent, describe(objective, progress)),
+        )  # fmt: skip
     data = document(fleet, result, objective, ask.seed)
     if ask.out is not None:
         write_atomic(ask.out, json.dumps(plain(data), indent=2) + "\n")
@@ -28,7 +34,17 @@ def answer(path: Path, ask: Ask) -> int:
         print_json(data)
     elif not ask.quiet:
         console().print("\n".join(lines(fleet, result)), markup=False)
-    return SOLVED
+    if result.interrupted:
+        say("interrupted: this is the best plan so far")
+    return INTERRUPTED if result.interrupted else SOLVED
+
+
+def describe(objective: str, progress: Progress) -> str:
+    """One line on the best so far of the search in hand; its response time is a mix of both bounds."""
+    if progress.violation > 0:
+        return f"nothing serves the arrivals yet, {progress.evaluations:,} placements tried"
+    value = f"{1.0 / progress.cost:.4g} sessions/s" if objective == "rate" else f"about {progress.cost:.4g} s"
+    return f"best {value}, {progress.evaluations:,} placements"
 
 
 def document(fleet: Fleet, result: ChainResult, objective: str, seed: int) -> dict[str, Any]:
@@ -36,16 +52,17 @@ def document(fleet: Fleet, result: ChainResult, objective: str, seed: int) -> di
     rate = objective == "rate"
     simulated = result.simulated
     response = simulated.mean_s if simulated else None
+    least = result.response_bound
     return {
-        "status": "solved",
+        "status": "interrupted" if result.interrupted else "solved",
         "kind": "chains",
         "n_blocks": fleet.n_blocks,
         "objective": {
             "name": objective,
             "value": result.rate if rate else response,
             "unit": "sessions/s" if rate else "s",
-            "bound": result.bound if rate else None,
-            "gap": result.gap if rate else None,
+            "bound": result.bound if rate else least,
+            "gap": result.gap if rate else response / least - 1.0 if response and least else None,
         },
         "placement": [
             {"node": name, "start": start, "stop": stop}
@@ -68,6 +85,7 @@ def document(fleet: Fleet, result: ChainResult, objective: str, seed: int) -> di
             "rate_bound_of_this_placement_per_s": result.relaxation,
             "arrivals_per_s": fleet.arrivals_per_s,
             "sessions_at_once": sum(chain.capacity for chain in result.plan.chains),
+            "response_bound_s": least,
             "response_lower_bound_s": result.response[0],
             "response_upper_bound_s": result.response[1],
             "response_simulated_s": response,
@@ -99,4 +117,6 @@ def lines(fleet: Fleet, result: ChainResult) -> list[str]:
             f"response  {result.simulated.mean_s:.4g} s mean, {result.simulated.p95_s:.4g} s for 95 of 100, "
             f"simulated at {fleet.arrivals_per_s:.4g} sessions/s"
         )
+    if result.response_bound is not None:
+        text.append(f"bound     no placement has a mean response below {result.response_bound:.4g} s")
     return text

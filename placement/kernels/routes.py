@@ -104,11 +104,55 @@ def insert(values, ways, count, first, second, way, label):  # type: ignore[no-u
 
 
 @kernel
-def route_labels(d, least_rate, values, ways, counts, out, results):  # type: ignore[no-untyped-def]
-    """All chains of servers with at least that rate that no other one beats in latency and third cost at once.
+def route_ahead(d, least_rate, ahead):  # type: ignore[no-untyped-def]
+    """Write the least seconds, and the least third cost, from after block b on server s to the end: (L, J, 2)."""
+    blocks = d.holders.shape[0]
+    for b in range(blocks - 1, -1, -1):
+        for k in range(1, d.holders[b, 0] + 1):
+            s = d.holders[b, k]
+            if b == blocks - 1:
+                ahead[b, s, 0], ahead[b, s, 1] = d.nodes[s, LEAVE], 0.0
+                continue
+            seconds = third = np.inf
+            for r in range(1, d.holders[b + 1, 0] + 1):
+                i = d.holders[b + 1, r]
+                if d.nodes[i, RATE] >= least_rate:
+                    seconds = min(
+                        seconds, ahead[b + 1, i, 0] + d.nodes[i, BLOCK_S] + (0.0 if i == s else d.enter[s, i])
+                    )
+                    third = min(
+                        third, ahead[b + 1, i, 1] + d.nodes[i, PER_BLOCK] + (0.0 if i == s else d.nodes[i, STEP])
+                    )
+            ahead[b, s, 0], ahead[b, s, 1] = seconds, third
+
+
+@inner
+def beaten(known, first, second):  # type: ignore[no-untyped-def]
+    """Tell whether a pair of `known`, sorted by the first value with the second one falling, is nowhere above these."""
+    low, high = 0, known.shape[0]
+    while low < high:
+        middle = (low + high) // 2
+        if known[middle, 0] <= first:
+            low = middle + 1
+        else:
+            high = middle
+    return low > 0 and known[low - 1, 1] <= second
+
+
+@kernel
+def route_labels(d, least_rate, ahead, known, slack, values, ways, counts, out, results):  # type: ignore[no-untyped-def]
+    """Chains of servers with at least that rate that no other one beats in latency and third cost at once.
+
+    A label is dropped when a known chain is no worse than `slack` times the best that could become of it.
 
     Parameters
     ----------
+    ahead : array (L, J, 2)
+        From `route_ahead`.
+    known : array (M, 2)
+        Values of known chains, as `beaten` wants them.
+    slack : float
+        One, or a little more.
     values : array (2, J + 1, K, 2)
         Labels of the last two blocks; the last row is the answer's.
     ways : int array (L + 1, J + 1, K, 2)
@@ -130,10 +174,12 @@ def route_labels(d, least_rate, values, ways, counts, out, results):  # type: ig
             if d.nodes[s, RATE] < least_rate:
                 continue
             if b == 0:
-                values[0, s, 0, 0] = d.enter[n, s] + d.nodes[s, BLOCK_S]
-                values[0, s, 0, 1] = d.nodes[s, STEP] + d.nodes[s, PER_BLOCK]
+                first = d.enter[n, s] + d.nodes[s, BLOCK_S]
+                second = d.nodes[s, STEP] + d.nodes[s, PER_BLOCK]
+                values[0, s, 0, 0], values[0, s, 0, 1] = first, second
                 ways[0, s, 0, 0] = n
-                counts[0, s] = 1
+                hopeless = beaten(known, slack * (first + ahead[b, s, 0]), slack * (second + ahead[b, s, 1]))
+                counts[0, s] = 0 if hopeless else 1
                 continue
             count = 0
             for r in range(1, d.holders[b - 1, 0] + 1):
@@ -142,6 +188,8 @@ def route_labels(d, least_rate, values, ways, counts, out, results):  # type: ig
                     first = values[(b - 1) % 2, i, m, 0] + d.nodes[s, BLOCK_S] + (0.0 if i == s else d.enter[i, s])
                     second = values[(b - 1) % 2, i, m, 1] + d.nodes[s, PER_BLOCK]
                     second += 0.0 if i == s else d.nodes[s, STEP]
+                    if beaten(known, slack * (first + ahead[b, s, 0]), slack * (second + ahead[b, s, 1])):
+                        continue
                     count = insert(values[b % 2, s], ways[b, s], count, first, second, i, m)
                     if count < 0:
                         return -1

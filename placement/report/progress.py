@@ -40,6 +40,13 @@ def count_bar(first: str, unit: str, total: int, *, hidden: bool = False) -> Ite
 
 
 @contextmanager
+def text_bar(time_limit: float, *, hidden: bool = False) -> Iterator[Callable[[float, str], None] | None]:
+    """Show a bar and give the body the function that moves it, with its text; None where nobody looks at stderr."""
+    with _bar("preparing", time_limit if time_limit < 1e6 else None, hidden=hidden) as move:
+        yield move
+
+
+@contextmanager
 def _bar(first: str, total: float | None, *, hidden: bool) -> Iterator[Callable[[float, str], None] | None]:
     if hidden or not sys.stderr.isatty():
         yield None

@@ -16,9 +16,9 @@ import numpy as np
 
 from objectives.pareto import front
 
-from ..errors import InfeasibleError
+from ..errors import InfeasibleError, InputError
 from .plain import PlainWays
-from .swarm import Route, Shape, Swarm, route_of
+from .swarm import FloatArray, Route, Shape, Swarm, route_of
 
 if TYPE_CHECKING:
     from ..kernels.routes import RouteData
@@ -84,32 +84,79 @@ def _compiled(swarm: Swarm, shape: Shape) -> Callable[..., tuple[int, ...] | Non
     return search
 
 
-def exact_front_3d(swarm: Swarm, shape: Shape = "star", third: str = "price") -> tuple[Route, ...]:
-    """Every trade of latency, throughput and a third cost ("price" or "reliability"), by latency."""
+def exact_front_3d(
+    swarm: Swarm, shape: Shape = "star", third: str = "price", *, precision: float = 0.0
+) -> tuple[Route, ...]:
+    """Every trade of latency, throughput and a third cost ("price" or "reliability"), by latency.
+
+    Thresholds on the rate fall, so chains that are known serve at least as fast as those that are still sought: a label
+    is dropped when a known chain beats the least that it can still become.
+
+    Parameters
+    ----------
+    precision : float
+        0: exact. Otherwise for each chain of the exact front there is one here that is as fast in tokens/s and no more
+        than this part above it in latency and in the third cost.
+    """
     ensure_route(swarm)
     data = route_data(swarm, shape, third)
     found: list[Route] = []
+    known = np.empty((0, 2))
     labels = FIRST_LABELS
-    for least in np.unique(swarm.rates):
-        ways, labels = _labels(swarm, data, float(least), labels)
-        if not ways:
-            break
-        found += [route_of(swarm, way, shape, third) for way in ways]
+    for least in np.unique(swarm.rates)[::-1]:
+        seeds = [route_of(swarm, way, shape, third) for way in _supported(data, float(least))]
+        if not seeds:
+            continue
+        known = _steps(known, seeds)
+        ways, labels = _labels(swarm, data, float(least), known, 1.0 + precision, labels)
+        new = [route_of(swarm, way, shape, third) for way in ways]
+        known = _steps(known, new)
+        found += seeds + new
     return _kept(found)
 
 
-def _labels(swarm: Swarm, data: RouteData, least: float, labels: int) -> tuple[list[tuple[int, ...]], int]:
-    from ..kernels.routes import route_labels
+def _supported(data: RouteData, least: float) -> list[tuple[int, ...]]:
+    """Shortest chains of weighted sums of latency and third cost, each once; none where no chain is so fast."""
+    from ..kernels.routes import BLOCK_S, PER_BLOCK, STEP, shortest_route
+
+    blocks, n = data.holders.shape[0], len(data.nodes)
+    via, way = np.zeros((blocks, n), dtype=np.int64), np.zeros(blocks, dtype=np.int64)
+    seconds = data.nodes[:, BLOCK_S].sum() + data.enter[n].sum() / blocks
+    scale = seconds / max(float(data.nodes[:, PER_BLOCK].sum() + data.nodes[:, STEP].sum() / blocks), 1e-300)
+    ways: dict[tuple[int, ...], None] = {}
+    for weight in (0.0, *(scale * 2.0**k for k in range(-6, 13))):
+        nodes = data.nodes.copy()
+        nodes[:, BLOCK_S] += weight * data.nodes[:, PER_BLOCK]
+        mixed = data._replace(nodes=nodes, enter=data.enter + weight * data.nodes[None, :, STEP])
+        if np.isfinite(shortest_route(mixed, least, via, way)):
+            ways[tuple(way.tolist())] = None
+    return list(ways)
+
+
+def _steps(known: FloatArray, routes: list[Route]) -> FloatArray:
+    """Latencies and third costs that none of them beats, by latency."""
+    points = np.concatenate([known, np.array([(r.latency_s, r.third) for r in routes]).reshape(-1, 2)])
+    points = points[np.lexsort((points[:, 1], points[:, 0]))]
+    before = np.concatenate([[np.inf], np.minimum.accumulate(points[:, 1])[:-1]])
+    return np.ascontiguousarray(points[points[:, 1] < before])
+
+
+def _labels(
+    swarm: Swarm, data: RouteData, least: float, known: FloatArray, slack: float, labels: int
+) -> tuple[list[tuple[int, ...]], int]:
+    from ..kernels.routes import route_ahead, route_labels
 
     n, blocks = swarm.n_servers, swarm.n_blocks
+    ahead = np.full((blocks, n, 2), np.inf)
+    route_ahead(data, least, ahead)
     while labels <= MOST_LABELS:
         out, results = np.zeros((labels, blocks), dtype=np.int64), np.zeros((labels, 2))
         values, ways, counts = _room(n, blocks, labels)
-        count = route_labels(data, least, values, ways, counts, out, results)
+        count = route_labels(data, least, ahead, known, slack, values, ways, counts, out, results)
         if count >= 0:
             return [tuple(row) for row in out[:count].tolist()], labels
         labels *= 2
-    raise InfeasibleError([f"the front has more than {MOST_LABELS} chains at one rate; ask for two objectives"])
+    raise InputError(f"the front has more than {MOST_LABELS} chains at one rate; ask for a coarser precision than this")
 
 
 @lru_cache(maxsize=1)
@@ -127,5 +174,6 @@ def values_of(routes: tuple[Route, ...], *, thirds: bool = False) -> list[tuple[
 
 
 def _kept(found: list[Route]) -> tuple[Route, ...]:
+    found = list({route.servers: route for route in found}.values())
     kept = front(values_of(tuple(found), thirds=True))
     return tuple(found[k] for k in kept)

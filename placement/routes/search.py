@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -22,6 +22,8 @@ ROUTE_TERMS = TermSet(
     limits={},
     inverse=frozenset({"throughput"}),
 )
+
+LEVELS = 16  # least rates that greedy chains keep to
 
 
 @dataclass(frozen=True)
@@ -59,21 +61,43 @@ class RouteProblem:
         return self.swarm.n_blocks
 
     def starts(self) -> IntArray:
-        """Greedy chains: at each block the holder with the most of a virtue, kept as long as it reaches."""
+        """Greedy chains, for several least rates: at each block the best holder that is fast enough, kept to its end.
+
+        Best: least seconds per block from here on, its hop included; or whoever reaches furthest; or the fastest.
+        """
         swarm = self.swarm
         enter = swarm.enter_s(self.shape)[swarm.n_servers]
-        length = (swarm.stops - swarm.starts).astype(float)
-        virtues = (swarm.rates, -swarm.block_s, length, -(enter / length + swarm.block_s), -enter)
-        return np.stack([self.greedy(np.asarray(virtue)) for virtue in virtues])
 
-    def greedy(self, virtue: FloatArray) -> IntArray:
-        """Chain of the holders with the most virtue."""
+        def per_block(block: int, there: IntArray) -> FloatArray:
+            seconds: FloatArray = enter[there] / (swarm.stops[there] - block) + swarm.block_s[there]
+            return seconds
+
+        def reach(block: int, there: IntArray) -> FloatArray:
+            return np.asarray(enter[there] / (1.0 + enter.max()) - swarm.stops[there])
+
+        def fastest(block: int, there: IntArray) -> FloatArray:
+            return np.asarray(-swarm.rates[there])
+
+        rates = np.unique(swarm.rates)
+        levels = rates[np.unique(np.linspace(0, len(rates) - 1, LEVELS).astype(int))]
+        chains = [self.greedy(rule, float(level)) for level in levels for rule in (per_block, reach)]
+        chains.append(self.greedy(fastest, 0.0))
+        return np.unique(np.stack([chain for chain in chains if chain is not None]), axis=0)
+
+    def greedy(self, cost: Callable[[int, IntArray], FloatArray], least: float) -> IntArray | None:
+        """Chain of the holders of the least cost at each block that is not held yet; None when a block has no holder.
+
+        Only servers of at least that rate count.
+        """
         out = np.zeros(self.swarm.n_blocks, dtype=np.int64)
         j = -1
         for b in range(self.swarm.n_blocks):
             if j < 0 or b >= self.swarm.stops[j]:
                 there = self.data.holders[b, 1 : 1 + self.data.holders[b, 0]]
-                j = int(there[np.argmax(virtue[there])])
+                there = there[self.swarm.rates[there] >= least]
+                if not len(there):
+                    return None
+                j = int(there[np.argmin(cost(b, there))])
             out[b] = j
         return out
 
@@ -142,7 +166,7 @@ def search_front(
     ensure_route(swarm)
     problem = RouteProblem(swarm, shape, third)
     outcome = run(
-        problem, NSGA2(population=60, moves=2), rng=np.random.default_rng(seed), start=problem.starts(),
+        problem, NSGA2(population=60, moves=2, brood=10), rng=np.random.default_rng(seed), start=problem.starts(),
         stop=time_limit(seconds),
     )  # fmt: skip
     routes = (problem.route(point.spans) for point in outcome.pareto)

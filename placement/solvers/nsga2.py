@@ -32,11 +32,15 @@ class NSGA2:
         Probability that a child has two parents.
     moves : int
         Most random moves on a child.
+    brood : int
+        Children of each parent and round, of whom the least dominated ones go on to selection. More than 1 pays where
+        scores are much cheaper than sorting.
     """
 
     population: int = 100
     crossing: float = 0.6
     moves: int = 2
+    brood: int = 1
 
     def search(self, problem: Problem, rng: np.random.Generator, start: IntArray) -> Iterator[Proposal]:
         """Evolve for ever; every round yields the whole first front."""
@@ -47,9 +51,13 @@ class NSGA2:
         while True:
             with deap_random(rng):
                 parents = rows(tools.selTournamentDCD(people, self.population))
+            parents = np.concatenate([parents, *(rng.permutation(parents) for _ in range(self.brood - 1))])
             children = np.empty_like(parents)
             runnable(vary, problem)(parents, children, problem.data, rng, self.crossing, self.moves)
-            pool = list(dict.fromkeys(people + scored(problem, children)))
+            grown = scored(problem, children)
+            if self.brood > 1:
+                grown = least_dominated(grown, self.population)
+            pool = list(dict.fromkeys(people + grown))
             if len(pool) < self.population:
                 pool += scored(problem, problem.random(rng, self.population - len(pool)))
             people = tools.selNSGA2(pool, self.population)
@@ -68,3 +76,13 @@ def scored(problem: Problem, genomes: IntArray) -> list[Member]:
         values = costs[:, None]
     values = values + BEHIND * broken[:, None] * np.maximum(np.abs(values).max(axis=0), 1e-9)
     return [Member(genome, Fitness(tuple(row))) for genome, row in zip(genomes, values.tolist(), strict=True)]
+
+
+def least_dominated(members: list[Member], count: int) -> list[Member]:
+    """Members that the fewest others dominate, one for each point."""
+    values = np.array([member.fitness.values for member in members])
+    _, first = np.unique(values, axis=0, return_index=True)
+    points = values[first]
+    no_worse = (points[:, None, :] <= points[None, :, :]).all(axis=2)
+    order = np.argsort(no_worse.sum(axis=0), kind="stable")[:count]
+    return [members[k] for k in first[order]]

@@ -48,16 +48,15 @@ def test_interrupted_search_gives_its_best_plan(tiny: Path, tmp_path: Path) -> N
     assert plan.placement[-1].stop == 8
 
 
-def test_ctrl_c_at_a_terminal(tiny: Path, tmp_path: Path) -> None:
-    """A progress bar with the best value is on a terminal's stderr; Ctrl-C then ends the search with a plan."""
+def pressed_at_best(command: list[str], folder: Path) -> tuple[int, str, bytes]:
+    """Run at a terminal and press Ctrl-C once it shows a best value; return exit code, stdout and the terminal."""
     import pty
 
     terminal, end = pty.openpty()
-    command = [sys.executable, "-m", "placement", "solve", str(tiny), *ENDLESS, "--time-limit", "200"]
-    command += ["--out", "plan.json"]
     process = subprocess.Popen(
-        command, cwd=tmp_path, env=environment(TERM="xterm"), stdout=subprocess.PIPE, stderr=end, text=True,
-        stdin=subprocess.DEVNULL, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
+        [sys.executable, "-m", "placement", *command], cwd=folder, env=environment(TERM="xterm"),
+        stdout=subprocess.PIPE, stderr=end, text=True, stdin=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
     )  # fmt: skip
     os.close(end)
     seen = b""
@@ -69,6 +68,28 @@ def test_ctrl_c_at_a_terminal(tiny: Path, tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=60)
     os.close(terminal)
-    assert process.returncode == 130, (out, seen)
+    return process.returncode, out, seen
+
+
+def test_ctrl_c_at_a_terminal(tiny: Path, tmp_path: Path) -> None:
+    """A progress bar with the best value is on a terminal's stderr; Ctrl-C then ends the search with a plan."""
+    command = ["solve", str(tiny), *ENDLESS, "--time-limit", "200", "--out", "plan.json"]
+    code, out, seen = pressed_at_best(command, tmp_path)
+    assert code == 130, (out, seen)
     assert "interrupted: best so far" in out
     assert Plan.load(tmp_path / "plan.json").status == "interrupted"
+
+
+@pytest.mark.parametrize("objective", ["rate", "response"])
+def test_ctrl_c_on_a_fleet(objective: str, tmp_path: Path) -> None:
+    """Fleets whose sessions reserve caches: the best so far, written and shown."""
+    servers = [{"id": f"s{k}", "memory_gb": 10 + k, "tau_c_s": 0.3, "tau_p_s": 0.1} for k in range(5)]
+    fleet = {"num_blocks": 12, "block_gb": 1.0, "cache_gb_per_block_job": 0.1, "lambda_per_s": 0.05}
+    (tmp_path / "fleet.json").write_text(json.dumps({**fleet, "servers": servers}))
+    command = ["solve", "fleet.json", "--objective", objective, "--time-limit", "200", "--out", "plan.json"]
+    code, out, seen = pressed_at_best(command, tmp_path)
+    assert code == 130, (out, seen)
+    assert "sessions/s" in out
+    plan = json.loads((tmp_path / "plan.json").read_text())
+    assert plan["status"] == "interrupted"
+    assert plan["chains"][0]["stops"][-1] == 12

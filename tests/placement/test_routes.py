@@ -63,6 +63,20 @@ def test_exact_front_equals_brute_force(seed: int, third: str | None, shape: Sha
 
 
 @pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("third", ["price", "reliability"])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_coarse_front_covers_the_exact_one(seed: int, third: str, shape: Shape) -> None:
+    """Each exact chain has one as fast in tokens/s that is at most the precision above it in both other values."""
+    few = swarm(seed, servers=9, blocks=7)
+    exact = np.array(values_of(exact_front_3d(few, shape, third), thirds=True))
+    for precision in (0.05, 0.3):
+        coarse = np.array(values_of(exact_front_3d(few, shape, third, precision=precision), thirds=True))
+        room = np.array([1.0 + precision, 1.0, 1.0 + precision]) * (1 + 1e-12)
+        assert all((coarse <= row * room).all(axis=1).any() for row in exact)
+        assert len(coarse) <= len(exact)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
 def test_nsga2_never_dominates_the_exact_front(shape: Shape) -> None:
     """NSGA-II comes near the exact front and never beats it."""
     small = swarm(11, servers=12, blocks=10)

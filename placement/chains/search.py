@@ -1,0 +1,212 @@
+"""The two searches over a fleet's placements: for the total rate, and for the mean response time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from objectives.chains import Chain, Composition, Fleet, chain_seconds, greedy_chains, response_bounds, total_rate
+
+from ..errors import InfeasibleError
+from ..problem import IntArray
+from ..run import run
+from ..solvers.annealing import Annealing
+from ..stop import Progress, StoppedBy
+from ..stop import time_limit as until
+from .bound import RateBound, rate_bound, response_bound
+from .groups import GroupProblem
+from .packing import Packing, pack, relaxed
+from .problem import ChainProblem
+from .simulate import simulate
+
+MOVES_PER_SERVER = 5_000  # of the first cycle: short ones, since there are many basins to try
+BOUND_SHARE, GROUP_SHARE, PACK_SHARE = 0.2, 0.1, 0.06
+ROUNDS = (0.3, 0.53, 0.75, 0.94)  # parts of the time limit at which rounds of the response search end
+NARROW = 0.03  # bounds nearer to each other than this tell no weight: the simulation's noise is as large
+SEEDS = (11, 12, 13)  # of the simulations that choose among finalists; the caller's own are others
+
+Show = Callable[[float, Progress], None]
+
+
+@dataclass
+class Clock:
+    """Seconds since it was made, as parts of a limit; Ctrl-C ends what runs, and leaves no time to what follows.
+
+    Attributes
+    ----------
+    show : callable or None
+        Called with the seconds so far and the progress of the search in hand.
+    """
+
+    limit: float
+    show: Show | None = None
+    interrupted: bool = False
+    began: float = field(default_factory=time.perf_counter)
+
+    @property
+    def spent(self) -> float:
+        """Seconds so far."""
+        return time.perf_counter() - self.began
+
+    def left(self, part: float = 1.0) -> float:
+        """Seconds left until a part of the limit is over, at least a moment."""
+        return 0.02 if self.interrupted else max(0.02, part * self.limit - self.spent)
+
+    def within(self, part: float) -> Callable[[], bool]:
+        """Tell, when called, whether a part of the limit is not over."""
+        return lambda: not self.interrupted and self.spent < part * self.limit
+
+    def note(self, progress: Progress) -> None:
+        """Pass progress on."""
+        if self.show is not None:
+            self.show(self.spent, progress)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search ends with; `response_bound` in s, when it was asked for."""
+
+    packing: Packing
+    evaluations: int
+    bound: RateBound
+    response_bound: float | None = None
+
+
+def by_rate(fleet: Fleet, clock: Clock, rng: np.random.Generator) -> Found:
+    """Anneal disjoint chains, then spans; pack the best of the spans."""
+    bound = rate_bound(fleet, go_on=clock.within(BOUND_SHARE))
+    problem = ChainProblem(fleet)
+    starts = problem.starts()
+    genomes, evaluations = anneal(problem, starts, clock, rng, clock.left(1.0 - PACK_SHARE))
+    best = best_packed(fleet, [composition(problem, genome) for genome in genomes], clock)
+    if not best.plan.chains:
+        if clock.interrupted:
+            raise KeyboardInterrupt
+        raise InfeasibleError([f"no placement was found whose chains cover all {fleet.n_blocks} blocks"])
+    return Found(best, evaluations, bound)
+
+
+def best_packed(fleet: Fleet, plans: list[Composition], clock: Clock) -> Packing:
+    """Pack the placements for the total rate and take the best; Ctrl-C leaves the greedy chains of those not packed."""
+    packings = [Packing(plan, total_rate(fleet, plan.chains), np.inf) for plan in plans]
+    try:
+        packings += [pack(fleet, plan.spans) for plan in plans]
+    except KeyboardInterrupt:
+        clock.interrupted = True
+    return max(reversed(packings), key=lambda packing: packing.rate)
+
+
+def by_response(fleet: Fleet, clock: Clock, rng: np.random.Generator) -> Found:
+    """Anneal a mix of both bounds; finalists meet in simulation.
+
+    From round to round the weight of the mix is that with which it equals the simulation of the best plan so far.
+    """
+    least, bound = response_bound(fleet, go_on=clock.within(BOUND_SHARE))
+    if not np.isfinite(least):
+        raise too_many(fleet, bound)
+    problem = ChainProblem(fleet, response=True)
+    starts = problem.starts()
+    finalists = {genome.tobytes(): genome for genome in starts[:6]}
+    evaluations, leader = 0, composition(problem, starts[0])
+    for end in ROUNDS:
+        pool = np.stack([*finalists.values()])
+        genomes, spent = anneal(problem, pool, clock, rng, clock.left(end), grouped=end == ROUNDS[0])
+        evaluations += spent
+        finalists |= {genome.tobytes(): genome for genome in genomes}
+        if clock.interrupted:
+            break
+        plans = [composition(problem, genome) for genome in genomes]
+        leader = min((*plans, leader), key=lambda plan: simulated_mean(fleet, plan.chains))
+        problem = replace(problem, upper=weight_of_upper(fleet, leader.chains, problem.upper))
+    plans = [composition(problem, genome) for genome in finalists.values()]
+    try:
+        best = best_simulated(fleet, plans, clock.within(1.0))
+    except KeyboardInterrupt:
+        clock.interrupted = True
+        best = composition(problem, genomes[0])
+    if best is None or total_rate(fleet, best.chains) <= fleet.arrivals_per_s:
+        if clock.interrupted:
+            raise KeyboardInterrupt
+        raise too_many(fleet, bound)
+    relaxation = relaxed(fleet, best.spans, best.chains)[1]
+    return Found(Packing(best, total_rate(fleet, best.chains), relaxation), evaluations, bound, least)
+
+
+def too_many(fleet: Fleet, bound: RateBound) -> InfeasibleError:
+    """The arrivals are more than any placement serves, or than any that was found."""
+    return InfeasibleError(
+        [
+            f"no placement was found that serves the arrivals, {fleet.arrivals_per_s:g} sessions/s; "
+            f"no placement serves more than {bound.rate:.4g}"
+        ]
+    )
+
+
+def anneal(
+    problem: ChainProblem, starts: IntArray, clock: Clock, rng: np.random.Generator, seconds: float,
+    *, grouped: bool = True,
+) -> tuple[list[IntArray], int]:  # fmt: skip
+    """Anneal disjoint chains when `grouped`, then spans, from the best of the starts and of them.
+
+    Returns the best genomes, the best first, and how many placements were scored.
+    """
+    walk = Annealing(hot=0.1, cold=1e-3, reheat=1.0, first_cycle=MOVES_PER_SERVER * problem.fleet.n_servers)
+    found, spent, tried = [starts[0]], 0.0, 0
+    if grouped:
+        groups = GroupProblem(problem)
+        stop = until(min(GROUP_SHARE * clock.limit, 0.4 * seconds))
+        first = run(groups, walk, rng=rng, start=groups.starts(), stop=stop, show=clock.note)
+        clock.interrupted |= first.stopped_by is StoppedBy.INTERRUPTED
+        found, spent, tried = [problem.encode(first.spans), *found], first.seconds, first.evaluations
+    pool = np.unique(np.concatenate([np.stack(found), starts[:6]]), axis=0)
+    costs, broken = problem.evaluate(pool)
+    pool = pool[np.lexsort((costs, broken))]
+    rest = 0.02 if clock.interrupted else max(0.02, seconds - spent)
+    outcome = run(problem, walk, rng=rng, start=pool, stop=until(rest), show=clock.note)
+    clock.interrupted |= outcome.stopped_by is StoppedBy.INTERRUPTED
+    return [problem.encode(outcome.spans), *found], tried + outcome.evaluations
+
+
+def composition(problem: ChainProblem, genome: IntArray) -> Composition:
+    """Genome to spans with greedy chains."""
+    ranges = problem.ranges(problem.decode(genome))
+    return Composition(ranges, greedy_chains(problem.fleet, ranges))
+
+
+def bounds(fleet: Fleet, chains: tuple[Chain, ...]) -> tuple[float, float]:
+    """Both birth-death bounds in s of chains."""
+    seconds = [chain_seconds(fleet, chain) for chain in chains]
+    return response_bounds(seconds, [chain.capacity for chain in chains], fleet.arrivals_per_s)
+
+
+def simulated_mean(fleet: Fleet, chains: tuple[Chain, ...]) -> float:
+    """Mean response time in s over the choosing seeds; infinite where arrivals exceed the rate."""
+    if not chains or total_rate(fleet, chains) <= fleet.arrivals_per_s:
+        return float("inf")
+    return float(np.mean([simulate(fleet, chains, seed=seed).mean_s for seed in SEEDS]))
+
+
+def weight_of_upper(fleet: Fleet, chains: tuple[Chain, ...], before: float) -> float:
+    """Where the simulated response time lies between its bounds: 0 at the lower, 1 at the upper one."""
+    lower, upper = bounds(fleet, chains)
+    if not np.isfinite(upper) or upper - lower < NARROW * lower:
+        return before
+    return float(np.clip((simulated_mean(fleet, chains) - lower) / (upper - lower), 0.02, 0.9))
+
+
+def best_simulated(fleet: Fleet, plans: Iterable[Composition], go_on: Callable[[], bool]) -> Composition | None:
+    """Plan of the least simulated response time; chains too slow to be worth joining are dropped."""
+    ranked = sorted(((simulated_mean(fleet, plan.chains), k, plan) for k, plan in enumerate(plans)))
+    if not ranked or not np.isfinite(ranked[0][0]):
+        return None
+    value, _, best = ranked[0]
+    while len(best.chains) > 1 and go_on():
+        fewer = Composition(best.spans, best.chains[:-1])
+        mean = simulated_mean(fleet, fewer.chains)
+        if mean >= value:
+            break
+        value, best = mean, fewer
+    return best
