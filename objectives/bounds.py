@@ -4,7 +4,8 @@
   of `relaxation.py`. It knows hops, memory, cuts, pins and caps exactly; that a node is used once, limits on sums, rent
   and the number of nodes through multipliers.
   Beside it a covering bound: each node used takes the cheapest blocks that fit it, wherever they lie, and its cheapest
-  hop; whole blocks, and each node once, by dynamic programming over nodes x blocks. The larger of the two counts.
+  hop; whole blocks, and each node once, by dynamic programming over nodes x blocks; and the same with regions
+  (`region_bounds.py`), in which somebody must come in from outside. The largest counts.
 - Throughput: the parts of the search space (micro-batch sizes x sequences in flight) are bounded apart, each by the
   largest X for which the relaxation still says that a step takes C X or more when stages and links are busy for at most
   X per sequence; the part with the least bound is split until the effort is spent. Little's law: see `terms.py`.
@@ -101,7 +102,8 @@ class _Bounds:
     def sums(self, weights: Mapping[str, float], effort: float) -> float:
         """Bound the weighted sums alone."""
         question = Relaxed(weighted_cost(self.tables, weights), Caps(1, self.busy), tuple(self.limits))
-        return self.relaxation.bound(question, self.relaxation.fresh(), self.steps(effort))
+        walks = self.relaxation.bound(question, self.relaxation.fresh(), self.steps(effort))
+        return max(walks, self.relaxation.covering_regions(question))
 
     def mixed(self, weights: Mapping[str, float], rate: float, effort: float) -> float:
         """Bound the sums and, in place of throughput, a step shared by all the sequences that may be in flight."""
@@ -184,6 +186,8 @@ class _Bounds:
         share = effort / (24 if tables.concurrency > 1 else 1)
         root = _Part(0.0, (0, self.last), (1, tables.concurrency), self.relaxation.fresh())
         self.raise_part(root, share)
+        step = Relaxed(step_cost(tables, 0, self.last), Caps(1, self.busy), tuple(self.limits))
+        root.bound = max(root.bound, self.relaxation.covering_regions(step) / tables.concurrency)
         heap = [root]
         while self.relaxation.work - begun < effort:
             part = heapq.heappop(heap)

@@ -18,6 +18,7 @@ from .additive import Additive, FloatArray, Limit
 from .kernels.bounds import Walks, cheapest_walk, cover, trace_walk, walk_tables
 from .kernels.stages import StageData
 from .node_types import Caps, memory_need, stage_data, type_heads, type_members
+from .region_bounds import region_bound
 from .tables import CostTables
 
 
@@ -92,6 +93,13 @@ class Relaxation:
         bound = float(cover(d, counts, 0, m))
         # First and last block are often unlike the rest: without them, no run of the others looks cheaper than it is.
         return max(bound, float(cover(d, counts, 1, m - 1))) if m > 2 else bound
+
+    def covering_regions(self, question: Relaxed) -> float:
+        """Return the covering bound that knows regions; minus infinity where it does not hold or would be slow."""
+        if not self.tables.contiguous or self.extra:
+            return -np.inf
+        d = stage_data(self.tables, self.members, question.cost, question.caps)
+        return region_bound(d, self.counts.astype(np.int64))
 
     def bound(self, question: Relaxed, multipliers: Multipliers, steps: int) -> float:
         """Return the best bound of covering and at most `steps` walks; `multipliers` are left at the best ones."""

@@ -142,12 +142,16 @@ def problem_of(request: Any) -> Any:
 
 
 def _perform(experiment: Experiment) -> Record:
+    from placement.stop import StoppedBy
+
     from .makers import make, own_starts, warm
 
     problem = problem_of(Instance(experiment.instance, Path(experiment.path)).request)
     solver = make(experiment.solver, problem)
     warm(experiment.solver, hasattr(problem.tables, "decode_s") and hasattr(problem, "custom"))
     outcome = search(problem, solver, experiment.seed, experiment.seconds, bare=own_starts(experiment.solver))
+    if outcome.stopped_by is StoppedBy.INTERRUPTED:
+        raise KeyboardInterrupt  # half a run is no run: it is for the next time
     feasible = outcome.score.violation == 0
     points = [(p.seconds, p.evaluations, p.cost, p.bound) for p in outcome.trace if p.violation == 0]
     return Record(

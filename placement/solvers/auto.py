@@ -24,13 +24,14 @@ class Auto:
     turns : tuple of str
         Metaheuristics, in the order of their turns.
     first_turn, last_turn : int
-        Rounds of the first turn; every lap doubles them, up to the last.
+        Rounds of the first turn, few, so that every one has a turn within the first seconds; every lap doubles them, up
+        to the last.
     warm_up : int
         Rounds of the first metaheuristic before the exact solver begins, so that it has something to cut with.
     """
 
     turns: tuple[str, ...] = ("annealing", "beam", "genetic", "annealing", "tabu", "annealing", "pso")
-    first_turn: int = 20
+    first_turn: int = 8
     last_turn: int = 320
     warm_up: int = 3
 

@@ -33,6 +33,8 @@ class Milp:
     ----------
     most_hops : int
         Largest model: pairs of places times cuts.
+    presolve : bool
+        Let HiGHS simplify models of pipelines first. That cannot be interrupted; replicated ones always are.
     most_columns : int
         Largest model of replicated placements.
     warm_rounds : int
@@ -40,6 +42,7 @@ class Milp:
     """
 
     most_hops: int = 150_000
+    presolve: bool = False
     most_columns: int = 150_000
     warm_rounds: int = 60
 
@@ -55,7 +58,7 @@ class Milp:
         # Imports of seconds, before anybody waits for an answer.
         yield Proposal(start[:1], 1)
         task = _Task(pipeline, room, start)
-        solving = Solving(task.make)
+        solving = Solving(task.make, presolve=self.presolve)
         try:
             for event in solving.events():
                 yield task.proposal(event)

@@ -17,6 +17,7 @@ from benchmarks.rivals import RIVALS
 from placement.cli import run
 from placement.errors import InputError
 from placement.solvers import SOLVERS
+from placement.solvers.annealing import Annealing
 from tests.objectives.replicated_cases import make_case
 
 TWO = ("classic-three-nodes", "home-lab-small")
@@ -68,6 +69,17 @@ def test_refusals_and_failures_are_records(tmp_path: Path) -> None:
     assert throughput.status == "refused"
     assert "throughput" in throughput.note
     assert throughput.cost == np.inf
+
+
+def test_an_interrupted_run_is_no_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop returns its best plan on Ctrl-C; the benchmark must not take that for a whole run."""
+
+    def interrupted(*_: object, **__: object) -> object:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Annealing, "search", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        perform(Experiment(TWO[0], str(HERE / f"{TWO[0]}.yaml"), "annealing", 0.1, 0))
 
 
 def test_seeds_are_for_those_that_draw() -> None:
