@@ -36,7 +36,12 @@ def uses_of(chain: Chain) -> Uses:
 
 @dataclass
 class PetalsSlots:
-    """Span lengths, joining, rebalancing and routing of Petals; all round trips known to everybody."""
+    """Span lengths, joining, rebalancing and routing of Petals; all round trips known to everybody.
+
+    As released, a session fails with its server, and the client begins anew.
+    """
+
+    resumes: bool = False
 
     def size(self, site: Site, server: int) -> int:
         """Blocks that a server takes."""
@@ -104,7 +109,8 @@ class Composed:
         All servers are placed anew when the arrivals are more than this part of what the chains carry.
     """
 
-    load: float = 0.95
+    load: float = 1.2
+    resumes: bool = True
     chains: list[tuple[float, Chain]] = field(default_factory=list)
 
     def layout(self, state: State, more: int | None = None) -> tuple[Range, ...]:
@@ -161,9 +167,12 @@ class Weighed:
         Probability that a given server is just away; layouts are judged over who may be missing.
     """
 
-    weight: float = 0.5
+    weight: float = 1.0
+    worth: float = 0.15
     away: float = 0.05
     near: int = 24
+    reserve: float = 0.5
+    resumes: bool = True
 
     def scores(self, fleet: Fleet, genomes: IntArray, *, robust: bool = True) -> FloatArray:
         """Logarithm of the mean response time of layouts; arrivals that are not served count as long waits."""
@@ -210,13 +219,18 @@ class Weighed:
         found = sorted(set(found))
         rows = np.stack([problem.genome(state.ranges({**state.spans, server: span})) for span in found])
         values = self.scores(fleet, rows)
-        # Where the swarm is not whole yet, whoever comes takes what nobody holds.
         held = np.zeros(fleet.n_blocks)
         for start, stop in state.spans.values():
             held[start:stop] += 1
-        open_blocks = np.array([(held[a:b] == 0).sum() - 0.01 * held[a:b].sum() for a, b in found])
-        broken = values.min() > 90 or not (held > 0).all()
-        return found[int(np.argmax(open_blocks) if broken and open_blocks.max() > 0 else np.argmin(values))]
+        if held.all():
+            return found[int(np.argmin(values))]
+        # The swarm is not whole: whoever comes takes what nobody holds, and leaves room for sessions.
+        room = fleet.memory_bytes[server] * (1.0 - self.reserve) // fleet.block_bytes
+        size = int(max(1, min(room, fleet.n_blocks)))
+        total = np.array([(held[a : a + size] == 0).sum() - 1e-3 * held[a : a + size].sum()
+                          for a in range(fleet.n_blocks - size + 1)])  # fmt: skip
+        start = int(np.argmax(total))
+        return start, start + size
 
     def review(self, state: State, rng: np.random.Generator) -> dict[int, Range]:
         """The one move that gains most beyond what its reloading must bring; nobody moves while another loads."""
@@ -234,7 +248,7 @@ class Weighed:
                 rows.append(row)
                 moves.append((j, new, loaded))
         genomes = np.stack(rows)
-        price = self.weight * np.array([loaded for _, _, loaded in moves]) / fleet.n_blocks + 0.05
+        price = self.weight * np.array([loaded for _, _, loaded in moves]) / fleet.n_blocks + self.worth
         price[0] = 0.0
         plain = self.scores(fleet, genomes, robust=False) + price
         best = np.unique(np.concatenate([[0], np.argsort(plain, kind="stable")[: self.near]]))

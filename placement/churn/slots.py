@@ -15,6 +15,7 @@ from .world import DAY_S, Event
 
 REVIEW_S = 600.0
 PATIENCE_S = 900.0  # then a client gives up
+REPLAY_S = 5.0  # a history of 2048 tokens through the blocks of a lost server, on its successors
 Uses = tuple[tuple[int, int], ...]
 """(server, blocks that the session uses there)."""
 
@@ -70,7 +71,15 @@ class State:
 
 
 class SlotRule(Protocol):
-    """What the simulator asks of a way to run a swarm."""
+    """What the simulator asks of a way to run a swarm.
+
+    Attributes
+    ----------
+    resumes : bool
+        A session that lost a server goes on with others from its history; otherwise it begins anew.
+    """
+
+    resumes: bool
 
     def join(self, state: State, server: int) -> Range:
         """Span of a server that comes."""
@@ -104,13 +113,28 @@ class SlotDay:
     loaded_bytes: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """A session that runs: when it came, what is left of it and until when, and what it uses."""
+
+    arrival: float
+    size: float
+    began: float
+    seconds: float
+    uses: Uses
+
+    def rest(self, now: float) -> float:
+        """Size of what is left, the replay included."""
+        return self.size - (now - self.began - REPLAY_S) / self.seconds
+
+
 @dataclass
 class _Run:
     state: State
     rule: SlotRule
     heap: list[tuple[float, int, int, object]] = field(default_factory=list)
     queue: deque[tuple[float, float]] = field(default_factory=deque)
-    open: dict[int, tuple[float, float, Uses]] = field(default_factory=dict)
+    open: dict[int, _Open] = field(default_factory=dict)
     times: list[float] = field(default_factory=list)
     count: int = 0
     gave_up: int = 0
@@ -138,13 +162,13 @@ class _Run:
         self.push(state.ready_s[server], 1, None)
 
     def drop(self, server: int) -> None:
-        """Sessions of a server begin anew, first in the queue."""
-        lost = [key for key, (_, _, uses) in self.open.items() if any(j == server for j, _ in uses)]
+        """Sessions of a server go on or begin anew, first in the queue."""
+        lost = [key for key, session in self.open.items() if any(j == server for j, _ in session.uses)]
         again = []
         for key in lost:
-            arrival, size, uses = self.open.pop(key)
-            self.release(uses)
-            again.append((arrival, size))
+            session = self.open.pop(key)
+            self.release(session.uses)
+            again.append((session.arrival, session.rest(self.state.now) if self.rule.resumes else session.size))
         self.broken += len(lost)
         self.queue.extendleft(sorted(again, reverse=True))
 
@@ -168,7 +192,7 @@ class _Run:
             for j, blocks in uses:
                 self.state.free[j] -= blocks
             self.count += 1
-            self.open[self.count] = (arrival, size, uses)
+            self.open[self.count] = _Open(arrival, size, self.state.now, seconds, uses)
             self.push(self.state.now + seconds * size, 0, self.count)
 
 
@@ -212,9 +236,9 @@ def _handle(run: _Run, kind: int, what: object, rng: np.random.Generator) -> Non
     state, rule = run.state, run.rule
     if kind == 0 and what in run.open:
         assert isinstance(what, int)
-        arrival, _, uses = run.open.pop(what)
-        run.release(uses)
-        run.times.append(state.now - arrival)
+        session = run.open.pop(what)
+        run.release(session.uses)
+        run.times.append(state.now - session.arrival)
     elif kind == 1:
         rule.changed(state)
     elif kind == 2:
