@@ -33,24 +33,38 @@ from placement.stop import time_limit
 
 from .replicated import invent
 
+MOST_WALKS = 1_000
 SOLVERS = ("auto", "patterns", "annealing", "genetic", "tabu", "pso", "nsga2")
 
 
 def varied(problem: ReplicatedProblem, count: int) -> IntArray:
-    """So many different placements that serve: constructive, random, and both a few moves away."""
+    """So many placements that serve: constructive, random, and both a few moves away.
+
+    No two have the same spans up to their order and the exchange of like nodes: those differ by little more than noise.
+    """
     rng = np.random.default_rng(0)
-    found: dict[bytes, IntArray] = {}
+    found: dict[object, IntArray] = {}
     pool = np.concatenate([problem.starts(), problem.random(rng, count)])
-    while len(found) < count:
+    for _ in range(MOST_WALKS):
+        if len(found) >= count:
+            break
         broken = problem.evaluate(pool)[1]
         for genome, bad in zip(pool, broken, strict=True):
             if bad == 0:
-                found.setdefault(genome.tobytes(), genome.copy())
+                found.setdefault(shape(problem, genome), genome.copy())
         moved = np.empty_like(pool)
         vary(pool, moved, problem.data, rng, 0.5, int(rng.integers(1, 6)))
         pool = moved
     kept = list(found.values())
     return np.array([kept[k] for k in sorted(rng.permutation(len(kept))[:count])])
+
+
+def shape(problem: ReplicatedProblem, genome: IntArray) -> object:
+    """Sizes and kinds of nodes of the spans, those of equal start and stop together."""
+    together: dict[tuple[int, int], list[int]] = {}
+    for span in problem.decode(genome):
+        together.setdefault((span.start, span.stop), []).append(int(problem.data.kind[span.node]))
+    return tuple(sorted((stop - start, *sorted(kinds)) for (start, stop), kinds in together.items()))
 
 
 def simulated(problem: ReplicatedProblem, genome: IntArray, seed: int, requests: int) -> float:
