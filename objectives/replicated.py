@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 import numpy.typing as npt
@@ -56,6 +56,10 @@ class ReplicatedTables:
         Holders that every block needs.
     max_stages : int
         Most nodes that a chain may have.
+    must : int array (M, 2), optional
+        Nodes and the block that each of them must hold; block -1: any.
+    max_nodes : int
+        Most nodes in use; 0 when free.
     """
 
     n_blocks: int
@@ -83,6 +87,8 @@ class ReplicatedTables:
     running: IntArray
     min_replicas: int
     max_stages: int
+    must: IntArray = field(default_factory=lambda: np.zeros((0, 2), dtype=np.int64))
+    max_nodes: int = 0
 
     def __post_init__(self) -> None:
         n, k = self.rate.shape
@@ -90,6 +96,7 @@ class ReplicatedTables:
             "kv_tokens": (n, k), "nic_in": (n,), "nic_out": (n,), "bandwidth_bytes_per_s": (n + 1, n + 1),
             "latency_s": (n + 1, n + 1), "prompt_s": (n, len(self.prompt_at)), "decode_s": (n, len(self.decode_at)),
             "availability": (n,), "price_per_hour": (n,), "block_bytes": (self.n_blocks,), "running": (n, 2),
+            "must": (len(self.must), 2),
         }  # fmt: skip
         for name, shape in shapes.items():
             found = getattr(self, name).shape
@@ -100,7 +107,7 @@ class ReplicatedTables:
             if isinstance(array, np.ndarray):
                 if not np.isfinite(array).all():
                     raise ValueError(f"Expected finite numbers in {item.name}.")
-                if (array < 0).any():
+                if item.name != "must" and (array < 0).any():
                     raise ValueError(f"Expected {item.name} >= 0 everywhere, got {array.min()}.")
                 array.setflags(write=False)
         if k < 1 or k > self.n_blocks:

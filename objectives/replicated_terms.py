@@ -134,6 +134,10 @@ class ReplicatedViolation:
         Nodes by which the longest chain exceeds the limit.
     too_many : int
         Blocks beyond what the nodes can hold.
+    unmet : tuple of (int, int)
+        Nodes that lack the block that they must hold; block -1: any.
+    spare : int
+        Nodes in use beyond the most allowed.
     excess : dict of str to float
         Relative excess over each limit that is exceeded.
     """
@@ -142,6 +146,8 @@ class ReplicatedViolation:
     broken: float
     too_long: int
     too_many: int
+    unmet: tuple[tuple[int, int], ...]
+    spare: int
     excess: dict[str, float]
     total: float
 
@@ -156,10 +162,17 @@ def replicated_violation(
     too_long = max(0, terms.depth - tables.max_stages)
     most = tables.most_blocks
     too_many = sum(max(0, span.stop - span.start - int(most[span.node])) for span in spans)
+    held = {span.node: span for span in spans if span.stop > span.start}
+    unmet = tuple((node, block) for node, block in tables.must.tolist() if not _holds(held.get(node), block))
+    spare = max(0, len(held) - tables.max_nodes) if tables.max_nodes else 0
     excess = {
         name: terms.values[name] / limit - 1.0
         for name, limit in zip(REPLICATED.names, objective.limit_vector(), strict=True)
         if terms.values[name] > limit * (1 + 1e-12)
     }
-    total = missing / blocks + broken + too_long + too_many + sum(excess.values())
-    return ReplicatedViolation(missing, broken, too_long, too_many, excess, total)
+    total = missing / blocks + broken + too_long + too_many + len(unmet) + spare + sum(excess.values())
+    return ReplicatedViolation(missing, broken, too_long, too_many, unmet, spare, excess, total)
+
+
+def _holds(span: Span | None, block: int) -> bool:
+    return span is not None and (block < 0 or span.start <= block < span.stop)

@@ -86,6 +86,8 @@ class ReplicatedData(NamedTuple):
     n_blocks: int
     min_replicas: int
     max_stages: int
+    must: IntArray
+    max_nodes: int
     partial: bool
     client_in: float
     client_out: float
@@ -180,6 +182,8 @@ def replicated_data(
         n_blocks=blocks,
         min_replicas=tables.min_replicas,
         max_stages=tables.max_stages,
+        must=tables.must.copy(),
+        max_nodes=tables.max_nodes,
         partial=tables.partial,
         client_in=tables.client_in / tables.token_bytes,
         client_out=tables.client_out / tables.token_bytes,
@@ -302,16 +306,24 @@ def replicated_terms(genome, d, terms):  # type: ignore[no-untyped-def]
         flow = 0.0
         violation += 1.0 + (d.n_blocks - furthest) / d.n_blocks
     violation += max(0, depth - d.max_stages)
-    price, moved = 0.0, 0.0
+    price, moved, used = 0.0, 0.0, 0
+    for m in range(d.must.shape[0]):
+        node, block = d.must[m, 0], d.must[m, 1]
+        start, stop = genome[node], genome[d.n_nodes + node]
+        if stop <= start or (block >= 0 and not start <= block < stop):
+            violation += 1.0
     for i in range(d.n_nodes):
         start, stop = genome[i], genome[d.n_nodes + i]
         if stop > start:
             price += d.price[i]
+            used += 1
             violation += max(0, stop - start - d.most[d.kind[i]])
             had, until = max(start, d.running[i, 0]), min(stop, d.running[i, 1])
             moved += d.block_bytes[stop] - d.block_bytes[start]
             if until > had:
                 moved -= d.block_bytes[until] - d.block_bytes[had]
+    if d.max_nodes > 0:
+        violation += max(0, used - d.max_nodes)
     terms[1] = 1.0 / flow if flow > 0.0 else d.idle_s
     terms[5] = 1.0 / fewest if fewest > 0 else 2.0
     terms[7] = price

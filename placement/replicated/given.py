@@ -76,6 +76,11 @@ def rules_broken(
         lines.append(f"the longest chain has {terms.depth} nodes, max_stages is {tables.max_stages}")
     if found.too_many:
         lines.append(f"nodes hold {found.too_many} blocks more than fit on them")
+    for node, block in found.unmet:
+        what = case.block_names[block] if block >= 0 else "anything"
+        lines.append(f"'{case.node_names[node]}' must hold {what}, and does not")
+    if found.spare:
+        lines.append(f"{found.spare} nodes more than max_nodes, {tables.max_nodes}, are used")
     for name in found.excess:
         value = REPLICATED.readable(name, terms.values[name])
         lines.append(f"{name} is {quantity(name, value)}, the limit {quantity(name, objective.limits[name])}")

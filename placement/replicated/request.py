@@ -8,7 +8,6 @@ from objectives.combine import REPLICATED, Objective
 from objectives.replicated import FloatArray, IntArray, ReplicatedTables
 from objectives.tables import CostTables
 
-from ..errors import InputError
 from ..readers.helix import ReplicatedCase
 from ..request import Request
 from ..tables import build_tables
@@ -27,8 +26,6 @@ def case_of(request: Request, *, partial: bool = False, most: IntArray | None = 
     and that is fastest.
     """
     rules = request.constraints
-    if rules.pins or rules.include:
-        raise InputError("pins and include are not supported by replicated placements", "constraints")
     tables = build_tables(request)
     work, cluster, blocks = request.workload, request.cluster, request.model.n_blocks
     n = tables.n_nodes
@@ -69,11 +66,21 @@ def case_of(request: Request, *, partial: bool = False, most: IntArray | None = 
         running=np.zeros((n, 2), dtype=np.int64),
         min_replicas=request.min_replicas,
         max_stages=request.max_stages or n,
+        must=_must(request),
+        max_nodes=rules.max_nodes or 0,
     )
     kinds = tuple(node.device or node.name for node in cluster.nodes)
     regions = tuple(node.region for node in cluster.nodes)
     blocks_named = tuple(block.name for block in request.model.blocks)
     return ReplicatedCase(request.model.name, cluster.names, kinds, regions, built, blocks_named)
+
+
+def _must(request: Request) -> IntArray:
+    """Nodes and the blocks that they must hold: pins, and any block for those in `include`."""
+    model, cluster, rules = request.model, request.cluster, request.constraints
+    pins = [(cluster.index(node), model.index(block)) for block, node in rules.pins.items()]
+    rows = [*pins, *((cluster.index(name), -1) for name in rules.include)]
+    return np.array(rows, dtype=np.int64).reshape(-1, 2)
 
 
 def _room(tables: CostTables, k: int) -> FloatArray:

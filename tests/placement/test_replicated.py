@@ -29,7 +29,10 @@ def problem_of(seed, objective="flow", limits=None, partial=False, **kwargs):
     tables = read_helix(make_case(seed, **kwargs), partial=partial).tables
     rng = np.random.default_rng(seed)
     running = np.sort(rng.integers(0, tables.n_blocks + 1, (tables.n_nodes, 2)), axis=1)
-    tables = replace(tables, running=running, min_replicas=1 + seed % 2, max_stages=4 + seed % 3)
+    must = np.column_stack([rng.integers(0, tables.n_nodes, 2), rng.integers(-1, tables.n_blocks, 2)])
+    tables = replace(
+        tables, running=running, min_replicas=1 + seed % 2, max_stages=4 + seed % 3, must=must, max_nodes=seed % 3 * 5
+    )
     return ReplicatedProblem(tables, replicated_objective(objective, limits))
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from placement.cluster import Cluster, Node
+from placement.plan import PlacedSpan
 from placement.readers.helix import read_helix
 from placement.readers.models import read_model
+from placement.replicated.given import judge
 from placement.replicated.problem import ReplicatedProblem
-from placement.replicated.request import from_request
-from placement.replicated.solve import replicated_objective
-from placement.request import Request
+from placement.replicated.request import case_of, from_request
+from placement.replicated.solve import replicated_objective, solve_replicated
+from placement.request import Constraints, Request
 from placement.serving.closed_loop import simulate
+from placement.stop import max_evaluations
 from placement.workload import Workload
 from tests.objectives.replicated_cases import make_case
 
@@ -54,3 +57,33 @@ def test_tables_from_a_request():
     costs, broken = problem.evaluate(problem.starts()[:1])
     assert broken[0] == 0
     assert costs[0] > 0
+
+
+def test_pins_include_and_max_nodes_are_kept():
+    """A pinned node holds its block, an included one something, and no more nodes are used than may be."""
+    nodes = tuple(
+        Node(f"n{i}", 16e9, decode_s_per_block=(0.002 + 0.001 * i,), prefill_s_per_block=(0.02,)) for i in range(6)
+    )
+    latency, band = np.full((7, 7), 0.001), np.full((7, 7), 1e9)
+    rules = Constraints(pins={"embed": "n5", 3: "n4"}, include=("n3",), max_nodes=4)
+    request = Request(
+        read_model("llama-2-7b"),
+        Cluster(nodes, latency, band),
+        Workload(128, 32, 8),
+        kind="replicated",
+        constraints=rules,
+    )
+    case = case_of(request)
+    plan = solve_replicated(case, stop=max_evaluations(20_000), time_limit=60.0)
+    held = {span.node: range(span.start, span.stop) for span in plan.placement}
+    assert plan.status == "solved"
+    assert 0 in held["n5"]
+    assert 3 in held["n4"]
+    assert "n3" in held
+    assert len(held) <= 4
+    _, broken = judge(case, replicated_objective("served"), [PlacedSpan("n0", 0, 34)])
+    assert broken == (
+        "'n5' must hold embed, and does not",
+        "'n4' must hold layer.2, and does not",
+        "'n3' must hold anything, and does not",
+    )

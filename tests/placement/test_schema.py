@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from objectives.combine import TERMS
+from objectives.combine import PIPELINE, REPLICATED, TERMS
 from placement.errors import InputError
 from placement.schema import ClusterFile, json_schema, parse
 from placement.schema_types import key_path
@@ -22,10 +22,10 @@ def test_defaults() -> None:
     """A model and one node are enough."""
     entry = parse({"model": "x", "nodes": [NODE]}, "f")
     assert entry.workload.concurrency == 1
-    assert entry.objective == "latency"
+    assert entry.objective is None  # latency, or served where replicated: the reader knows
     assert entry.contiguous
     assert entry.placement == "pipeline"
-    assert entry.limits.by_term() == {}
+    assert entry.limits.by_term(PIPELINE) == {}
 
 
 def test_limits_are_kept_by_term() -> None:
@@ -34,7 +34,11 @@ def test_limits_are_kept_by_term() -> None:
     limits |= {"throughput": "50 tokens/s", "energy": "5 J/token", "request_time": "1 min"}
     entry = parse({"model": "x", "nodes": [NODE], "limits": limits}, "f")
     expected = {"ttft": 2.0, "latency": 0.08, "price": 3.0, "throughput": 50.0, "energy": 5.0, "request_time": 60.0}
-    assert entry.limits.by_term() == pytest.approx(expected)
+    assert entry.limits.by_term(PIPELINE) == pytest.approx(expected)
+    entry = parse({"model": "x", "nodes": [NODE], "limits": {"flow": "9 tokens/s", "served": "5 tokens/s"}}, "f")
+    assert entry.limits.by_term(REPLICATED) == {"flow": 9.0, "throughput": 5.0}
+    with pytest.raises(InputError, match=r"limits\.served: this is a limit of replicated placements"):
+        entry.limits.by_term(PIPELINE)
 
 
 @pytest.mark.parametrize("spec", ["throughput", "ttft,price", ["latency", "price"], {"latency": 1, "price": 0.5}])
@@ -75,7 +79,7 @@ def test_json_schema_names_every_key() -> None:
 
 def test_every_term_is_an_objective() -> None:
     """The schema and the objectives agree on the names."""
-    for term in TERMS:
+    for term in (*TERMS, *REPLICATED.names, *REPLICATED.aliases):
         parse({"model": "x", "nodes": [NODE], "objective": term}, "f")
 
 
