@@ -1,7 +1,8 @@
 """Every bound against every proven optimum: mean tightness, and what it costs in seconds.
 
 Run from the repository: ``python -m benchmarks.quality.bounds [--names geo,distinct] [--repeat 3] [--out FILE.csv]``.
-Tightness is the bound over the optimum, 1 is best, 0 where there is none; seconds are the least of the repeats. The
+Tightness is the bound over the optimum, 1 is best, 0 where there is none; seconds are of processor time, the
+least of the repeats. The
 parts: walks without multipliers; walks with them; coverings by nodes; coverings by regions; then `lower_bound`, which
 takes the largest of what applies, with a tenth, a third, all (the default) and four
 times the effort. Parts are bounds of sums
@@ -80,9 +81,9 @@ def timed(bound: Callable[[], float], repeat: int) -> tuple[float, float]:
     """The bound and its seconds."""
     value, least = -np.inf, np.inf
     for _ in range(repeat):
-        began = time.perf_counter()
+        began = time.process_time()
         value = bound()
-        least = min(least, time.perf_counter() - began)
+        least = min(least, time.process_time() - began)
     return value, least
 
 
