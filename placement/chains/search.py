@@ -23,7 +23,7 @@ from .problem import ChainProblem
 from .simulate import simulate
 
 MOVES_PER_SERVER = 2_500  # of the first cycle: short ones, since there are many basins to try
-BOUND_SHARE, GROUP_SHARE, PACK_SHARE = 0.2, 0.1, 0.06
+BOUND_SHARE, GROUP_SHARE, PACK_SHARE = 0.4, 0.1, 0.06
 ROUNDS = (0.35, 0.65, 0.94)  # parts of the time limit at which rounds of the response search end
 NARROW = 0.03  # bounds nearer to each other than this tell no weight: the simulation's noise is as large
 SEEDS = (11, 12, 13)  # of the simulations that choose among finalists; the caller's own are others
