@@ -32,7 +32,7 @@ def route(
     precision: Annotated[
         float,
         typer.Option("--precision", metavar="PART", help="Of a third objective: leave out what gains less; 0: exact."),
-    ] = 0.01,
+    ] = 0.02,
     nsga2: Annotated[float, typer.Option("--nsga2", metavar="SECONDS", help="Seconds of NSGA-II; 0 for none.")] = 2.0,
     plot: Annotated[Path | None, typer.Option("--plot", metavar="FRONT.PNG", help="Draw the front.")] = None,
     seed: Seed = 0,

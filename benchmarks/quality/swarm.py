@@ -1,24 +1,26 @@
 """Swarms: NSGA-II against the exact front, spans against Petals' rules, and churn.
 
-Run from the repository: ``python -m benchmarks.quality.swarm [pareto] [spans] [churn]``. `pareto`: 50 swarms of 10 to
-60 servers, hypervolume of NSGA-II after 2 s over that of the exact front; seconds of the exact front of 200 servers.
-`spans`: 30 swarms of 8 to 20 servers and 80 blocks, bottleneck throughput against Petals' greedy joining with
-rebalancing. `churn`: 20 simulated days, 20 servers, lifetimes of 4 hours, 5 sites; Petals' rules against ours with
-three weights on moving.
+Run from the repository: ``python -m benchmarks.quality.swarm [pareto] [third] [spans] [churn]``; each part ends with
+median, least and most. `pareto`: 50 swarms of 10 to 60 servers, hypervolume of NSGA-II after 2 s over that of the exact
+front; seconds of the exact front of 200 servers. `third`: seconds and chains of fronts with a price. `spans`: 30 swarms
+of 8 to 20 servers and 80 blocks, bottleneck throughput against Petals' greedy joining with rebalancing. `churn`: 20
+simulated days, 20 servers, lifetimes of 4 hours, 5 sites; Petals' rules against ours with three weights on moving.
 """
 
 from __future__ import annotations
 
 import sys
 import time
+from typing import get_args
 
 import numpy as np
+import numpy.typing as npt
 
 from placement.churn.balance import Balance, balanced, petals_balance
 from placement.churn.rules import PetalsRule, Rule, WeighedRule
 from placement.churn.simulate import Day, simulate_day
 from placement.churn.world import World, drawn_world, life
-from placement.routes.front import exact_front
+from placement.routes.front import exact_front, exact_front_3d
 from placement.routes.search import hypervolume_ratio, search_front
 from placement.routes.swarm import Shape, Swarm
 
@@ -44,7 +46,27 @@ def pareto(count: int = 50, seconds: float = 2.0) -> None:
         print(
             f"{servers:3d} servers, {shape:<5}: {len(exact):3d} chains on the front, ratio {ratios[-1]:.4f}", flush=True
         )
-    print(f"hypervolume ratio: mean {np.mean(ratios):.4f}, least {np.min(ratios):.4f}")
+    print(f"hypervolume ratio: mean {np.mean(ratios):.4f}, {summary(ratios)}")
+
+
+def summary(values: list[float] | npt.NDArray[np.float64]) -> str:
+    """Median, least and most."""
+    return f"median {np.median(values):.4f}, min {np.min(values):.4f}, max {np.max(values):.4f}"
+
+
+def third(counts: tuple[int, ...] = (20, 40, 60)) -> None:
+    """Print how long fronts of latency, throughput and price take, and how many chains they have."""
+    took = []
+    for precision in (0.03, 0.01):
+        for servers in counts:
+            for shape in get_args(Shape):
+                began = time.perf_counter()
+                chains = len(exact_front_3d(drawn_swarm(7, servers), shape, "price", precision=precision))
+                took.append(time.perf_counter() - began)
+                print(
+                    f"{servers:3d} servers, {shape:<5} precision {precision:.0%}: {chains:5d} chains, {took[-1]:.2f} s"
+                )
+    print(f"seconds of a front with prices: {summary(took)}")
 
 
 def spans(count: int = 30) -> None:
@@ -65,9 +87,7 @@ def spans(count: int = 30) -> None:
     table = np.array(rows)
     for label, column in zip(("equal spans", "spans may shrink"), (0, 1), strict=True):
         ratio, delay = table[:, column], table[:, column + 2]
-        print(
-            f"{label}: throughput x{ratio.mean():.3f} on average, least x{ratio.min():.3f}; latency x{delay.mean():.3f}"
-        )
+        print(f"{label}: throughput x{ratio.mean():.3f} on average, {summary(ratio)}; latency x{delay.mean():.3f}")
 
 
 def latency(world: World, plan: Balance) -> float:
@@ -88,6 +108,7 @@ def churn(days: int = 20) -> None:
     rules |= {f"weight {weight:g}": WeighedRule(weight) for weight in (0.2, 1.0, 5.0)}
     head = ("arrived", "served", "mean s", "p95 s", "outage min", "moves", "GB")
     print(f"{'rule':<12}" + "".join(f"{word:>11}" for word in head))
+    served: dict[str, list[int]] = {}
     for name, rule in rules.items():
         found: list[Day] = []
         for day in range(days):
@@ -100,9 +121,13 @@ def churn(days: int = 20) -> None:
             f"{sum(d.loaded_bytes for d in found) / 1e9:.0f}",
         ]  # fmt: skip
         print(f"{name:<12}" + "".join(f"{cell:>11}" for cell in cells), flush=True)
+        served[name] = [day.served for day in found]
+    for name in rules:
+        if name != "petals":
+            print(f"{name}: sessions served over Petals', by day: {summary(np.divide(served[name], served['petals']))}")
 
 
 if __name__ == "__main__":
-    parts = sys.argv[1:] or ["pareto", "spans", "churn"]
+    parts = sys.argv[1:] or ["pareto", "third", "spans", "churn"]
     for part in parts:
-        {"pareto": pareto, "spans": spans, "churn": churn}[part]()
+        {"pareto": pareto, "third": third, "spans": spans, "churn": churn}[part]()

@@ -91,11 +91,22 @@ def document(fleet: Fleet, result: ChainResult, objective: str, seed: int) -> di
             "response_simulated_s": response,
             "response_simulated_p95_s": simulated.p95_s if simulated else None,
         },
+        "notes": notes(fleet),
         "seed": seed,
         "evaluations": result.evaluations,
         "seconds": result.seconds,
         "version": VERSION,
     }
+
+
+def notes(fleet: Fleet) -> list[str]:
+    """What the user should know about the servers, a line each."""
+    need = fleet.block_bytes + fleet.cache_bytes
+    return [
+        f"{name} holds nothing: {memory / 1e9:g} GB are less than a block with a session's cache, {need / 1e9:g} GB"
+        for name, memory, most in zip(fleet.names, fleet.memory_bytes, fleet.most_blocks, strict=True)
+        if most == 0
+    ]
 
 
 def lines(fleet: Fleet, result: ChainResult) -> list[str]:
@@ -119,4 +130,5 @@ def lines(fleet: Fleet, result: ChainResult) -> list[str]:
         )
     if result.response_bound is not None:
         text.append(f"bound     no placement has a mean response below {result.response_bound:.4g} s")
+    text += [f"note      {note}" for note in notes(fleet)]
     return text

@@ -117,10 +117,10 @@ class ChainProblem:
         return self.genome(self.ranges(tuple(spans)))
 
     def decode(self, genome: IntArray) -> Spans:
-        """Genome to the spans of servers that hold something."""
-        n = self.fleet.n_servers
+        """Genome to the spans of servers that hold something; one too small for a block and a cache never does."""
+        n, most = self.fleet.n_servers, self.fleet.most_blocks
         pairs = zip(genome[:n].tolist(), genome[n:].tolist(), strict=True)
-        return tuple(Span(j, start, start + size) for j, (start, size) in enumerate(pairs) if size > 0)
+        return tuple(Span(j, start, start + size) for j, (start, size) in enumerate(pairs) if 0 < size <= most[j])
 
     def score(self, spans: Sequence[Span]) -> Score:
         """Score by the reference code."""

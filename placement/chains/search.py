@@ -22,9 +22,9 @@ from .packing import Packing, pack, relaxed
 from .problem import ChainProblem
 from .simulate import simulate
 
-MOVES_PER_SERVER = 5_000  # of the first cycle: short ones, since there are many basins to try
-BOUND_SHARE, GROUP_SHARE, PACK_SHARE = 0.2, 0.1, 0.06
-ROUNDS = (0.3, 0.53, 0.75, 0.94)  # parts of the time limit at which rounds of the response search end
+MOVES_PER_SERVER = 2_500  # of the first cycle: short ones, since there are many basins to try
+BOUND_SHARE, GROUP_SHARE, PACK_SHARE = 0.4, 0.1, 0.06
+ROUNDS = (0.35, 0.65, 0.94)  # parts of the time limit at which rounds of the response search end
 NARROW = 0.03  # bounds nearer to each other than this tell no weight: the simulation's noise is as large
 SEEDS = (11, 12, 13)  # of the simulations that choose among finalists; the caller's own are others
 
@@ -112,8 +112,9 @@ def by_response(fleet: Fleet, clock: Clock, rng: np.random.Generator) -> Found:
     finalists = {genome.tobytes(): genome for genome in starts[:6]}
     evaluations, leader = 0, composition(problem, starts[0])
     for end in ROUNDS:
-        pool = np.stack([*finalists.values()])
-        genomes, spent = anneal(problem, pool, clock, rng, clock.left(end), grouped=end == ROUNDS[0])
+        genomes, spent = anneal(
+            problem, ranked(problem, finalists), clock, rng, clock.left(end), grouped=end == ROUNDS[0]
+        )
         evaluations += spent
         finalists |= {genome.tobytes(): genome for genome in genomes}
         if clock.interrupted:
@@ -133,6 +134,13 @@ def by_response(fleet: Fleet, clock: Clock, rng: np.random.Generator) -> Found:
         raise too_many(fleet, bound)
     relaxation = relaxed(fleet, best.spans, best.chains)[1]
     return Found(Packing(best, total_rate(fleet, best.chains), relaxation), evaluations, bound, least)
+
+
+def ranked(problem: ChainProblem, genomes: dict[bytes, IntArray]) -> IntArray:
+    """Genomes by their present cost, the best first."""
+    pool = np.stack([*genomes.values()])
+    costs, broken = problem.evaluate(pool)
+    return pool[np.lexsort((costs, broken))]
 
 
 def too_many(fleet: Fleet, bound: RateBound) -> InfeasibleError:

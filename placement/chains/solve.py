@@ -73,7 +73,7 @@ def solve_chains(
     objective : str
         "rate": total service rate, to maximise. "response": mean response time at the fleet's arrival rate.
     time_limit : float
-        Seconds of search, after the kernels are compiled; a fifth at most goes to the bounds.
+        Seconds of search, after the kernels are compiled; two fifths at most go to the bounds, usually a tenth.
     seed : int
         Same seed, same search, up to where the time limit cuts it.
     progress : callable, optional

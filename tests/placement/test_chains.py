@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from objectives.chains import (
 )
 from objectives.petals import joined
 from placement.chains.baselines import all_servers, best_rate, conservative_greedy, gbp_cr, petals_greedy
-from placement.chains.bound import rate_bound
+from placement.chains.bound import rate_bound, response_bound
 from placement.chains.packing import pack
 from placement.chains.problem import ChainProblem
 from placement.chains.simulate import responses, simulate, traffic
@@ -132,6 +133,31 @@ def test_bound_holds_for_every_placement(seed: int) -> None:
         assert best <= rate_bound(few, rounds=rounds).rate + 1e-9
 
 
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("load", [0.2, 0.6, 0.9])
+def test_response_bound_holds_for_every_placement(seed: int, load: float) -> None:
+    """No placement of a tiny fleet gets below it, even by its own lower bound; early bounds hold too."""
+    few = fleet(seed, servers=3, blocks=4)
+    ranges = [(a, b) for a in range(4) for b in range(a + 1, 5)]
+    spans = [[r for r in ranges if few.slots[j, r[1] - r[0]] > 0] for j in range(3)]
+    plans = [greedy_chains(few, combination) for combination in product(*spans)]
+    few = replace(few, arrivals_per_s=load * max(total_rate(few, chains) for chains in plans))
+    lower = min(
+        response_bounds([chain_seconds(few, c) for c in chains], [c.capacity for c in chains], few.arrivals_per_s)[0]
+        for chains in plans
+        if chains
+    )
+    bounds = [response_bound(few, rounds=rounds)[0] for rounds in (0, 2, 60)]
+    assert 0 < max(bounds) <= lower + 1e-9
+    assert bounds[-1] == pytest.approx(max(bounds))
+
+
+def test_too_many_arrivals_are_proven_infeasible() -> None:
+    """Arrivals beyond the bound on the rate end at once, with both figures."""
+    with pytest.raises(InfeasibleError, match="no placement serves more than"):
+        solve_chains(fleet(3, arrivals=1e4), objective="response", time_limit=1.0)
+
+
 @pytest.mark.parametrize("objective", ["rate", "response"])
 def test_never_below_the_reference(objective: str) -> None:
     """The search keeps the rules and is no worse than GBP-CR at its best capacity."""
@@ -201,6 +227,19 @@ def test_bad_files_name_the_key(changes: dict[str, object], part: str) -> None:
     """A mistake is one line with the key's path."""
     with pytest.raises(InputError, match=part.replace("[", r"\[")):
         fleet_of(document(**changes))
+
+
+def test_a_server_that_is_too_small_holds_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The plan goes without it and says so by name."""
+    server = {"tau_c_s": 0.3, "tau_p_s": 0.1}
+    servers = [{"id": name, "memory_gb": size, **server} for name, size in (("a", 20), ("tiny", 1.05), ("b", 14))]
+    path = tmp_path / "case.json"
+    path.write_text(json.dumps(document(servers=servers)))
+    for objective in ("rate", "response"):
+        assert run(["solve", str(path), "--objective", objective, "--time-limit", "0.3", "--json"]) == 0
+        data = json.loads(capsys.readouterr().out)
+        assert {span["node"] for span in data["placement"]} <= {"a", "b"}
+        assert "tiny holds nothing" in data["notes"][0]
 
 
 def test_infeasible_fleets_say_why(tmp_path: Path) -> None:
