@@ -43,7 +43,9 @@ class PetalsSlots:
     """
 
     resumes: bool = False
-    known: dict[tuple[Held, tuple[int, ...]], Uses] = field(default_factory=dict)
+    known: dict[tuple[int, ...], Uses] = field(default_factory=dict)
+    seen: Seen | None = None
+    layout: Held = ()
 
     def size(self, site: Site, server: int) -> int:
         """Blocks that a server takes."""
@@ -80,17 +82,17 @@ class PetalsSlots:
         return moved
 
     def changed(self, state: State) -> None:
-        """Routes are found for each session; those of other layouts are forgotten."""
-        self.known.clear()
+        """Routes are found for each session."""
 
     def chosen(self, site: Site, held: Held, left: tuple[int, ...]) -> Uses:
         """Dijkstra's chain; empty where there is none."""
-        number = {j: k for k, (j, _) in enumerate(held)} | {site.n_servers: -1}
-        rtt = {
-            (number[a], number[b]): float(site.rtt_s[a, b]) for a in number for b in number if a != b and number[b] >= 0
-        }
-        rates = (site.tokens / site.fleet.block_s[[j for j, _ in held]]).tolist()
-        _, stages = petals_route(Seen([span for _, span in held], rates, rtt, left), 0, site.fleet.n_blocks, tokens=1)
+        if self.seen is None:
+            number = {j: k for k, (j, _) in enumerate(held)} | {site.n_servers: -1}
+            pairs = [(a, b) for a in number for b in number if a != b and number[b] >= 0]
+            rtt = {(number[a], number[b]): float(site.rtt_s[a, b]) for a, b in pairs}
+            rates = (site.tokens / site.fleet.block_s[[j for j, _ in held]]).tolist()
+            self.seen = Seen([span for _, span in held], rates, rtt)
+        _, stages = petals_route(replace(self.seen, cache_tokens=left), 0, site.fleet.n_blocks, tokens=1)
         return tuple((held[k][0], stop - start) for k, start, stop in stages)
 
     def route(self, state: State) -> tuple[float, Uses] | None:
@@ -99,9 +101,11 @@ class PetalsSlots:
         held = tuple(sorted(state.serving().items()))
         # All that Dijkstra sees of the load is who is too full for a whole span.
         left = tuple(0 if state.free[j] < stop - start else 2 * fleet.n_blocks for j, (start, stop) in held)
-        if (held, left) not in self.known:
-            self.known[held, left] = self.chosen(site, held, left)
-        uses = self.known[held, left]
+        if held != self.layout:
+            self.known, self.seen, self.layout = {}, None, held
+        if left not in self.known:
+            self.known[left] = self.chosen(site, held, left)
+        uses = self.known[left]
         if not uses or any(blocks > state.free[j] for j, blocks in uses):
             return None
         return float(sum(fleet.session_s[j] + fleet.block_s[j] * blocks for j, blocks in uses)), uses
