@@ -57,44 +57,46 @@ class Seen:
 
 
 def petals_route(seen: Seen, start: int, stop: int, tokens: int | None = None) -> tuple[float, tuple[Stage, ...]]:
-    """Seconds per token by Petals' count, and the chain as (server, start, stop); infinite and empty for no chain."""
-    best: dict[tuple[int, int], tuple[float, tuple[int, int] | None]] = {}
-    for block in range(start, stop):
-        holders = [j for j, (a, b) in enumerate(seen.spans) if a <= block < b]
-        left = [j for j, (_, b) in enumerate(seen.spans) if b == block and (j, block) in best]
-        for j in holders:
-            entry: tuple[float, tuple[int, int] | None] = (math.inf, None)
-            if block == start:
-                entry = (seen.enter_s(CLIENT, j, tokens), None)
-            elif (j, block) in best:
-                entry = best[j, block]
-            for i in left:
-                seconds = best[i, block][0] + seen.enter_s(i, j, tokens)
+    """Seconds per token by Petals' count, and the chain as (server, start, stop); infinite and empty for no chain.
+
+    Servers are entered where another one ends, or at `start`, so only those blocks need a look.
+    """
+    spans, never = seen.spans, (math.inf, -1, -1)
+    ends: dict[int, list[int]] = {start: [], stop: []}
+    for j, (first, last) in enumerate(spans):
+        if start < last <= stop and first < last:
+            ends.setdefault(last, []).append(j)
+    cuts = sorted(ends)
+    # Seconds so far, the server before, and the block at which this one was entered; by server, and by its end.
+    inside: dict[int, tuple[float, int, int]] = {}
+    left_at: dict[tuple[int, int], tuple[float, int, int]] = {}
+    for cut, after in zip(cuts, [*cuts[1:], stop], strict=True):
+        left = [(left_at[i, cut][0], i) for i in ends[cut] if (i, cut) in left_at]
+        now: dict[int, tuple[float, int, int]] = {}
+        for j, (first, last) in enumerate(spans):
+            if not first <= cut < last or cut == stop:
+                continue
+            entry = inside.get(j, never)
+            if cut == start:
+                entry = (seen.enter_s(CLIENT, j, tokens), CLIENT, cut)
+            for before, i in left:
+                seconds = before + seen.enter_s(i, j, tokens)
                 if seconds < entry[0]:
-                    entry = (seconds, (i, block))
+                    entry = (seconds, i, cut)
             if math.isfinite(entry[0]):
-                best[j, block] = entry
-                best[j, block + 1] = (entry[0] + seen.block_s(j), (j, block))
-    ends = [(best[j, stop][0] + seen.delay_s(CLIENT, j), j) for j in range(len(seen.spans)) if (j, stop) in best]
-    # A server that ends at `stop` is there by its own block `stop - 1`; others are left in the middle of their span.
-    ends = [(seconds, j) for seconds, j in ends if seen.spans[j][0] < stop <= seen.spans[j][1]]
-    if not ends:
+                done = (entry[0] + (after - cut) * seen.block_s(j), entry[1], entry[2])
+                now[j] = done
+                if after in (last, stop):
+                    left_at[j, after] = done
+        inside = now
+    last_hop = [(left_at[j, stop][0] + seen.delay_s(CLIENT, j), j) for j in range(len(spans)) if (j, stop) in left_at]
+    if not last_hop:
         return math.inf, ()
-    seconds, j = min(ends)
-    at: tuple[int, int] | None = (j, stop)
-    visited: list[tuple[int, int]] = []
-    while at is not None:
-        visited.append(at)
-        at = best[at][1]
-    return seconds, _stages(visited[::-1])
-
-
-def _stages(visited: list[tuple[int, int]]) -> tuple[Stage, ...]:
-    """Join the blocks of a path; a server that was entered and left at once is none."""
+    seconds, j = min(last_hop)
     stages: list[Stage] = []
-    for j, block in visited:
-        if stages and stages[-1][0] == j:
-            stages[-1] = (j, stages[-1][1], block)
-        else:
-            stages.append((j, block, block))
-    return tuple(stage for stage in stages if stage[2] > stage[1])
+    at = stop
+    while j != CLIENT:
+        _, before_j, entered = left_at[j, at]
+        stages.append((j, entered, at))
+        j, at = before_j, entered
+    return seconds, tuple(stages[::-1])

@@ -28,6 +28,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "placement.commands.schema": ("schema",),
     "placement.commands.bench": ("bench",),
     "placement.cli_route": ("route",),
+    "placement.cli_petals": ("petals",),
     "placement.cli_run": ("run", "profile", "calibrate", "replan"),
 }
 

@@ -19,6 +19,7 @@ from ..chains.problem import ChainProblem
 from ..problem import FloatArray, IntArray
 from .slots import Site, State, Uses
 
+Held = tuple[tuple[int, Range], ...]
 HIDDEN, CACHED_SESSIONS = 14336, 2  # BLOOM-176B; 4096 tokens of cache for each block are two sessions of 2048
 
 
@@ -42,6 +43,9 @@ class PetalsSlots:
     """
 
     resumes: bool = False
+    known: dict[tuple[int, ...], Uses] = field(default_factory=dict)
+    seen: Seen | None = None
+    layout: Held = ()
 
     def size(self, site: Site, server: int) -> int:
         """Blocks that a server takes."""
@@ -80,20 +84,28 @@ class PetalsSlots:
     def changed(self, state: State) -> None:
         """Routes are found for each session."""
 
+    def chosen(self, site: Site, held: Held, left: tuple[int, ...]) -> Uses:
+        """Dijkstra's chain; empty where there is none."""
+        if self.seen is None:
+            number = {j: k for k, (j, _) in enumerate(held)} | {site.n_servers: -1}
+            pairs = [(a, b) for a in number for b in number if a != b and number[b] >= 0]
+            rtt = {(number[a], number[b]): float(site.rtt_s[a, b]) for a, b in pairs}
+            rates = (site.tokens / site.fleet.block_s[[j for j, _ in held]]).tolist()
+            self.seen = Seen([span for _, span in held], rates, rtt)
+        _, stages = petals_route(replace(self.seen, cache_tokens=left), 0, site.fleet.n_blocks, tokens=1)
+        return tuple((held[k][0], stop - start) for k, start, stop in stages)
+
     def route(self, state: State) -> tuple[float, Uses] | None:
         """Dijkstra's chain, with ten seconds for a server whose cache cannot take its whole span; run as a star."""
         site, fleet = state.site, state.site.fleet
-        held = sorted(state.serving().items())
-        number = {j: k for k, (j, _) in enumerate(held)} | {site.n_servers: -1}
-        rtt = {
-            (number[a], number[b]): float(site.rtt_s[a, b]) for a in number for b in number if a != b and number[b] >= 0
-        }
-        seen = Seen(
-            [span for _, span in held], (site.tokens / fleet.block_s[[j for j, _ in held]]).tolist(), rtt,
-            [2 * state.free[j] for j, _ in held],
-        )  # fmt: skip
-        _, stages = petals_route(seen, 0, fleet.n_blocks, tokens=1)
-        uses = tuple((held[k][0], stop - start) for k, start, stop in stages)
+        held = tuple(sorted(state.serving().items()))
+        # All that Dijkstra sees of the load is who is too full for a whole span.
+        left = tuple(0 if state.free[j] < stop - start else 2 * fleet.n_blocks for j, (start, stop) in held)
+        if held != self.layout:
+            self.known, self.seen, self.layout = {}, None, held
+        if left not in self.known:
+            self.known[left] = self.chosen(site, held, left)
+        uses = self.known[left]
         if not uses or any(blocks > state.free[j] for j, blocks in uses):
             return None
         return float(sum(fleet.session_s[j] + fleet.block_s[j] * blocks for j, blocks in uses)), uses
@@ -109,7 +121,7 @@ class Composed:
         All servers are placed anew when the arrivals are more than this part of what the chains carry.
     """
 
-    load: float = 1.2
+    load: float = 0.95
     resumes: bool = True
     chains: list[tuple[float, Chain]] = field(default_factory=list)
 
@@ -163,13 +175,19 @@ class Weighed:
     ----------
     weight : float
         Relative gain that reloading the whole model must bring.
+    worth : float
+        Logarithm of the mean response time that any move must gain beside that.
     away : float
         Probability that a given server is just away; layouts are judged over who may be missing.
+    near : int
+        Layouts that are judged so, the best ones.
+    reserve : float
+        Part of a server's memory for caches while the swarm is not whole.
     """
 
     weight: float = 1.0
-    worth: float = 0.15
-    away: float = 0.05
+    worth: float = 1.0
+    away: float = 0.02
     near: int = 24
     reserve: float = 0.5
     resumes: bool = True

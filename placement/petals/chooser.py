@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import InfeasibleError, InputError
 from ..routes.front import exact_front
 from ..routes.plain import BoolArray, PlainWays
-from ..routes.swarm import FloatArray, Route, Shape, Swarm, route_of
+from ..routes.swarm import FloatArray, IntArray, Route, Shape, Swarm, route_of
 from .calibrate import Calibration, Step
 from .view import View
 
@@ -51,6 +51,7 @@ class Chooser:
     swarm: Swarm | None = None
     archive: tuple[Route, ...] = ()
     archive_shape: Shape = "star"
+    ways: IntArray = field(default_factory=lambda: np.zeros((0, 0), dtype=np.int64))
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.preference <= 1.0:
@@ -60,7 +61,7 @@ class Chooser:
 
     def learn(self, view: View) -> None:
         """Take a new state of the swarm; the archive is out of date until `search` has run."""
-        self.view, self.archive = view, ()
+        self.view, self.archive, self.ways = view, (), np.zeros((0, view.n_blocks), dtype=np.int64)
         self.swarm = view.swarm(self.calibration.hop_s)
 
     def search(self) -> None:
@@ -71,6 +72,7 @@ class Chooser:
         found = exact_front(swarm, shape, plain=self._ways(swarm, shape, None))
         if swarm is self.swarm:
             self.archive, self.archive_shape = found, shape
+            self.ways = np.array([route.servers for route in found], dtype=np.int64)
 
     def chain(self, start: int, stop: int, tokens: int | None = None) -> tuple[Stage, ...]:
         """Chain of servers for the blocks `start` to `stop` - 1; servers that were just seen dead are never in it.
@@ -88,11 +90,12 @@ class Chooser:
         direct = ways.shortest(start, stop, allowed=allowed)
         if direct is None:
             raise InfeasibleError([f"some of the blocks {start} to {stop - 1} is held by no server that is alive"])
-        found = [direct]
-        if (start, stop) == (0, swarm.n_blocks) and shape == self.archive_shape:
-            found += [route.servers for route in self.archive if allowed[list(route.servers)].all()]
-        best = self._best(swarm, ways, found) if self.preference > 0 else direct
-        return _stages(swarm, best, start)
+        if self.preference > 0:
+            table = np.array([direct], dtype=np.int64)
+            if (start, stop) == (0, swarm.n_blocks) and shape == self.archive_shape and len(self.ways):
+                table = np.concatenate([table, self.ways[allowed[self.ways].all(axis=1)]])
+            direct = tuple(table[self._best(swarm, ways, table)].tolist())
+        return _stages(swarm, direct, start)
 
     def alive(self, swarm: Swarm) -> BoolArray:
         """Servers that did not fail lately and that answer pings."""
@@ -162,15 +165,11 @@ class Chooser:
                     count[place[name]] += 1
         return busy, count
 
-    def _best(self, swarm: Swarm, ways: PlainWays, found: list[tuple[int, ...]]) -> tuple[int, ...]:
+    def _best(self, swarm: Swarm, ways: PlainWays, table: IntArray) -> int:
         """Least weighed logarithm of seconds per token, and of seconds per token of the slowest server, under load."""
-        slowness = (1.0 + self._load(swarm)[1]) / swarm.rates
-
-        def score(way: tuple[int, ...]) -> float:
-            slowest = float(slowness[list(way)].max())
-            return (1 - self.preference) * math.log(ways.seconds(way)) + self.preference * math.log(slowest)
-
-        return min(found, key=score)
+        slowest = ((1.0 + self._load(swarm)[1]) / swarm.rates)[table].max(axis=1)
+        values = (1 - self.preference) * np.log(ways.seconds(table)) + self.preference * np.log(slowest)
+        return int(np.argmin(values))
 
 
 def _stages(swarm: Swarm, way: tuple[int, ...], start: int) -> tuple[Stage, ...]:

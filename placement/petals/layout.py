@@ -83,7 +83,7 @@ class Layouts:
         ways = PlainWays(swarm, self.shape)
         way = ways.shortest()
         assert way is not None  # every block is held
-        return self.preference * soft - (1 - self.preference) * math.log(ways.seconds(way))
+        return self.preference * soft - (1 - self.preference) * math.log(float(ways.seconds(np.array([way]))[0]))
 
     def best(self, spans: Sequence[Range]) -> Move | None:
         """The move that gains most beyond what its reloading must bring; None when none is worth it."""

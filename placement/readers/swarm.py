@@ -13,8 +13,8 @@ import yaml
 from ..errors import InfeasibleError, InputError, nearest
 from ..routes.swarm import HOP_S, Swarm
 
-TOP = ("blocks", "servers", "client", "rtt_ms", "hop_ms", "within_ms", "churn")
-SERVER = ("name", "site", "blocks", "ms_per_block", "tokens_per_s", "price", "survival", "count")
+TOP = ("blocks", "servers", "client", "rtt_ms", "hop_ms", "within_ms", "churn", "petals")
+SERVER = ("name", "site", "blocks", "ms_per_block", "tokens_per_s", "price", "survival", "count", "petals")
 
 
 def read_swarm(path: Path) -> Swarm:
@@ -35,8 +35,8 @@ def load(path: Path) -> dict[str, Any]:
     return data
 
 
-def swarm_of(data: Mapping[str, Any], where: str = "swarm") -> Swarm:
-    """Build a swarm from plain data.
+def swarm_of(data: Mapping[str, Any], where: str = "swarm", *, whole: bool = True) -> Swarm:
+    """Build a swarm from plain data; with `whole`, every block must be held.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def swarm_of(data: Mapping[str, Any], where: str = "swarm") -> Swarm:
         )  # fmt: skip
     except InputError as error:
         raise error.under(where) from None
-    if swarm.missing is not None:
+    if whole and swarm.missing is not None:
         raise InfeasibleError([f"block {swarm.missing} is held by nobody"])
     return swarm
 

@@ -59,12 +59,13 @@ class PlainWays:
             at = int(came[np.searchsorted(hold, at)])
         return tuple(way[::-1])
 
-    def seconds(self, way: tuple[int, ...]) -> float:
-        """Seconds per token of a chain, load included."""
-        servers = np.array(way)
-        cuts = np.flatnonzero(servers[1:] != servers[:-1])
-        hops = self.enter[self.swarm.n_servers, servers[0]] + self.enter[servers[cuts], servers[cuts + 1]].sum()
-        return float(hops + self.block_s[servers].sum() + self.leave[servers[-1]])
+    def seconds(self, ways: np.ndarray) -> FloatArray:
+        """Seconds per token of chains (n, L), load included."""
+        hop = ways[:, 1:] != ways[:, :-1]
+        total: FloatArray = self.block_s[ways].sum(axis=1) + self.leave[ways[:, -1]]
+        total += self.enter[self.swarm.n_servers, ways[:, 0]]
+        total += (self.enter[ways[:, :-1], ways[:, 1:]] * hop).sum(axis=1)
+        return total
 
     def _entered(
         self, first: bool, before: FloatArray, there: np.ndarray, hold: np.ndarray

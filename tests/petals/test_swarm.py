@@ -102,6 +102,25 @@ def second(tools: Any, model: Path, measured: Any, tmp_path_factory: pytest.Temp
         yield made
 
 
+def test_the_state_is_read_without_weights(tools: Any, measured: dict[str, Any], second: Any, tmp_path: Path) -> None:
+    """`placement petals status` on the live swarm: spans, speeds, round trips near the emulated ones."""
+    import launcher
+
+    from placement.cli import run
+    from placement.readers.swarm import read_swarm
+
+    out = tmp_path / "swarm.yaml"
+    words = ["--peers", second.first, "--prefix", launcher.PREFIX, "--blocks", "8", "--out", str(out)]
+    assert run(["petals", "status", *words]) == 0
+    swarm = read_swarm(out)
+    spans = {name: (int(a), int(b)) for name, a, b in zip(swarm.names, swarm.starts, swarm.stops, strict=True)}
+    assert spans == measured["plan"]
+    for j, name in enumerate(swarm.names):
+        assert swarm.block_s[j] == pytest.approx(tools.BLOCK_S[name] + 0.001, rel=1e-3)
+        assert swarm.rtt_s[-1, j] >= tools.RTT_S[name]["client"]
+    assert run(["petals", "advise", str(out)]) == 0
+
+
 def test_tokens_with_our_placement(tools: Any, local: list[int], second: Any) -> None:
     """Petals' own routing on it."""
     found = tools.measure(second, tools.client(second))

@@ -1,0 +1,269 @@
+"""The planner's side without Petals: a server's choices, advice, swarm files, span limits, days with caches."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from objectives.chains import Fleet
+from objectives.petals import cache_size, most_blocks, throughputs
+from placement.churn.slot_rules import Composed, PetalsSlots, Weighed
+from placement.churn.slots import Site, SlotRule, simulate_slots
+from placement.churn.world import Event
+from placement.cli import run
+from placement.petals.advise import advise
+from placement.petals.layout import Layouts
+from placement.petals.plan import limits, servers_only, with_client
+from placement.petals.server import Held, ServerRules
+from placement.petals.swarm_file import document, read
+from placement.petals.view import Server, View
+from placement.readers.cluster import read_request
+from placement.readers.swarm import read_swarm
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+class Dht:
+    """What the servers of a swarm read; a server that moves is announced at its new place at once."""
+
+    def __init__(self, held: Held, n_blocks: int) -> None:
+        self.held, self.n_blocks = dict(held), n_blocks
+        self.rules = {name: ServerRules(lambda _: dict(self.held), clock=lambda: 0.0) for name in held}
+        self.moves: list[str] = []
+
+    def look(self, name: str, quality: float = 0.75) -> None:
+        """One server looks, and moves if it wants to, as Petals' server does."""
+        infos, rules, (a, b, speed) = [None] * self.n_blocks, self.rules[name], self.held[name]
+        if rules.should_choose_other_blocks(SimpleNamespace(to_base58=lambda: name), infos, quality):
+            del self.held[name]
+            blocks = rules.choose_best_blocks(b - a, infos)
+            self.held[name] = (blocks[0], blocks[-1] + 1, speed)
+            assert (blocks[0], blocks[-1] + 1) != (a, b), "it reloads what it had"
+            self.moves.append(name)
+
+
+def test_one_server_moves_to_the_hole_and_then_nobody_does() -> None:
+    """Three on the first half, none on the second: one goes, whoever looks first, and no two swap."""
+    dht = Dht({"a": (0, 4, 5.0), "b": (0, 4, 5.0), "c": (0, 4, 5.0)}, 8)
+    for _ in range(5):
+        for name in ("c", "b", "a"):
+            dht.look(name)
+    assert len(dht.moves) == 1
+    assert sorted(span[:2] for span in dht.held.values()) == [(0, 4), (0, 4), (4, 8)]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_swarms_come_to_rest(seed: int) -> None:
+    """Fewer moves than servers, and every block that was held stays so."""
+    rng = np.random.default_rng(seed)
+    starts = rng.integers(0, 9, 8)
+    held = {f"s{k}": (int(a), int(a) + 4, float(rng.uniform(1, 9))) for k, a in enumerate(starts)}
+    dht = Dht(held, 12)
+    for _ in range(6):
+        for name in held:
+            dht.look(name)
+    before, after = len(dht.moves), dict(dht.held)
+    for name in held:
+        dht.look(name)
+    assert len(dht.moves) == before <= 8
+    assert dht.held == after
+    covered = {b for a, e, _ in held.values() for b in range(a, e)}
+    assert covered <= {b for a, e, _ in after.values() for b in range(a, e)}
+
+
+def test_rebalancing_can_be_turned_off_and_strangers_stay() -> None:
+    """A balance quality of 0 is Petals' way to say never; a server that is not announced does nothing."""
+    dht = Dht({"a": (0, 4, 5.0), "b": (0, 4, 5.0)}, 8)
+    dht.look("a", quality=0.0)
+    assert dht.moves == []
+    peer = SimpleNamespace(to_base58=lambda: "x")
+    assert not dht.rules["a"].should_choose_other_blocks(peer, [None] * 8, 0.75)
+
+
+def test_a_server_that_joins_takes_what_nobody_holds() -> None:
+    """No longer than it may be."""
+    rules = ServerRules(lambda _: {"a": (0, 5, 9.0)})
+    assert rules.choose_best_blocks(3, [None] * 8) == [5, 6, 7]
+
+
+def test_a_decision_that_was_not_carried_out_is_void() -> None:
+    """A server that comes back much later looks anew."""
+    now = [0.0]
+    rules = ServerRules(lambda _: {"a": (0, 4, 5.0)}, clock=lambda: now[0])
+    rules.decided = (0.0, (1, 5))
+    now[0] = 1000.0
+    assert rules.choose_best_blocks(4, [None] * 8) == [4, 5, 6, 7]
+
+
+def test_advice_is_worth_its_moves() -> None:
+    """Ours betters the weakest block of the example with fewer moves than Petals would make."""
+    swarm, about = read(EXAMPLES / "petals_status.yaml")
+    found = advise(swarm, block_bytes=float(about["block_bytes"]), load_bytes_per_s=float(about["load_bytes_per_s"]))
+    assert found.ours.bottleneck > 2 * found.now.bottleneck
+    assert found.ours.token_s < found.now.token_s
+    assert 0 < len(found.moves) < found.petals.moves
+    move = found.moves[0]
+    assert found.outage_s(move) == pytest.approx(60.0 + move.loaded * 450e6 / 12.5e6)
+    speeds = swarm.rates.tolist()
+    assert found.ours.bottleneck == pytest.approx(throughputs(found.ours.spans, speeds, 32).min())
+    assert advise(swarm, weight=50.0).moves == ()
+
+
+def test_moves_better_the_value_they_are_chosen_by() -> None:
+    """One after another, and a swarm with a hole is mended first."""
+    swarm, _ = read(EXAMPLES / "petals_status.yaml")
+    layouts = Layouts(swarm, tuple((swarm.stops - swarm.starts).tolist()))
+    spans = layouts.spans()
+    spans[5] = (0, 6)  # nobody holds the last blocks
+    assert layouts.value(spans) < -1000
+    move = layouts.best(spans)
+    assert move is not None
+    assert move.new[1] == 32
+    spans[move.server] = move.new
+    assert layouts.value(spans) > -1000
+
+
+def test_the_command_gives_advice(capsys: pytest.CaptureFixture[str]) -> None:
+    """For people and as JSON."""
+    assert run(["petals", "advise", str(EXAMPLES / "petals_status.yaml")]) == 0
+    assert "after our moves" in capsys.readouterr().out
+    assert run(["petals", "advise", str(EXAMPLES / "petals_status.yaml"), "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert data["moves"][0]["loaded_bytes"] == data["moves"][0]["loaded_blocks"] * 450e6
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["status", "--prefix", "x", "--blocks", "8"], "--peers"),
+        (["status", "--peers", "/ip4/127.0.0.1/tcp/1/p2p/Qm", "--prefix", "x", "--blocks", "8"], "requirements"),
+        (["advise", "nowhere.yaml"], "nowhere.yaml"),
+        (["advise", str(EXAMPLES / "petals_status.yaml"), "--shape", "ring"], "star or chain"),
+    ],
+)
+def test_mistakes_are_one_line(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without Petals, the recipe."""
+    import sys
+
+    monkeypatch.setitem(sys.modules, "petals", None)
+    assert run(["petals", *words]) == 1
+    error = capsys.readouterr().err.strip()
+    assert message in error
+    assert "\n" not in error
+
+
+def test_a_view_becomes_a_swarm_file_and_is_routed(tmp_path: Path) -> None:
+    """Imputed round trips are marked; equal names are told apart."""
+    servers = (
+        Server("QmAaaaaaa", 0, 4, 50.0, 100.0, 400, {"QmBbbbbbb": 0.05}, label="gpu", version="2.2.0"),
+        Server("QmBbbbbbb", 4, 8, 40.0, None, label="gpu"), Server("QmCcccccc", 4, 8, 30.0, 200.0),
+    )  # fmt: skip
+    view = View(8, servers, {"QmAaaaaaa": 0.02, "QmBbbbbbb": 0.04, "QmCcccccc": float("inf")})
+    data = document(view, "m", 1e8, 1e7)
+    path = tmp_path / "swarm.yaml"
+    path.write_text(yaml.safe_dump(data))
+    swarm = read_swarm(path)
+    assert swarm.names == ("gpu-aaaaaa", "gpu-bbbbbb", "mCcccccc")
+    assert swarm.rtt_s[0, 1] == pytest.approx(0.05)
+    assert len(data["petals"]["imputed"]) == 3  # everything about the server that answers no ping
+    assert all(swarm.names[2] in pair for pair in data["petals"]["imputed"])
+    assert read(path)[1]["prefix"] == "m"
+
+
+def test_span_limits_of_a_request_are_petals_own() -> None:
+    """Layers only, Petals' formula; the plan is in blocks of the whole model again."""
+    request = servers_only(read_request(EXAMPLES / "petals_plan.yaml"))
+    assert request.model.n_blocks == 80
+    found = dict(zip(request.cluster.names, limits(request).tolist(), strict=True))
+    node = request.cluster.nodes[2]
+    layer = max(request.model.blocks, key=lambda block: block.weight_bytes)
+    weights = layer.params * 4.25 / 8 * 1.01 if layer.params else layer.weight_bytes * 1.01
+    room = node.memory_bytes - node.reserve_bytes
+    assert found["l4-0"] == most_blocks(room, 8192, weights, cache_size(8192, 8, 2))
+    assert found["t4-0"] < found["l4-0"] < found["a100-0"] <= 80
+
+
+def test_a_plan_holds_no_more_than_petals_would(tmp_path: Path) -> None:
+    """`solve` with ``runtime: petals``."""
+    out = tmp_path / "plan.json"
+    file = EXAMPLES / "petals_plan.yaml"
+    assert run(["solve", str(file), "--time-limit", "0.5", "--out", str(out), "--quiet"]) == 0
+    plan = json.loads(out.read_text())
+    request = servers_only(read_request(file))
+    most = dict(zip(request.cluster.names, limits(request).tolist(), strict=True))
+    assert plan["n_blocks"] == 82
+    held = np.zeros(82, dtype=bool)
+    for span in plan["placement"]:
+        layers = min(span["stop"], 81) - max(span["start"], 1)
+        assert layers <= most[span["node"]]
+        held[span["start"] : span["stop"]] = True
+    assert held.all()
+
+
+def test_ends_belong_to_the_layers_beside_them() -> None:
+    """As the exporter reads `--block_indices`."""
+    from dataclasses import replace
+
+    from placement.plan import PlacedSpan
+    from placement.replicated.plan import ReplicatedPlan
+
+    plan = ReplicatedPlan.__new__(ReplicatedPlan)
+    for key, value in (("n_blocks", 4), ("placement", (PlacedSpan("a", 0, 2), PlacedSpan("b", 2, 4))),
+                       ("ranges", ((0, 2), (2, 4), (0, 0)))):  # fmt: skip
+        object.__setattr__(plan, key, value)
+    for key in ReplicatedPlan.__dataclass_fields__:
+        if not hasattr(plan, key):
+            object.__setattr__(plan, key, None)
+    found = with_client(replace(plan))
+    assert (found.n_blocks, found.ranges) == (6, ((0, 3), (3, 6), (0, 0)))
+    assert [(span.start, span.stop) for span in found.placement] == [(0, 3), (3, 6)]
+
+
+def site(servers: int = 6) -> Site:
+    """Alike servers that hold half of a model of ten blocks; ten sessions an hour and server."""
+    fleet = Fleet(
+        tuple(f"s{j}" for j in range(servers)), np.full(servers, 8_000_000_000), np.full(servers, 40.0),
+        np.full(servers, 10.0), 10, 1_000_000_000, 100_000_000, servers / 360.0,
+    )  # fmt: skip
+    rtt = np.full((servers + 1, servers + 1), 0.02)
+    return Site(fleet, rtt, 1000)
+
+
+RULES: list[Any] = [PetalsSlots, Composed, Weighed]
+
+
+@pytest.mark.parametrize("make", RULES)
+def test_a_day_with_caches_adds_up_and_repeats(make: type[SlotRule]) -> None:
+    """The same seed gives the same day; who is served needs at least the bare time of two hops."""
+    events = (*tuple(Event(0.001 * j, j, True) for j in range(6)), Event(3000.0, 2, False), Event(5000.0, 2, True))
+    day = simulate_slots(site(), make(), events, seed=1, seconds=4 * 3600.0)
+    assert day == simulate_slots(site(), make(), events, seed=1, seconds=4 * 3600.0)
+    assert 0 < day.served <= day.arrived - day.gave_up
+    assert day.mean_s < day.p95_s
+    assert 0 < day.outage_s < 3600.0
+
+
+@pytest.mark.parametrize("make", RULES)
+def test_a_lost_server_breaks_its_sessions(make: type[SlotRule]) -> None:
+    """Two servers, both needed; one goes for good: nobody is served from then on."""
+    events = (Event(0.0, 0, True), Event(0.001, 1, True), Event(3600.0, 1, False))
+    two = site(2)
+    day = simulate_slots(two, make(), events, seed=2, seconds=2 * 3600.0)
+    assert day.outage_s >= 3600.0
+    assert day.served < day.arrived
+
+
+def test_petals_takes_what_petals_takes() -> None:
+    """8 GB less 2 GiB of 14336, over 1 GB and two caches of 0.1 GB: four blocks, at the weakest place."""
+    rule, events = PetalsSlots(), (Event(0.0, 0, True), Event(0.001, 1, True))
+    assert rule.size(site(), 0) == 4
+    day = simulate_slots(site(2), rule, events, seconds=1800.0)
+    assert day.served == 0  # eight of ten blocks are held
