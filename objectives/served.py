@@ -187,10 +187,12 @@ def _fixed_point(
     links = [link for link in links if link[2] > 0]
     links += [(a, client, float(visits[a])) for a in used if span_of[a].stop == tables.n_blocks]
     batch = dict.fromkeys(used, 1.0)
+    into = _sources(span_of, weights, visits, used, tables)
     platoon = _platoon_s2(tables, span_of, links)
     rate, light, step, ttft = 0.0, (0.0, 0.0), 0.0, 0.0
     for turn in range(ROUNDS + 1):
         step = ttft = 0.0
+        together = _companions(into, batch, visits) if turn else dict.fromkeys(used, 0.0)
         for i in used:
             held = span_of[i].stop - span_of[i].start
             decode = held * at_size(tables.decode_at, tables.decode_s[i], batch[i])
@@ -203,7 +205,9 @@ def _fixed_point(
             wait = load / (load + alone) * square / (2.0 * mean) if mean > 0 else 0.0
             step += visits[i] * (wait + mean)
             ttft += visits[i] * (wait + mean + prompt)
-            batch[i] = min(max(1.0, load + alone), max(1.0, flying * float(visits[i])))
+            # Those who gather while the node is busy and those who come along, as independent parts.
+            size = float(np.hypot(load + alone, together[i]))
+            batch[i] = min(max(1.0, size), max(1.0, flying * float(visits[i])))
         for a, b, share in links:
             prompt, decode = link_s(tables, a, b)
             step += share * (float(tables.latency_s[a, b]) + decode)
@@ -228,6 +232,33 @@ def _fixed_point(
         *light,
         _best_chain_s(tables, span_of, links),
     )
+
+
+def _sources(
+    span_of: dict[int, Span], weights: FloatArray, visits: FloatArray, used: Sequence[int], tables: ReplicatedTables
+) -> dict[int, list[tuple[int, float, float]]]:
+    """Nodes whose batches reach each node: node, part of the traffic, and the routing's weight from there.
+
+    From the last nodes of a chain, requests come back to the first ones by way of the client.
+    """
+    client = tables.client
+    ends = [a for a in used if span_of[a].stop == tables.n_blocks]
+    into: dict[int, list[tuple[int, float, float]]] = {}
+    for b in used:
+        before = [(a, float(visits[a]), float(weights[a, b])) for a in used]
+        before += [(a, float(visits[a]), float(weights[client, b])) for a in ends]
+        into[b] = [(a, share * weight, weight) for a, share, weight in before if weight > 0]
+    return into
+
+
+def _companions(
+    into: dict[int, list[tuple[int, float, float]]], batch: dict[int, float], visits: FloatArray
+) -> dict[int, float]:
+    """Requests that reach a node at once: what routing leaves together of the batches of the nodes before."""
+    return {
+        i: sum(share * batch[a] * weight for a, share, weight in sources) / float(visits[i])
+        for i, sources in into.items()
+    }
 
 
 def _platoon_s2(tables: ReplicatedTables, span_of: dict[int, Span], links: Sequence[tuple[int, int, float]]) -> float:

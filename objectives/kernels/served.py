@@ -191,6 +191,23 @@ def group_kind(d, a, count):  # type: ignore[no-untyped-def]
 
 
 @inner
+def companions(d, count, pairs, turn):  # type: ignore[no-untyped-def]
+    """Fill `d.caught` with the requests that reach a node of each group at once; nobody does in the first round."""
+    group, visits, batch, together, back = d.group, d.visits, d.batch, d.caught, 0.0
+    fill(together, count, 0.0)
+    if turn == 0:
+        return
+    for g in range(count):
+        if d.useful[g] and group[STOP, g] == d.n_blocks:
+            back += visits[g] * batch[g]
+    for p in range(pairs):
+        a, b, share = d.joint[0, p], d.joint[1, p], d.share[p]
+        if share > 0.0:
+            size = back if a == count else batch[a]
+            together[b] += share * share * size / (visits[a] * visits[b] * group[COUNT, b])
+
+
+@inner
 def serve(d, count, flow):  # type: ignore[no-untyped-def]
     """Return (output tokens/s, light s per token, light TTFT, best chain's s per token); zeros: nothing is served."""
     sort_groups(d, count)
@@ -201,6 +218,7 @@ def serve(d, count, flow):  # type: ignore[no-untyped-def]
     flying = route(d, count, pairs)
     platoon = platoon_s2(d, count, pairs)
     group, visits, batch, out, client = d.group, d.visits, d.batch, d.output_tokens, d.own.shape[0]
+    together = d.caught
     # Links and latencies do not depend on the load.
     far, far_prompt = 0.0, 0.0
     for p in range(pairs):
@@ -217,6 +235,7 @@ def serve(d, count, flow):  # type: ignore[no-untyped-def]
     longest = np.sqrt(2.0 * platoon)
     for turn in range(ROUNDS + 1):
         step, ttft = far, far_prompt
+        companions(d, count, pairs, turn)
         for g in range(count):
             if not d.useful[g] or visits[g] <= 0.0:
                 continue
@@ -231,7 +250,8 @@ def serve(d, count, flow):  # type: ignore[no-untyped-def]
             wait = load / (load + alone) * square / (2.0 * mean) if mean > 0.0 else 0.0
             step += visits[g] * (wait + mean)
             ttft += visits[g] * (wait + mean + prompt)
-            batch[g] = min(max(1.0, load + alone), max(1.0, flying * visit))
+            gathered = np.sqrt((load + alone) ** 2 + together[g] ** 2)
+            batch[g] = min(max(1.0, gathered), max(1.0, flying * visit))
         arrivals = rate / out
         if arrivals * longest < 1e-6:
             after = arrivals * platoon

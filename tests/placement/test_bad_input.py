@@ -135,8 +135,11 @@ BAD = {
     ),
     "client nowhere": (GOOD + "client: {region: moon}", "no link leads from the client to 'a'"),
     "objective": (GOOD + "objective: speed", "objective: unknown objective 'speed'"),
-    "objective of replicas": (GOOD + "objective: flow", "objective: unknown objective 'flow'"),
-    "objective of pipelines": (GOOD + "placement: replicated\nobjective: energy", "unknown objective 'energy'"),
+    "objective of replicas": (GOOD + "objective: flow", "objective: 'flow' is an objective of replicated placements"),
+    "objective of pipelines": (
+        GOOD + "placement: replicated\nobjective: energy",
+        "objective: 'energy' is an objective of pipelines",
+    ),
     "objective weight": (GOOD + "objective: {latency: -1}", "objective.latency: expected a number above 0, got -1"),
     "limit unit": (GOOD + "limits: {ttft: 2}", "limits.ttft: expected a time such as '12 ms', got 2: write the unit"),
     "limit name": (GOOD + "limits: {tttf: 2 s}", "limits: unknown key 'tttf'; did you mean 'ttft'?"),
