@@ -75,7 +75,8 @@ class Limits(Entry):
 
 
 def _check_term(name: object) -> None:
-    if name not in TERMS and name not in REPLICATED.names and name not in REPLICATED.aliases:
+    known = (*TERMS, *REPLICATED.names, *REPLICATED.aliases)  # a tuple: what stands in a file may be no name at all
+    if name not in known:
         hint = nearest(str(name), (*TERMS, *REPLICATED.names))
         raise ValueError(f"unknown objective {units.shown(name)} (known: {', '.join(TERMS)}){hint}")
 

@@ -140,6 +140,7 @@ BAD = {
         GOOD + "placement: replicated\nobjective: energy",
         "objective: 'energy' is an objective of pipelines",
     ),
+    "objective in a list": (GOOD + "objective: [[]]", "objective: unknown objective []"),
     "objective weight": (GOOD + "objective: {latency: -1}", "objective.latency: expected a number above 0, got -1"),
     "limit unit": (GOOD + "limits: {ttft: 2}", "limits.ttft: expected a time such as '12 ms', got 2: write the unit"),
     "limit name": (GOOD + "limits: {tttf: 2 s}", "limits: unknown key 'tttf'; did you mean 'ttft'?"),
