@@ -17,9 +17,10 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from .ranges import Range
+
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
-Range = tuple[int, int]
 MOST_LOAD = 0.998  # arrivals beyond this part of the rate count as too many: their queue is as good as endless
 
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from .ranges import Range
+
 FloatArray = npt.NDArray[np.float64]
-Range = tuple[int, int]
 Shuffle = Callable[[list[int]], object]
 
 BALANCE_QUALITY = 0.75  # Petals' default: the swarm must become a third better

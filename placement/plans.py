@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import InputError
+from .files import read_json
 from .plan import Plan
 
 if TYPE_CHECKING:
@@ -16,12 +16,7 @@ if TYPE_CHECKING:
 
 def load_plan(path: str | Path) -> Plan | ReplicatedPlan:
     """Read what `placement solve` wrote."""
-    try:
-        data = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(error.strerror or str(error), str(path)) from None
-    except ValueError as error:
-        raise InputError(f"not a JSON file ({error})", str(path)) from None
+    data = read_json(path)
     try:
         return plan_from(data)
     except InputError as error:

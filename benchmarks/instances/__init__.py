@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from placement.errors import InputError
+from placement.files import read_json
 
 if TYPE_CHECKING:
     from placement.readers.helix import ReplicatedCase
@@ -80,10 +81,7 @@ class Known:
 
 def is_helix(path: Path) -> bool:
     """Tell a Helix case from a cluster file in JSON."""
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"not a JSON file ({error})", str(path)) from None
+    data = read_json(path)
     return isinstance(data, dict) and "node_types" in data
 
 

@@ -15,13 +15,13 @@ from objectives.chains import (
     Chain,
     Composition,
     Fleet,
-    Range,
     chain_seconds,
     greedy_chains,
     response_bounds,
     total_rate,
 )
 from objectives.petals import joined
+from objectives.ranges import Range
 
 Spans = tuple[Range, ...]
 LOAD = 0.7  # load that GBP-CR plans for: published evaluation, rho_max

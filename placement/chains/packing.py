@@ -19,12 +19,12 @@ from objectives.chains import (
     Composition,
     Fleet,
     FloatArray,
-    Range,
     chain_seconds,
     free_slots,
     greedy_chains,
     total_rate,
 )
+from objectives.ranges import Range
 
 from .lp import Master
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from objectives.chains import Range
 from objectives.petals import by_first_block, joined, settle, throughputs
+from objectives.ranges import Range
 
 from .world import FloatArray
 

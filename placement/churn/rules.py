@@ -10,8 +10,8 @@ from typing import Protocol
 
 import numpy as np
 
-from objectives.chains import Range
 from objectives.petals import best_start, throughputs, verdict
+from objectives.ranges import Range, lacking
 
 from .world import FloatArray, World
 
@@ -127,7 +127,7 @@ class WeighedRule:
             size = world.sizes[j]
             for start in range(0, world.n_blocks - size + 1, 2):
                 new = (start, start + size)
-                loaded = size - max(0, min(new[1], place[1]) - max(new[0], place[0]))
+                loaded = lacking(new, place)
                 if loaded == 0:
                     continue
                 then, better = self.value(world, {**spans, j: new})

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from objectives.chains import Range
+from objectives.ranges import Range, lacking
 
 from .rules import Rule
 from .world import DAY_S, Event, FloatArray, World
@@ -59,8 +59,7 @@ class _State:
     def place(self, server: int, span: Range, now: float) -> float:
         """Load a span; return the bytes, which a server loads out of service."""
         old = self.spans.get(server)
-        kept = max(0, min(span[1], old[1]) - max(span[0], old[0])) if old else 0
-        loaded = (span[1] - span[0] - kept) * self.world.block_bytes
+        loaded = lacking(span, old) * self.world.block_bytes
         self.spans[server] = span
         self.ready_s[server] = now + loaded / self.world.load_bytes_per_s
         self.busy_s[server] = self.ready_s[server]

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from objectives.chains import Chain, Fleet, Range, chain_seconds, fastest_chain, greedy_chains, total_rate
+from objectives.chains import Chain, Fleet, chain_seconds, fastest_chain, greedy_chains, total_rate
 from objectives.petals import best_start, most_blocks, throughputs, verdict
 from objectives.petals_routes import Seen, petals_route
+from objectives.ranges import Range, lacking
 
 from ..chains.baselines import gbp_cr, placements
 from ..chains.problem import ChainProblem
@@ -260,7 +261,7 @@ class Weighed:
         rows, moves = [now], [(-1, (0, 0), 0)]
         for j, old in state.spans.items():
             for new in self.windows(fleet, j, 6):
-                loaded = (new[1] - new[0]) - max(0, min(new[1], old[1]) - max(new[0], old[0]))
+                loaded = lacking(new, old)
                 row = now.copy()
                 row[j], row[fleet.n_servers + j] = new[0], new[1] - new[0]
                 rows.append(row)

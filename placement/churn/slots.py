@@ -9,7 +9,8 @@ from typing import Protocol
 
 import numpy as np
 
-from objectives.chains import Fleet, FloatArray, Range
+from objectives.chains import Fleet, FloatArray
+from objectives.ranges import Range, lacking
 
 from .world import DAY_S, Event
 
@@ -150,8 +151,7 @@ class _Run:
         """Load a span; a server that moves ends the sessions that it carries."""
         state, fleet = self.state, self.state.site.fleet
         old = state.spans.get(server)
-        kept = max(0, min(span[1], old[1]) - max(span[0], old[0])) if old else 0
-        loaded = (span[1] - span[0] - kept) * fleet.block_bytes
+        loaded = lacking(span, old) * fleet.block_bytes
         if old is not None:
             self.drop(server)
             self.moves += 1

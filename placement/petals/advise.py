@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from objectives.petals import Range, by_first_block, settle, throughputs, verdict
+from objectives.petals import by_first_block, settle, throughputs, verdict
+from objectives.ranges import Range, lacking
 
 from ..routes.front import exact_front
 from ..routes.plain import PlainWays
@@ -131,6 +132,6 @@ def balance(layouts: Layouts, spans: list[Range], before: list[Range]) -> Balanc
     fastest = np.inf
     if swarm.missing is None:
         fastest = exact_front(swarm, layouts.shape, plain=PlainWays(swarm, layouts.shape))[0].latency_s
-    loaded = sum(b - a - max(0, min(b, d) - max(a, c)) for (a, b), (c, d) in zip(spans, before, strict=True))
+    loaded = sum(lacking(new, old) for new, old in zip(spans, before, strict=True))
     moves = sum(new != old for new, old in zip(spans, before, strict=True))
     return Balance(tuple(spans), bottleneck, float(fastest), moves, loaded)

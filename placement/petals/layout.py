@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from objectives.petals import Range, throughputs
+from objectives.petals import throughputs
+from objectives.ranges import Range, lacking
 
 from ..routes.plain import PlainWays
 from ..routes.swarm import IntArray, Shape, Swarm
@@ -93,7 +94,7 @@ class Layouts:
             size = min(self.sizes[j], n_blocks)
             for start in range(n_blocks - size + 1):
                 new = (start, start + size)
-                loaded = size - max(0, min(new[1], old[1]) - max(new[0], old[0]))
+                loaded = lacking(new, old)
                 if loaded == 0:
                     continue  # what is held already needs no move: chains may use any part of it
                 trial = [*spans[:j], new, *spans[j + 1 :]]

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from objectives.petals import Range
+from objectives.ranges import Range
 
 from ..churn.rules import Rule, WeighedRule
 from ..churn.world import World

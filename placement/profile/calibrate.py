@@ -17,6 +17,7 @@ import numpy as np
 
 from ..cluster import Cluster, Node
 from ..errors import InputError
+from ..files import read_text
 from ..model import Model
 from ..request import Request
 from ..workload import Workload
@@ -59,11 +60,7 @@ class Calibration:
 def read_runs(path: str | Path) -> list[dict[str, Any]]:
     """Read what runs wrote, a JSON document a line."""
     runs: list[dict[str, Any]] = []
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise InputError(error.strerror or str(error), str(path)) from None
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         if not line.strip():
             continue
         try:

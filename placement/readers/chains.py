@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from objectives.chains import Fleet
 
 from ..errors import InfeasibleError, InputError
+from ..files import read_json
 
 KEYS = frozenset({"servers", "num_blocks", "block_gb", "cache_gb_per_block_job"})
 GB = 10**9
@@ -25,12 +25,7 @@ def is_fleet(data: object) -> bool:
 
 def read_fleet(path: Path) -> Fleet:
     """Read a fleet from a file; errors name the file, the key and the value."""
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(error.strerror or str(error), str(path)) from None
-    except ValueError as error:
-        raise InputError(f"not a JSON file ({error})", str(path)) from None
+    data = read_json(path)
     try:
         return fleet_of(data)
     except InputError as error:

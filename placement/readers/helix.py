@@ -6,7 +6,6 @@ and Network via Max-Flow", ASPLOS 2025, doi:10.1145/3669940.3707215.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 from objectives.replicated import FloatArray, ReplicatedTables
 
 from ..errors import InputError
+from ..files import read_json
 
 SMALL = 8  # smallest batches of decode curves
 KEYS = frozenset({"model", "node_types", "nodes", "links", "coordinator"})
@@ -53,12 +53,7 @@ def is_helix(data: Any) -> bool:
 
 def load_helix(path: str | Path, *, partial: bool = False) -> ReplicatedCase:
     """Read a case from a JSON file; raise `InputError` naming what is wrong."""
-    try:
-        data = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(error.strerror or str(error), str(path)) from None
-    except ValueError as error:
-        raise InputError(f"not a JSON file ({error})", str(path)) from None
+    data = read_json(path)
     if not is_helix(data):
         raise InputError(f"expected an object with the keys {', '.join(sorted(KEYS))}", str(path))
     try:

@@ -11,6 +11,7 @@ import numpy as np
 import yaml
 
 from ..errors import InfeasibleError, InputError, nearest
+from ..files import read_text
 from ..routes.swarm import HOP_S, Swarm
 
 TOP = ("blocks", "servers", "client", "rtt_ms", "hop_ms", "within_ms", "churn", "petals")
@@ -25,9 +26,7 @@ def read_swarm(path: Path) -> Swarm:
 def load(path: Path) -> dict[str, Any]:
     """Read a mapping from a YAML file."""
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(error.strerror or str(error), str(path)) from None
+        data = yaml.safe_load(read_text(path))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"not a YAML file ({' '.join(str(error).split())[:120]})", str(path)) from None
     if not isinstance(data, dict):
