@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from objectives.combine import Objective
 from objectives.terms import Terms
 
@@ -112,10 +110,8 @@ def optimize(
     from .infeasible import ensure_possible, reasons, split_reasons
     from .registry import is_yardstick, make_solver
     from .report.result import result_of
-    from .run import run
-    from .solvers.base import NotApplicableError
-    from .stop import StoppedBy, first
-    from .stop import time_limit as until
+    from .run import run_asked
+    from .stop import StoppedBy
 
     if not time_limit > 0:
         raise InputError(f"expected a positive number of seconds, got {time_limit}", "time_limit")
@@ -133,20 +129,8 @@ def optimize(
     ensure_possible(request, problem)
     chosen = make_solver(solver) if isinstance(solver, str) else solver
     name = solver if isinstance(solver, str) else type(solver).__name__
-    try:
-        outcome = run(
-            problem,
-            chosen,
-            rng=np.random.default_rng(seed),
-            start=with_start(problem, request, start, constructive=not is_yardstick(solver)),
-            stop=first(until(time_limit), stop) if stop else until(time_limit),
-            bound=problem.lower_bound(),
-            show=progress,
-        )
-    except NotApplicableError as error:
-        raise InputError(f"the solver '{name}' cannot work on this: {error}", "solver") from None
-    if not outcome.spans:
-        raise KeyboardInterrupt  # it came before the first placement was scored
+    starts = with_start(problem, request, start, constructive=not is_yardstick(solver))
+    outcome = run_asked(problem, chosen, name, seed=seed, start=starts, seconds=time_limit, stop=stop, show=progress)
     if outcome.score.violation > 0 and outcome.stopped_by is not StoppedBy.INTERRUPTED:
         why = split_reasons if is_yardstick(solver) else reasons
         raise InfeasibleError(why(request, problem, outcome))

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from .errors import InputError
 from .problem import Problem, Score, Spans
-from .solvers.base import IntArray, Solver
-from .stop import Progress, Stop, StoppedBy
+from .solvers.base import IntArray, NotApplicableError, Solver
+from .stop import Progress, Stop, StoppedBy, first, time_limit
 
 OPTIMAL_GAP = 1e-9
 SHOW_EVERY_S = 0.1
@@ -196,3 +197,41 @@ def run(
         winner=state.winner,
         remark=state.remark,
     )
+
+
+def run_asked(
+    problem: Problem,
+    solver: Solver,
+    name: str,
+    *,
+    seed: int,
+    start: IntArray,
+    seconds: float,
+    stop: Stop | None = None,
+    show: Callable[[Progress], None] | None = None,
+) -> Outcome:
+    """Run a solver that a user has named, for so many seconds, with the problem's own bound.
+
+    Raises
+    ------
+    InputError
+        The solver does not apply to this problem.
+    KeyboardInterrupt
+        Ctrl-C came before the first placement was scored.
+    """
+    limit = time_limit(seconds)
+    try:
+        outcome = run(
+            problem,
+            solver,
+            rng=np.random.default_rng(seed),
+            start=start,
+            stop=first(limit, stop) if stop else limit,
+            bound=problem.lower_bound(),
+            show=show,
+        )
+    except NotApplicableError as error:
+        raise InputError(f"the solver '{name}' cannot work on this: {error}", "solver") from None
+    if not outcome.spans:
+        raise KeyboardInterrupt
+    return outcome

@@ -76,6 +76,13 @@ def invent(seed: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def cases_of(folder: Path | None, invented: int, *, partial: bool) -> list[ReplicatedCase]:
+    """Read the cases of a folder, or invent so many."""
+    if folder is not None:
+        return [load_helix(path, partial=partial) for path in sorted(folder.glob("*.json"))]
+    return [read_helix(invent(seed), partial=partial) for seed in range(invented)]
+
+
 def simulated(problem: ReplicatedProblem, genome: np.ndarray) -> float:
     """Output tokens/s of a genome in the closed-loop simulation."""
     spans = problem.decode(genome)
@@ -123,11 +130,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0)
     options = parser.parse_args()
     partial = options.edges == "partial"
-    if options.instances:
-        cases = [load_helix(path, partial=partial) for path in sorted(options.instances.glob("*.json"))]
-    else:
-        cases = [read_helix(invent(seed), partial=partial) for seed in range(options.invented)]
-    for case in cases:
+    for case in cases_of(options.instances, options.invented, partial=partial):
         measure(case, options.objective, options.seeds, options.seconds, options.objective != "flow")
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from placement.kernels.loops import vary
-from placement.readers.helix import ReplicatedCase, load_helix, read_helix
+from placement.readers.helix import ReplicatedCase
 from placement.replicated.command import solver_of
 from placement.replicated.problem import ReplicatedProblem
 from placement.replicated.solve import replicated_objective
@@ -31,7 +31,7 @@ from placement.solvers.swarm import Swarm
 from placement.solvers.swarm_yardsticks import EqualStages, Petals
 from placement.stop import time_limit
 
-from .replicated import invent
+from .replicated import cases_of
 
 MOST_WALKS = 1_000
 SOLVERS = ("auto", "patterns", "annealing", "genetic", "tabu", "pso", "nsga2")
@@ -161,10 +161,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0)
     options = parser.parse_args()
     partial = options.edges == "partial"
-    if options.instances:
-        cases = [load_helix(path, partial=partial) for path in sorted(options.instances.glob("*.json"))]
-    else:
-        cases = [read_helix(invent(seed), partial=partial) for seed in range(options.invented)]
+    cases = cases_of(options.instances, options.invented, partial=partial)
     if options.part == "solvers":
         print(f"| case | objective | best start | {' | '.join(SOLVERS)} |")
         print("| --- | --- |" + " --- |" * (len(SOLVERS) + 1))

@@ -168,8 +168,7 @@ def _await(job: Job, starter: Starter, folder: Path, places: Sequence[str], laun
     client, result, until = len(places) - 1, folder / "result.json", time.monotonic() + launch.timeout_s
     failed_at, seen = 0.0, 0
     while True:
-        count = _tokens(folder / "tokens")
-        if launch.progress is not None and count > seen:
+        if launch.progress is not None and (count := _tokens(folder / "tokens")) > seen:
             seen = count
             launch.progress(count)
         codes = dict(starter.poll())

@@ -232,6 +232,17 @@ def counts_in(text: str, key: str, example: str) -> list[int]:
     return [int(part) for part in parts]
 
 
+def partition_text(key: str, stages: Sequence[Stage]) -> str:
+    """The layers of every stage as an environment variable of a shell."""
+    return f'export {key}="{",".join(str(stage.count) for stage in stages)}"'
+
+
+def read_partition(source: Source, key: str, example: str) -> tuple[PlacedSpan, ...]:
+    """Read such a variable, or its numbers alone."""
+    counts = counts_in(source.text, key, f"{key}={example}")
+    return placed(list(zip(named_nodes(source, len(counts)), counts, strict=True)), source.n_layers)
+
+
 def slug(node: str) -> str:
     """A node's name as a host name."""
     return re.sub(r"[^A-Za-z0-9.-]+", "-", node).strip("-") or "node"

@@ -13,12 +13,11 @@ from .base import (
     Holds,
     Source,
     Target,
-    counts_in,
     layers_text,
-    named_nodes,
     nodes_line,
-    placed,
+    partition_text,
     quoted,
+    read_partition,
     stages,
 )
 from .checks import Checked
@@ -37,7 +36,7 @@ class Sglang(Checked):
         """The environment, and the command of each node; the first one is the meeting point."""
         parts = stages(plan)
         nodes = tuple(part.node for part in parts)
-        lines = [nodes_line(nodes), f'export {KEY}="{",".join(str(part.count) for part in parts)}"  # on every node']
+        lines = [nodes_line(nodes), f"{partition_text(KEY, parts)}  # on every node"]
         for rank, part in enumerate(parts):
             lines += [
                 f"# on {part.node}: {layers_text(part)}",
@@ -49,5 +48,4 @@ class Sglang(Checked):
 
     def read(self, source: Source) -> tuple[PlacedSpan, ...]:
         """`SGLANG_PP_LAYER_PARTITION=13,51`, or the numbers alone."""
-        counts = counts_in(source.text, KEY, f"{KEY}=13,51")
-        return placed(list(zip(named_nodes(source, len(counts)), counts, strict=True)), source.n_layers)
+        return read_partition(source, KEY, "13,51")

@@ -14,12 +14,11 @@ from .base import (
     Holds,
     Source,
     Target,
-    counts_in,
     layers_text,
-    named_nodes,
     nodes_line,
-    placed,
+    partition_text,
     quoted,
+    read_partition,
     stages,
 )
 from .checks import Checked
@@ -41,7 +40,7 @@ class Vllm(Checked):
         local = all(target.at.get(node, "").isdigit() for node in nodes)
         lines = [nodes_line(nodes)]
         lines += [f"# stage {k} on {part.node}: {layers_text(part)}" for k, part in enumerate(parts)]
-        lines.append(f'export {KEY}="{",".join(str(part.count) for part in parts)}"')
+        lines.append(partition_text(KEY, parts))
         if local:
             lines.append(f'export CUDA_VISIBLE_DEVICES="{",".join(target.at[node] for node in nodes)}"')
         elif len(nodes) > 1:
@@ -66,5 +65,4 @@ class Vllm(Checked):
 
     def read(self, source: Source) -> tuple[PlacedSpan, ...]:
         """`VLLM_PP_LAYER_PARTITION=20,12`, or the numbers alone."""
-        counts = counts_in(source.text, KEY, f"{KEY}=20,12")
-        return placed(list(zip(named_nodes(source, len(counts)), counts, strict=True)), source.n_layers)
+        return read_partition(source, KEY, "20,12")

@@ -69,29 +69,18 @@ def solve_replicated(
     start : Plan or ReplicatedPlan, optional
         The placement that runs now: the search begins from it, and moved bytes count against it.
     """
-    from ..run import run
-    from ..solvers.base import NotApplicableError
+    from ..run import run_asked
     from ..solvers.swarm import Swarm
-    from ..stop import first
-    from ..stop import time_limit as until
 
     running: tuple[Span, ...] = ()
     if start is not None:
         case, running = with_running(case, start)
     problem = ReplicatedProblem(case.tables, replicated_objective(objective, limits))
     name = type(solver).__name__.lower() if solver else "auto"
-    try:
-        outcome = run(
-            problem,
-            solver or Swarm(),
-            rng=np.random.default_rng(seed),
-            start=np.concatenate([*(problem.encode(running)[None, :] for _ in running[:1]), problem.starts()]),
-            stop=first(until(time_limit), stop) if stop else until(time_limit),
-            bound=problem.lower_bound(),
-            show=progress,
-        )
-    except NotApplicableError as error:
-        raise InputError(f"the solver '{name}' cannot work on this: {error}", "solver") from None
-    if not outcome.spans:
-        raise KeyboardInterrupt  # it came before the first placement was scored
+    starts = problem.starts()
+    if running:
+        starts = np.concatenate([problem.encode(running)[None, :], starts])
+    outcome = run_asked(
+        problem, solver or Swarm(), name, seed=seed, start=starts, seconds=time_limit, stop=stop, show=progress
+    )
     return plan_of(case, problem, outcome, solver=name, seed=seed)
