@@ -3,9 +3,9 @@
 With N requests in flight, output tokens/s = N / (L_decode + L_prompt / output tokens) by Little's law (J. D. C. Little,
 Operations Research 9(3), 1961, doi:10.1287/opre.9.3.383). N is set by the scarcest block's cache. A node serves all
 that waits as one batch: with a arrivals per service time it is busy a / (a + exp(-a)) of the time, and an arrival waits
-the residual E[S^2] / (2 E[S]) of the batch under way, which prompts make long. Tokens catch up with prompts and cannot
-overtake them (`_platoon_s2`). The rate decides the batches and the batches the round trip, so both are found together
-by a damped fixed point.
+the residual E[S^2] / (2 E[S]) of the batch under way, which prompts make long. Tokens travel in waves: those that were
+served together arrive together, and tokens cannot overtake a prompt that they caught up with. The rate decides the
+waves and the waves the round trip, so both are found together by a damped fixed point.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ FILL = 1.03
 ROUNDS = 10  # of the fixed point
 BALANCE = 4  # rounds that shift routing away from nodes whose caches would overflow
 POWER = 1.5  # how much routing prefers fast nodes: weights are seconds per token to this power, inverted
+# Of a wave: part that is left of it a node later, and how much of its parts meet again behind nodes of one stage. Held
+# against the event simulation.
+KEPT, MEET = 0.98, 0.5
 SHARPNESS = 4.0  # of the smooth minimum of what queues and what raw capacity allow
 # Raw capacity over max flow: measured rates are those of the batches that a node's cache holds when it holds as many
 # requests as it can; with less of a load nodes reach about twice as much. Held against the event simulation.
@@ -186,35 +189,36 @@ def _fixed_point(
     links = [(a, b, float((1.0 if a == client else visits[a]) * weights[a, b])) for a in (client, *used) for b in used]
     links = [link for link in links if link[2] > 0]
     links += [(a, client, float(visits[a])) for a in used if span_of[a].stop == tables.n_blocks]
-    batch = dict.fromkeys(used, 1.0)
+    order = sorted(used, key=lambda i: span_of[i].stop)
     into = _sources(span_of, weights, visits, used, tables)
-    platoon = _platoon_s2(tables, span_of, links)
+    behind, platoon = _behind_s(tables, span_of, links)
+    batch = dict.fromkeys(used, 1.0)
     rate, light, step, ttft = 0.0, (0.0, 0.0), 0.0, 0.0
     for turn in range(ROUNDS + 1):
         step = ttft = 0.0
-        together = _companions(into, batch, visits) if turn else dict.fromkeys(used, 0.0)
-        for i in used:
-            held = span_of[i].stop - span_of[i].start
+        for i in order:
+            held, visit, most = span_of[i].stop - span_of[i].start, float(visits[i]), flying * float(visits[i])
             decode = held * at_size(tables.decode_at, tables.decode_s[i], batch[i])
             prompt = held * at_size(tables.prompt_at, tables.prompt_s[i], tables.prompt_tokens)
             prompts = batch[i] / out if turn else 0.0
             mean = decode + prompts * prompt
             square = decode * decode + prompts * (2.0 * decode * prompt + prompt * prompt)
-            load = rate * visits[i] * (1.0 + 1.0 / out) * mean
-            alone = np.exp(-load)
+            load = rate * visit * (1.0 + 1.0 / out) * mean
+            alone = float(np.exp(-load))
             wait = load / (load + alone) * square / (2.0 * mean) if mean > 0 else 0.0
-            step += visits[i] * (wait + mean)
-            ttft += visits[i] * (wait + mean + prompt)
-            # Those who gather while the node is busy and those who come along, as independent parts.
-            size = float(np.hypot(load + alone, together[i]))
-            batch[i] = min(max(1.0, size), max(1.0, flying * float(visits[i])))
+            # A prompt shares a batch with those who gather; those who come along are behind it.
+            joined = min(1.0, (load + alone) / batch[i]) if turn else 0.0
+            step += visit * (wait + decode + joined * prompts * prompt)
+            ttft += visit * (joined * (wait + decode) + prompt)
+            if turn:
+                # Those who gather while the node is busy and those who come along, as independent parts.
+                size = float(np.hypot(load + alone, KEPT * _companions(into[i], batch, visit)))
+                batch[i] = min(max(1.0, size, _swept(rate / out * visit * behind[i], out, most)), max(1.0, most))
         for a, b, share in links:
             prompt, decode = link_s(tables, a, b)
             step += share * (float(tables.latency_s[a, b]) + decode)
             ttft += share * (float(tables.latency_s[a, b]) + prompt)
-        behind = _behind_s(platoon, rate / out)
-        step += behind
-        ttft += behind
+        step += _caught_s(platoon, rate / out)
         new = flying / (step + ttft / out)
         if turn == 0:
             light, rate = (step, ttft), new
@@ -251,48 +255,49 @@ def _sources(
     return into
 
 
-def _companions(
-    into: dict[int, list[tuple[int, float, float]]], batch: dict[int, float], visits: FloatArray
-) -> dict[int, float]:
-    """Requests that reach a node at once: what routing leaves together of the batches of the nodes before."""
-    return {
-        i: sum(share * batch[a] * weight for a, share, weight in sources) / float(visits[i])
-        for i, sources in into.items()
-    }
+def _companions(sources: Sequence[tuple[int, float, float]], batch: dict[int, float], visit: float) -> float:
+    """Requests that reach a node at once: what routing leaves together of the waves of the nodes before.
 
-
-def _platoon_s2(tables: ReplicatedTables, span_of: dict[int, Span], links: Sequence[tuple[int, int, float]]) -> float:
-    """Half the squared time (s^2) over which a token that catches up with a prompt stays behind it.
-
-    Tokens are faster than prompts and cannot overtake them: one that has caught up waits at every further node and link
-    that both of them pass. On a single chain this is (sum of a prompt's extra seconds)^2 / 2; where chains part, both
-    go on together with the square of the routing's probability.
+    Parts of one wave that went through several nodes come back together in part.
     """
-    client = tables.client
+    return sum(batch[a] * weight * ((1.0 - MEET) * share / visit + MEET) for a, share, weight in sources)
+
+
+def _swept(prompts: float, out: float, most: float) -> float:
+    """Tokens that prompts gather behind them at a node, as a token finds them in the mean.
+
+    `prompts` is how many pass in the time by which they fall behind tokens, `out` the tokens per prompt.
+    """
+    caught = 1.0 - float(np.exp(-prompts))
+    return caught * min(out * caught, most)
+
+
+def _behind_s(
+    tables: ReplicatedTables, span_of: dict[int, Span], links: Sequence[tuple[int, int, float]]
+) -> tuple[dict[int, float], float]:
+    """Seconds by which a prompt has fallen behind a token of the same start as it leaves each node.
+
+    Where chains part, both go on together with the square of the routing's probability. Also half the squared time
+    (s^2) that a token that caught up spends behind a prompt on links; nodes serve it in the wave that follows.
+    """
     into: dict[int, list[tuple[int, float]]] = {}
     for a, b, share in links:
         into.setdefault(b, []).append((a, share))
-    behind, total = {client: 0.0}, 0.0
-    order = [span.node for span in sorted(span_of.values(), key=lambda span: span.stop) if span.node in into]
-    for i in order:
-        held = span_of[i].stop - span_of[i].start
-        extra = held * (
-            at_size(tables.prompt_at, tables.prompt_s[i], tables.prompt_tokens)
-            - at_size(tables.decode_at, tables.decode_s[i], 1.0)
-        )
-        extra, visits = max(0.0, extra), sum(share for _, share in into[i])
-        caught = 0.0
+    behind, total = {tables.client: 0.0}, 0.0
+    for i in [span.node for span in sorted(span_of.values(), key=lambda span: span.stop) if span.node in into]:
+        visit, caught = sum(share for _, share in into[i]), 0.0
         for a, share in into[i]:
             prompt, decode = link_s(tables, a, i)
             total += share * share * (prompt - decode) * (behind[a] + (prompt - decode) / 2.0)
-            caught += share * share / (visits * visits) * (behind[a] + prompt - decode)
-        behind[i] = caught + extra
-        # The first wait behind a prompt, at the node itself, is part of the node's own queue.
-        total += visits * visits * extra * caught
-    return total
+            caught += share * share / (visit * visit) * (behind[a] + prompt - decode)
+        held = span_of[i].stop - span_of[i].start
+        extra = at_size(tables.prompt_at, tables.prompt_s[i], tables.prompt_tokens)
+        extra -= at_size(tables.decode_at, tables.decode_s[i], 1.0)
+        behind[i] = caught + max(0.0, held * extra)
+    return behind, total
 
 
-def _behind_s(platoon: float, prompts_per_s: float) -> float:
+def _caught_s(platoon: float, prompts_per_s: float) -> float:
     """Mean wait of a token behind prompts: E[max(0, D - U)], U the exponential time since the last, D^2 = 2 platoon."""
     longest = float(np.sqrt(2.0 * platoon))
     if prompts_per_s * longest < 1e-6:

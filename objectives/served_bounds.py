@@ -61,7 +61,7 @@ def round_trip_bound_s(tables: ReplicatedTables) -> tuple[float, float]:
     decode, prompt = block_s(tables)
     for_prompt, for_token = links_s(tables)
     step = fastest_chain_s(tables, decode) + hops_s(tables, for_token)
-    return step, fastest_chain_s(tables, decode + prompt) + hops_s(tables, for_prompt)
+    return step, fastest_chain_s(tables, prompt) + hops_s(tables, for_prompt)
 
 
 def in_flight_bound(tables: ReplicatedTables) -> float:

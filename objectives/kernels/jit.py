@@ -1,8 +1,8 @@
 """One way to compile: cached on disk, under a key of all kernel sources.
 
 numba's own cache looks only at the file of the outermost function, so a changed callee in another file would go
-unnoticed; a folder named after a hash of every kernel source cannot go stale, and works where the package itself lies
-on a read-only disk.
+unnoticed; a folder named after a hash of every kernel source, and of the modules whose constants they compile in,
+cannot go stale, and works where the package itself lies on a read-only disk.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from numba import njit, types
 
 
 def cache_folder(*sources: Path) -> Path:
-    """Return the cache folder for kernels whose sources lie in the folders `sources`."""
+    """Return the cache folder for kernels whose sources lie in the folders `sources`, or here."""
     digest = hashlib.sha256(numba.__version__.encode())
-    for folder in sources:
+    for folder in (*Path(__file__).parents[1::-1], *sources):
         for file in sorted(folder.glob("*.py")):
             digest.update(file.name.encode())
             digest.update(file.read_bytes())
@@ -29,7 +29,7 @@ def cache_folder(*sources: Path) -> Path:
 
 
 def compiler(*sources: Path) -> Callable[..., Any]:
-    """Return a decorator that compiles a function with numba and caches it beside the others of `sources`.
+    """Return a decorator that compiles a function with numba and caches it beside the others of `sources` and of here.
 
     With ``inner=True`` the function can be called from other kernels only; that halves its compilation.
     """
@@ -64,7 +64,7 @@ def without_literals(dispatcher: Any) -> Any:
     return dispatcher
 
 
-kernel = compiler(Path(__file__).parent)
+kernel = compiler()
 
 
 def inner(function: Callable[..., Any]) -> Any:

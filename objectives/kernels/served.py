@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..served import BALANCE, FILL, HEADROOM, POWER, ROUNDS, SHARPNESS
+from ..served import BALANCE, FILL, HEADROOM, KEPT, MEET, POWER, ROUNDS, SHARPNESS
 from .flow import COUNT, KIND, NEXT, START, STOP, meets
 from .jit import fill, inner
 
@@ -134,8 +134,11 @@ def route(d, count, pairs):  # type: ignore[no-untyped-def]
 
 
 @inner
-def platoon_s2(d, count, pairs):  # type: ignore[no-untyped-def]
-    """Half the squared seconds over which a token that caught up with a prompt stays behind it; see `served.py`."""
+def fall_behind(d, count, pairs):  # type: ignore[no-untyped-def]
+    """Fill `d.behind` with the seconds that prompts have fallen behind tokens; return half the squared ones on links.
+
+    See `_behind_s` in `served.py`.
+    """
     group, visits, caught, behind = d.group, d.visits, d.caught, d.behind
     fill(caught, count, 0.0)
     behind[count] = 0.0
@@ -152,7 +155,6 @@ def platoon_s2(d, count, pairs):  # type: ignore[no-untyped-def]
             kind, size, many = group[KIND, a], group[STOP, a] - group[START, a], float(group[COUNT, a])
             extra = max(0.0, size * (d.prompt_s[kind] - at_size(d.decode_at, d.decode_s[kind], 1.0)))
             behind[a] = caught[a] + extra
-            total += visits[a] * visits[a] / many * extra * caught[a]
         first = group[KIND, a] if a < count else client
         while p < pairs and d.joint[0, p] == a:
             b, share = d.joint[1, p], d.share[p]
@@ -191,20 +193,67 @@ def group_kind(d, a, count):  # type: ignore[no-untyped-def]
 
 
 @inner
-def companions(d, count, pairs, turn):  # type: ignore[no-untyped-def]
-    """Fill `d.caught` with the requests that reach a node of each group at once; nobody does in the first round."""
-    group, visits, batch, together, back = d.group, d.visits, d.batch, d.caught, 0.0
+def swept(prompts, out, most):  # type: ignore[no-untyped-def]
+    """Tokens that prompts gather behind them at a node, as a token finds them in the mean; see `served.py`."""
+    caught = 1.0 - np.exp(-prompts)
+    return caught * min(out * caught, most)
+
+
+@inner
+def waves(d, count, pairs, flying, rate, turn):  # type: ignore[no-untyped-def]
+    """One round over all nodes in the order of chains: set `d.batch`; return seconds of a decode step and of TTFT."""
+    group, visits, batch, together, out = d.group, d.visits, d.batch, d.caught, d.output_tokens
     fill(together, count, 0.0)
-    if turn == 0:
-        return
+    back, back_all, step, ttft, p = 0.0, 0.0, 0.0, 0.0, 0
     for g in range(count):
         if d.useful[g] and group[STOP, g] == d.n_blocks:
             back += visits[g] * batch[g]
+            back_all += group[COUNT, g] * batch[g]
+    for k in range(-1, count):
+        g = d.order[k] if k >= 0 else count
+        if k >= 0 and d.useful[g] and visits[g] > 0.0:
+            kind, size, visit = group[KIND, g], group[STOP, g] - group[START, g], visits[g] / group[COUNT, g]
+            decode = size * at_size(d.decode_at, d.decode_s[kind], batch[g])
+            prompt = size * d.prompt_s[kind]
+            prompts = batch[g] / out if turn > 0 else 0.0
+            mean = decode + prompts * prompt
+            square = decode * decode + prompts * (2.0 * decode * prompt + prompt * prompt)
+            load = rate * visit * (1.0 + 1.0 / out) * mean
+            alone = np.exp(-load)
+            wait = load / (load + alone) * square / (2.0 * mean) if mean > 0.0 else 0.0
+            joined = min(1.0, (load + alone) / batch[g]) if turn > 0 else 0.0
+            step += visits[g] * (wait + decode + joined * prompts * prompt)
+            ttft += visits[g] * (joined * (wait + decode) + prompt)
+            if turn > 0:
+                gathered = np.sqrt((load + alone) ** 2 + (KEPT * together[g]) ** 2)
+                gathered = max(1.0, gathered, swept(rate / out * visit * d.behind[g], out, flying * visit))
+                batch[g] = min(gathered, max(1.0, flying * visit))
+        # A group without visits has no pairs with a share.
+        while p < pairs and d.joint[0, p] == g:
+            b, share = d.joint[1, p], d.share[p]
+            if share > 0.0:
+                near = back if g == count else visits[g] * batch[g]
+                every = back_all if g == count else group[COUNT, g] * batch[g]
+                part = (1.0 - MEET) * share / visits[b] * near / visits[g] + MEET * every
+                together[b] += share / (visits[g] * group[COUNT, b]) * part
+            p += 1
+    return step, ttft
+
+
+@inner
+def links(d, count, pairs):  # type: ignore[no-untyped-def]
+    """Seconds of all links and latencies of a token and of a prompt; they do not depend on the load."""
+    far, far_prompt, client = 0.0, 0.0, d.own.shape[0]
     for p in range(pairs):
-        a, b, share = d.joint[0, p], d.joint[1, p], d.share[p]
-        if share > 0.0:
-            size = back if a == count else batch[a]
-            together[b] += share * share * size / (visits[a] * visits[b] * group[COUNT, b])
+        first, kind = group_kind(d, d.joint[0, p], count), d.group[KIND, d.joint[1, p]]
+        far += d.share[p] * (d.latency[first, kind] + d.token_link_s[first, kind])
+        far_prompt += d.share[p] * (d.latency[first, kind] + d.prompt_link_s[first, kind])
+    for g in range(count):
+        if d.useful[g] and d.group[STOP, g] == d.n_blocks:
+            kind = d.group[KIND, g]
+            far += d.visits[g] * (d.latency[kind, client] + d.token_link_s[kind, client])
+            far_prompt += d.visits[g] * (d.latency[kind, client] + d.prompt_link_s[kind, client])
+    return far, far_prompt
 
 
 @inner
@@ -216,49 +265,20 @@ def serve(d, count, flow):  # type: ignore[no-untyped-def]
     if pairs <= 0 or flow <= 0.0 or d.joint[0, 0] != count:
         return 0.0, 0.0, 0.0, 0.0
     flying = route(d, count, pairs)
-    platoon = platoon_s2(d, count, pairs)
-    group, visits, batch, out, client = d.group, d.visits, d.batch, d.output_tokens, d.own.shape[0]
-    together = d.caught
-    # Links and latencies do not depend on the load.
-    far, far_prompt = 0.0, 0.0
-    for p in range(pairs):
-        first, kind = group_kind(d, d.joint[0, p], count), group[KIND, d.joint[1, p]]
-        far += d.share[p] * (d.latency[first, kind] + d.token_link_s[first, kind])
-        far_prompt += d.share[p] * (d.latency[first, kind] + d.prompt_link_s[first, kind])
-    for g in range(count):
-        batch[g] = 1.0
-        if d.useful[g] and group[STOP, g] == d.n_blocks:
-            kind = group[KIND, g]
-            far += visits[g] * (d.latency[kind, client] + d.token_link_s[kind, client])
-            far_prompt += visits[g] * (d.latency[kind, client] + d.prompt_link_s[kind, client])
-    rate, step, ttft, light_step, light_ttft = 0.0, 0.0, 0.0, 0.0, 0.0
+    platoon = fall_behind(d, count, pairs)
     longest = np.sqrt(2.0 * platoon)
+    far, far_prompt = links(d, count, pairs)
+    fill(d.batch, count, 1.0)
+    out = d.output_tokens
+    rate, light_step, light_ttft = 0.0, 0.0, 0.0
     for turn in range(ROUNDS + 1):
-        step, ttft = far, far_prompt
-        companions(d, count, pairs, turn)
-        for g in range(count):
-            if not d.useful[g] or visits[g] <= 0.0:
-                continue
-            kind, size, visit = group[KIND, g], group[STOP, g] - group[START, g], visits[g] / group[COUNT, g]
-            decode = size * at_size(d.decode_at, d.decode_s[kind], batch[g])
-            prompt = size * d.prompt_s[kind]
-            prompts = batch[g] / out if turn > 0 else 0.0
-            mean = decode + prompts * prompt
-            square = decode * decode + prompts * (2.0 * decode * prompt + prompt * prompt)
-            load = rate * visit * (1.0 + 1.0 / out) * mean
-            alone = np.exp(-load)
-            wait = load / (load + alone) * square / (2.0 * mean) if mean > 0.0 else 0.0
-            step += visits[g] * (wait + mean)
-            ttft += visits[g] * (wait + mean + prompt)
-            gathered = np.sqrt((load + alone) ** 2 + together[g] ** 2)
-            batch[g] = min(max(1.0, gathered), max(1.0, flying * visit))
+        step, ttft = waves(d, count, pairs, flying, rate, turn)
         arrivals = rate / out
         if arrivals * longest < 1e-6:
-            after = arrivals * platoon
+            caught = arrivals * platoon
         else:
-            after = longest - (1.0 - np.exp(-arrivals * longest)) / arrivals
-        step += after
-        ttft += after
+            caught = longest - (1.0 - np.exp(-arrivals * longest)) / arrivals
+        step, ttft = step + far + caught, ttft + far_prompt
         new = flying / (step + ttft / out)
         if turn == 0:
             light_step, light_ttft, rate = step, ttft, new

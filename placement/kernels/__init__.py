@@ -4,10 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import objectives.kernels
 from objectives.kernels.jit import compiler
 
-kernel = compiler(Path(objectives.kernels.__file__).parent, Path(__file__).parent)
+kernel = compiler(Path(__file__).parent)
 
 
 def inner(function: Callable[..., Any]) -> Any:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 
-import objectives.kernels
 from objectives.combine import Objective
 from objectives.kernels.jit import cache_folder
 from objectives.tables import CostTables
@@ -22,7 +21,7 @@ from ..problem import PipelineProblem
 
 def help_if_cold() -> None:
     """Start the second process where nothing was compiled yet; do nothing elsewhere."""
-    if cache_folder(Path(objectives.kernels.__file__).parent, Path(__file__).parent).exists():
+    if cache_folder(Path(__file__).parent).exists():
         return
     none = subprocess.DEVNULL
     subprocess.Popen(

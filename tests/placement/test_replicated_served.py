@@ -43,7 +43,7 @@ def test_estimate_follows_the_simulation():
         assert len(found) > 15
         correlations.append(np.corrcoef(rank(found), rank(expected))[0, 1])
         ratios.append(np.median(np.divide(expected, found)))
-    assert np.mean(correlations) > 0.78
+    assert np.mean(correlations) > 0.82
     assert 0.85 < np.mean(ratios) < 1.1
 
 
