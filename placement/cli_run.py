@@ -131,7 +131,8 @@ def profile(
 
         if peers:
             _check_token(token)
-        links = [measure_peer(peer, token, name=name) for peer in peers.split(",") if peer] or measure_all_pairs()
+        links = [measure_peer(peer, token, name=name) for peer in peers.split(",") if peer]
+        links = links or measure_all_pairs(device=device)
         if links or os.environ.get("RANK", "0") == "0":
             _write_links(links, out, json)
         return SOLVED
