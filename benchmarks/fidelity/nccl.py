@@ -4,7 +4,7 @@ For a Llama of 1.1 billion random parameters and a small one, plans with one cut
 run under torchrun, with one sequence and with four in flight; then a worker is killed, without and with recovery::
 
     python -m benchmarks.fidelity.nccl --out nccl.json
-    python -m benchmarks.fidelity.nccl --devices cpu cpu --cases tiny:float32       # the same over gloo, to try the script
+    python -m benchmarks.fidelity.nccl --devices cpu cpu --cases tiny:float32     # over gloo, to try the script
 
 Prints one JSON document; whatever fails is in it as "error", and the exit code is 1.
 """
@@ -284,8 +284,16 @@ def faults(options: Any, scratch: Path) -> dict[str, Any]:
         except RunError as error:
             report[key] = {"message": str(error), "tokens_kept": [len(row) for row in error.tokens]}
         report[key]["seconds"] = time.perf_counter() - (killed or [time.perf_counter()])[0]
-        report[key]["left"] = [place for place, pid in pids.items() if Path(f"/proc/{pid}").exists()]
+        report[key]["left"] = [place for place, pid in pids.items() if alive(pid)]
     return report
+
+
+def alive(pid: int) -> bool:
+    """Say whether a process still runs; one that is dead and only not collected yet does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def name_of(device: str) -> str:

@@ -82,6 +82,7 @@ class Process:
         self.client_uid = self.size - 1 if self.size == nodes + 1 else 0
         self.node = self.places[self.uid] if self.uid < nodes else ""
         self.plan, self.generation, self.wanted, self.stopped = self.job.plan, 0, 0, False
+        self.chains = chains_of(self.plan)
         self.members = list(range(self.size))
         self.busy_since = 0.0
         self.read_bytes, self.cache_peak = 0, 0
@@ -312,6 +313,7 @@ class Process:
     def _replanned(self, lost: list[str]) -> Replanned:
         from ..readers.models import read_model
         from ..replan import replan
+        from ..request import Constraints, Request
 
         assert self.job.cluster is not None
         model = read_model(checkpoint_folder(Path(self.job.model)))
@@ -319,7 +321,11 @@ class Process:
         longest = max(len(prompt) for prompt in self.job.prompts)
         flying = min(len(self.job.prompts), self.job.in_flight * self.job.micro_batch or len(self.job.prompts))
         work = Workload(longest, self.job.tokens, flying)
-        return replan(self.plan, model, cluster, lost=lost, workload=work, solver="annealing", time_limit=0.3)
+        # A plan that goes back and forth may go on doing so.
+        runs = [span.node for chain in self.chains for span in chain]
+        rules = Constraints(contiguous=len(set(runs)) == len(runs))
+        request = Request(model, cluster, work, constraints=rules)
+        return replan(self.plan, None, request, lost=lost, solver="annealing", time_limit=0.3)
 
     def _gone(self) -> set[str]:
         return {name for uid, name in enumerate(self.places[:-1]) if uid not in self.members}
