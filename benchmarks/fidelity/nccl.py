@@ -284,6 +284,7 @@ def faults(options: Any, scratch: Path) -> dict[str, Any]:
         except RunError as error:
             report[key] = {"message": str(error), "tokens_kept": [len(row) for row in error.tokens]}
         report[key]["seconds"] = time.perf_counter() - (killed or [time.perf_counter()])[0]
+        time.sleep(0.5)
         report[key]["left"] = [place for place, pid in pids.items() if alive(pid)]
     return report
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,13 +20,19 @@ PAUSE_S = 0.002
 _LIMIT_S = 20.0
 
 
-def ping(transport: Transport, me: int, other: int) -> tuple[float, float, float]:
-    """Return median and 95th percentile of the latency (s), and the bandwidth (bytes/s) of the slower direction."""
+def ping(
+    transport: Transport, me: int, other: int, *, rest: Callable[[float], None] | None = None
+) -> tuple[float, float, float]:
+    """Return median and 95th percentile of the latency (s), and the bandwidth (bytes/s) of the slower direction.
+
+    `rest` is called before each ping (see `Rest.between`); by default it is a short sleep.
+    """
+    pause = rest or (lambda _: time.sleep(PAUSE_S))
     small, large = _values(transport, SMALL), _values(transport, LARGE)
     _trip(transport, me, other, small)
     trips = []
     for _ in range(PINGS):
-        time.sleep(PAUSE_S)
+        pause(0.0)
         trips.append(_trip(transport, me, other, small) / 2)
     there, back = [], []
     for _ in range(LOADS):
