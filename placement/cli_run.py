@@ -109,6 +109,7 @@ def profile(
     output_tokens: Annotated[int, typer.Option("--output-tokens")] = 128,
     budget: Annotated[float, typer.Option("--budget", help="Seconds for the blocks.")] = 25.0,
     threads: Annotated[int, typer.Option("--threads", help="CPU threads; 0: torch's choice.")] = 0,
+    in_a_row: Annotated[bool, typer.Option("--in-a-row", help="No rest between passes.")] = False,
     serve: Annotated[bool, typer.Option("--serve", help="Answer measurements of links.")] = False,
     bind: Annotated[str, typer.Option("--bind", help="Address to serve on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", help="Port to serve on; 0: a free one.")] = 0,
@@ -131,18 +132,21 @@ def profile(
 
         if peers:
             _check_token(token)
-        links = [measure_peer(peer, token, name=name) for peer in peers.split(",") if peer] or measure_all_pairs()
+        links = [measure_peer(peer, token, name=name) for peer in peers.split(",") if peer]
+        links = links or measure_all_pairs(device=device)
         if links or os.environ.get("RANK", "0") == "0":
             _write_links(links, out, json)
         return SOLVED
     if model is None:
         raise InputError("expected --model, --serve, --peers or --all-pairs")
     from .profile.node import profile_node
+    from .profile.rest import Rest
     from .workload import Workload
 
     work = Workload(prompt_tokens, output_tokens)
     found = profile_node(
-        model, device=device, name=name, dtype=dtype, workload=work, budget_s=budget, threads=threads
+        model, device=device, name=name, dtype=dtype, workload=work, budget_s=budget, threads=threads,
+        rest=None if in_a_row else Rest(),
     )  # fmt: skip
     if out:
         found.save(out)

@@ -34,6 +34,8 @@ class Node:
         Sustained over peak, in (0, 1].
     overhead_s : float
         Seconds of launch overhead per block and pass.
+    pass_overhead_s : float
+        Seconds that a pass takes once, whatever the number of blocks: waking up, positions, masks.
     reserve_bytes : float
         Memory that is not available for weights, caches and workspace.
     price_per_hour : float
@@ -63,6 +65,7 @@ class Node:
     compute_efficiency: float = 1.0
     bandwidth_efficiency: float = 1.0
     overhead_s: float = 0.0
+    pass_overhead_s: float = 0.0
     reserve_bytes: float = 0.0
     price_per_hour: float = 0.0
     power_w: float = 0.0

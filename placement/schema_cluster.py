@@ -140,6 +140,9 @@ class NodeEntry(Entry):
     ] = Field(default=None, description="peak rate of one device: one for every number format, or a mapping by format")
     memory_bandwidth: MemoryBandwidth | None = Field(default=None, description="peak, of one device")
     overhead: Latency | None = Field(default=None, description="launch overhead per block and pass")
+    pass_overhead: Latency | None = Field(
+        default=None, description="what a pass takes once, however many blocks the node holds: waking up, masks"
+    )
     price: Price | None = Field(default=None, description="rent of one device")
     power: Power | None = Field(default=None, description="of one device while busy")
     reserve: SizeOrZero | None = Field(default=None, description="memory of one device that is not available")

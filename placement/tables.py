@@ -6,6 +6,7 @@ import numpy as np
 
 from objectives.tables import CostTables
 
+from .cluster import Cluster
 from .errors import InputError
 from .profile.analytic import decode_table, prefill_row, workspace_bytes
 from .request import Constraints, Request
@@ -55,7 +56,7 @@ def build_tables(request: Request) -> CostTables:
         capacity_bytes=np.array([node.memory_bytes - node.reserve_bytes - workspace for node in cluster.nodes]),
         cut_bytes=cut_bytes,
         prompt_cut_bytes=prompt,
-        latency_s=np.array(cluster.latency_s),
+        latency_s=_arrival_s(cluster),
         bandwidth_bytes_per_s=_finite(np.array(cluster.bandwidth_bytes_per_s)),
         price_per_hour=np.array([node.price_per_hour for node in cluster.nodes]),
         power_w=np.array([node.power_w for node in cluster.nodes]),
@@ -70,6 +71,14 @@ def build_tables(request: Request) -> CostTables:
         output_tokens=work.output_tokens,
         concurrency=work.concurrency,
     )
+
+
+def _arrival_s(cluster: Cluster) -> np.ndarray:
+    """Latency (N + 1, N + 1) until blocks begin: every message that comes to a node starts a pass there."""
+    latency = np.array(cluster.latency_s)
+    latency[:, :-1] += np.array([node.pass_overhead_s for node in cluster.nodes])
+    np.fill_diagonal(latency, np.diag(cluster.latency_s))
+    return latency
 
 
 def _finite(bandwidth: np.ndarray) -> np.ndarray:

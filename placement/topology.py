@@ -31,6 +31,7 @@ _BASE = {
     "bandwidth": "B/s",
     "latency": "s",
     "overhead": "s",
+    "pass_overhead": "s",
     "price": "dollar/h",
     "power": "W",
 }
@@ -119,6 +120,7 @@ def _attributes(node: Node) -> dict[str, Any]:
         "memory": node.memory_bytes / many,
         "reserve": node.reserve_bytes / many,
         "overhead": node.overhead_s,
+        "pass_overhead": node.pass_overhead_s,
         "price": node.price_per_hour / many,
         "power": node.power_w / many,
         "availability": node.availability,

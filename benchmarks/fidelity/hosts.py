@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.fidelity.hops import hop_s
 from objectives.combine import Objective
 from objectives.tables import CostTables
-from objectives.terms import Span, bottleneck, pipeline_terms, step_s
+from objectives.terms import Span, bottleneck, node_sums, pipeline_terms, step_s
 from placement.build import problem_of
 from placement.cluster import Cluster, Node
 from placement.model import Model
@@ -21,9 +22,6 @@ from placement.readers.models import read_model
 from placement.report.result import objective_value, plan_of
 from placement.request import Request
 from placement.workload import Workload
-
-HOP_S = 4e-4
-"""What a message costs on this machine beside its emulated link, until a calibration knows better."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +35,15 @@ class Hosts:
     request : Request
     slow : mapping of str to float
         How much slower than this machine each host is.
+    hop_s : float
+        What a message costs on this machine beside its emulated link, measured (`hops.py`).
     tables : CostTables
     """
 
     folder: Path
     request: Request
     slow: Mapping[str, float]
+    hop_s: float
     tables: CostTables
 
     def plan(self, spans: Sequence[Span]) -> Plan:
@@ -51,9 +52,12 @@ class Hosts:
         return plan_of(self.request, problem, spans, objective_value(problem, problem.score(spans), -np.inf))
 
     def tokens_per_s(self, spans: Sequence[Span], in_flight: int) -> float:
-        """Predicted rate with single sequences as micro-batches."""
-        spans = list(spans)
-        return min(in_flight / step_s(self.tables, spans, 0), 1.0 / bottleneck(self.tables, spans, 0).seconds)
+        """Predicted rate with single sequences as micro-batches; a pass keeps its node busy before it begins, too."""
+        spans, nodes = list(spans), self.request.cluster.nodes
+        sums = node_sums(self.tables, spans, self.tables.decode_s[0])
+        busy = [sums[span.node] + nodes[span.node].pass_overhead_s for span in spans]
+        slowest = max(*busy, bottleneck(self.tables, spans, 0).seconds)
+        return min(in_flight / step_s(self.tables, spans, 0), 1.0 / slowest)
 
     def fits(self, spans: Sequence[Span]) -> bool:
         """True when every host holds its blocks."""
@@ -62,7 +66,7 @@ class Hosts:
 
 def make_hosts(
     folder: Path, base: Node, model: Model, rng: np.random.Generator, n: int, work: Workload, *,
-    slow: tuple[float, float] = (3.0, 12.0), room: tuple[float, float] = (0.4, 0.9),
+    slow: tuple[float, float] = (2.0, 16.0), room: tuple[float, float] = (0.4, 0.9), hop_s: float,
 ) -> Hosts:  # fmt: skip
     """Draw hosts: slowness, room for a share of the model, latencies of 1 to 15 ms, 20 to 200 MB/s."""
     factors = {f"host{k}": float(np.exp(rng.uniform(*np.log(slow)))) for k in range(n)}
@@ -74,21 +78,21 @@ def make_hosts(
     latency, bandwidth = np.maximum(latency, latency.T), np.minimum(bandwidth, bandwidth.T)
     np.fill_diagonal(latency, 0.0)
     np.fill_diagonal(bandwidth, np.inf)
-    return of_cluster(folder, Request(model, Cluster(nodes, latency, bandwidth), work, Objective()), factors)
+    return of_cluster(folder, Request(model, Cluster(nodes, latency, bandwidth), work, Objective()), factors, hop_s)
 
 
-def of_cluster(folder: Path, request: Request, factors: Mapping[str, float]) -> Hosts:
+def of_cluster(folder: Path, request: Request, factors: Mapping[str, float], hop_s: float) -> Hosts:
     """Predict with what a hop costs here, on top of the links that are emulated."""
-    latency = request.cluster.latency_s + HOP_S * (1 - np.eye(request.cluster.n_nodes + 1))
+    latency = request.cluster.latency_s + hop_s * (1 - np.eye(request.cluster.n_nodes + 1))
     cluster = Cluster(request.cluster.nodes, latency, np.array(request.cluster.bandwidth_bytes_per_s))
     predicted = replace(request, cluster=cluster)
-    return Hosts(folder, predicted, factors, problem_of(predicted).tables)
+    return Hosts(folder, predicted, factors, hop_s, problem_of(predicted).tables)
 
 
 def emulated(hosts: Hosts) -> Cluster:
     """Return the links that the transport emulates: the predicted ones without this machine's own cost of a hop."""
     cluster = hosts.request.cluster
-    latency = cluster.latency_s - HOP_S * (1 - np.eye(cluster.n_nodes + 1))
+    latency = cluster.latency_s - hosts.hop_s * (1 - np.eye(cluster.n_nodes + 1))
     return Cluster(cluster.nodes, latency, np.array(cluster.bandwidth_bytes_per_s))
 
 
@@ -99,6 +103,7 @@ def scaled(base: Node, name: str, factor: float, memory: float) -> Node:
         memory_bytes=memory,
         decode_table={size: tuple(factor * s for s in row) for size, row in base.decode_table.items()},
         prefill_s_per_block=tuple(factor * s for s in base.prefill_s_per_block),
+        pass_overhead_s=factor * base.pass_overhead_s,
     )
 
 
@@ -110,12 +115,18 @@ def random_spans(rng: np.random.Generator, n_nodes: int, n_blocks: int) -> list[
     return [Span(int(node), a, b) for node, a, b in zip(order, cuts, cuts[1:], strict=False)]
 
 
-def base_profile(folder: Path, work: Workload, budget_s: float = 12.0) -> tuple[Node, Model]:
-    """Profile one thread of this machine by its own time, as the emulation counts it."""
+def base_profile(folder: Path, work: Workload, budget_s: float = 24.0) -> tuple[Node, Model, float]:
+    """Profile one thread of this machine by its own time, as the emulation counts it; and what a message costs."""
     from placement.profile.node import profile_node
+    from placement.profile.rest import Rest
 
-    found = profile_node(folder, workload=work, batches=(1,), budget_s=budget_s, threads=1, clock=time.thread_time)
-    return found.node, read_model(folder)
+    model = read_model(folder)
+    # Emulated hosts share this machine's caches: the others' weights pass through them between two passes.
+    rest = Rest(evict_bytes=min(model.weight_bytes, 256e6))
+    found = profile_node(
+        folder, workload=work, batches=(1,), budget_s=budget_s, threads=1, clock=time.thread_time, rest=rest
+    )
+    return found.node, model, hop_s(rest.evict_bytes)
 
 
 def model_folder(name: str, cache: Path) -> Path:

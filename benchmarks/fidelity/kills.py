@@ -37,8 +37,8 @@ def main() -> int:
     rng = np.random.default_rng(options.seed)
     folder = model_folder("tiny", options.out)
     work = Workload(8, options.tokens, 2)
-    base, model = base_profile(folder, work, 4.0)
-    hosts = make_hosts(folder, base, model, rng, 4, work, slow=(1.5, 4.0), room=(1.1, 1.5))
+    base, model, hop_s = base_profile(folder, work, 4.0)
+    hosts = make_hosts(folder, base, model, rng, 4, work, slow=(1.5, 4.0), room=(1.1, 1.5), hop_s=hop_s)
     prompts = rng.integers(0, 1000, (2, 8)).tolist()
     equal, killed, rows = 0, 0, []
     for number in range(options.times):

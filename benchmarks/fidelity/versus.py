@@ -41,10 +41,12 @@ def main() -> int:
     rng = np.random.default_rng(options.seed)
     folder = model_folder(options.model, options.out)
     work = Workload(options.prompt, options.tokens, options.in_flight)
-    base, model = base_profile(folder, work)
+    base, model, hop_s = base_profile(folder, work)
     rows = []
     for number in range(options.set_ups):
-        hosts = make_hosts(folder, base, model, rng, 3 + number % 3, work, slow=(3.0, 15.0), room=(0.5, 1.2))
+        hosts = make_hosts(
+            folder, base, model, rng, 3 + number % 3, work, slow=(3.0, 15.0), room=(0.5, 1.2), hop_s=hop_s
+        )
         rates: dict[str, float] = {}
         for name, spans in splits(hosts).items():
             rates[name] = measured(hosts, spans, options)

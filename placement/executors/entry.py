@@ -92,7 +92,8 @@ def _job(options: argparse.Namespace, rank: int) -> Job:
         cluster, recover = cluster_to_data(read_request(options.cluster).cluster), True
     local = os.environ.get("LOCAL_RANK", "0")
     device = f"cuda:{local}" if options.device == "cuda" else options.device
-    devices = {span.node: device for span in plan.placement}
+    spare = [str(node["name"]) for node in cluster["nodes"]] if cluster else []
+    devices = dict.fromkeys([*(span.node for span in plan.placement), *spare], device)
     return Job(
         plan=plan,
         model=options.model,

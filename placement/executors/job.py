@@ -121,6 +121,11 @@ class Job:
             raise InputError(f"expected at least one token to generate, got {self.tokens}", "tokens")
         if self.micro_batch < 1 or self.in_flight < 0:
             raise InputError(f"expected whole numbers, got {self.micro_batch} and {self.in_flight}", "micro_batch")
+        if self.backend not in ("gloo", "nccl"):
+            raise InputError(f"expected gloo or nccl, got {self.backend!r}", "backend")
+        for node in {span.node for span in self.plan.placement} if self.backend == "nccl" else ():
+            if not self.devices.get(node, "cpu").startswith("cuda"):
+                raise InputError(f"nccl needs every node on a CUDA device, '{node}' is on the CPU", "backend")
         for node, factor in self.emulation.slow.items():
             if not factor >= 1.0:
                 raise InputError(f"expected a factor of at least 1, got {factor}", f"slow[{node}]")

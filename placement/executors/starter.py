@@ -80,7 +80,7 @@ class _Zygote:
         self.program = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=_environment()
         )
-        self._ids = itertools.count()
+        self._ids, self._lock = itertools.count(), threading.Lock()
         self._owners: dict[int, tuple[Starter, int]] = {}
         self._started: queue.Queue[dict[str, Any]] = queue.Queue()
         threading.Thread(target=self._listen, name="zygote", daemon=True).start()
@@ -90,9 +90,10 @@ class _Zygote:
         self._owners[key] = (owner, number)
         request = {"id": key, "args": args, "log": str(log), "family": family, "netns": netns}
         assert self.program.stdin is not None
-        self.program.stdin.write((json.dumps(request) + "\n").encode())
-        self.program.stdin.flush()
-        return int(self._started.get(timeout=60)["pid"])
+        with self._lock:  # answers come in the order of the requests
+            self.program.stdin.write((json.dumps(request) + "\n").encode())
+            self.program.stdin.flush()
+            return int(self._started.get(timeout=60)["pid"])
 
     def close(self) -> None:
         """Close its input: it kills what it started, and ends."""

@@ -15,9 +15,12 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+
+if TYPE_CHECKING:
+    from .groups import DeviceGroups
 
 WORK, TOKENS, FORGET, STOP, WAKE, BROKEN = range(6)
 _MAGIC = 0x504C4143
@@ -78,8 +81,8 @@ class Transport:
     ----------
     group : ProcessGroupGloo
         All processes of the run.
-    data_group : process group or None
-        Carries the tensors when they are on a GPU (nccl); None sends everything through `group`.
+    between_gpus : DeviceGroups or None
+        Carries the tensors that are on a GPU (nccl); None sends everything through `group`.
     ranks : sequence of int
         Rank that hosts each place.
     rank : int
@@ -87,14 +90,14 @@ class Transport:
     links : mapping of (int, int) to (float, float)
         Places to the latency in seconds and bandwidth in bytes/s of an emulated link.
     device : str
-        Where `data_group` receives.
+        Where tensors from `between_gpus` are put.
     """
 
     group: Any
     ranks: Sequence[int]
     rank: int
     links: Mapping[tuple[int, int], tuple[float, float]] = field(default_factory=dict)
-    data_group: Any = None
+    between_gpus: DeviceGroups | None = None
     device: str = "cpu"
     use: dict[tuple[int, int], LinkUse] = field(default_factory=dict)
 
@@ -105,6 +108,7 @@ class Transport:
         self._free: dict[tuple[int, int], int] = {}
         self._pending: deque[tuple[Any, torch.Tensor]] = deque()
         self._closed = False
+        self._inbox: Any = None
         self.broken = ""
         if len(set(self.ranks)) > 1:
             threading.Thread(target=self._receive_all, name="receive", daemon=True).start()
@@ -112,7 +116,7 @@ class Transport:
     def send(self, message: Message) -> None:
         """Hand a message to the wire (or to this process) and return."""
         values = message.values
-        if values is not None and (self.data_group is None or values.dtype == torch.int32):
+        if values is not None and (self.between_gpus is None or values.dtype == torch.int32):
             values = values.to("cpu")
         if values is not None:
             values = values.contiguous()
@@ -127,7 +131,7 @@ class Transport:
         try:
             self._hold(self.group.send([frame], rank, 0), frame)
             if values is not None and not _is_small(values):
-                self._hold(self._group_for(values).send([values], rank, 1), values)
+                self._hold(self._group_for(values, self.rank, rank).send([values], rank, 1), values)
         except RuntimeError as error:
             raise LinkDownError(str(error).splitlines()[0]) from None
 
@@ -151,6 +155,8 @@ class Transport:
     def close(self) -> None:
         """Ignore everything that still comes."""
         self._closed = True
+        if self.between_gpus is not None:
+            self.between_gpus.abort()
 
     def _emulated(self, message: Message, n_bytes: int) -> tuple[int, float]:
         pair = (message.source, message.target)
@@ -168,19 +174,22 @@ class Transport:
         while len(self._pending) > _MOST_PENDING:
             self._pending.popleft()[0].wait()
 
-    def _group_for(self, values: torch.Tensor) -> Any:
-        return self.group if self.data_group is None or values.dtype == torch.int32 else self.data_group
+    def _group_for(self, values: torch.Tensor, source: int, target: int) -> Any:
+        return self.between_gpus.between(source, target) if self.between_gpus and values.is_cuda else self.group
 
     def _receive_all(self) -> None:
         try:
-            while not self._closed:
-                self._receive_one()
+            if self.between_gpus is not None:
+                torch.cuda.set_device(self.device)
+                self._inbox = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
+            while not self._closed and self._receive_one() != STOP:
+                pass
         except Exception as error:  # whatever breaks a connection is for the main thread to judge
             if not self._closed:
                 self.broken = f"{type(error).__name__}: {error}"
                 self._deliver(0, Message(BROKEN, -1, -1))
 
-    def _receive_one(self) -> None:
+    def _receive_one(self) -> int:
         frame = torch.empty(_FRAME, dtype=torch.int64)
         work = self.group.recv_anysource([frame], 0)
         work.wait(_FOREVER)  # a worker may be idle for long; dead peers are found by their silence
@@ -194,6 +203,7 @@ class Transport:
         n_bytes = 0 if values is None else values.numel() * values.element_size()
         self._count_use(message, n_bytes, busy_ns / 1e9 or time.perf_counter() - began)
         self._deliver(due, message)
+        return message.kind
 
     def _values(self, frame: torch.Tensor, source: int, code: int, shape: list[int]) -> torch.Tensor | None:
         if code < 0:
@@ -202,9 +212,16 @@ class Transport:
         if code >= len(_DTYPES):
             n_bytes = math.prod(shape) * dtype.itemsize
             return frame[_HEADER:].view(torch.uint8)[:n_bytes].view(dtype).reshape(shape)
-        here = self.device if self.data_group is not None and dtype != torch.int32 else "cpu"
-        values = torch.empty(shape, dtype=dtype, device=here)
-        self._group_for(values).recv([values], self.ranks[source], 1).wait(_FOREVER)
+        if self.between_gpus is None or dtype == torch.int32:
+            values = torch.empty(shape, dtype=dtype)
+            self.group.recv([values], self.ranks[source], 1).wait(_FOREVER)
+            return values
+        # On a stream of its own: were the stages' stream to wait for tensors, a send queued there would too, and two
+        # processes that send to each other could stop for ever. No time-out: with one, nccl polls each millisecond.
+        with torch.cuda.stream(self._inbox):
+            values = torch.empty(shape, dtype=dtype, device=self.device)
+            self._group_for(values, self.ranks[source], self.rank).recv([values], self.ranks[source], 1).wait()
+        self._inbox.synchronize()
         return values
 
     def _count_use(self, message: Message, n_bytes: int, busy_s: float) -> None:
@@ -218,23 +235,6 @@ class Transport:
         with self._ready:
             heapq.heappush(self._due, (due, next(self._count), message))
             self._ready.notify()
-
-
-def make_group(store: Any, rank: int, size: int, address: str, timeout_s: float) -> Any:
-    """Return a gloo group that listens on `address` only."""
-    from torch.distributed import ProcessGroupGloo
-
-    options = ProcessGroupGloo._Options()  # type: ignore[attr-defined]
-    options._devices = [ProcessGroupGloo.create_device(hostname=address)]
-    options._timeout = timedelta(seconds=timeout_s)
-    return ProcessGroupGloo(store, rank, size, options)
-
-
-def make_nccl_group(store: Any, rank: int, size: int) -> Any:
-    """Return an nccl group for tensors on GPUs."""
-    from torch.distributed import ProcessGroupNCCL
-
-    return ProcessGroupNCCL(store, rank, size, ProcessGroupNCCL.Options())
 
 
 def _is_small(values: torch.Tensor) -> bool:

@@ -14,6 +14,7 @@ import sys
 import time
 import traceback
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,23 +28,13 @@ from .arch import block_names
 from .client import Client
 from .control import Control, Pulse, RunError, Watch
 from .convert import checkpoint_folder
+from .groups import DeviceGroups, make_group
 from .job import Chain, Job, chains_of, check_plan, check_prompts, cluster_from_data, places_of
 from .loader import Loader
+from .pace import Pace, sharp_timers
 from .stage import Stage
 from .stats import stats_of
-from .transport import (
-    BROKEN,
-    FORGET,
-    STOP,
-    TOKENS,
-    WAKE,
-    WORK,
-    LinkDownError,
-    Message,
-    Transport,
-    make_group,
-    make_nccl_group,
-)
+from .transport import BROKEN, FORGET, STOP, TOKENS, WAKE, WORK, LinkDownError, Message, Transport
 
 if TYPE_CHECKING:
     from ..replan import Replanned
@@ -51,7 +42,6 @@ if TYPE_CHECKING:
 MOST_EVENTS = 200_000
 TAKEN_FOR_LOST = 3
 CONNECT_LIMIT_S = 15.0
-MOST_OVERSLEPT_S = 0.02
 
 
 @dataclass
@@ -92,9 +82,12 @@ class Process:
         self.client_uid = self.size - 1 if self.size == nodes + 1 else 0
         self.node = self.places[self.uid] if self.uid < nodes else ""
         self.plan, self.generation, self.wanted, self.stopped = self.job.plan, 0, 0, False
+        self.chains = chains_of(self.plan)
         self.members = list(range(self.size))
         self.busy_since = 0.0
-        self.read_bytes, self.cache_peak, self.overslept = 0, 0, 0.0
+        self.read_bytes, self.cache_peak = 0, 0
+        self.pace = Pace(self.job.emulation.slow.get(self.node, 1.0))
+        self.device = self.job.devices.get(self.node, "cpu")
         self.notes: list[str] = []
         self.client = Client(self.job, nodes, self.count) if self.uid == self.client_uid else None
         self.stage: Stage | None = None
@@ -106,7 +99,9 @@ class Process:
         self._watch_or_beat()
         room = max(len(prompt) for prompt in self.job.prompts) + self.job.tokens
         if self.node:
-            self.loader = Loader(Path(self.job.model), self.job.devices.get(self.node, "cpu"), self.job.dtype)
+            if self.device.startswith("cuda"):
+                torch.cuda.set_device(self.device)
+            self.loader = Loader(Path(self.job.model), self.device, self.job.dtype)
             check_plan(self.plan, self.loader.arch.n_blocks, block_names(self.loader.arch.n_blocks))
             check_prompts(self.job, *self.loader.sizes())
             self.stage = Stage(self.loader, room)
@@ -214,16 +209,25 @@ class Process:
         store = PrefixStore(f"group/{self.generation}", self.store)
         rank, size = self.members.index(self.uid), len(self.members)
         group = make_group(store, rank, size, self.job.address_of(self.places[self.uid]), CONNECT_LIMIT_S)
-        nccl = make_nccl_group(PrefixStore("nccl", store), rank, size) if self.job.backend == "nccl" else None
         hosts = [*range(len(self.places) - 1), self.client_uid]
         ranks = [self.members.index(uid) if uid in self.members else -1 for uid in hosts]
+        between_gpus = self._between_gpus(store, rank, ranks)
         links = {}
         for pair, figures in self.job.emulation.links.items():
             a, _, b = pair.partition(">")
             if a in self.places and b in self.places:
                 links[self.places.index(a), self.places.index(b)] = figures
-        device = self.job.devices.get(self.node, "cpu")
-        return Transport(group, ranks, rank, links, nccl, device)
+        return Transport(group, ranks, rank, links, between_gpus, self.device)
+
+    def _between_gpus(self, store: Any, rank: int, ranks: list[int]) -> DeviceGroups | None:
+        """Groups for tensors that stay on GPUs; the client alone has none, tokens pass through host memory."""
+        if self.job.backend != "nccl" or not self.node:
+            return None
+        groups = DeviceGroups.make(store, rank, len(self.members))
+        hops = {(ranks[self.places.index(a.node)], ranks[self.places.index(b.node)])
+                for chain in self.chains for a, b in pairwise(chain)}  # fmt: skip
+        groups.meet(rank, {(a, b) for a, b in hops if a != b}, self.device)
+        return groups
 
     def _serve(self) -> bool:
         """Handle messages; True at the end of the run, False when a new plan is needed."""
@@ -262,20 +266,9 @@ class Process:
 
     def _compute(self, message: Message, chain: Chain, stage: Stage) -> Message:
         assert message.values is not None
-        span, began, cpu = chain[message.hop], time.perf_counter(), time.thread_time()
+        span, began = chain[message.hop], self.pace.start()
         values = stage.run(message.batch, span.start, span.stop, message.position, message.values)
-        if values.is_cuda:
-            torch.cuda.synchronize(values.device)
-        worked = time.perf_counter() - began
-        factor = self.job.emulation.slow.get(self.node, 1.0)
-        if factor > 1.0:
-            # The thread's own time: a busy neighbour on this machine must not slow the emulated host.
-            used = worked if values.is_cuda else min(worked, time.thread_time() - cpu)
-            # What the last sleep took too long comes off this one: an emulated host keeps its pace on a loaded machine.
-            rest = used * factor - worked - self.overslept
-            before = time.perf_counter()
-            time.sleep(max(0.0, rest))
-            self.overslept = min(MOST_OVERSLEPT_S, max(0.0, time.perf_counter() - before - rest))
+        worked = self.pace.stop(values)
         if len(self.events) < MOST_EVENTS:
             what = (message.batch, message.position, message.values.shape[1], span.start, span.stop)
             self.events.append((began, time.perf_counter(), *what, worked))
@@ -320,6 +313,7 @@ class Process:
     def _replanned(self, lost: list[str]) -> Replanned:
         from ..readers.models import read_model
         from ..replan import replan
+        from ..request import Constraints, Request
 
         assert self.job.cluster is not None
         model = read_model(checkpoint_folder(Path(self.job.model)))
@@ -327,7 +321,11 @@ class Process:
         longest = max(len(prompt) for prompt in self.job.prompts)
         flying = min(len(self.job.prompts), self.job.in_flight * self.job.micro_batch or len(self.job.prompts))
         work = Workload(longest, self.job.tokens, flying)
-        return replan(self.plan, model, cluster, lost=lost, workload=work, solver="annealing", time_limit=0.3)
+        # A plan that goes back and forth may go on doing so.
+        runs = [span.node for chain in self.chains for span in chain]
+        rules = Constraints(contiguous=len(set(runs)) == len(runs))
+        request = Request(model, cluster, work, constraints=rules)
+        return replan(self.plan, None, request, lost=lost, solver="annealing", time_limit=0.3)
 
     def _gone(self) -> set[str]:
         return {name for uid, name in enumerate(self.places[:-1]) if uid not in self.members}
@@ -372,6 +370,7 @@ def main_of(process: Process) -> int:
     """Run a process; errors go to the store, to everybody's notice."""
     torch.set_num_threads(process.job.threads)
     torch.set_grad_enabled(False)
+    sharp_timers()
     sys.setswitchinterval(0.0005)  # the receiving thread should not wait 5 ms for the interpreter
     try:
         return process.run()

@@ -144,6 +144,7 @@ def _corrected(model: Model, node: Node, by: Correction) -> Node:
             decode_table={size: decode(row) for size, row in node.decode_table.items()},
             decode_s_per_block=decode(node.decode_s_per_block),
             prefill_s_per_block=tuple(by.prefill_factor * seconds for seconds in node.prefill_s_per_block),
+            pass_overhead_s=by.decode_factor * node.pass_overhead_s,
         )
     # Decode is bound by memory, prefill by arithmetic: their factors go to those efficiencies.
     del model
@@ -152,6 +153,7 @@ def _corrected(model: Model, node: Node, by: Correction) -> Node:
         bandwidth_efficiency=min(1.0, node.bandwidth_efficiency / by.decode_factor),
         compute_efficiency=min(1.0, node.compute_efficiency / by.prefill_factor),
         overhead_s=node.overhead_s * by.decode_factor + by.overhead_s,
+        pass_overhead_s=node.pass_overhead_s * by.decode_factor,
     )
 
 
@@ -183,7 +185,7 @@ def _span_s(model: Model, node: Node, run: Mapping[str, Any], start: int, stop: 
     row = decode_table(node, model, work, [batch])[0]
     if phase == "prefill":
         row = prefill_row(node, model, work, decode_table(node, model, work, [1])[0])
-    return float(row[start:stop].sum())
+    return node.pass_overhead_s + float(row[start:stop].sum())
 
 
 def _parts(
@@ -239,6 +241,7 @@ def corrected_yaml(path: str | Path, result: Calibration) -> str:
 
 
 def _entry(node: Node) -> dict[str, Any]:
+    once = {"pass_overhead": f"{node.pass_overhead_s * 1e6:.6g} us"} if node.pass_overhead_s else {}
     if node.decode_table or node.decode_s_per_block:
         found: dict[str, Any] = {}
         if node.decode_table:
@@ -247,8 +250,8 @@ def _entry(node: Node) -> dict[str, Any]:
             found["decode_seconds_per_block"] = list(node.decode_s_per_block)
         if node.prefill_s_per_block:
             found["prefill_seconds_per_block"] = list(node.prefill_s_per_block)
-        return found
-    return {
+        return found | once
+    return once | {
         "efficiency": {"compute": node.compute_efficiency, "bandwidth": node.bandwidth_efficiency},
         "overhead": f"{node.overhead_s * 1e6:.6g} us",
     }

@@ -121,20 +121,27 @@ def timed(
     budget_s: float,
     most: int = 50,
     clock: Callable[[], float] = time.perf_counter,
+    rest: Callable[[float], None] | None = None,
 ) -> list[float]:
     """Seconds of each repeat of `work`: at least two after a warm-up, then until the budget is spent.
 
-    `clock` may be `time.thread_time` where one CPU thread works: then neighbours on a busy machine do not count.
+    `clock` may be `time.thread_time` where one CPU thread works: then neighbours on a busy machine do not count. `rest`
+    is called before every repeat, with the seconds of the one before.
     """
+    began = time.perf_counter()
     work()
     wait()
+    last = time.perf_counter() - began
     times: list[float] = []
     began = time.perf_counter()
     while len(times) < 2 or (time.perf_counter() - began < budget_s and len(times) < most):
-        start = clock()
+        if rest is not None:
+            rest(last)
+        start, since = clock(), time.perf_counter()
         work()
         wait()
         times.append(clock() - start)
+        last = time.perf_counter() - since
     return times
 
 

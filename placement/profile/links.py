@@ -17,12 +17,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from ..errors import InputError, PlacementError
+from .pings import part, ping, pong
 
 _LIMIT_S = 20.0
-_SMALL, _LARGE, _PINGS = 1024, 4 << 20, 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +109,9 @@ def measure_peer(address: str, token: str, *, name: str = "") -> LinkProfile:
             peer.settimeout(_LIMIT_S)
             mine = peer.getsockname()[0]
             secret, hello = _prove(peer, token, {"name": name or socket.gethostname()})
-            group = _pair(host, int(hello["store"]), secret, 1, mine)
-            figures = _ping(group, 0)
+            transport = _pair(host, int(hello["store"]), secret, 1, mine)
+            figures = ping(transport, 1, 0)
+            part(transport, 1, 0)
     except OSError as error:
         raise InputError(f"cannot be reached ({error.strerror or error})", address) from None
     except (ValueError, RuntimeError) as error:
@@ -120,8 +119,16 @@ def measure_peer(address: str, token: str, *, name: str = "") -> LinkProfile:
     return LinkProfile(name or socket.gethostname(), str(hello["name"]), *figures)
 
 
-def measure_all_pairs(names: Sequence[str] | None = None) -> list[LinkProfile]:
-    """Measure every pair of processes of a torchrun launch; rank 0 gets the list, the others an empty one."""
+def measure_all_pairs(names: Sequence[str] | None = None, *, device: str = "cpu") -> list[LinkProfile]:
+    """Measure every pair of processes of a torchrun launch; rank 0 gets the list, the others an empty one.
+
+    Parameters
+    ----------
+    names : sequence of str, optional
+        Of the processes, by rank.
+    device : str
+        "cpu": tensors in host memory, over gloo. "cuda": tensors on the GPU of the local rank, over nccl.
+    """
     import torch.distributed as dist
 
     missing = [key for key in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT") if key not in os.environ]
@@ -132,19 +139,41 @@ def measure_all_pairs(names: Sequence[str] | None = None) -> list[LinkProfile]:
         rank, size = dist.get_rank(), dist.get_world_size()
         titles = list(names) if names else [f"rank-{k}" for k in range(size)]
         found: list[LinkProfile] = []
+        transport = _among_all(rank, size, device)
         for a in range(size):
             for b in range(a + 1, size):
                 dist.barrier()
                 if rank == a:
-                    found.append(LinkProfile(titles[a], titles[b], *_ping(dist.group.WORLD, b)))
+                    found.append(LinkProfile(titles[a], titles[b], *ping(transport, a, b)))
                 elif rank == b:
-                    _pong(dist.group.WORLD, a)
+                    pong(transport, b, a)
+        dist.barrier()
+        if size > 1:
+            part(transport, rank, (rank + 1) % size)
         gathered: list[Any] = [None] * size
         rows = [(f.a, f.b, f.latency_s, f.latency_p95_s, f.bandwidth_bytes_per_s) for f in found]
         dist.all_gather_object(gathered, rows)
-        return [LinkProfile(*row) for part in gathered for row in part] if rank == 0 else []
+        return [LinkProfile(*row) for rows in gathered for row in rows] if rank == 0 else []
     finally:
         dist.destroy_process_group()
+
+
+def _among_all(rank: int, size: int, device: str) -> Any:
+    import torch
+    import torch.distributed as dist
+
+    from ..executors.groups import DeviceGroups
+    from ..executors.transport import Transport
+
+    if not device.startswith("cuda"):
+        return Transport(dist.group.WORLD, range(size), rank)
+    if not torch.cuda.is_available():
+        raise InputError("torch sees no CUDA device here", device)
+    own = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if device == "cuda" else device
+    torch.cuda.set_device(own)
+    groups = DeviceGroups.make(dist.distributed_c10d._get_default_store(), rank, size)
+    groups.meet(rank, [(a, b) for a in range(size) for b in range(size) if a != b], own)
+    return Transport(dist.group.WORLD, range(size), rank, between_gpus=groups, device=own)
 
 
 def _check_token(token: str) -> None:
@@ -167,8 +196,9 @@ def _answer(peer: socket.socket, token: str, bind: str, name: str) -> None:
     store = open_store(bind, port, serve=True)
     _say(peer, {"proof": _sign(token, "server", str(hello["nonce"])), "store": port, "name": name})
     secret = _sign(token, "group", nonce + str(hello["nonce"]))
-    group = _pair(bind, port, secret, 0, bind, store)
-    _pong(group, 1)
+    transport = _pair(bind, port, secret, 0, bind, store)
+    pong(transport, 0, 1)
+    part(transport, 0, 1)
 
 
 def _prove(peer: socket.socket, token: str, about: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -184,50 +214,11 @@ def _pair(host: str, port: int, secret: str, rank: int, address: str, store: Any
     from torch.distributed import PrefixStore  # type: ignore[attr-defined]
 
     from ..executors.control import open_store
-    from ..executors.transport import make_group
+    from ..executors.groups import make_group
+    from ..executors.transport import Transport
 
     own = store if store is not None else open_store(host, port, serve=False)
-    return make_group(PrefixStore(secret, own), rank, 2, address, _LIMIT_S)
-
-
-def _ping(group: Any, other: int) -> tuple[float, float, float]:
-    """Return median and 95th percentile of the latency, and the bandwidth, as the asking side sees them."""
-    import torch
-
-    small, large = torch.zeros(_SMALL, dtype=torch.uint8), torch.zeros(_LARGE, dtype=torch.uint8)
-    trips = []
-    for _ in range(_PINGS):
-        began = time.perf_counter()
-        group.send([small], other, 0).wait()
-        group.recv([small], other, 0).wait()
-        trips.append((time.perf_counter() - began) / 2)
-    times: dict[str, list[float]] = {"there": [], "back": []}
-    for _ in range(8):
-        began = time.perf_counter()
-        group.send([large], other, 0).wait()
-        group.recv([small], other, 0).wait()
-        middle = time.perf_counter()
-        group.send([small], other, 0).wait()
-        group.recv([large], other, 0).wait()
-        times["there"].append(middle - began)
-        times["back"].append(time.perf_counter() - middle)
-    latency = float(np.median(trips))
-    slower = max(float(np.median(row)) for row in times.values())
-    return latency, float(np.quantile(trips, 0.95)), _LARGE / max(slower - 2 * latency, 1e-9)
-
-
-def _pong(group: Any, other: int) -> None:
-    import torch
-
-    small, large = torch.zeros(_SMALL, dtype=torch.uint8), torch.zeros(_LARGE, dtype=torch.uint8)
-    for _ in range(_PINGS):
-        group.recv([small], other, 0).wait()
-        group.send([small], other, 0).wait()
-    for _ in range(8):
-        group.recv([large], other, 0).wait()
-        group.send([small], other, 0).wait()
-        group.recv([small], other, 0).wait()
-        group.send([large], other, 0).wait()
+    return Transport(make_group(PrefixStore(secret, own), rank, 2, address, _LIMIT_S), [0, 1], rank)
 
 
 def _sign(token: str, role: str, text: str) -> str:

@@ -18,6 +18,7 @@ from ..workload import Workload
 from .fit import Roofline, fit
 from .hardware import Hardware, Peaks, detect, measure_peaks
 from .measure import Sample, kinds_of, measure_blocks
+from .rest import Rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,8 @@ class NodeProfile:
     model : Model
     workload : Workload
     dtype : str
+    rest : Rest or None
+        What went before every pass.
     """
 
     node: Node
@@ -46,6 +49,7 @@ class NodeProfile:
     model: Model
     workload: Workload
     dtype: str
+    rest: Rest | None = None
 
     def entry(self) -> dict[str, Any]:
         """Return the entry of `nodes` in cluster.yaml, as plain data."""
@@ -61,6 +65,7 @@ class NodeProfile:
                 "bandwidth": round(node.bandwidth_efficiency, 4),
             },
             "overhead": f"{node.overhead_s * 1e6:.4g} us",
+            "pass_overhead": f"{node.pass_overhead_s * 1e6:.4g} us",
             "decode_table": {size: [float(f"{s:.5g}") for s in row] for size, row in node.decode_table.items()},
             "prefill_seconds_per_block": [float(f"{s:.5g}") for s in node.prefill_s_per_block],
         }
@@ -75,6 +80,7 @@ class NodeProfile:
             **self.hardware.conditions,
             "model": f"{self.model.name}, {self.dtype}",
             "workload": f"prompt {self.workload.prompt_tokens}, output {self.workload.output_tokens} tokens",
+            "passes": "in a row" if self.rest is None else f"each {self.rest}",
             "roofline": f"{line.flops_per_s / 1e12:.4g} TFLOP/s, {line.bytes_per_s / 1e9:.4g} GB/s, "
             f"{line.overhead_s * 1e6:.3g} us per block",
             "fit": f"median error {line.median_error:.1%}, worst {line.worst_error:.1%} of {len(self.samples)} points",
@@ -99,6 +105,7 @@ def profile_node(
     budget_s: float = 25.0,
     threads: int = 0,
     clock: Callable[[], float] = time.perf_counter,
+    rest: Rest | None = Rest(),  # noqa: B008
 ) -> NodeProfile:
     """Measure a device with the blocks of a model.
 
@@ -120,6 +127,8 @@ def profile_node(
         CPU threads; 0 leaves them.
     clock : callable
         See `measure_blocks`.
+    rest : Rest or None
+        Before every pass, as in a pipeline; None measures passes in a row.
 
     Raises
     ------
@@ -141,7 +150,7 @@ def profile_node(
         samples = measure_blocks(
             source, blocks, hardware, dtype=number, batches=batches, contexts=(contexts[1],), prompts=prompts,
             budget_s=budget_s,
-            clock=clock,
+            clock=clock, rest=rest,
         )  # fmt: skip
         peaks = measure_peaks(hardware)
     finally:
@@ -150,7 +159,7 @@ def profile_node(
     streaming = [sample for sample in samples if not blocks.blocks[starts[sample.kind]].lookup]
     line = fit(streaming or samples)
     node = node_of(name or device.replace(":", "-"), blocks, work, number, hardware, peaks, line, samples)
-    return NodeProfile(node, hardware, peaks, line, tuple(samples), blocks, work, number)
+    return NodeProfile(node, hardware, peaks, line, tuple(samples), blocks, work, number, rest)
 
 
 def node_of(
@@ -172,6 +181,8 @@ def node_of(
             decode.setdefault(sample.batch, {})[sample.kind] = sample.seconds
         elif sample.tokens == workload.prompt_tokens:
             prefill[sample.kind] = sample.seconds
+    # Layers pass positions and masks on, lookups do not: the larger figure is that of a stage.
+    once = max((sample.pass_s for sample in samples if sample.batch == 1), default=0.0)
     peak = peaks.flops_per_s.get(dtype, line.flops_per_s)
     return Node(
         name=name,
@@ -181,6 +192,7 @@ def node_of(
         compute_efficiency=min(1.0, line.flops_per_s / peak),
         bandwidth_efficiency=min(1.0, line.bytes_per_s / peaks.bandwidth_bytes_per_s),
         overhead_s=line.overhead_s,
+        pass_overhead_s=once,
         decode_table={size: tuple(row[kind] for kind in kinds) for size, row in decode.items()},
         prefill_s_per_block=tuple(prefill[kind] for kind in kinds),
     )

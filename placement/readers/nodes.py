@@ -175,6 +175,7 @@ def _device_figures(entry: NodeEntry, where: str, notes: list[str]) -> Node:
         compute_efficiency=_given(efficiency.compute if efficiency else None, node.compute_efficiency),
         bandwidth_efficiency=_given(efficiency.bandwidth if efficiency else None, node.bandwidth_efficiency),
         overhead_s=_given(entry.overhead, node.overhead_s),
+        pass_overhead_s=_given(entry.pass_overhead, node.pass_overhead_s),
         reserve_bytes=_given(entry.reserve, node.reserve_bytes),
         price_per_hour=_given(entry.price, node.price_per_hour),
         power_w=_given(entry.power, node.power_w),

@@ -128,6 +128,18 @@ def test_a_lost_worker_is_replaced(tiny_model: Make, who: str, how: signal.Signa
     assert who not in {span.node for span in result.plan.placement}
 
 
+def test_a_plan_that_goes_back_and_forth_is_replaced(tiny_model: Make) -> None:
+    """Two nodes with two spans each: one is lost, the other goes on alone."""
+    folder, prompts = tiny_model("llama"), some_prompts(1)
+    plan = plan_by_hand(("a", 0, 2), ("b", 2, 3), ("a", 3, 4), ("b", 4, 6))
+    result = run_plan(
+        plan, folder, prompts, 30, cluster=small_cluster(2, latency_s=0.02), emulate_links=True, recover=True,
+        limit_s=1.5, launch=_strike("b", signal.SIGKILL, 3),
+    )  # fmt: skip
+    assert [list(row) for row in result.tokens] == greedy(folder, prompts, 30)
+    assert {span.node for span in result.plan.placement} == {"a"}
+
+
 def _strike(who: str, how: int, after: int) -> Launch:
     """Send one worker a signal once `after` tokens have come: no clock decides when."""
     pids: dict[str, int] = {}

@@ -86,3 +86,12 @@ def test_numbers_that_make_no_sense() -> None:
             Job(**{"plan": PLAN, "model": "m", "prompts": ((1,),), "tokens": 1, **changes})
     with pytest.raises(InputError, match="factor"):
         Job(PLAN, "m", ((1,),), 1, emulation=Emulation(slow={"a": 0.5}))
+
+
+def test_nccl_wants_gpus() -> None:
+    """Every node of the plan on a CUDA device, and no other backends than the two."""
+    with pytest.raises(InputError, match="'b' is on the CPU"):
+        Job(PLAN, "m", ((1,),), 1, backend="nccl", devices={"a": "cuda:0"})
+    Job(PLAN, "m", ((1,),), 1, backend="nccl", devices={"a": "cuda:0", "b": "cuda:1"})
+    with pytest.raises(InputError, match="gloo or nccl, got 'mpi'"):
+        Job(PLAN, "m", ((1,),), 1, backend="mpi")

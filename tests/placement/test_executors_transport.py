@@ -14,6 +14,7 @@ pytest.importorskip("torch")
 
 import torch
 
+from placement.executors.groups import DeviceGroups
 from placement.executors.transport import WORK, Message, Transport
 
 
@@ -98,3 +99,32 @@ def test_a_message_without_a_tensor(ends: tuple[Transport, Transport, _Wire]) ->
     assert got is not None
     assert got.batch == 7
     assert got.values is None
+
+
+def test_each_direction_between_gpus_has_a_group_of_its_own() -> None:
+    """Both in one would share a stream, on which a receive may stand before the send that the other side waits for."""
+    groups = DeviceGroups("up", "down")
+    assert (groups.between(0, 2), groups.between(2, 0), groups.between(1, 2)) == ("up", "down", "up")
+
+
+def test_communicators_are_made_in_the_same_order_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each rank takes part in its own pairs, all in one order: nobody waits in a circle."""
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda *_: None)
+    done: dict[int, list[tuple[str, int]]] = {}
+
+    class Group:
+        def __init__(self, rank: int) -> None:
+            self.calls = done.setdefault(rank, [])
+
+        def send(self, _: Any, target: int, _tag: int) -> _Done:
+            self.calls.append(("to", target))
+            return _Done()
+
+        def recv(self, _: Any, source: int, _tag: int) -> _Done:
+            self.calls.append(("from", source))
+            return _Done()
+
+    pairs = {(1, 0), (0, 1), (1, 2)}
+    for rank in range(3):
+        DeviceGroups(Group(rank), Group(rank)).meet(rank, pairs, "cpu")
+    assert done == {0: [("to", 1), ("from", 1)], 1: [("from", 0), ("to", 0), ("to", 2)], 2: [("from", 1)]}
