@@ -76,7 +76,8 @@ def one_side(rank: int, port: int, evict_bytes: float) -> dict[str, Any]:
         pong(transport, 1, 0)
         part(transport, 1, 0)
         return {}
-    rest = Rest(evict_bytes=evict_bytes).between("cpu")
+    # Little is read and long slept: who has just worked for long waits longer for a core on a busy machine.
+    rest = Rest(least_s=0.03, evict_bytes=min(evict_bytes, 32e6)).between("cpu")
     latency_s, _, _ = ping(transport, 0, 1, rest=rest)
     part(transport, 0, 1)
     return {"hop_s": max(latency_s - LINK_S, 0.0)}
