@@ -77,6 +77,7 @@ def hosts(base: Node, room: float) -> Cluster:
             memory_bytes=room + 64e6,
             decode_table={size: tuple(factor * s for s in row) for size, row in base.decode_table.items()},
             prefill_s_per_block=tuple(factor * s for s in base.prefill_s_per_block),
+            pass_overhead_s=factor * base.pass_overhead_s,
         )
         for name, factor in SLOW.items()
     )

@@ -49,6 +49,7 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=2, help="measurements of each placement")
     parser.add_argument("--alone", type=int, default=3, help="sequences one after the other in a measurement")
     parser.add_argument("--lanes", type=int, default=0, help="placements that run at once; 0: one for every 5 cores")
+    parser.add_argument("--slow", nargs=2, type=float, default=(2.0, 16.0), help="least and most slowness of a host")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/fidelity/results"))
     options = parser.parse_args()
@@ -59,7 +60,8 @@ def main() -> int:
     base, model, hop_s = base_profile(folder, work)
     rows: list[dict[str, Any]] = []
     for number in range(options.set_ups):
-        hosts = make_hosts(folder, base, model, rng, 3 + number % 3, work, room=(0.5, 1.1), hop_s=hop_s)
+        n, slow = 3 + number % 3, (options.slow[0], options.slow[1])
+        hosts = make_hosts(folder, base, model, rng, n, work, slow=slow, room=(0.5, 1.1), hop_s=hop_s)
         for label, spans in placements(hosts, rng, options.placements // options.set_ups):
             rows.append(row_of(number, hosts, label, spans, options.in_flight))
     logs = measure_all(rows, options)

@@ -67,13 +67,15 @@ class _Zygote:
     """The warm process; one for the whole life of this one."""
 
     _shared: _Zygote | None = None
+    _one = threading.Lock()
 
     @classmethod
     def shared(cls) -> _Zygote:
-        if cls._shared is None or cls._shared.program.poll() is not None:
-            cls._shared = cls()
-            atexit.register(cls._shared.close)
-        return cls._shared
+        with cls._one:  # runs may be started from several threads
+            if cls._shared is None or cls._shared.program.poll() is not None:
+                cls._shared = cls()
+                atexit.register(cls._shared.close)
+            return cls._shared
 
     def __init__(self) -> None:
         command = [sys.executable, "-m", "placement.executors.zygote"]

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 if TYPE_CHECKING:
@@ -190,11 +191,12 @@ class Transport:
                 self._deliver(0, Message(BROKEN, -1, -1))
 
     def _receive_one(self) -> int:
-        frame = torch.empty(_FRAME, dtype=torch.int64)
+        numbers = np.empty(_FRAME, dtype=np.int64)
+        frame = torch.from_numpy(numbers)
         work = self.group.recv_anysource([frame], 0)
         work.wait(_FOREVER)  # a worker may be idle for long; dead peers are found by their silence
         began = time.perf_counter()
-        header = frame[:_HEADER].tolist()
+        header = numbers[:_HEADER].tolist()
         magic, kind, source, target, batch, chain, hop, position, due, busy_ns, code, *shape = header
         if magic != _MAGIC:
             raise ValueError("a message that is not of this program")
@@ -248,11 +250,12 @@ def _frame(message: Message, values: torch.Tensor | None, due: int, busy_s: floa
     code = -1 if values is None else _DTYPES.index(values.dtype) + small * len(_DTYPES)
     fields = [_MAGIC, message.kind, message.source, message.target, message.batch, message.chain, message.hop]
     fields += [message.position, due, int(busy_s * 1e9), code, *shape]
-    frame = torch.zeros(_FRAME, dtype=torch.int64)
-    frame[: len(fields)] = torch.tensor(fields, dtype=torch.int64)
+    numbers = np.zeros(_FRAME, dtype=np.int64)  # numpy: every call of torch takes its time when caches are cold
+    numbers[: len(fields)] = fields
+    frame = torch.from_numpy(numbers)
     if values is not None and small:
         data = values.reshape(-1).view(torch.uint8)
-        frame[_HEADER:].view(torch.uint8)[: len(data)] = data
+        frame.view(torch.uint8)[8 * _HEADER : 8 * _HEADER + len(data)] = data
     return frame
 
 

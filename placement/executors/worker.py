@@ -259,25 +259,27 @@ class Process:
         elif message.kind == WORK and self.stage is not None and message.values is not None:
             self.busy_since = time.monotonic()
             try:
-                out = self._compute(message, self.chains[message.chain], self.stage)
+                out, event = self._compute(message, self.chains[message.chain], self.stage)
             finally:
                 self.busy_since = 0.0
             transport.send(out)
+            # What nobody waits for comes after the message.
+            if len(self.events) < MOST_EVENTS:
+                self.events.append(event)
+            self.cache_peak = max(self.cache_peak, self.stage.cache_bytes())
 
-    def _compute(self, message: Message, chain: Chain, stage: Stage) -> Message:
+    def _compute(self, message: Message, chain: Chain, stage: Stage) -> tuple[Message, tuple[Any, ...]]:
         assert message.values is not None
         span, began = chain[message.hop], self.pace.start()
         values = stage.run(message.batch, span.start, span.stop, message.position, message.values)
         worked = self.pace.stop(values)
-        if len(self.events) < MOST_EVENTS:
-            what = (message.batch, message.position, message.values.shape[1], span.start, span.stop)
-            self.events.append((began, time.perf_counter(), *what, worked))
-        self.cache_peak = max(self.cache_peak, stage.cache_bytes())
+        what = (message.batch, message.position, message.values.shape[1], span.start, span.stop)
+        event = (began, time.perf_counter(), *what, worked)
         last = message.hop + 1 == len(chain)
         target = len(self.places) - 1 if last else self.places.index(chain[message.hop + 1].node)
         kind, values = (TOKENS, values.to(torch.int32)) if last else (WORK, values)
-        here = self.places.index(self.node)
-        return Message(kind, here, target, message.batch, message.chain, message.hop + 1, message.position, values)
+        here, hop = self.places.index(self.node), message.hop + 1
+        return Message(kind, here, target, message.batch, message.chain, hop, message.position, values), event
 
     # -- faults ----------------------------------------------------------------------------------------------------
 
@@ -323,8 +325,7 @@ class Process:
         work = Workload(longest, self.job.tokens, flying)
         # A plan that goes back and forth may go on doing so.
         runs = [span.node for chain in self.chains for span in chain]
-        rules = Constraints(contiguous=len(set(runs)) == len(runs))
-        request = Request(model, cluster, work, constraints=rules)
+        request = Request(model, cluster, work, constraints=Constraints(contiguous=len(set(runs)) == len(runs)))
         return replan(self.plan, None, request, lost=lost, solver="annealing", time_limit=0.3)
 
     def _gone(self) -> set[str]:

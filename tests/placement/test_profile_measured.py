@@ -13,12 +13,15 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("accelerate")
 
+from objectives.terms import Span, step_s
 from placement.errors import InputError
 from placement.profile.calibrate import calibrate, corrected_yaml, read_runs
 from placement.profile.fit import fit
+from placement.profile.hardware import timed
 from placement.profile.links import measure_peer, serve
 from placement.profile.measure import Sample
 from placement.readers.cluster import read_request
+from placement.tables import build_tables
 from tests.placement.executor_models import plan_by_hand, some_prompts
 
 Make = Callable[[str], Path]
@@ -37,6 +40,74 @@ def test_the_fit_recovers_a_roofline() -> None:
     assert line.bytes_per_s == pytest.approx(50e9, rel=0.03)
     assert line.overhead_s == pytest.approx(30e-6, rel=0.2)
     assert line.median_error < 0.02
+
+
+def test_a_rest_comes_before_every_measured_pass() -> None:
+    """The work is done once to warm up; then each repeat is rest, work, and the rest is told how long the last took."""
+    done: list[str] = []
+
+    def rest(last_s: float) -> None:
+        assert last_s >= 0
+        done.append("rest")
+
+    times = timed(lambda: done.append("work"), lambda: None, 10.0, most=3, rest=rest)
+    assert done == ["work", *["rest", "work"] * 3]
+    assert len(times) == 3
+
+
+def test_what_a_pass_takes_once_is_told_from_its_blocks(tiny_model: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a clock by which a pass takes 5 s and each layer 2 s, embedding nothing, the head 1 s: these come back."""
+    from placement.executors.stage import Stage
+    from placement.profile.hardware import detect
+    from placement.profile.measure import measure_blocks
+    from placement.profile.rest import Rest
+    from placement.readers.models import read_model
+
+    now, rested = [0.0], [False]
+    costs = {0: 0.0, 5: 1.0}
+
+    def run(self: Stage, batch: int, start: int, stop: int, position: int, values: object) -> object:
+        now[0] += 5.0 * rested[0] + sum(costs.get(block, 2.0) for block in range(start, stop))
+        rested[0] = False
+        return values
+
+    def between(self: Rest, device: str) -> Callable[[float], None]:
+        return lambda _: rested.__setitem__(0, True)
+
+    monkeypatch.setattr(Stage, "run", run)
+    monkeypatch.setattr(Rest, "between", between)
+    folder = tiny_model("llama")
+    model = read_model(folder)
+    common = {"dtype": "float32", "batches": (1,), "contexts": (8,), "prompts": (8,), "budget_s": 0.05}
+    samples = measure_blocks(folder, model, detect("cpu"), clock=lambda: now[0], rest=Rest(), **common)
+    found = {(s.kind, s.phase): (s.seconds, s.pass_s) for s in samples}
+    assert found[0, "decode"][1] == pytest.approx(5.0)
+    assert found[1, "decode"] == (pytest.approx(2.0), pytest.approx(5.0))
+    assert found[1, "prefill"][0] == pytest.approx(2.0)
+    assert found[2, "decode"][0] == pytest.approx(1.0)
+    in_a_row = measure_blocks(folder, model, detect("cpu"), clock=lambda: now[0], **common)
+    assert {s.pass_s for s in in_a_row} == {0.0}
+
+
+def test_a_pass_overhead_is_counted_once_for_each_pass() -> None:
+    """Every hop into a node begins with it, the client's included; hops to the client and staying do not."""
+    document = {
+        "model": {
+            "name": "m",
+            "blocks": [{"name": name, "weights": "1 MiB", "activation_per_token": "1 B"} for name in "efgh"],
+        },
+        "nodes": [
+            {"name": name, "memory": "1 GiB", "decode_seconds_per_block": 0.01, "pass_overhead": overhead}
+            for name, overhead in (("a", "2 ms"), ("b", "30 ms"))
+        ],
+        "network": {"default": {"bandwidth": "1 GB/s", "latency": "1 ms"}},
+    }
+    request = read_request(document)
+    tables = build_tables(request)
+    expected = [[0.0, 0.031, 0.001], [0.003, 0.0, 0.001], [0.003, 0.031, 0.0]]
+    np.testing.assert_allclose(tables.latency_s, expected, atol=1e-12)
+    alone, both = (step_s(tables, spans, 0) for spans in ([Span(0, 0, 4)], [Span(0, 0, 2), Span(1, 2, 4)]))
+    assert both - alone == pytest.approx(0.031, abs=1e-6)
 
 
 def test_links_need_the_token() -> None:
@@ -80,6 +151,8 @@ def test_a_profile_is_a_node_of_a_cluster_file(tiny_model: Make, tmp_path: Path)
     node = read_request(document).cluster.nodes[0]
     assert node.decode_table[1][1] == pytest.approx(found.node.decode_table[1][1], rel=1e-3)
     assert len(node.prefill_s_per_block) == 6
+    assert node.pass_overhead_s == pytest.approx(found.node.pass_overhead_s, rel=1e-3)
+    assert "# passes: each after a pause" in (tmp_path / "node.yaml").read_text()
 
 
 def test_a_measurement_that_would_not_fit_is_refused(tiny_model: Make) -> None:
