@@ -27,7 +27,7 @@ MOVES_PER_SERVER = 2_500  # of the first cycle, at least
 CYCLE_SHARE = 0.12  # part of a search's time that its first cycle takes: a few slow coolings beat many quick ones
 MOVES_PER_SECOND, SERVERS, POWER = 1e6, 10, 1.25  # scored on one core with so many servers, and how fast that falls
 HOT, SLOW, MILD = 0.3, 20_000, 1.3  # temperature of a cycle of so many moves per server; shorter ones begin colder
-RACERS, MOVES_PER_RACER, RACE_SHARE = 8, 8_000, 0.25  # starts that race, each with so many moves per server
+RACERS, MOVES_PER_RACER, RACE_SHARE = 8, 8_000, 0.5  # starts that race, each with so many moves per server
 BOUND_SHARE, GROUP_SHARE, PACK_SHARE = 0.4, 0.1, 0.06
 RESPONSE_BOUND_SHARE = 0.2
 COLD_START = 0.05  # temperature at which racers begin: they are to stay in their basin
@@ -189,7 +189,7 @@ def anneal(
 
 
 def race(problem: ChainProblem, clock: Clock, rng: np.random.Generator, seconds: float) -> tuple[list[IntArray], int]:
-    """Cool the best placements in stages, those with other numbers of wide stages each for itself; the best three."""
+    """Cool the best placements in stages, of each number of wide stages one; anneal the best three; return them."""
     count, best = racers(problem.fleet, seconds), []
     if count == 0:
         return [], 0
@@ -199,17 +199,28 @@ def race(problem: ChainProblem, clock: Clock, rng: np.random.Generator, seconds:
     if not best:
         return [], 0
     heats = ranked(problem, np.stack(best))[:count]
+    short = replace(cooling(problem.fleet, 0.5 * seconds / count), hot=COLD_START, last_cycle=MOVES_PER_SERVER)
+    first, tried = heat(problem, heats, short, clock, rng, 0.5 * seconds)
+    finals = ranked(problem, np.stack([*first, heats[0]]))[:3]
+    second, more = heat(problem, finals, cooling(problem.fleet, seconds / 6.0), clock, rng, 0.5 * seconds)
+    return list(ranked(problem, np.stack([*second, finals[0]]))[:3]), tried + more
+
+
+def heat(
+    problem: ChainProblem, starts: IntArray, walk: Annealing, clock: Clock, rng: np.random.Generator, seconds: float
+) -> tuple[list[IntArray], int]:
+    """Anneal each of the starts for its part of the seconds."""
     done, tried = [], 0
-    for k in range(len(heats)):
+    for k in range(len(starts)):
         if clock.interrupted:
             break
-        part = seconds / len(heats)
-        walk = replace(cooling(problem.fleet, part / CYCLE_SHARE), hot=COLD_START, last_cycle=MOVES_PER_SERVER)
-        outcome = run(problem, walk, rng=rng, start=heats[k : k + 1], stop=until(part), show=clock.note)
+        outcome = run(
+            problem, walk, rng=rng, start=starts[k : k + 1], stop=until(seconds / len(starts)), show=clock.note
+        )
         clock.interrupted |= outcome.stopped_by is StoppedBy.INTERRUPTED
         done.append(problem.encode(outcome.spans))
         tried += outcome.evaluations
-    return list(ranked(problem, np.stack([*done, heats[0]]))[:3]), tried
+    return done, tried
 
 
 def racers(fleet: Fleet, seconds: float) -> int:
