@@ -230,8 +230,8 @@ def racers(fleet: Fleet, seconds: float) -> int:
 
 
 def moves_in(fleet: Fleet, seconds: float) -> float:
-    """Moves that the seconds are worth, by the number of servers alone: a seed's search is the same on any machine."""
-    return seconds * MOVES_PER_SECOND * (SERVERS / fleet.n_servers) ** POWER
+    """About how many moves the seconds are worth, guessed from the number of servers, not measured."""
+    return float(seconds * MOVES_PER_SECOND * (SERVERS / fleet.n_servers) ** POWER)
 
 
 def cooling(fleet: Fleet, seconds: float = 0.0) -> Annealing:
