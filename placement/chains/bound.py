@@ -28,7 +28,7 @@ from .lp import Master
 
 RANGES = 96  # ranges of T that chords cover
 DAMPING = 0.5  # part of the last prices in the next ones, which spares most of the zigzag of cutting planes
-CLOSE = 5e-4  # a bound this near to what the columns so far can reach is good enough
+CLOSE = 1e-3  # a bound this near to what the columns so far can reach is good enough
 IN_FLIGHT = (0.5, 1.0, 1.3, 1.7, 2.2, 3.0, 4.0)  # sessions, in units of arrivals times the fastest chain's seconds
 
 

@@ -21,10 +21,17 @@ from .groups import GroupProblem
 from .packing import Packing, pack, relaxed
 from .problem import ChainProblem
 from .simulate import simulate
+from .stages import stage_starts
 
-MOVES_PER_SERVER = 2_500  # of the first cycle: short ones, since there are many basins to try
+MOVES_PER_SERVER = 2_500  # of the first cycle, at least
+CYCLE_SHARE = 0.12  # part of a search's time that its first cycle takes: a few slow coolings beat many quick ones
+MOVES_PER_SECOND, SERVERS, POWER = 1e6, 10, 1.25  # scored on one core with so many servers, and how fast that falls
+HOT, SLOW, MILD = 0.3, 20_000, 1.3  # temperature of a cycle of so many moves per server; shorter ones begin colder
+RACERS, MOVES_PER_RACER, RACE_SHARE = 8, 8_000, 0.5  # starts that race, each with so many moves per server
 BOUND_SHARE, GROUP_SHARE, PACK_SHARE = 0.4, 0.1, 0.06
-ROUNDS = (0.35, 0.65, 0.94)  # parts of the time limit at which rounds of the response search end
+RESPONSE_BOUND_SHARE = 0.2
+COLD_START = 0.05  # temperature at which racers begin: they are to stay in their basin
+ROUNDS = (0.4, 0.6, 0.77, 0.93)  # parts of the time limit at which rounds of the response search end
 NARROW = 0.03  # bounds nearer to each other than this tell no weight: the simulation's noise is as large
 SEEDS = (11, 12, 13)  # of the simulations that choose among finalists; the caller's own are others
 
@@ -104,7 +111,7 @@ def by_response(fleet: Fleet, clock: Clock, rng: np.random.Generator) -> Found:
 
     From round to round the weight of the mix is that with which it equals the simulation of the best plan so far.
     """
-    least, bound = response_bound(fleet, go_on=clock.within(BOUND_SHARE))
+    least, bound = response_bound(fleet, go_on=clock.within(RESPONSE_BOUND_SHARE))
     if not np.isfinite(least):
         raise too_many(fleet, bound)
     problem = ChainProblem(fleet, response=True)
@@ -113,7 +120,12 @@ def by_response(fleet: Fleet, clock: Clock, rng: np.random.Generator) -> Found:
     evaluations, leader = 0, composition(problem, starts[0])
     for end in ROUNDS:
         genomes, spent = anneal(
-            problem, ranked(problem, finalists), clock, rng, clock.left(end), grouped=end == ROUNDS[0]
+            problem,
+            ranked(problem, np.stack([*finalists.values()])),
+            clock,
+            rng,
+            clock.left(end),
+            grouped=end == ROUNDS[0],
         )
         evaluations += spent
         finalists |= {genome.tobytes(): genome for genome in genomes}
@@ -136,11 +148,10 @@ def by_response(fleet: Fleet, clock: Clock, rng: np.random.Generator) -> Found:
     return Found(Packing(best, total_rate(fleet, best.chains), relaxation), evaluations, bound, least)
 
 
-def ranked(problem: ChainProblem, genomes: dict[bytes, IntArray]) -> IntArray:
+def ranked(problem: ChainProblem, genomes: IntArray) -> IntArray:
     """Genomes by their present cost, the best first."""
-    pool = np.stack([*genomes.values()])
-    costs, broken = problem.evaluate(pool)
-    return pool[np.lexsort((costs, broken))]
+    costs, broken = problem.evaluate(genomes)
+    return genomes[np.lexsort((costs, broken))]
 
 
 def too_many(fleet: Fleet, bound: RateBound) -> InfeasibleError:
@@ -161,21 +172,73 @@ def anneal(
 
     Returns the best genomes, the best first, and how many placements were scored.
     """
-    walk = Annealing(hot=0.1, cold=1e-3, reheat=1.0, first_cycle=MOVES_PER_SERVER * problem.fleet.n_servers)
-    found, spent, tried = [starts[0]], 0.0, 0
+    began, found, tried = clock.spent, [starts[0]], 0
     if grouped:
         groups = GroupProblem(problem)
-        stop = until(min(GROUP_SHARE * clock.limit, 0.4 * seconds))
-        first = run(groups, walk, rng=rng, start=groups.starts(), stop=stop, show=clock.note)
+        stop = until(min(GROUP_SHARE * clock.limit, 0.2 * seconds))
+        first = run(groups, cooling(problem.fleet), rng=rng, start=groups.starts(), stop=stop, show=clock.note)
         clock.interrupted |= first.stopped_by is StoppedBy.INTERRUPTED
-        found, spent, tried = [problem.encode(first.spans), *found], first.seconds, first.evaluations
-    pool = np.unique(np.concatenate([np.stack(found), starts[:6]]), axis=0)
-    costs, broken = problem.evaluate(pool)
-    pool = pool[np.lexsort((costs, broken))]
-    rest = 0.02 if clock.interrupted else max(0.02, seconds - spent)
-    outcome = run(problem, walk, rng=rng, start=pool, stop=until(rest), show=clock.note)
+        raced, tried = race(problem, clock, rng, RACE_SHARE * seconds)
+        found = [problem.encode(first.spans), *raced, *found]
+        tried += first.evaluations
+    pool = ranked(problem, np.unique(np.concatenate([np.stack(found), starts[:6]]), axis=0))
+    rest = 0.02 if clock.interrupted else max(0.02, seconds - (clock.spent - began))
+    outcome = run(problem, cooling(problem.fleet, rest), rng=rng, start=pool, stop=until(rest), show=clock.note)
     clock.interrupted |= outcome.stopped_by is StoppedBy.INTERRUPTED
     return [problem.encode(outcome.spans), *found], tried + outcome.evaluations
+
+
+def race(problem: ChainProblem, clock: Clock, rng: np.random.Generator, seconds: float) -> tuple[list[IntArray], int]:
+    """Cool the best placements in stages, of each number of wide stages one; anneal the best three; return them."""
+    count, best = racers(problem.fleet, seconds), []
+    if count == 0:
+        return [], 0
+    for rows in stage_starts(problem.fleet).values():
+        genomes = np.stack([problem.genome(spans) for spans in rows])
+        best.append(ranked(problem, genomes)[0])
+    if not best:
+        return [], 0
+    heats = ranked(problem, np.stack(best))[:count]
+    short = replace(cooling(problem.fleet, 0.5 * seconds / count), hot=COLD_START, last_cycle=MOVES_PER_SERVER)
+    first, tried = heat(problem, heats, short, clock, rng, 0.5 * seconds)
+    finals = ranked(problem, np.stack([*first, heats[0]]))[:3]
+    second, more = heat(problem, finals, cooling(problem.fleet, seconds / 6.0), clock, rng, 0.5 * seconds)
+    return list(ranked(problem, np.stack([*second, finals[0]]))[:3]), tried + more
+
+
+def heat(
+    problem: ChainProblem, starts: IntArray, walk: Annealing, clock: Clock, rng: np.random.Generator, seconds: float
+) -> tuple[list[IntArray], int]:
+    """Anneal each of the starts for its part of the seconds."""
+    done, tried = [], 0
+    for k in range(len(starts)):
+        if clock.interrupted:
+            break
+        outcome = run(
+            problem, walk, rng=rng, start=starts[k : k + 1], stop=until(seconds / len(starts)), show=clock.note
+        )
+        clock.interrupted |= outcome.stopped_by is StoppedBy.INTERRUPTED
+        done.append(problem.encode(outcome.spans))
+        tried += outcome.evaluations
+    return done, tried
+
+
+def racers(fleet: Fleet, seconds: float) -> int:
+    """How many starts the seconds are enough for; none when a race would leave too little for the rest."""
+    count = int(moves_in(fleet, seconds) / (MOVES_PER_RACER * fleet.n_servers))
+    return 0 if count < 3 else min(RACERS, count)
+
+
+def moves_in(fleet: Fleet, seconds: float) -> float:
+    """About how many moves the seconds are worth, guessed from the number of servers, not measured."""
+    return float(seconds * MOVES_PER_SECOND * (SERVERS / fleet.n_servers) ** POWER)
+
+
+def cooling(fleet: Fleet, seconds: float = 0.0) -> Annealing:
+    """Cycles whose first takes a part of the seconds."""
+    per_server = max(MOVES_PER_SERVER, CYCLE_SHARE * moves_in(fleet, seconds) / fleet.n_servers)
+    hot = HOT * min(1.0, per_server / SLOW) ** MILD
+    return Annealing(hot=hot, cold=min(1e-3, 0.1 * hot), reheat=1.0, first_cycle=int(per_server * fleet.n_servers))
 
 
 def composition(problem: ChainProblem, genome: IntArray) -> Composition:

@@ -41,6 +41,14 @@ def coverage(world: World, spans: Spans, without: int = -1) -> FloatArray:
     return throughputs([*held.values()], [announced(world, j, span) for j, span in held.items()], world.n_blocks)
 
 
+def holders_of(world: World, spans: Spans, without: int = -1) -> FloatArray:
+    """Count the holders of each block."""
+    holders = np.zeros(world.n_blocks)
+    for j, (start, stop) in spans.items():
+        holders[start:stop] += j != without
+    return holders
+
+
 @dataclass(frozen=True)
 class PetalsRule:
     """Greedy joining, and rebalancing when the swarm's bottleneck could be a third better.
@@ -95,12 +103,22 @@ class WeighedRule:
 
     def value(self, world: World, spans: Spans) -> tuple[float, float]:
         """(part of the blocks held, soft minimum of the throughput with a bonus for second holders)."""
-        total, holders = coverage(world, spans), np.zeros(world.n_blocks)
-        for start, stop in spans.values():
-            holders[start:stop] += 1
+        return self.worth(coverage(world, spans), holders_of(world, spans))
+
+    def worth(self, total: FloatArray, holders: FloatArray) -> tuple[float, float]:
+        """Value by the throughput and the number of holders of each block."""
         held = float((holders > 0).mean())
         soft = len(total) / np.sum(1.0 / np.maximum(total, 1e-3))
         return held, float(soft * (1.0 + self.spare * np.minimum(holders - 1, 2).clip(min=0).mean()))
+
+    def with_window(
+        self, world: World, server: int, window: Range, total: FloatArray, holders: FloatArray
+    ) -> tuple[float, float]:
+        """Value when a server takes a window beside what others hold."""
+        total, holders = total.copy(), holders.copy()
+        total[slice(*window)] += announced(world, server, window)
+        holders[slice(*window)] += 1
+        return self.worth(total, holders)
 
     def windows(self, world: World, spans: Spans, server: int) -> list[Range]:
         """Windows worth a look: full length and shorter ones, also at the edges of what nobody holds."""
@@ -113,8 +131,10 @@ class WeighedRule:
 
     def join(self, world: World, spans: Spans, server: int) -> Range:
         """Take the window of the best value."""
+        total, holders = coverage(world, spans, server), holders_of(world, spans, server)
         return max(
-            self.windows(world, spans, server), key=lambda place: (self.value(world, {**spans, server: place}), place)
+            self.windows(world, spans, server),
+            key=lambda place: (self.with_window(world, server, place, total, holders), place),
         )
 
     def review(self, world: World, spans: Spans, rng: np.random.Generator) -> Spans:
@@ -124,13 +144,13 @@ class WeighedRule:
         held, value = self.value(world, spans)
         best: tuple[float, int, Range] | None = None
         for j, place in spans.items():
-            size = world.sizes[j]
+            size, total, holders = world.sizes[j], coverage(world, spans, j), holders_of(world, spans, j)
             for start in range(0, world.n_blocks - size + 1, 2):
                 new = (start, start + size)
                 loaded = lacking(new, place)
                 if loaded == 0:
                     continue
-                then, better = self.value(world, {**spans, j: new})
+                then, better = self.with_window(world, j, new, total, holders)
                 gain = (then - held) * 10.0 + (better / value - 1.0 if then >= held else -1.0)
                 net = gain - self.weight * loaded / world.n_blocks
                 if net > 0.02 and (best is None or net > best[0]):

@@ -121,14 +121,16 @@ def _serve(state: _State, now: float) -> tuple[float, float, tuple[int, ...]] | 
     for j in sorted(state.serving(now), key=lambda j: state.spans[j]):
         start, stop = state.spans[j]
         enter = world.tokens * (world.rtt_s[0, world.sites[j]] + world.hop_s) + max(0.0, state.busy_s[j] - now)
-        for before in range(start, stop):
-            seconds = best[before][0]
-            if seconds == np.inf:
-                continue
-            for after in range(before + 1, stop + 1):
-                total = seconds + enter + world.tokens * (after - before) / world.speeds[j]
+        each = world.tokens / world.speeds[j]
+        least, source = np.inf, -1  # where to come in: what it took to get there, less what is spared here
+        for after in range(start + 1, stop + 1):
+            seconds = best[after - 1][0] - each * (after - 1)
+            if seconds < least:
+                least, source = seconds, after - 1
+            if source >= 0:
+                total = best[source][0] + enter + world.tokens * (after - source) / world.speeds[j]
                 if total < best[after][0]:
-                    best[after] = (float(total), j, before)
+                    best[after] = (float(total), j, source)
     if best[-1][0] == np.inf:
         return None
     at, way = world.n_blocks, []

@@ -8,7 +8,7 @@ from . import inner, kernel
 from .encoding import provide
 from .moves import below, copy, step_size
 
-N_MOVES = 9
+N_MOVES = 11
 
 
 @inner
@@ -86,6 +86,44 @@ def bridge(genome, d, rng, out, j):  # type: ignore[no-untyped-def]
         put(out, d, j, start, stop - start)
 
 
+@inner
+def shift_between(genome, d, rng, out, j):  # type: ignore[no-untyped-def]
+    """Shift every beginning and end between two cuts by one step, so that blocks go from servers to far ones."""
+    n = d.slots.shape[0]
+    k = below(rng, n)
+    low, high = genome[j] + genome[n + j], genome[k] if rng.random() < 0.5 else genome[k] + genome[n + k]
+    if low > high:
+        low, high = high, low
+    low, high = max(low, 1), min(high, d.n_blocks - 1)
+    step = signed(rng, 3)
+    for i in range(n):
+        start, stop = genome[i], genome[i] + genome[n + i]
+        first = start + step if low <= start <= high else start
+        last = stop + step if low <= stop <= high else stop
+        if first != start or last != stop:
+            put(out, d, i, first, last - first)
+
+
+@inner
+def carry(genome, d, rng, out, j):  # type: ignore[no-untyped-def]
+    """Take server j out of the line and put it in elsewhere; the servers between close up."""
+    n = d.slots.shape[0]
+    k = below(rng, n)
+    size, start, stop = genome[n + j], genome[j], genome[j] + genome[n + j]
+    if genome[k] >= stop:
+        end = genome[k] + genome[n + k]
+        put(out, d, j, end - size, size)
+        for i in range(n):
+            if i != j and genome[i] >= stop and genome[i] + genome[n + i] <= end:
+                put(out, d, i, genome[i] - size, genome[n + i])
+    elif genome[k] + genome[n + k] <= start:
+        begin = genome[k]
+        put(out, d, j, begin, size)
+        for i in range(n):
+            if i != j and genome[i] >= begin and genome[i] + genome[n + i] <= start:
+                put(out, d, i, genome[i] + size, genome[n + i])
+
+
 @kernel
 def chain_neighbour(genome, d, rng, out):  # type: ignore[no-untyped-def]
     """Write a placement one small change away into `out`."""
@@ -115,8 +153,12 @@ def chain_neighbour(genome, d, rng, out):  # type: ignore[no-untyped-def]
         attach(genome, d, rng, out, j)
     elif move == 7:
         turn_round(genome, d, rng, out, j)
-    else:
+    elif move == 8:
         bridge(genome, d, rng, out, j)
+    elif move == 9:
+        shift_between(genome, d, rng, out, j)
+    else:
+        carry(genome, d, rng, out, j)
 
 
 @kernel

@@ -18,6 +18,7 @@ from objectives.chains import (
     Fleet,
     broken_rules,
     chain_seconds,
+    free_slots,
     greedy_chains,
     response_bounds,
     total_rate,
@@ -29,6 +30,7 @@ from placement.chains.packing import pack
 from placement.chains.problem import ChainProblem
 from placement.chains.simulate import responses, simulate, traffic
 from placement.chains.solve import solve_chains
+from placement.chains.stages import stage_starts, staged
 from placement.cli import run
 from placement.errors import InfeasibleError, InputError
 from placement.readers.chains import fleet_of
@@ -150,6 +152,44 @@ def test_response_bound_holds_for_every_placement(seed: int, load: float) -> Non
     bounds = [response_bound(few, rounds=rounds)[0] for rounds in (0, 2, 60)]
     assert 0 < max(bounds) <= lower + 1e-9
     assert bounds[-1] == pytest.approx(max(bounds))
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=20, deadline=None)
+def test_stages_keep_room_for_their_sessions(seed: int) -> None:
+    """A stage's servers together hold the sessions that it is for, and its lines cover all blocks."""
+    few = fleet(seed, servers=9)
+    for (pairs, triples), rows in stage_starts(few).items():
+        assert 2 * pairs + 3 * triples <= few.n_servers
+        for spans in rows:
+            assert min(free_slots(few, spans)) >= 0
+            assert {block for a, b in spans for block in range(a, b)} == set(range(few.n_blocks))
+    spans = staged(few, 2, 3, 1)
+    if spans is not None:
+        stages = [span for span in set(spans) if span[1] > 0]
+        for start, stop in stages:
+            size = stop - start
+            members = [j for j, span in enumerate(spans) if span == (start, stop)]
+            assert sum(int(few.slots[j, size]) // size for j in members) >= 2
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=20, deadline=None)
+def test_moves_keep_spans_in_range(seed: int) -> None:
+    """A walk of any moves leaves spans that exist and that their servers hold with a session's cache."""
+    from placement.kernels.chains import chain_neighbour
+
+    few, rng = fleet(seed, servers=6), np.random.default_rng(seed)
+    problem = ChainProblem(few)
+    genome = problem.random(rng, 1)[0]
+    for _ in range(200):
+        trial = np.empty_like(genome)
+        chain_neighbour(genome, problem.data, rng, trial)
+        starts, sizes = trial[:6], trial[6:]
+        assert (starts >= 0).all()
+        assert (starts + sizes <= few.n_blocks).all()
+        assert ((sizes >= 0) & (sizes <= few.most_blocks)).all()
+        genome = trial
 
 
 def test_too_many_arrivals_are_proven_infeasible() -> None:

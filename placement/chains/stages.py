@@ -1,0 +1,72 @@
+"""Placements whose chains run through stages of one, two or three servers that hold the same blocks.
+
+A server of a wide stage carries a part of the sessions only, so it holds more blocks than one that carries all of them:
+chains get shorter, with as many sessions. Which widths pay is a choice of basin that small moves rarely change, so each
+is a start of its own.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from objectives.chains import Fleet
+from objectives.ranges import Range
+
+from .baselines import Spans, most_sessions, sizes_for
+
+WIDE, CAPACITIES = (0, 1, 2, 3, 5, 8), 32  # numbers of wide stages, of each width; most capacities
+
+
+def staged(fleet: Fleet, sessions: int, pairs: int, triples: int) -> Spans | None:
+    """Servers lined up front to back, the slow ones in stages of three and of two; None when no line gets to the end.
+
+    Parameters
+    ----------
+    sessions : int
+        Sessions at once that every stage keeps room for.
+    pairs, triples : int
+        Numbers of stages of two and of three servers.
+    """
+    sizes = sizes_for(fleet, sessions)
+    able = [j for j in range(fleet.n_servers) if sizes[j] > 0]
+    order = sorted(able, key=lambda j: (fleet.session_s[j] / sizes[j] + fleet.block_s[j], j))
+    widths = [1] * max(0, len(order) - 2 * pairs - 3 * triples) + [2] * pairs + [3] * triples
+    spans: list[Range] = [(0, 0)] * fleet.n_servers
+    cut, at, whole = 0, 0, False
+    for width in widths:
+        stage, at = order[at : at + width], at + width
+        size = common_size(fleet, stage, sessions)
+        if size == 0:
+            continue
+        start = min(cut, fleet.n_blocks - size)
+        for j in stage:
+            spans[j] = (start, start + size)
+        cut = start + size
+        if cut == fleet.n_blocks:
+            cut, whole = 0, True
+    return tuple(spans) if whole else None
+
+
+def common_size(fleet: Fleet, stage: list[int], sessions: int) -> int:
+    """Most blocks that all servers of a stage can hold with room for so many sessions among them; 0 for none."""
+    if not stage:
+        return 0
+    blocks = np.arange(1, int(fleet.most_blocks[stage].min()) + 1)
+    room = (fleet.slots[stage][:, blocks] // blocks).sum(axis=0)
+    return int(blocks[room >= sessions].max(initial=0))
+
+
+def stage_starts(fleet: Fleet) -> dict[tuple[int, int], list[Spans]]:
+    """Placements by their numbers of pairs and triples, one for each number of sessions."""
+    n = fleet.n_servers
+    capacities = np.unique(np.geomspace(1, most_sessions(fleet), CAPACITIES).astype(int))
+    found: dict[tuple[int, int], list[Spans]] = {}
+    for pairs in WIDE:
+        for triples in WIDE:
+            if 2 * pairs + 3 * triples > n:
+                continue
+            rows = (staged(fleet, int(sessions), pairs, triples) for sessions in capacities)
+            spans = [row for row in rows if row is not None]
+            if spans:
+                found[pairs, triples] = spans
+    return found
