@@ -13,7 +13,7 @@ import yaml
 
 from objectives.chains import Fleet
 from objectives.petals import cache_size, most_blocks, throughputs
-from placement.churn.slot_rules import Composed, PetalsSlots, Weighed
+from placement.churn.slot_rules import Composed, PetalsSlots, WeighedSlots
 from placement.churn.slots import Site, SlotRule, simulate_slots
 from placement.churn.world import Event
 from placement.cli import run
@@ -237,7 +237,7 @@ def site(servers: int = 6) -> Site:
     return Site(fleet, rtt, 1000)
 
 
-RULES: list[Any] = [PetalsSlots, Composed, Weighed]
+RULES: list[Any] = [PetalsSlots, Composed, WeighedSlots]
 
 
 @pytest.mark.parametrize("make", RULES)
