@@ -17,7 +17,7 @@ import numpy as np
 from objectives.chains import Fleet, total_rate
 from placement.chains.baselines import all_servers, composed, placements
 from placement.chains.problem import ChainProblem
-from placement.churn.slot_rules import Composed, PetalsSlots, Weighed
+from placement.churn.slot_rules import Composed, PetalsSlots, WeighedSlots
 from placement.churn.slots import Site, SlotDay, SlotRule, simulate_slots
 from placement.churn.world import life
 
@@ -61,7 +61,7 @@ def drawn(seed: int) -> Site:
 
 def made(name: str) -> SlotRule:
     """A rule by name."""
-    return {"petals": PetalsSlots, "gbp-cr+gca+jffc": Composed, "ours": Weighed}[name]()
+    return {"petals": PetalsSlots, "gbp-cr+gca+jffc": Composed, "ours": WeighedSlots}[name]()
 
 
 def main() -> None:
@@ -106,9 +106,20 @@ def summary(days: dict[str, list[SlotDay]], seconds: float) -> None:
     ours = days["ours"]
     for name in RULES[:2]:
         served = sum(day.served for day in ours) / max(1, sum(day.served for day in days[name]))
-        mean = np.nanmean([a.mean_s / b.mean_s for a, b in zip(ours, days[name], strict=True)])
+        mean = np.mean([day.mean_s for day in ours]) / np.mean([day.mean_s for day in days[name]])
+        both = [shared(a, b) for a, b in zip(ours, days[name], strict=True)]
+        first, second = np.mean(both, axis=0)
         moves = sum(day.moves for day in ours) / max(1, sum(day.moves for day in days[name]))
-        print(f"ours / {name}: served x{served:.3f}, mean response x{mean:.3f} (mean of ratios), moves x{moves:.2f}")
+        print(f"ours / {name}: served x{served:.3f}, mean response x{mean:.3f}, moves x{moves:.2f}; "
+              f"sessions that both serve: {first:.0f} s against {second:.0f} s, x{first / second:.3f}, "
+              f"faster in {sum(a < b for a, b in both)} of {len(both)} swarms")  # fmt: skip
+
+
+def shared(ours: SlotDay, other: SlotDay) -> tuple[float, float]:
+    """Mean response in s of the sessions that both serve, under each."""
+    mine, theirs = dict(ours.responses), dict(other.responses)
+    arrivals = [at for at in mine if at in theirs]
+    return float(np.mean([mine[at] for at in arrivals])), float(np.mean([theirs[at] for at in arrivals]))
 
 
 if __name__ == "__main__":

@@ -10,15 +10,15 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from objectives.chains import Chain, Fleet, chain_seconds, fastest_chain, greedy_chains, total_rate
+from objectives.chains import Chain, Fleet, chain_seconds, greedy_chains, total_rate
 from objectives.petals import best_start, most_blocks, throughputs, verdict
 from objectives.petals_routes import Seen, petals_route
-from objectives.ranges import Range, lacking
+from objectives.ranges import Range
 
 from ..chains.baselines import gbp_cr, placements
 from ..chains.problem import ChainProblem
-from ..problem import FloatArray, IntArray
 from .slots import Site, State, Uses
+from .weighed import Weighed, genomes
 
 Held = tuple[tuple[int, Range], ...]
 HIDDEN, CACHED_SESSIONS = 14336, 2  # BLOOM-176B; 4096 tokens of cache for each block are two sessions of 2048
@@ -169,119 +169,60 @@ class Composed:
 
 
 @dataclass
-class Weighed:
-    """Ours: spans by what they serve, also after any one server has gone; a move must pay for its reloading.
+class WeighedSlots:
+    """Ours, `Weighed`: servers that come go where they help most, one moves when that has paid for a while."""
 
-    Attributes
-    ----------
-    weight : float
-        Relative gain that reloading the whole model must bring.
-    worth : float
-        Logarithm of the mean response time that any move must gain beside that.
-    away : float
-        Probability that a given server is just away; layouts are judged over who may be missing.
-    near : int
-        Layouts that are judged so, the best ones.
-    reserve : float
-        Part of a server's memory for caches while the swarm is not whole.
-    """
-
-    weight: float = 1.0
-    worth: float = 1.0
-    away: float = 0.02
-    near: int = 24
-    reserve: float = 0.5
+    rule: Weighed = field(default_factory=Weighed)
     resumes: bool = True
-
-    def scores(self, fleet: Fleet, genomes: IntArray, *, robust: bool = True) -> FloatArray:
-        """Logarithm of the mean response time of layouts; arrivals that are not served count as long waits."""
-        problem = ChainProblem(fleet, response=True)
-        values = self.plain(problem, genomes)
-        if not robust:
-            return values
-        best = np.argsort(values, kind="stable")[: self.near]
-        out = values + 100.0
-        n = fleet.n_servers
-        for k in best.tolist():
-            there = np.flatnonzero(genomes[k, n:] > 0)
-            trials = np.repeat(genomes[k][None, :], len(there), axis=0)
-            trials[np.arange(len(there)), n + there] = 0
-            lost = self.plain(problem, trials).sum()
-            out[k] = (1.0 - min(0.8, self.away * len(there))) * values[k] + self.away * lost
-        return out
-
-    def plain(self, problem: ChainProblem, genomes: IntArray) -> FloatArray:
-        """The same without anybody missing."""
-        costs, broken = problem.evaluate(np.ascontiguousarray(genomes))
-        ample = problem.fleet.session_s.mean() * 5 + problem.fleet.block_s.mean() * problem.fleet.n_blocks
-        return np.where(broken > 0, np.log(20.0 * ample) + np.minimum(broken, 50.0), np.log(np.maximum(costs, 1e-9)))
-
-    def windows(self, fleet: Fleet, server: int, step: int) -> list[Range]:
-        """Spans of several lengths; shorter ones leave more room for caches."""
-        most = min(int(fleet.most_blocks[server]), fleet.n_blocks)
-        sizes = sorted({max(1, round(most * part)) for part in (0.95, 0.85, 0.7, 0.55, 0.4, 0.25)})
-        return [
-            (start, start + size)
-            for size in sizes
-            for start in sorted({*range(0, fleet.n_blocks - size + 1, step), fleet.n_blocks - size})
-        ]
+    wanted_s: float | None = None
+    fastest: Fastest | None = None
 
     def join(self, state: State, server: int) -> Range:
-        """The window of the best score; edges of present spans are tried too."""
-        fleet = state.site.fleet
-        problem = ChainProblem(fleet)
-        edges = {edge for span in state.spans.values() for edge in span}
-        found = self.windows(fleet, server, 3)
-        sizes = {stop - start for start, stop in found}
-        found += [(e, e + size) for e in edges for size in sizes if e + size <= fleet.n_blocks]
-        found += [(e - size, e) for e in edges for size in sizes if e >= size]
-        found = sorted(set(found))
-        rows = np.stack([problem.genome(state.ranges({**state.spans, server: span})) for span in found])
-        values = self.scores(fleet, rows)
-        held = np.zeros(fleet.n_blocks)
-        for start, stop in state.spans.values():
-            held[start:stop] += 1
-        if held.all():
-            return found[int(np.argmin(values))]
-        # The swarm is not whole: whoever comes takes what nobody holds, and leaves room for sessions.
-        room = fleet.memory_bytes[server] * (1.0 - self.reserve) // fleet.block_bytes
-        size = int(max(1, min(room, fleet.n_blocks)))
-        total = np.array([(held[a : a + size] == 0).sum() - 1e-3 * held[a : a + size].sum()
-                          for a in range(fleet.n_blocks - size + 1)])  # fmt: skip
-        start = int(np.argmax(total))
-        return start, start + size
+        """The best span."""
+        return self.rule.join(state.site.fleet, state.spans, server)
 
     def review(self, state: State, rng: np.random.Generator) -> dict[int, Range]:
-        """The one move that gains most beyond what its reloading must bring; nobody moves while another loads."""
-        fleet = state.site.fleet
-        if not state.spans or any(ready > state.now for ready in state.ready_s.values()):
+        """The one move that gains most, if some move has been worth it for long enough; none while anybody loads."""
+        if any(ready > state.now for ready in state.ready_s.values()):
             return {}
-        problem = ChainProblem(fleet)
-        now = problem.genome(state.ranges(state.spans))
-        rows, moves = [now], [(-1, (0, 0), 0)]
-        for j, old in state.spans.items():
-            for new in self.windows(fleet, j, 6):
-                loaded = lacking(new, old)
-                row = now.copy()
-                row[j], row[fleet.n_servers + j] = new[0], new[1] - new[0]
-                rows.append(row)
-                moves.append((j, new, loaded))
-        genomes = np.stack(rows)
-        price = self.weight * np.array([loaded for _, _, loaded in moves]) / fleet.n_blocks + self.worth
-        price[0] = 0.0
-        plain = self.scores(fleet, genomes, robust=False) + price
-        best = np.unique(np.concatenate([[0], np.argsort(plain, kind="stable")[: self.near]]))
-        values = self.scores(fleet, genomes[best]) + price[best]
-        chosen = int(best[np.argmin(values)])
-        if chosen == 0 or values[np.argmin(values)] >= values[np.flatnonzero(best == 0)[0]]:
+        move = self.rule.move(state.site.fleet, state.spans)
+        if move is None:
+            self.wanted_s = None
             return {}
-        return {moves[chosen][0]: moves[chosen][1]}
+        self.wanted_s = state.now if self.wanted_s is None else self.wanted_s
+        if state.now - self.wanted_s < self.rule.lasting_s:
+            return {}
+        self.wanted_s = None
+        return dict([move])
 
     def changed(self, state: State) -> None:
         """Routes are found for each session."""
 
     def route(self, state: State) -> tuple[float, Uses] | None:
         """The fastest chain with free slots, as a star."""
-        fleet = state.site.fleet
-        chain = fastest_chain(fleet, state.ranges(state.serving()), state.free)
-        return None if chain is None else (chain_seconds(fleet, chain), uses_of(chain))
+        if self.fastest is None:
+            self.fastest = Fastest(state.site.fleet)
+        return self.fastest.chain(state.serving(), state.free)
+
+
+class Fastest:
+    """The fastest chain through free slots, compiled: `objectives.chains.fastest_chain` gives the same."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        from objectives.kernels.chains import RATE, chain_data
+
+        data = chain_data(fleet, RATE)
+        self.data, self.fleet = data._replace(slots=data.slots.copy()), fleet
+        self.room = np.zeros((2, fleet.n_servers), dtype=np.int64)
+
+    def chain(self, spans: dict[int, Range], free: list[int]) -> tuple[float, Uses] | None:
+        """Seconds of a session of mean length, and what it uses."""
+        from objectives.kernels.chains import priced_chain
+
+        for j, (start, stop) in spans.items():
+            self.data.slots[j, stop - start] = free[j]
+        length, seconds = priced_chain(genomes(self.fleet, spans)[0], self.data, self.room[0], self.room[1])
+        if length == 0:
+            return None
+        blocks = np.diff(self.room[1, :length], prepend=0)
+        return float(seconds), tuple(zip(self.room[0, :length].tolist(), blocks.tolist(), strict=True))

@@ -1,43 +1,86 @@
-"""A server's own choice of blocks: ours in place of `choose_best_blocks` and `should_choose_other_blocks`.
+"""Inside a server: `choose_best_blocks` and `should_choose_other_blocks` by the rule that the simulated days run.
 
-Every server computes the same best move of the whole swarm from the same state of the DHT, and only the server whose
+Every server sees the same swarm and computes the same best move of the whole swarm, and only the server whose
 move it is moves: two servers never swap blocks, nor rush to the same hole. A server that moves announces its new blocks
-as joining, so the next one to look counts them. The place that was decided on is the place that is taken: Petals looks
-for one anew after it has dropped its blocks, and may come back to those that it had.
+as joining: until it has loaded them nobody else moves. The place that was decided on is the place that is taken: Petals
+looks for one anew after it has dropped its blocks, and may come back to those that it had.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from objectives.chains import Fleet, greedy_chains, total_rate
 from objectives.ranges import Range
 
-from ..churn.rules import Rule, WeighedRule
-from ..churn.world import World
+from ..churn.weighed import Weighed, held
+from ..routes.swarm import HOP_S
 
 log = logging.getLogger("placement.petals")
 REST_S = 1800.0  # a server that has moved stays for as long, unless a block is held by nobody
 DECIDED_S = 300.0  # a decision that was not carried out by then is void
-Held = dict[str, tuple[int, int, float]]
-"""Peer id to first block, block after the last one, announced throughput."""
+SESSIONS = 8.0  # of 2048 tokens for each block at the median server: Petals' cache of 16384 tokens
+LOAD = 0.8  # arrivals that are assumed, as a part of what the swarm's chains carry: nobody announces them
 
 
-def world_of(held: Held, n_blocks: int, name: str = "", most: int = 0, speed: float = 0.0) -> tuple[World, list[str]]:
-    """The swarm as the rules see it; `name` is one server more, or one whose `most` blocks are known."""
-    names = sorted({*held, name} - {""})
-    sizes, speeds = [], []
-    for peer in names:
-        start, stop, throughput = held.get(peer, (0, most, speed / max(most, 1)))
-        sizes.append(most if peer == name and most else stop - start)
-        speeds.append(throughput * (stop - start))
-    world = World(n_blocks, tuple(sizes), np.array(speeds), np.zeros(len(names), dtype=np.int64), np.zeros((1, 1)))
-    return world, names
+class Told(NamedTuple):
+    """What a server announces of itself.
+
+    Attributes
+    ----------
+    start, stop : int
+        Its blocks.
+    throughput : float
+        Tokens/s of its span.
+    blocks_per_s : float or None
+        `inference_rps`.
+    loading : bool
+        It does not serve yet.
+    """
+
+    start: int
+    stop: int
+    throughput: float
+    blocks_per_s: float | None = None
+    loading: bool = False
+
+    @property
+    def span(self) -> Range:
+        """Its blocks."""
+        return self.start, self.stop
+
+    @property
+    def block_s(self) -> float:
+        """Seconds of a block for one token; a request uses half of a span on average."""
+        return 1.0 / max(self.blocks_per_s or self.throughput * (self.stop - self.start + 1) / 2, 1e-9)
+
+
+Held = Mapping[str, Told]
+"""By peer id."""
+
+
+def fleet_of(told: Held, n_blocks: int) -> Fleet:
+    """The swarm as `Weighed` sees it, servers in the order of their names; sessions of one token.
+
+    All servers of a release keep equal caches for each block, so what tells them apart is their throughput: the
+    sessions that fit on a server's blocks are in proportion to it.
+    """
+    names = sorted(told)
+    sizes = np.array([told[name].stop - told[name].start for name in names], dtype=np.int64)
+    speeds = np.array([max(told[name].throughput, 1e-9) for name in names])
+    slots = np.maximum(np.round(SESSIONS * np.clip(speeds / np.median(speeds), 0.1, 10.0) * sizes), sizes)
+    fleet = Fleet(
+        tuple(names), sizes + slots.astype(np.int64), np.full(len(names), HOP_S),
+        np.array([told[name].block_s for name in names]), n_blocks, 1, 1, 1.0,
+    )  # fmt: skip
+    rate = total_rate(fleet, greedy_chains(fleet, [told[name].span for name in names]))
+    return replace(fleet, arrivals_per_s=LOAD * rate or 1.0)
 
 
 @dataclass
@@ -48,67 +91,77 @@ class ServerRules:
     ----------
     read : callable
         What the DHT says, as `Held`.
-    rule : Rule
-        Decides; its weight on moving is the hysteresis.
+    rule : Weighed
+        Decides; its price of a move, and how long a move must have been worth it, are the hysteresis.
     """
 
     read: Callable[[Sequence[Any]], Held]
-    rule: Rule = field(default_factory=WeighedRule)
+    rule: Weighed = field(default_factory=Weighed)
     clock: Callable[[], float] = time.monotonic
-    most: int = 0
-    speed: float = 0.0
+    speed: float | None = None
     decided: tuple[float, Range] | None = None
     moved_at: float | None = None
+    wanted_at: float | None = None
+    seen: dict[str, Range] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, compute_spans: Callable[..., Any], least_state: Any) -> ServerRules:
+    def of(cls, compute_spans: Callable[..., Any], joining: Any) -> ServerRules:
         """The rules on top of Petals' own reading of the DHT."""
 
         def read(infos: Sequence[Any]) -> Held:
-            spans = compute_spans(infos, min_state=least_state)
             return {
-                str(peer.to_base58()): (int(span.start), int(span.end), float(span.throughput))
-                for peer, span in spans.items()
-            }
+                str(peer.to_base58()): Told(
+                    int(span.start), int(span.end), float(span.throughput), span.server_info.inference_rps,
+                    span.server_info.state == joining,
+                )
+                for peer, span in compute_spans(infos, min_state=joining).items()
+            }  # fmt: skip
 
         return cls(read)
 
     def choose_best_blocks(self, num_blocks: int, module_infos: Sequence[Any]) -> list[int]:
         """Blocks of a server that joins, or the ones that it has decided to move to."""
-        self.most = num_blocks
         now, decided, self.decided = self.clock(), self.decided, None
         if decided is not None and now - decided[0] < DECIDED_S:
             self.moved_at = now
             return list(range(*decided[1]))
-        held = self.read(module_infos)
-        speed = self.speed or float(np.median([s * (b - a) for a, b, s in held.values()] or [1.0]))
-        world, names = world_of(held, len(module_infos), "me", num_blocks, speed)
-        spans = {names.index(peer): (a, b) for peer, (a, b, _) in held.items()}
-        return list(range(*self.rule.join(world, spans, names.index("me"))))
+        told = self.read(module_infos)
+        size = min(num_blocks, len(module_infos))
+        usual = float(np.median([server.throughput for server in told.values()] or [1.0]))
+        pace = float(np.median([1.0 / server.block_s for server in told.values()] or [1.0]))
+        every = {**told, "": Told(0, size, usual, self.speed or pace)}
+        names, fleet = sorted(every), fleet_of(every, len(module_infos))
+        spans = {names.index(name): server.span for name, server in told.items()}
+        return list(range(*self.rule.join(fleet, spans, names.index(""), size)))
 
     def should_choose_other_blocks(
         self, local_peer_id: Any, module_infos: Sequence[Any], balance_quality: float
     ) -> bool:
-        """Whether the best move of the swarm is this server's, and pays for the blocks to load."""
+        """Whether the best move of the swarm is this server's, pays for the blocks to load, and has for a while."""
         if balance_quality <= 0.0:
             return False  # Petals' own way to say: never
-        name, held = str(local_peer_id.to_base58()), self.read(module_infos)
-        if name not in held:
+        name, told, now = str(local_peer_id.to_base58()), self.read(module_infos), self.clock()
+        if name not in told:
             return False  # not announced yet, so nobody counts on it
-        start, stop, throughput = held[name]
-        self.speed = throughput * (stop - start)
-        world, names = world_of(held, len(module_infos))
-        spans = {names.index(peer): (a, b) for peer, (a, b, _) in held.items()}
-        covered = np.zeros(len(module_infos), dtype=bool)
-        for a, b in spans.values():
-            covered[a:b] = True
-        resting = self.moved_at is not None and self.clock() - self.moved_at < REST_S
-        if resting and covered.all():
+        self.speed = told[name].blocks_per_s
+        if self._moved(told):
+            self.wanted_at = None
+        names, fleet = sorted(told), fleet_of(told, len(module_infos))
+        spans = {j: told[name].span for j, name in enumerate(names)}
+        resting = self.moved_at is not None and now - self.moved_at < REST_S
+        if any(server.loading for server in told.values()) or (resting and held(fleet, spans).all()):
             return False
-        moves = self.rule.review(world, spans, np.random.default_rng(0))
-        target = moves.get(names.index(name))
-        if target is None or target == (start, stop):
+        move = self.rule.move(fleet, spans, {j: b - a for j, (a, b) in spans.items()})
+        self.wanted_at = None if move is None else (now if self.wanted_at is None else self.wanted_at)
+        if move is None or self.wanted_at is None or now - self.wanted_at < self.rule.lasting_s:
             return False
-        log.info("moving from blocks %d:%d to %d:%d", start, stop, *target)
-        self.decided = (self.clock(), target)
+        if names[move[0]] != name:
+            return False
+        log.info("moving from blocks %d:%d to %d:%d", *told[name].span, *move[1])
+        self.decided, self.wanted_at = (now, move[1]), None
         return True
+
+    def _moved(self, told: Held) -> bool:
+        """Whether a server has other blocks than at the last look."""
+        before, self.seen = self.seen, {name: server.span for name, server in told.items()}
+        return any(before.get(name, span) != span for name, span in self.seen.items())

@@ -13,14 +13,14 @@ import yaml
 
 from objectives.chains import Fleet
 from objectives.petals import cache_size, most_blocks, throughputs
-from placement.churn.slot_rules import Composed, PetalsSlots, Weighed
+from placement.churn.slot_rules import Composed, PetalsSlots, WeighedSlots
 from placement.churn.slots import Site, SlotRule, simulate_slots
 from placement.churn.world import Event
 from placement.cli import run
 from placement.petals.advise import advise
 from placement.petals.layout import Layouts
 from placement.petals.plan import limits, servers_only, with_client
-from placement.petals.server import Held, ServerRules
+from placement.petals.server import ServerRules, Told
 from placement.petals.swarm_file import document, read
 from placement.petals.view import Server, View
 from placement.readers.cluster import read_request
@@ -32,13 +32,19 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 class Dht:
     """What the servers of a swarm read; a server that moves is announced at its new place at once."""
 
-    def __init__(self, held: Held, n_blocks: int) -> None:
+    def __init__(self, held: dict[str, tuple[int, int, float]], n_blocks: int) -> None:
         self.held, self.n_blocks = dict(held), n_blocks
-        self.rules = {name: ServerRules(lambda _: dict(self.held), clock=lambda: 0.0) for name in held}
+        self.now = 0.0
+        self.rules = {name: ServerRules(lambda _: self.told(), clock=lambda: self.now) for name in held}
         self.moves: list[str] = []
 
+    def told(self) -> dict[str, Told]:
+        """What is announced."""
+        return {name: Told(*what) for name, what in self.held.items()}
+
     def look(self, name: str, quality: float = 0.75) -> None:
-        """One server looks, and moves if it wants to, as Petals' server does."""
+        """One server looks, a minute after the one before, and moves if it wants to, as Petals' server does."""
+        self.now += 60.0
         infos, rules, (a, b, speed) = [None] * self.n_blocks, self.rules[name], self.held[name]
         if rules.should_choose_other_blocks(SimpleNamespace(to_base58=lambda: name), infos, quality):
             del self.held[name]
@@ -51,7 +57,11 @@ class Dht:
 def test_one_server_moves_to_the_hole_and_then_nobody_does() -> None:
     """Three on the first half, none on the second: one goes, whoever looks first, and no two swap."""
     dht = Dht({"a": (0, 4, 5.0), "b": (0, 4, 5.0), "c": (0, 4, 5.0)}, 8)
-    for _ in range(5):
+    for _ in range(2):
+        for name in ("c", "b", "a"):
+            dht.look(name)
+    assert dht.moves == [], "it moved before the hole had lasted"
+    for _ in range(10):
         for name in ("c", "b", "a"):
             dht.look(name)
     assert len(dht.moves) == 1
@@ -65,12 +75,13 @@ def test_random_swarms_come_to_rest(seed: int) -> None:
     starts = rng.integers(0, 9, 8)
     held = {f"s{k}": (int(a), int(a) + 4, float(rng.uniform(1, 9))) for k, a in enumerate(starts)}
     dht = Dht(held, 12)
-    for _ in range(6):
+    for _ in range(40):
         for name in held:
             dht.look(name)
     before, after = len(dht.moves), dict(dht.held)
-    for name in held:
-        dht.look(name)
+    for _ in range(10):
+        for name in held:
+            dht.look(name)
     assert len(dht.moves) == before <= 8
     assert dht.held == after
     covered = {b for a, e, _ in held.values() for b in range(a, e)}
@@ -88,14 +99,14 @@ def test_rebalancing_can_be_turned_off_and_strangers_stay() -> None:
 
 def test_a_server_that_joins_takes_what_nobody_holds() -> None:
     """No longer than it may be."""
-    rules = ServerRules(lambda _: {"a": (0, 5, 9.0)})
+    rules = ServerRules(lambda _: {"a": Told(0, 5, 9.0)})
     assert rules.choose_best_blocks(3, [None] * 8) == [5, 6, 7]
 
 
 def test_a_decision_that_was_not_carried_out_is_void() -> None:
     """A server that comes back much later looks anew."""
     now = [0.0]
-    rules = ServerRules(lambda _: {"a": (0, 4, 5.0)}, clock=lambda: now[0])
+    rules = ServerRules(lambda _: {"a": Told(0, 4, 5.0)}, clock=lambda: now[0])
     rules.decided = (0.0, (1, 5))
     now[0] = 1000.0
     assert rules.choose_best_blocks(4, [None] * 8) == [4, 5, 6, 7]
@@ -237,7 +248,7 @@ def site(servers: int = 6) -> Site:
     return Site(fleet, rtt, 1000)
 
 
-RULES: list[Any] = [PetalsSlots, Composed, Weighed]
+RULES: list[Any] = [PetalsSlots, Composed, WeighedSlots]
 
 
 @pytest.mark.parametrize("make", RULES)
