@@ -172,7 +172,7 @@ def calibrated(rows: Sequence[dict[str, Any]], out: Path, name: str) -> dict[str
     }
 
 
-def summarize(rows: Sequence[dict[str, Any]], name: str) -> dict[str, float]:
+def summarize(rows: Sequence[dict[str, Any]], name: str) -> dict[str, float | None]:
     """Quantiles of the relative error, Kendall's tau of the ranking, and the same between two measurements."""
     predicted = np.array([row["predicted"][name] for row in rows])
     measured = np.array([row["measured"][name] for row in rows])
@@ -186,8 +186,8 @@ def summarize(rows: Sequence[dict[str, Any]], name: str) -> dict[str, float]:
         "worst_error": float(errors.max()),
         "median_bias": float(np.median(predicted / measured - 1.0)),
         "kendall_tau": kendall_tau(predicted, measured),
-        "tau_of_two_measurements": float(np.mean(again)) if again else float("nan"),
-        "median_difference_of_two_measurements": float(np.median(apart)) if apart else float("nan"),
+        "tau_of_two_measurements": float(np.mean(again)) if again else None,
+        "median_difference_of_two_measurements": float(np.median(apart)) if apart else None,
     }
 
 
