@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -129,3 +129,19 @@ class ReplicatedTables:
         columns = np.arange(1, self.rate.shape[1] + 1)
         most: IntArray = (columns * (self.rate > 0)).max(axis=1)
         return most
+
+    def through_client(self) -> ReplicatedTables:
+        """The same where nodes reach each other through the client only: a hop is the way there and the way from there.
+
+        A chain then takes a round trip to the client for each of its nodes, a star; rates add up as resistances do.
+        """
+        n = self.n_nodes
+        up, down = self.bandwidth_bytes_per_s[:n, n][:, None], self.bandwidth_bytes_per_s[n, :n][None, :]
+        both = (up > 0) & (down > 0)
+        rate = np.where(both, up * down / np.where(both, up + down, 1.0), 0.0)
+        bandwidth, latency = self.bandwidth_bytes_per_s.copy(), self.latency_s.copy()
+        bandwidth[:n, :n] = rate
+        latency[:n, :n] = np.where(both, self.latency_s[:n, n][:, None] + self.latency_s[n, :n][None, :], 0.0)
+        np.fill_diagonal(bandwidth, self.bandwidth_bytes_per_s.diagonal())
+        np.fill_diagonal(latency, self.latency_s.diagonal())
+        return replace(self, bandwidth_bytes_per_s=bandwidth, latency_s=latency)

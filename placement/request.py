@@ -51,6 +51,8 @@ class Request:
         Longest chain allowed in a replicated placement.
     runtime : str
         Name of the runtime that must be able to hold the plan; empty for any.
+    server_push : bool
+        Petals' servers push to each other; in no release so far, where every hop goes through the client.
     """
 
     model: Model
@@ -62,3 +64,4 @@ class Request:
     min_replicas: int = 1
     max_stages: int | None = None
     runtime: str = ""
+    server_push: bool = False

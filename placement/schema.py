@@ -149,6 +149,7 @@ class ClusterFile(Entry):
     min_replicas: Count = Field(default=1, description="holders of every block in a replicated placement")
     max_stages: PositiveInt | None = Field(default=None, description="longest chain of a replicated placement")
     runtime: Name | None = Field(default=None, description="the runtime that the plan is for")
+    server_push: Bool = Field(default=False, description="petals: servers hand on to each other, not by the client")
 
 
 def parse(data: Mapping[str, Any], where: str) -> ClusterFile:

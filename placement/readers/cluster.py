@@ -75,6 +75,7 @@ def _request(entry: ClusterFile, folder: Path, model: object | None) -> Request:
         min_replicas=entry.min_replicas,
         max_stages=entry.max_stages,
         runtime=_runtime(entry.runtime),
+        server_push=entry.server_push,
     )
 
 

@@ -23,7 +23,7 @@ def case_of(request: Request, *, partial: bool = False, most: IntArray | None = 
 
     Blocks count as alike: seconds are means over the blocks, and a node holds k blocks when the largest k in a row fit
     together with the cache of one request. The rate counts prompt and output tokens, at the batch that the cache allows
-    and that is fastest.
+    and that is fastest. For Petals every hop goes through the client, unless its servers push to each other.
     """
     rules = request.constraints
     tables = build_tables(request)
@@ -69,6 +69,8 @@ def case_of(request: Request, *, partial: bool = False, most: IntArray | None = 
         must=_must(request),
         max_nodes=rules.max_nodes or 0,
     )
+    if request.runtime == "petals" and not request.server_push:
+        built = built.through_client()  # as every release runs its chains
     kinds = tuple(node.device or node.name for node in cluster.nodes)
     regions = tuple(node.region for node in cluster.nodes)
     blocks_named = tuple(block.name for block in request.model.blocks)

@@ -38,6 +38,8 @@ class PlainWays:
         usable = swarm.rates >= least_rate
         if allowed is not None:
             usable = usable & allowed
+        if self.star:
+            return self._star(start, last, usable)
         before, there = np.full(n, np.inf), np.empty(0, dtype=np.int64)
         via: list[tuple[np.ndarray, np.ndarray]] = []
         for block in range(start, last):
@@ -59,6 +61,28 @@ class PlainWays:
             at = int(came[np.searchsorted(hold, at)])
         return tuple(way[::-1])
 
+    def _star(self, start: int, last: int, usable: BoolArray) -> tuple[int, ...] | None:
+        """As `shortest`; the way in is the same from everywhere: the best server of the block before counts."""
+        swarm, blocks = self.swarm, np.arange(start, last)[:, None]
+        holds = usable & (swarm.starts <= blocks) & (blocks < swarm.stops)
+        block_s, enter = np.where(holds, self.block_s, np.inf), self.enter[swarm.n_servers, : swarm.n_servers]
+        before, bests, changes = enter + block_s[0], [-1], [np.ones(swarm.n_servers, dtype=bool)]
+        for row in block_s[1:]:
+            best = int(before.argmin())
+            moved = before[best] + enter
+            bests.append(best)
+            changes.append(moved < before)
+            before = np.minimum(before, moved) + row
+        ends = before + self.leave[: swarm.n_servers]
+        at = int(ends.argmin())
+        if not np.isfinite(ends[at]):
+            return None
+        way = []
+        for best, change in zip(bests[::-1], changes[::-1], strict=True):
+            way.append(at)
+            at = best if change[at] else at
+        return tuple(way[::-1])
+
     def seconds(self, ways: np.ndarray) -> FloatArray:
         """Seconds per token of chains (n, L), load included."""
         hop = ways[:, 1:] != ways[:, :-1]
@@ -74,12 +98,8 @@ class PlainWays:
         n = self.swarm.n_servers
         if first:
             return self.enter[n, hold], np.full(len(hold), n)
-        if self.star:  # the way in is the same from everywhere, so only the best predecessor matters
-            best = int(there[np.argmin(before[there])])
-            moved, came = before[best] + self.enter[n, hold], np.full(len(hold), best)
-        else:
-            table = before[there][:, None] + self.enter[np.ix_(there, hold)]
-            rows = table.argmin(axis=0)
-            moved, came = table[rows, np.arange(len(hold))], there[rows]
+        table = before[there][:, None] + self.enter[np.ix_(there, hold)]
+        rows = table.argmin(axis=0)
+        moved, came = table[rows, np.arange(len(hold))], there[rows]
         stays = before[hold] <= moved
         return np.where(stays, before[hold], moved), np.where(stays, hold, came)

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -89,6 +89,16 @@ class Swarm:
                 if self.running[name].poll() is not None or time.monotonic() > end:
                     raise RuntimeError(f"server {name} did not start: {log.read_text()[-2000:]}")
                 time.sleep(0.2)
+
+    def wait_any(self, names: Iterable[str], word: bytes, times: int = 1) -> str:
+        """Until one of the servers has said something so many times; its name."""
+        end = time.monotonic() + START_S
+        while time.monotonic() < end:
+            for name in names:
+                if (self.folder / f"{name}.log").read_bytes().count(word) >= times:
+                    return name
+            time.sleep(0.2)
+        raise RuntimeError(f"none of {', '.join(names)} said {word.decode()!r} {times} times")
 
     def kill(self, name: str) -> None:
         """End a server and its children at once."""

@@ -162,3 +162,26 @@ def test_tokens_with_both_and_after_a_server_is_killed(
         print("\n" + "\n".join([tools.HEAD, *ROWS]))  # noqa: T201
     finally:
         put.undo()
+
+
+def test_servers_that_choose_by_our_rule(
+    tools: Any, model: Path, local: list[int], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Servers of four blocks place themselves; one is lost for good, another one moves to its blocks, alone."""
+    from launcher import swarm
+
+    with swarm(tmp_path_factory.mktemp("rules"), model, tools.RTT_S, tools.BLOCK_S) as made:
+        for name in ("b", "c", "a"):
+            made.start(name, "--our-rules", "--num_blocks", "4", "--mean_balance_check_period", "4")
+            made.wait(name)
+        found = tools.measure(made, tools.client(made))
+        assert found.tokens == local
+        made.kill("c")  # b and c were first, so each of them holds what the other one does not
+        mover = made.wait_any(("a", "b"), b"Swarm is imbalanced")
+        made.wait_any((mover,), b"Started", 2)
+        other = "b" if mover == "a" else "a"
+        again = tools.measure(made, tools.client(made))
+        assert again.tokens == local
+        assert {name for name, _, _ in again.chain} == {"a", "b"}
+        assert b"Swarm is imbalanced" not in (made.folder / f"{other}.log").read_bytes()
+        print("\n" + "\n".join([tools.HEAD, found.row("our rule in servers"), again.row("after a loss and a move")]))  # noqa: T201

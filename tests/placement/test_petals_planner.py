@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,6 +26,7 @@ from placement.petals.swarm_file import document, read
 from placement.petals.view import Server, View
 from placement.readers.cluster import read_request
 from placement.readers.swarm import read_swarm
+from placement.replicated.request import case_of
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -217,6 +219,31 @@ def test_a_plan_holds_no_more_than_petals_would(tmp_path: Path) -> None:
         assert layers <= most[span["node"]]
         held[span["start"] : span["stop"]] = True
     assert held.all()
+
+
+def test_petals_plans_pay_for_a_round_trip_to_the_client_at_every_hop() -> None:
+    """Unless the file says that servers push: then the way between two of them counts."""
+    from dataclasses import replace
+
+    request = servers_only(read_request(EXAMPLES / "petals_plan.yaml"))
+    star = case_of(request).tables
+    line = case_of(replace(request, server_push=True)).tables
+    n = star.n_nodes
+    chain = (0, 3, 7)  # an A100 and an L4 in the east, as the client; a T4 in the west
+    hops = [(n, chain[0]), *pairwise(chain), (chain[-1], n)]
+    trips = sum(line.latency_s[j, n] + line.latency_s[n, j] for j in chain)
+    assert sum(star.latency_s[a, b] for a, b in hops) == pytest.approx(trips)
+    assert sum(line.latency_s[a, b] for a, b in hops) < trips
+    assert star.bandwidth_bytes_per_s[0, 3] == pytest.approx(line.bandwidth_bytes_per_s[0, n] / 2)
+    assert (star.latency_s[n] == line.latency_s[n]).all()
+
+
+def test_server_push_is_a_key(tmp_path: Path) -> None:
+    """Of the cluster file."""
+    path = tmp_path / "swarm.yaml"
+    path.write_text((EXAMPLES / "petals_plan.yaml").read_text() + "server_push: true\n")
+    assert read_request(path).server_push
+    assert not read_request(EXAMPLES / "petals_plan.yaml").server_push
 
 
 def test_ends_belong_to_the_layers_beside_them() -> None:
