@@ -15,7 +15,7 @@ from objectives.ranges import Range, lacking
 from .world import DAY_S, Event
 
 REVIEW_S = 600.0
-PATIENCE_S = 900.0  # then a client gives up
+PATIENCE_S = 900.0  # of waiting in one go; then a client gives up
 REPLAY_S = 5.0  # a history of 2048 tokens through the blocks of a lost server, on its successors
 Uses = tuple[tuple[int, int], ...]
 """(server, blocks that the session uses there)."""
@@ -144,7 +144,7 @@ class _Run:
     state: State
     rule: SlotRule
     heap: list[tuple[float, int, int, object]] = field(default_factory=list)
-    queue: deque[tuple[float, float]] = field(default_factory=deque)
+    queue: deque[tuple[float, float, float]] = field(default_factory=deque)  # arrival, size, waiting since
     open: dict[int, _Open] = field(default_factory=dict)
     served: list[tuple[float, float]] = field(default_factory=list)
     count: int = 0
@@ -178,7 +178,8 @@ class _Run:
         for key in lost:
             session = self.open.pop(key)
             self.release(session.uses)
-            again.append((session.arrival, session.rest(self.state.now) if self.rule.resumes else session.size))
+            left = session.rest(self.state.now) if self.rule.resumes else session.size
+            again.append((session.arrival, left, self.state.now))
         self.broken += len(lost)
         self.queue.extendleft(sorted(again, reverse=True))
 
@@ -189,8 +190,8 @@ class _Run:
     def dispatch(self) -> None:
         """Start those who wait, in their order, while there is room."""
         while self.queue:
-            arrival, size = self.queue[0]
-            if self.state.now - arrival > PATIENCE_S:
+            arrival, size, since = self.queue[0]
+            if self.state.now - since > PATIENCE_S:
                 self.queue.popleft()
                 self.gave_up += 1
                 continue
@@ -267,7 +268,7 @@ def _handle(run: _Run, kind: int, what: object, rng: np.random.Generator) -> Non
         rule.changed(state)
     elif kind == 4:
         assert isinstance(what, tuple)
-        run.queue.append(what)
+        run.queue.append((*what, state.now))
 
 
 def _whole(state: State) -> bool:

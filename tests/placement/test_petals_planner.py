@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -223,8 +224,6 @@ def test_a_plan_holds_no_more_than_petals_would(tmp_path: Path) -> None:
 
 def test_petals_plans_pay_for_a_round_trip_to_the_client_at_every_hop() -> None:
     """Unless the file says that servers push: then the way between two of them counts."""
-    from dataclasses import replace
-
     request = servers_only(read_request(EXAMPLES / "petals_plan.yaml"))
     star = case_of(request).tables
     line = case_of(replace(request, server_push=True)).tables
@@ -248,8 +247,6 @@ def test_server_push_is_a_key(tmp_path: Path) -> None:
 
 def test_ends_belong_to_the_layers_beside_them() -> None:
     """As the exporter reads `--block_indices`."""
-    from dataclasses import replace
-
     from placement.plan import PlacedSpan
     from placement.replicated.plan import ReplicatedPlan
 
@@ -297,6 +294,16 @@ def test_a_lost_server_breaks_its_sessions(make: type[SlotRule]) -> None:
     day = simulate_slots(two, make(), events, seed=2, seconds=2 * 3600.0)
     assert day.outage_s >= 3600.0
     assert day.served < day.arrived
+
+
+def test_patience_is_for_waiting() -> None:
+    """A session of hours that breaks waits out a gap shorter than its patience; it does not give up for its age."""
+    slow = site(2)
+    slow = replace(slow, fleet=replace(slow.fleet, block_s=np.full(2, 1000.0), arrivals_per_s=1 / 2000.0))
+    gap = (Event(5000.0, 1, False), Event(5300.0, 1, True))
+    day = simulate_slots(slow, Composed(), (Event(0.0, 0, True), Event(0.001, 1, True), *gap), seed=1, seconds=9000.0)
+    assert day.broken > 0
+    assert day.gave_up == 0
 
 
 def test_petals_takes_what_petals_takes() -> None:
