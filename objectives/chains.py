@@ -24,7 +24,7 @@ IntArray = npt.NDArray[np.int64]
 MOST_LOAD = 0.998  # arrivals beyond this part of the rate count as too many: their queue is as good as endless
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Fleet:
     """J servers, a model of L equal blocks, and arriving sessions.
 

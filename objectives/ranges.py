@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
 Range = tuple[int, int]
+
+
+def count_holders(n_blocks: int, ranges: Iterable[Range]) -> npt.NDArray[np.int64]:
+    """How many of the ranges hold each of the blocks, array (n_blocks,)."""
+    count = np.zeros(n_blocks, dtype=np.int64)
+    for start, stop in ranges:
+        count[start:stop] += 1
+    return count
 
 
 def lacking(new: Range, old: Range | None) -> int:

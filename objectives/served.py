@@ -224,8 +224,8 @@ def _fixed_point(
             light, rate = (step, ttft), new
         else:
             rate = float(np.sqrt(rate * new))
-    most = HEADROOM * flow * out / (tables.prompt_tokens + out)
-    tokens_per_s = (rate**-SHARPNESS + most**-SHARPNESS) ** (-1.0 / SHARPNESS)
+    raw = HEADROOM * flow * out / (tables.prompt_tokens + out)
+    tokens_per_s = (rate**-SHARPNESS + raw**-SHARPNESS) ** (-1.0 / SHARPNESS)
     return Service(
         weights.copy(),
         visits.copy(),

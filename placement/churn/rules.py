@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from objectives.petals import best_start, throughputs, verdict
-from objectives.ranges import Range, lacking
+from objectives.ranges import Range, count_holders, lacking
 
 from .world import FloatArray, World
 
@@ -43,10 +43,7 @@ def coverage(world: World, spans: Spans, without: int = -1) -> FloatArray:
 
 def holders_of(world: World, spans: Spans, without: int = -1) -> FloatArray:
     """Count the holders of each block."""
-    holders = np.zeros(world.n_blocks)
-    for j, (start, stop) in spans.items():
-        holders[start:stop] += j != without
-    return holders
+    return count_holders(world.n_blocks, (span for j, span in spans.items() if j != without)).astype(np.float64)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from objectives.chains import Fleet, FloatArray
-from objectives.ranges import Range, lacking
+from objectives.ranges import Range, count_holders, lacking
 
 from .world import DAY_S, Event
 
@@ -234,7 +234,7 @@ def simulate_slots(
         outage, last, run.state.now = outage + (0.0 if whole else now - last), now, now
         _handle(run, kind, what, rng)
         if kind in (1, 2, 3):
-            whole = _whole(run.state)
+            whole = bool(count_holders(site.fleet.n_blocks, run.state.serving().values()).all())
         run.dispatch()
     times = np.array([seconds for _, seconds in run.served] or [np.nan])
     return SlotDay(
@@ -269,10 +269,3 @@ def _handle(run: _Run, kind: int, what: object, rng: np.random.Generator) -> Non
     elif kind == 4:
         assert isinstance(what, tuple)
         run.queue.append((*what, state.now))
-
-
-def _whole(state: State) -> bool:
-    held = np.zeros(state.site.fleet.n_blocks, dtype=bool)
-    for start, stop in state.serving().values():
-        held[start:stop] = True
-    return bool(held.all())

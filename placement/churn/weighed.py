@@ -17,7 +17,7 @@ from functools import lru_cache
 import numpy as np
 
 from objectives.chains import Fleet, FloatArray, IntArray
-from objectives.ranges import Range, lacking
+from objectives.ranges import Range, count_holders, lacking
 
 from ..chains.problem import ChainProblem
 
@@ -106,7 +106,7 @@ class Weighed:
     def join(self, fleet: Fleet, spans: Spans, server: int, size: int | None = None) -> Range:
         """Span of a server that comes; while the swarm is not whole, the fluid value alone counts."""
         others = {j: span for j, span in spans.items() if j != server}
-        whole = held(fleet, others).all()
+        whole = count_holders(fleet.n_blocks, others.values()).all()
         options = self.options(fleet, server, size)
         values = self.fluid(fleet, others, server, options)
         if whole:
@@ -152,14 +152,6 @@ def sessions(fleet: Fleet, server: int, spans: IntArray) -> FloatArray:
     return np.asarray(np.maximum(room, 0.0), dtype=np.float64)
 
 
-def held(fleet: Fleet, spans: Spans) -> IntArray:
-    """How many servers hold each block."""
-    count = np.zeros(fleet.n_blocks, dtype=np.int64)
-    for start, stop in spans.values():
-        count[start:stop] += 1
-    return count
-
-
 def genomes(fleet: Fleet, spans: Spans, server: int | None = None, options: IntArray | None = None) -> IntArray:
     """Rows as `ChainProblem` reads them: the layout, once for each option of a server."""
     n = fleet.n_servers
@@ -173,23 +165,6 @@ def genomes(fleet: Fleet, spans: Spans, server: int | None = None, options: IntA
     return rows
 
 
-class _Key:
-    """A fleet by identity, for the cache: its arrays have no hash."""
-
-    def __init__(self, fleet: Fleet) -> None:
-        self.fleet = fleet
-
-    def __hash__(self) -> int:
-        return id(self.fleet)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Key) and other.fleet is self.fleet
-
-
 @lru_cache(maxsize=4)
-def _made(key: _Key) -> ChainProblem:
-    return ChainProblem(key.fleet, response=True)
-
-
 def _problem(fleet: Fleet) -> ChainProblem:
-    return _made(_Key(fleet))
+    return ChainProblem(fleet, response=True)

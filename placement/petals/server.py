@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from objectives.chains import Fleet, greedy_chains, total_rate
-from objectives.ranges import Range
+from objectives.ranges import Range, count_holders
 
-from ..churn.weighed import Weighed, held
+from ..churn.weighed import Weighed
 from ..routes.swarm import HOP_S
 
 log = logging.getLogger("placement.petals")
@@ -149,7 +149,9 @@ class ServerRules:
         names, fleet = sorted(told), fleet_of(told, len(module_infos))
         spans = {j: told[name].span for j, name in enumerate(names)}
         resting = self.moved_at is not None and now - self.moved_at < REST_S
-        if any(server.loading for server in told.values()) or (resting and held(fleet, spans).all()):
+        if any(server.loading for server in told.values()) or (
+            resting and count_holders(fleet.n_blocks, spans.values()).all()
+        ):
             return False
         move = self.rule.move(fleet, spans, {j: b - a for j, (a, b) in spans.items()})
         self.wanted_at = None if move is None else (now if self.wanted_at is None else self.wanted_at)

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from objectives.chains import Fleet, chain_seconds, fastest_chain
+from objectives.ranges import count_holders
 from placement.churn.slot_rules import Fastest, WeighedSlots, uses_of
 from placement.churn.slots import Site, State
-from placement.churn.weighed import Weighed, held, sessions
+from placement.churn.weighed import Weighed, sessions
 
 
 def fleet(seed: int = 0, servers: int = 9, n_blocks: int = 28) -> Fleet:
@@ -65,7 +66,7 @@ def test_servers_that_come_make_the_swarm_whole_and_even(seed: int) -> None:
     spans: dict[int, tuple[int, int]] = {}
     for j in range(one.n_servers):
         spans[j] = rule.join(one, spans, j)
-    assert held(one, spans).all()
+    assert count_holders(one.n_blocks, spans.values()).all()
     room = np.zeros(one.n_blocks)
     for j, (start, stop) in spans.items():
         room[start:stop] += sessions(one, j, np.array([[start, stop]]))
