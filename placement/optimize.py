@@ -111,10 +111,9 @@ def optimize(
     from .registry import is_yardstick, make_solver
     from .report.result import result_of
     from .run import run_asked
-    from .stop import StoppedBy
+    from .stop import StoppedBy, ensure_seconds
 
-    if not time_limit > 0:
-        raise InputError(f"expected a positive number of seconds, got {time_limit}", "time_limit")
+    ensure_seconds(time_limit)
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise InputError(f"expected a whole number of at least 0, got {seed!r}", "seed")
     request, custom = as_request(model, cluster, workload, objective, limits)

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
+from .errors import InputError
+
 
 class StoppedBy(Enum):
     """Why a run ended; the value is the message for people."""
@@ -56,6 +58,12 @@ class Progress:
 
 
 Stop = Callable[[Progress], StoppedBy | bool | None]
+
+
+def ensure_seconds(time_limit: float) -> None:
+    """Raise InputError unless a search that a user asks for has some time."""
+    if not time_limit > 0:
+        raise InputError(f"expected a positive number of seconds, got {time_limit}", "time_limit")
 
 
 def time_limit(seconds: float) -> Stop:

@@ -11,6 +11,7 @@ from objectives.chains import Chain, Composition, Fleet
 from ..errors import InputError, nearest
 from ..run import run
 from ..solvers.annealing import Annealing
+from ..stop import ensure_seconds
 from ..stop import time_limit as until
 from .bound import rate_bound
 from .groups import GroupProblem
@@ -81,8 +82,7 @@ def solve_chains(
     """
     if objective not in OBJECTIVES:
         raise InputError(f"unknown objective '{objective}'{nearest(objective, OBJECTIVES)} (known: rate, response)")
-    if not time_limit > 0:
-        raise InputError(f"expected a positive number of seconds, got {time_limit}", "time_limit")
+    ensure_seconds(time_limit)
     rng = np.random.default_rng(seed)
     warm_up(fleet)
     clock = Clock(time_limit, progress)

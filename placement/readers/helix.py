@@ -141,6 +141,8 @@ def _kv(row: Mapping[str, Any]) -> list[float]:
 
 def _links(links: Mapping[str, Any], name: str, count: int) -> FloatArray:
     """Return an array (N + 1, N + 1), the client last."""
+    if name in links and [len(row) for row in links[name]] != [count] * count:
+        raise InputError(f"expected {count} rows of {count} numbers", f"links.{name}")
     table = np.zeros((count + 1, count + 1))
     table[:count, :count] = np.array(links[name], dtype=np.float64) if name in links else 0.0
     table[count, :count] = links.get(f"source_{name}", 0.0)

@@ -71,7 +71,9 @@ def solve_replicated(
     """
     from ..run import run_asked
     from ..solvers.swarm import Swarm
+    from ..stop import ensure_seconds
 
+    ensure_seconds(time_limit)
     running: tuple[Span, ...] = ()
     if start is not None:
         case, running = with_running(case, start)

@@ -186,6 +186,13 @@ def test_objectives_name_what_is_wrong():
     assert Objective.of("latency").terms is not REPLICATED
 
 
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan")])
+def test_a_search_needs_some_time(seconds: float) -> None:
+    """As for pipelines and fleets."""
+    with pytest.raises(InputError, match="time_limit: expected a positive number of seconds"):
+        solve_replicated(read_helix(make_case(0)), time_limit=seconds)
+
+
 def test_reader_names_what_is_wrong(tmp_path):
     """Missing keys and unknown types are single lines."""
     case = make_case(0)
@@ -194,6 +201,9 @@ def test_reader_names_what_is_wrong(tmp_path):
     broken = dict(case, nodes=[{"type": "X"}])
     with pytest.raises(InputError, match="there is no node type 'X'"):
         read_helix(broken)
+    short = dict(case, links=dict(case["links"], bandwidth=[row[:-1] for row in case["links"]["bandwidth"]]))
+    with pytest.raises(InputError, match=r"links\.bandwidth: expected \d+ rows of \d+ numbers"):
+        read_helix(short)
     path = tmp_path / "case.json"
     path.write_text("{")
     with pytest.raises(InputError, match="not a JSON file"):
