@@ -1,7 +1,10 @@
 """Predicted against measured on one GPU and the CPU beside it: splits of a Llama of 1.1 billion random parameters.
 
-Both devices are profiled first; every split is then predicted by the cost model and run by the executor's stages in
-this process, with the hidden states copied between the devices. Prints one JSON document::
+In every round both devices are profiled, then every split is predicted by the cost model and run by the executor's
+stages in this process, with the hidden states copied between the devices; splits come in random order. The mean of the
+predictions is compared with the mean of the measurements: a host whose speed drifts is profiled at the speeds at which
+it is measured. Beside it stand the errors of single rounds, and how far measurements of a split are apart. Prints one
+JSON document::
 
     python -m benchmarks.fidelity.gpu_cpu                      # cuda:0 and cpu
     python -m benchmarks.fidelity.gpu_cpu --devices cpu cpu --tiny
@@ -26,6 +29,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from benchmarks.fidelity.errors import error_summary
 from benchmarks.fidelity.plain_llama import make
 from objectives.terms import Span, pipeline_terms
 from placement.cluster import Cluster, Node
@@ -55,8 +59,9 @@ def main() -> int:
     parser.add_argument("--dtype", default="bfloat16")
     parser.add_argument("--prompt", type=int, default=128)
     parser.add_argument("--tokens", type=int, default=32)
-    parser.add_argument("--budget", type=float, default=20.0, help="seconds of profiling for each device")
-    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--budget", type=float, default=8.0, help="seconds of profiling for each device and round")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=0, help="of the order of the splits")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 leaves torch's choice")
     parser.add_argument("--tiny", action="store_true")
     parser.add_argument("--transformers", action="store_true")
@@ -69,34 +74,29 @@ def main() -> int:
     model = read_config(config, weights=options.dtype, name="llama-1.1b")
     work = Workload(options.prompt, options.tokens, 1)
 
-    found = [detect(device) for device in options.devices]
-    nodes, profiles = [], []
-    for name, hardware in zip(("gpu", "cpu"), found, strict=True):
-        node, profile = profiled(name, hardware, source, model, work, options.dtype, options.budget)
-        nodes.append(node)
-        profiles.append(profile)
-    cluster = linked(nodes, options.devices, config["hidden_size"], getattr(torch, options.dtype))
-    tables = build_tables(Request(model, cluster, work))
-
+    hardware = [detect(device) for device in options.devices]
     stages = [whole(source, options.dtype, device, work.context_tokens) for device in options.devices]
-    rows = []
-    for spans in splits(model.n_blocks):
-        terms = pipeline_terms(tables, [Span(*span) for span in spans])
-        runs = [run(stages, spans, options.devices, work) for _ in range(options.repeats)]
-        step, ttft = (min(row[k] for row in runs) for k in (0, 1))
-        rows.append(
-            {"spans": spans, "predicted_step_s": terms.values["latency"], "measured_step_s": step,
-             "predicted_ttft_s": terms.values["ttft"], "measured_ttft_s": ttft,
-             "step_error": abs(terms.values["latency"] / step - 1), "ttft_error": abs(terms.values["ttft"] / ttft - 1)}
-        )  # fmt: skip
-        print(f"{spans}: {terms.values['latency']:.5f} s predicted, {step:.5f} s measured", file=sys.stderr)
+    rows: list[dict[str, Any]] = [{"spans": spans, "rounds": []} for spans in splits(model.n_blocks)]
+    rng, profiles = np.random.default_rng(options.seed), []
+    for _ in range(options.rounds):
+        pairs = [
+            profiled(name, found, source, model, work, options.dtype, options.budget)
+            for name, found in zip(("gpu", "cpu"), hardware, strict=True)
+        ]
+        profiles.append([about for _, about in pairs])
+        cluster = linked([node for node, _ in pairs], options.devices, config["hidden_size"], options.dtype)
+        tables = build_tables(Request(model, cluster, work))
+        for k in rng.permutation(len(rows)):
+            terms = pipeline_terms(tables, [Span(*span) for span in rows[k]["spans"]]).values
+            step, ttft = run(stages, rows[k]["spans"], options.devices, work)
+            rows[k]["rounds"].append([terms["latency"], step, terms["ttft"], ttft])
+            print(f"{rows[k]['spans']}: {terms['latency']:.5f} s predicted, {step:.5f} s measured", file=sys.stderr)
     report = {
         "model": {"parameters": model.params, "dtype": options.dtype, "layers": config["num_hidden_layers"]},
         "workload": {"prompt": work.prompt_tokens, "output": work.output_tokens},
-        "devices": profiles,
+        "profiles": profiles,
         "splits": rows,
-        "step": summary([row["step_error"] for row in rows], rows, "step"),
-        "ttft": summary([row["ttft_error"] for row in rows], rows, "ttft"),
+        **{what: summary(rows, at) for what, at in (("step", 0), ("ttft", 2))},
     }
     text = json.dumps(report, indent=1)
     if options.out:
@@ -125,7 +125,7 @@ def profiled(
     return node, about
 
 
-def linked(nodes: Sequence[Node], devices: Sequence[str], hidden: int, dtype: torch.dtype) -> Cluster:
+def linked(nodes: Sequence[Node], devices: Sequence[str], hidden: int, dtype: str) -> Cluster:
     """Measure the copies between the devices: latency of one hidden state, bandwidth of many."""
     latency, bandwidth = np.zeros((3, 3)), np.full((3, 3), np.inf)
     places = [*devices, "cpu"]
@@ -135,7 +135,7 @@ def linked(nodes: Sequence[Node], devices: Sequence[str], hidden: int, dtype: to
             continue
         seconds = []
         for tokens in (1, 4096):
-            values = torch.zeros((1, tokens, hidden), dtype=dtype, device=places[a])
+            values = torch.zeros((1, tokens, hidden), dtype=getattr(torch, dtype), device=places[a])
             seconds.append(copy_s(values, places[a], places[b]))
         latency[a, b] = seconds[0]
         bandwidth[a, b] = 4095 * hidden * values.element_size() / max(seconds[1] - seconds[0], 1e-9)
@@ -195,21 +195,23 @@ def run(stages: Sequence[Stage], spans: Any, devices: Sequence[str], work: Workl
     return statistics.median(times[2:]), times[0]
 
 
-def summary(errors: Sequence[float], rows: Sequence[dict[str, Any]], what: str) -> dict[str, float]:
-    """Quantiles of the relative errors, and Kendall's tau of the ranking."""
+def summary(rows: Sequence[dict[str, Any]], at: int) -> dict[str, Any]:
+    """Quantiles of the relative errors and Kendall's tau, of the means over the rounds, and of each round alone.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+        Splits; prediction and measurement of a round in s are at the places `at` and `at` + 1.
+    """
+    values = np.array([[entry[at : at + 2] for entry in row["rounds"]] for row in rows])
+    predicted, measured = values.mean(axis=1).T
+    spread = values[..., 1].max(axis=1) / values[..., 1].min(axis=1) - 1.0
     return {
-        "median_error": float(np.median(errors)),
-        "p90_error": float(np.quantile(errors, 0.9)),
-        "worst_error": max(errors),
-        "kendall_tau": kendall_tau([r[f"predicted_{what}_s"] for r in rows], [r[f"measured_{what}_s"] for r in rows]),
+        **error_summary(predicted, measured),
+        "median_error_of_each_round": np.median(np.abs(values[..., 0] / values[..., 1] - 1.0), axis=0).tolist(),
+        "median_spread_of_measurements": float(np.median(spread)),
         "splits": len(rows),
     }
-
-
-def kendall_tau(a: Sequence[float], b: Sequence[float]) -> float:
-    """Kendall's tau-a."""
-    pairs = [(i, j) for i in range(len(a)) for j in range(i)]
-    return float(sum(np.sign(a[i] - a[j]) * np.sign(b[i] - b[j]) for i, j in pairs) / max(len(pairs), 1))
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.fidelity.errors import error_summary, kendall_tau
 from benchmarks.fidelity.hosts import Hosts, base_profile, emulated, make_hosts, model_folder, random_spans
 from benchmarks.fidelity.scatter import scatter_svg
 from objectives.terms import Span
@@ -176,26 +177,15 @@ def summarize(rows: Sequence[dict[str, Any]], name: str) -> dict[str, float | No
     """Quantiles of the relative error, Kendall's tau of the ranking, and the same between two measurements."""
     predicted = np.array([row["predicted"][name] for row in rows])
     measured = np.array([row["measured"][name] for row in rows])
-    errors = np.abs(predicted / measured - 1.0)
     single = np.array([[m[name] for m in row["measurements"]] for row in rows]).T
     again = [kendall_tau(a, b) for k, a in enumerate(single) for b in single[k + 1 :]]
     apart = [np.abs(a / b - 1.0) for k, a in enumerate(single) for b in single[k + 1 :]]
     return {
-        "median_error": float(np.median(errors)),
-        "p90_error": float(np.quantile(errors, 0.9)),
-        "worst_error": float(errors.max()),
+        **error_summary(predicted, measured),
         "median_bias": float(np.median(predicted / measured - 1.0)),
-        "kendall_tau": kendall_tau(predicted, measured),
         "tau_of_two_measurements": float(np.mean(again)) if again else None,
         "median_difference_of_two_measurements": float(np.median(apart)) if apart else None,
     }
-
-
-def kendall_tau(a: np.ndarray, b: np.ndarray) -> float:
-    """Kendall's tau-b: pairs that are tied in one ranking are left out of its count."""
-    upper = np.triu_indices(len(a), 1)
-    x, y = (np.sign(np.subtract.outer(values, values))[upper] for values in (a, b))
-    return float((x * y).sum() / max(np.sqrt((x**2).sum() * (y**2).sum()), 1.0))
 
 
 if __name__ == "__main__":
