@@ -14,6 +14,7 @@ from ..errors import InfeasibleError
 from ..problem import IntArray
 from ..run import run
 from ..solvers.annealing import Annealing
+from ..solvers.tempering import Tempering
 from ..stop import Progress, StoppedBy
 from ..stop import time_limit as until
 from .bound import RateBound, rate_bound, response_bound
@@ -28,6 +29,7 @@ CYCLE_SHARE = 0.12  # part of a search's time that its first cycle takes: a few 
 MOVES_PER_SECOND, SERVERS, POWER = 1e6, 10, 1.25  # scored on one core with so many servers, and how fast that falls
 HOT, SLOW, MILD = 0.3, 20_000, 1.3  # temperature of a cycle of so many moves per server; shorter ones begin colder
 RACERS, MOVES_PER_RACER, RACE_SHARE = 8, 8_000, 0.5  # starts that race, each with so many moves per server
+EXCHANGE, EXCHANGE_RACE_SHARE = 50_000, 0.3  # moves per server that replica exchange needs to beat coolings; its race
 BOUND_SHARE, GROUP_SHARE, PACK_SHARE = 0.4, 0.1, 0.06
 RESPONSE_BOUND_SHARE = 0.2
 COLD_START = 0.05  # temperature at which racers begin: they are to stay in their basin
@@ -173,17 +175,22 @@ def anneal(
     Returns the best genomes, the best first, and how many placements were scored.
     """
     began, found, tried = clock.spent, [starts[0]], 0
+    # The first search for the response time shall find many basins; the rate and later rounds want the depth of one.
+    exchange = moves_in(problem.fleet, seconds) > EXCHANGE * problem.fleet.n_servers and not (
+        grouped and problem.response
+    )
     if grouped:
         groups = GroupProblem(problem)
         stop = until(min(GROUP_SHARE * clock.limit, 0.2 * seconds))
         first = run(groups, cooling(problem.fleet), rng=rng, start=groups.starts(), stop=stop, show=clock.note)
         clock.interrupted |= first.stopped_by is StoppedBy.INTERRUPTED
-        raced, tried = race(problem, clock, rng, RACE_SHARE * seconds)
+        raced, tried = race(problem, clock, rng, (EXCHANGE_RACE_SHARE if exchange else RACE_SHARE) * seconds)
         found = [problem.encode(first.spans), *raced, *found]
         tried += first.evaluations
     pool = ranked(problem, np.unique(np.concatenate([np.stack(found), starts[:6]]), axis=0))
     rest = 0.02 if clock.interrupted else max(0.02, seconds - (clock.spent - began))
-    outcome = run(problem, cooling(problem.fleet, rest), rng=rng, start=pool, stop=until(rest), show=clock.note)
+    walk = Tempering() if exchange else cooling(problem.fleet, rest)
+    outcome = run(problem, walk, rng=rng, start=pool, stop=until(rest), show=clock.note)
     clock.interrupted |= outcome.stopped_by is StoppedBy.INTERRUPTED
     return [problem.encode(outcome.spans), *found], tried + outcome.evaluations
 

@@ -11,6 +11,7 @@ from objectives.chains import Chain, Composition, Fleet
 from ..errors import InputError, nearest
 from ..run import run
 from ..solvers.annealing import Annealing
+from ..solvers.tempering import Tempering
 from ..stop import ensure_seconds
 from ..stop import time_limit as until
 from .bound import rate_bound
@@ -102,6 +103,7 @@ def warm_up(fleet: Fleet) -> None:
     rng = np.random.default_rng(0)
     for problem in (ChainProblem(fleet), GroupProblem(ChainProblem(fleet))):
         run(problem, Annealing(first_cycle=1), rng=rng, start=problem.random(rng, 2), stop=short)
+    run(ChainProblem(fleet), Tempering(), rng=rng, start=ChainProblem(fleet).random(rng, 2), stop=short)
     rate_bound(fleet, rounds=0)
     pack(fleet, ChainProblem(fleet).ranges(ChainProblem(fleet).decode(ChainProblem(fleet).starts()[0])))
     simulate(fleet, (Chain((0,), (fleet.n_blocks,), 1),), sessions=1)

@@ -57,6 +57,43 @@ def anneal(genome, best, data, rng, steps, hot, cold, penalty):  # type: ignore[
 
 
 @kernel
+def temper(states, costs, violations, best, data, rng, sweeps, steps, temperatures, penalty):  # type: ignore[no-untyped-def]
+    """Replica exchange: in a sweep every state walks `steps` moves at its temperature, then neighbours may change places.
+
+    `states` (R, G), the coldest first, their `costs` and `violations` (R,) and `best` are changed in place;
+    `temperatures` (R,) are in units of cost. Violation enters as ``cost * (1 + penalty * violation)``; `best` follows
+    violation first. Returns the penalty, which rises while the coldest state is infeasible and falls while it is not.
+    """
+    trial = np.empty_like(best)
+    best_cost, best_violation = evaluate(best, data)
+    for sweep in range(sweeps):
+        for r in range(states.shape[0]):
+            genome, cost, violation = states[r], costs[r], violations[r]
+            for _ in range(steps):
+                neighbour(genome, data, rng, trial)
+                new_cost, new_violation = evaluate(trial, data)
+                change = new_cost * (1.0 + penalty * new_violation) - cost * (1.0 + penalty * violation)
+                if change <= 0.0 or rng.random() < math.exp(-change / temperatures[r]):
+                    copy(trial, genome)
+                    cost, violation = new_cost, new_violation
+                    if better(cost, violation, best_cost, best_violation):
+                        copy(genome, best)
+                        best_cost, best_violation = cost, violation
+            costs[r], violations[r] = cost, violation
+        for r in range(sweep % 2, states.shape[0] - 1, 2):
+            gain = costs[r] * (1.0 + penalty * violations[r]) - costs[r + 1] * (1.0 + penalty * violations[r + 1])
+            gain *= 1.0 / temperatures[r] - 1.0 / temperatures[r + 1]
+            if gain >= 0.0 or rng.random() < math.exp(gain):
+                copy(states[r], trial)
+                copy(states[r + 1], states[r])
+                copy(trial, states[r + 1])
+                costs[r], costs[r + 1] = costs[r + 1], costs[r]
+                violations[r], violations[r + 1] = violations[r + 1], violations[r]
+        penalty = min(penalty * 1.05, 10000.0) if violations[0] > 0.0 else max(penalty * 0.98, 0.5)
+    return penalty
+
+
+@kernel
 def signature(genome):  # type: ignore[no-untyped-def]
     """Hash of a genome (FNV-1a), never negative."""
     value = np.uint64(14695981039346656037)

@@ -49,6 +49,7 @@ SOLVERS: Mapping[str, Entry] = MappingProxyType(
         "milp": Entry(".milp:Milp", "mixed-integer programming (Pyomo, HiGHS), proves the optimum", "exact", BOTH),
         "genetic": Entry(".genetic:Genetic", "genetic algorithm (DEAP)", "search", BOTH),
         "annealing": Entry(".annealing:Annealing", "simulated annealing with reheats", "search", BOTH),
+        "tempering": Entry(".tempering:Tempering", "replica exchange: walks at several temperatures", "search", BOTH),
         "pso": Entry(".pso:ParticleSwarm", "particle swarm on random keys, decoded optimally", "search", BOTH),
         "tabu": Entry(".tabu:Tabu", "tabu search with restarts", "search", BOTH),
         "beam": Entry(".beam:Beam", "beam search guided by the Lagrangian bound", "search"),

@@ -1,4 +1,4 @@
-"""Hosts that run different versions: workers as torchrun starts them, one from a copy of the package of another version."""
+"""Hosts of different versions: workers as torchrun starts them, one from a copy of the package of another version."""
 
 from __future__ import annotations
 
