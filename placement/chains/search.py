@@ -175,10 +175,7 @@ def anneal(
     Returns the best genomes, the best first, and how many placements were scored.
     """
     began, found, tried = clock.spent, [starts[0]], 0
-    # The first search for the response time shall find many basins; the rate and later rounds want the depth of one.
-    exchange = moves_in(problem.fleet, seconds) > EXCHANGE * problem.fleet.n_servers and not (
-        grouped and problem.response
-    )
+    exchange = exchanges(problem, seconds, first=grouped)
     if grouped:
         groups = GroupProblem(problem)
         stop = until(min(GROUP_SHARE * clock.limit, 0.2 * seconds))
@@ -193,6 +190,15 @@ def anneal(
     outcome = run(problem, walk, rng=rng, start=pool, stop=until(rest), show=clock.note)
     clock.interrupted |= outcome.stopped_by is StoppedBy.INTERRUPTED
     return [problem.encode(outcome.spans), *found], tried + outcome.evaluations
+
+
+def exchanges(problem: ChainProblem, seconds: float, *, first: bool) -> bool:
+    """Whether replica exchange is to walk: where the time is enough, but not in the first round for the response.
+
+    That round is to find many basins for the others to choose from.
+    """
+    enough = moves_in(problem.fleet, seconds) > EXCHANGE * problem.fleet.n_servers
+    return enough and not (first and problem.response)
 
 
 def race(problem: ChainProblem, clock: Clock, rng: np.random.Generator, seconds: float) -> tuple[list[IntArray], int]:

@@ -1,11 +1,13 @@
 """Placements whose chains run through stages of one, two or three servers that hold the same blocks.
 
 A server of a wide stage carries a part of the sessions only, so it holds more blocks than one that carries all of them:
-chains get shorter, with as many sessions. Which widths pay is a choice of basin that small moves rarely change, so each
-is a start of its own.
+chains get shorter, with as many sessions. Which widths pay, and whether for the fast servers or for the slow ones, is a
+choice of basin that small moves rarely change, so each is a start of its own.
 """
 
 from __future__ import annotations
+
+from itertools import product
 
 import numpy as np
 
@@ -17,8 +19,8 @@ from .baselines import Spans, most_sessions, sizes_for
 WIDE, CAPACITIES = (0, 1, 2, 3, 5, 8), 32  # numbers of wide stages, of each width; most capacities
 
 
-def staged(fleet: Fleet, sessions: int, pairs: int, triples: int) -> Spans | None:
-    """Servers lined up front to back, the slow ones in stages of three and of two; None when no line gets to the end.
+def staged(fleet: Fleet, sessions: int, pairs: int, triples: int, *, fast: bool = False) -> Spans | None:
+    """Servers lined up front to back, some in stages of two and of three; None when no line gets to the end.
 
     Parameters
     ----------
@@ -26,11 +28,14 @@ def staged(fleet: Fleet, sessions: int, pairs: int, triples: int) -> Spans | Non
         Sessions at once that every stage keeps room for.
     pairs, triples : int
         Numbers of stages of two and of three servers.
+    fast : bool
+        The fastest servers share stages; otherwise the slowest do.
     """
     sizes = sizes_for(fleet, sessions)
     able = [j for j in range(fleet.n_servers) if sizes[j] > 0]
     order = sorted(able, key=lambda j: (fleet.session_s[j] / sizes[j] + fleet.block_s[j], j))
     widths = [1] * max(0, len(order) - 2 * pairs - 3 * triples) + [2] * pairs + [3] * triples
+    widths = widths[::-1] if fast else widths
     spans: list[Range] = [(0, 0)] * fleet.n_servers
     cut, at, whole = 0, 0, False
     for width in widths:
@@ -56,17 +61,16 @@ def common_size(fleet: Fleet, stage: list[int], sessions: int) -> int:
     return int(blocks[room >= sessions].max(initial=0))
 
 
-def stage_starts(fleet: Fleet) -> dict[tuple[int, int], list[Spans]]:
-    """Placements by their numbers of pairs and triples, one for each number of sessions."""
+def stage_starts(fleet: Fleet) -> dict[tuple[int, int, bool], list[Spans]]:
+    """Placements by their numbers of pairs and triples and who shares, one for each number of sessions."""
     n = fleet.n_servers
     capacities = np.unique(np.geomspace(1, most_sessions(fleet), CAPACITIES).astype(int))
-    found: dict[tuple[int, int], list[Spans]] = {}
-    for pairs in WIDE:
-        for triples in WIDE:
-            if 2 * pairs + 3 * triples > n:
-                continue
-            rows = (staged(fleet, int(sessions), pairs, triples) for sessions in capacities)
-            spans = [row for row in rows if row is not None]
-            if spans:
-                found[pairs, triples] = spans
+    found: dict[tuple[int, int, bool], list[Spans]] = {}
+    for pairs, triples, fast in product(WIDE, WIDE, (False, True)):
+        if 2 * pairs + 3 * triples > n or (fast and pairs + triples == 0):
+            continue
+        rows = (staged(fleet, int(sessions), pairs, triples, fast=fast) for sessions in capacities)
+        spans = [row for row in rows if row is not None]
+        if spans:
+            found[pairs, triples, fast] = spans
     return found

@@ -58,7 +58,7 @@ def anneal(genome, best, data, rng, steps, hot, cold, penalty):  # type: ignore[
 
 @kernel
 def temper(states, costs, violations, best, data, rng, sweeps, steps, temperatures, penalty):  # type: ignore[no-untyped-def]
-    """Replica exchange: in a sweep every state walks `steps` moves at its temperature, then neighbours may change places.
+    """Replica exchange: every state walks `steps` moves at its temperature, then neighbours may change places.
 
     `states` (R, G), the coldest first, their `costs` and `violations` (R,) and `best` are changed in place;
     `temperatures` (R,) are in units of cost. Violation enters as ``cost * (1 + penalty * violation)``; `best` follows

@@ -159,7 +159,7 @@ def test_response_bound_holds_for_every_placement(seed: int, load: float) -> Non
 def test_stages_keep_room_for_their_sessions(seed: int) -> None:
     """A stage's servers together hold the sessions that it is for, and its lines cover all blocks."""
     few = fleet(seed, servers=9)
-    for (pairs, triples), rows in stage_starts(few).items():
+    for (pairs, triples, _), rows in stage_starts(few).items():
         assert 2 * pairs + 3 * triples <= few.n_servers
         for spans in rows:
             assert min(free_slots(few, spans)) >= 0
