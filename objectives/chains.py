@@ -206,6 +206,32 @@ def response_bounds(seconds: Sequence[float], capacities: Sequence[int], arrival
     return birth_death(fast, arrivals_per_s), birth_death(slow, arrivals_per_s)
 
 
+def fastest_kept(
+    seconds: Sequence[float], capacities: Sequence[int], arrivals_per_s: float, upper: float
+) -> tuple[int, float]:
+    """How many of the chains, the fastest first, are best kept, and the mix of both bounds in s that they have.
+
+    A slow chain draws sessions that had better wait for a fast one. Fewer chains are tried while they carry the
+    arrivals at `MOST_LOAD`; arrivals that all of them do not carry are cut to what they do.
+
+    Parameters
+    ----------
+    seconds, capacities : sequence (K,)
+        Service times in s, ascending, and sessions at once.
+    upper : float
+        Weight of the upper bound.
+    """
+    rates = np.cumsum(np.asarray(capacities) / np.asarray(seconds, dtype=float))
+    arrivals = min(arrivals_per_s, MOST_LOAD * float(rates[-1]))
+    mixes = {}
+    for k in range(1, len(rates) + 1):
+        if k == len(rates) or arrivals_per_s <= MOST_LOAD * rates[k - 1]:
+            low, high = response_bounds(seconds[:k], capacities[:k], arrivals)
+            mixes[k] = (1.0 - upper) * low + upper * high
+    best = min(mixes, key=lambda k: (mixes[k], -k))
+    return best, mixes[best]
+
+
 def birth_death(death: FloatArray, arrivals_per_s: float) -> float:
     """Mean response time in s of a birth-death process with death rate `death[n - 1]` at n, the last one beyond C.
 

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from objectives.chains import MOST_LOAD, Composition, Fleet, chain_seconds, greedy_chains, response_bounds, total_rate
+from objectives.chains import MOST_LOAD, Composition, Fleet, chain_seconds, fastest_kept, greedy_chains, total_rate
 from objectives.combine import Objective
 from objectives.terms import Span
 
@@ -134,14 +134,10 @@ class ChainProblem:
             return Score(float(self.fleet.session_s.sum() + self.fleet.block_s.sum() * self.fleet.n_blocks), 1.0, ONES)
         if not self.response:
             return Score(1.0 / rate, 0.0, ONES / rate)
-        most = MOST_LOAD * rate
-        lower, upper = response_bounds(
-            [chain_seconds(self.fleet, chain) for chain in plan.chains],
-            [chain.capacity for chain in plan.chains],
-            min(self.fleet.arrivals_per_s, most),
-        )
-        mixed = (1.0 - self.upper) * lower + self.upper * upper
-        return Score(mixed, max(0.0, self.fleet.arrivals_per_s / most - 1.0), ONES * mixed)
+        seconds = [chain_seconds(self.fleet, chain) for chain in plan.chains]
+        capacities = [chain.capacity for chain in plan.chains]
+        mixed = fastest_kept(seconds, capacities, self.fleet.arrivals_per_s, self.upper)[1]
+        return Score(mixed, max(0.0, self.fleet.arrivals_per_s / (MOST_LOAD * rate) - 1.0), ONES * mixed)
 
     def lower_bound(self) -> float:
         """None is known at once; `bound.py` has the one on the rate."""

@@ -8,7 +8,16 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from objectives.chains import Chain, Composition, Fleet, chain_seconds, greedy_chains, response_bounds, total_rate
+from objectives.chains import (
+    Chain,
+    Composition,
+    Fleet,
+    chain_seconds,
+    fastest_kept,
+    greedy_chains,
+    response_bounds,
+    total_rate,
+)
 
 from ..errors import InfeasibleError
 from ..problem import IntArray
@@ -156,6 +165,14 @@ def ranked(problem: ChainProblem, genomes: IntArray) -> IntArray:
     return genomes[np.lexsort((costs, broken))]
 
 
+def distinct(problem: ChainProblem, genomes: IntArray) -> IntArray:
+    """One genome of each cost, the best first: equal costs are mostly the same chains beside servers without any."""
+    costs, broken = problem.evaluate(genomes)
+    order = np.lexsort((costs, broken))
+    news = np.diff(np.round(np.stack([costs, broken])[:, order], 9), prepend=np.nan, axis=1).any(axis=0)
+    return genomes[order[news]]
+
+
 def too_many(fleet: Fleet, bound: RateBound) -> InfeasibleError:
     """The arrivals are more than any placement serves, or than any that was found."""
     return InfeasibleError(
@@ -202,7 +219,7 @@ def exchanges(problem: ChainProblem, seconds: float, *, first: bool) -> bool:
 
 
 def race(problem: ChainProblem, clock: Clock, rng: np.random.Generator, seconds: float) -> tuple[list[IntArray], int]:
-    """Cool the best placements in stages, of each number of wide stages one; anneal the best three; return them."""
+    """Cool the best placements in stages, one of each cost; anneal the best three; return them."""
     count, best = racers(problem.fleet, seconds), []
     if count == 0:
         return [], 0
@@ -211,7 +228,7 @@ def race(problem: ChainProblem, clock: Clock, rng: np.random.Generator, seconds:
         best.append(ranked(problem, genomes)[0])
     if not best:
         return [], 0
-    heats = ranked(problem, np.stack(best))[:count]
+    heats = distinct(problem, np.stack(best))[:count]
     short = replace(cooling(problem.fleet, 0.5 * seconds / count), hot=COLD_START, last_cycle=MOVES_PER_SERVER)
     first, tried = heat(problem, heats, short, clock, rng, 0.5 * seconds)
     finals = ranked(problem, np.stack([*first, heats[0]]))[:3]
@@ -255,9 +272,14 @@ def cooling(fleet: Fleet, seconds: float = 0.0) -> Annealing:
 
 
 def composition(problem: ChainProblem, genome: IntArray) -> Composition:
-    """Genome to spans with greedy chains."""
+    """Genome to spans with greedy chains; for the response, with those that are worth joining."""
     ranges = problem.ranges(problem.decode(genome))
-    return Composition(ranges, greedy_chains(problem.fleet, ranges))
+    chains = greedy_chains(problem.fleet, ranges)
+    if problem.response and chains:
+        seconds = [chain_seconds(problem.fleet, chain) for chain in chains]
+        capacities = [chain.capacity for chain in chains]
+        chains = chains[: fastest_kept(seconds, capacities, problem.fleet.arrivals_per_s, problem.upper)[0]]
+    return Composition(ranges, chains)
 
 
 def bounds(fleet: Fleet, chains: tuple[Chain, ...]) -> tuple[float, float]:
@@ -282,15 +304,16 @@ def weight_of_upper(fleet: Fleet, chains: tuple[Chain, ...], before: float) -> f
 
 
 def best_simulated(fleet: Fleet, plans: Iterable[Composition], go_on: Callable[[], bool]) -> Composition | None:
-    """Plan of the least simulated response time; chains too slow to be worth joining are dropped."""
+    """Plan of the least simulated response time, with as many of its greedy chains as are worth joining."""
     ranked = sorted(((simulated_mean(fleet, plan.chains), k, plan) for k, plan in enumerate(plans)))
     if not ranked or not np.isfinite(ranked[0][0]):
         return None
     value, _, best = ranked[0]
-    while len(best.chains) > 1 and go_on():
-        fewer = Composition(best.spans, best.chains[:-1])
-        mean = simulated_mean(fleet, fewer.chains)
-        if mean >= value:
+    every = greedy_chains(fleet, best.spans)
+    for count in range(len(every), 0, -1):
+        if not go_on():
             break
-        value, best = mean, fewer
+        mean = simulated_mean(fleet, every[:count])
+        if mean < value:
+            value, best = mean, Composition(best.spans, every[:count])
     return best

@@ -16,7 +16,7 @@ from objectives.ranges import Range
 
 from .baselines import Spans, most_sessions, sizes_for
 
-WIDE, CAPACITIES = (0, 1, 2, 3, 5, 8), 32  # numbers of wide stages, of each width; most capacities
+WIDE, GROWTH = (0, 1, 2, 3, 5, 8), 1.06  # numbers of wide stages, of each width; step between numbers of sessions
 
 
 def staged(fleet: Fleet, sessions: int, pairs: int, triples: int, *, fast: bool = False) -> Spans | None:
@@ -32,6 +32,8 @@ def staged(fleet: Fleet, sessions: int, pairs: int, triples: int, *, fast: bool 
         The fastest servers share stages; otherwise the slowest do.
     """
     sizes = sizes_for(fleet, sessions)
+    if sum(sizes) < fleet.n_blocks:
+        return None
     able = [j for j in range(fleet.n_servers) if sizes[j] > 0]
     order = sorted(able, key=lambda j: (fleet.session_s[j] / sizes[j] + fleet.block_s[j], j))
     widths = [1] * max(0, len(order) - 2 * pairs - 3 * triples) + [2] * pairs + [3] * triples
@@ -40,7 +42,7 @@ def staged(fleet: Fleet, sessions: int, pairs: int, triples: int, *, fast: bool 
     cut, at, whole = 0, 0, False
     for width in widths:
         stage, at = order[at : at + width], at + width
-        size = common_size(fleet, stage, sessions)
+        size = sizes[stage[0]] if width == 1 else common_size(fleet, stage, sessions)
         if size == 0:
             continue
         start = min(cut, fleet.n_blocks - size)
@@ -64,7 +66,8 @@ def common_size(fleet: Fleet, stage: list[int], sessions: int) -> int:
 def stage_starts(fleet: Fleet) -> dict[tuple[int, int, bool], list[Spans]]:
     """Placements by their numbers of pairs and triples and who shares, one for each number of sessions."""
     n = fleet.n_servers
-    capacities = np.unique(np.geomspace(1, most_sessions(fleet), CAPACITIES).astype(int))
+    most = most_sessions(fleet)
+    capacities = np.unique(np.geomspace(1, most, 2 + int(np.log(most) / np.log(GROWTH))).astype(int))
     found: dict[tuple[int, int, bool], list[Spans]] = {}
     for pairs, triples, fast in product(WIDE, WIDE, (False, True)):
         if 2 * pairs + 3 * triples > n or (fast and pairs + triples == 0):
