@@ -28,6 +28,7 @@ from ..stop import Progress, StoppedBy
 from ..stop import time_limit as until
 from .bound import RateBound, rate_bound, response_bound
 from .groups import GroupProblem
+from .lines import lines
 from .packing import Packing, pack, relaxed
 from .problem import ChainProblem
 from .simulate import simulate
@@ -219,11 +220,12 @@ def exchanges(problem: ChainProblem, seconds: float, *, first: bool) -> bool:
 
 
 def race(problem: ChainProblem, clock: Clock, rng: np.random.Generator, seconds: float) -> tuple[list[IntArray], int]:
-    """Cool the best placements in stages, one of each cost; anneal the best three; return them."""
+    """Cool the best of chains alike and of stages, one of each cost; anneal the best three; return them."""
     count, best = racers(problem.fleet, seconds), []
     if count == 0:
         return [], 0
-    for rows in stage_starts(problem.fleet).values():
+    alike = [[spans] for spans in lines(problem.fleet, response=problem.response)]
+    for rows in [*stage_starts(problem.fleet).values(), *alike]:
         genomes = np.stack([problem.genome(spans) for spans in rows])
         best.append(ranked(problem, genomes)[0])
     if not best:
