@@ -163,16 +163,7 @@ def lower_means(d, count, arrivals):  # type: ignore[no-untyped-def]
     """Lower bounds on the response time in s of the fastest 1 .. `count` chains, in row 2 of the floats."""
     weight, total, mean, death, n = 1.0, 1.0, 0.0, 0.0, 0
     for k in range(count):
-        for _ in range(d.ints[CAPACITY, k]):
-            n += 1
-            death += 1.0 / d.floats[1, k]
-            weight *= arrivals / death
-            total += weight
-            mean += n * weight
-            if total > 1e200:
-                weight *= 1e-200
-                total *= 1e-200
-                mean *= 1e-200
+        weight, total, mean, death, n = add_slots(d, k, arrivals, weight, total, mean, death, n)
         d.floats[2, k] = with_tail(weight, total, mean, n, arrivals, death)
 
 
@@ -181,17 +172,27 @@ def upper_mean(d, count, arrivals):  # type: ignore[no-untyped-def]
     """Upper bound on the response time in s of the fastest `count` chains: the slowest slots fill first."""
     weight, total, mean, death, n = 1.0, 1.0, 0.0, 0.0, 0
     for k in range(count - 1, -1, -1):
-        for _ in range(d.ints[CAPACITY, k]):
-            n += 1
-            death += 1.0 / d.floats[1, k]
-            weight *= arrivals / death
-            total += weight
-            mean += n * weight
-            if total > 1e200:
-                weight *= 1e-200
-                total *= 1e-200
-                mean *= 1e-200
+        weight, total, mean, death, n = add_slots(d, k, arrivals, weight, total, mean, death, n)
     return with_tail(weight, total, mean, n, arrivals, death)
+
+
+@inner
+def add_slots(d, k, arrivals, weight, total, mean, death, n):  # type: ignore[no-untyped-def]
+    """Go on with a birth-death process through the slots of chain k, from the state n whose weight is `weight`.
+
+    `total` and `mean` are the sums of the weights and of n times them, in one unit that changes when they get large.
+    """
+    for _ in range(d.ints[CAPACITY, k]):
+        n += 1
+        death += 1.0 / d.floats[1, k]
+        weight *= arrivals / death
+        total += weight
+        mean += n * weight
+        if total > 1e200:
+            weight *= 1e-200
+            total *= 1e-200
+            mean *= 1e-200
+    return weight, total, mean, death, n
 
 
 @inner

@@ -45,10 +45,9 @@ class Tempering:
         costs, violations = problem.evaluate(states)
         unit = worsening(problem, best, rng, 200 if problem.compiled else 30) * max(abs(float(costs[0])), 1e-300)
         temperatures = np.geomspace(self.cold * unit, self.hot * unit, self.replicas)
-        sweep = self.replicas * self.steps
-        sweeps, penalty = max(1, round_size(problem, 20_000, 100) // sweep), 3.0
+        size, penalty = round_size(problem, 20_000, 100), 3.0
+        steps = max(1, min(self.steps, size // self.replicas))
+        sweeps = max(1, size // (steps * self.replicas))
         while True:
-            penalty = walk(
-                states, costs, violations, best, problem.data, rng, sweeps, self.steps, temperatures, penalty
-            )
-            yield Proposal(best[None, :].copy(), sweeps * sweep)
+            penalty = walk(states, costs, violations, best, problem.data, rng, sweeps, steps, temperatures, penalty)
+            yield Proposal(best[None, :].copy(), sweeps * steps * self.replicas)
