@@ -64,14 +64,14 @@ def test_types_are_told_apart_by_speed_and_memory() -> None:
     assert [own.tolist() for own in types_of(fleet).members] == [[2, 0], [1, 3]]
 
 
-@given(st.floats(0.1, 20.0), st.integers(1, 40), st.floats(0.05, 0.95))
-def test_equal_slots_wait_as_a_birth_death_process(seconds: float, slots: int, load: float) -> None:
-    """With equal chains both bounds are the truth, and Erlang's formula is it, too."""
+@given(st.floats(0.1, 20.0), st.integers(1, 200), st.floats(0.05, 0.95))
+def test_equal_slots_wait_about_as_a_birth_death_process(seconds: float, slots: int, load: float) -> None:
+    """With equal chains both bounds are the truth; the formula is within 3% of it, and exact for one slot."""
     arrivals = load * slots / seconds
-    lower, upper = response_bounds([seconds], [slots], arrivals)
+    truth = response_bounds([seconds], [slots], arrivals)
     found = waiting_s(np.array([seconds]), np.array([slots]), arrivals)[0]
-    assert found == pytest.approx(lower, rel=1e-9)
-    assert found == pytest.approx(upper, rel=1e-9)
+    assert truth[0] == pytest.approx(truth[1], rel=1e-9)
+    assert found == pytest.approx(truth[0], rel=0.03 if slots > 1 else 1e-9)
 
 
 def test_too_few_slots_wait_for_ever() -> None:
