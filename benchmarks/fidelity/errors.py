@@ -9,11 +9,15 @@ import numpy.typing as npt
 def error_summary(predicted: npt.ArrayLike, measured: npt.ArrayLike) -> dict[str, float]:
     """Median, 90th percentile and worst relative error, and Kendall's tau, of figures (n,) in any one unit."""
     errors = np.abs(np.asarray(predicted, dtype=float) / np.asarray(measured, dtype=float) - 1.0)
+    return quantiles(errors) | {"kendall_tau": kendall_tau(predicted, measured)}
+
+
+def quantiles(errors: npt.ArrayLike) -> dict[str, float]:
+    """Median, 90th percentile and worst of relative errors (n,)."""
     return {
         "median_error": float(np.median(errors)),
         "p90_error": float(np.quantile(errors, 0.9)),
-        "worst_error": float(errors.max()),
-        "kendall_tau": kendall_tau(predicted, measured),
+        "worst_error": float(np.max(errors)),
     }
 
 

@@ -96,7 +96,8 @@ def main() -> int:
         "workload": {"prompt": work.prompt_tokens, "output": work.output_tokens},
         "profiles": profiles,
         "splits": rows,
-        **{what: summary(rows, at) for what, at in (("step", 0), ("ttft", 2))},
+        "step": summary(rows, 0),
+        "ttft": summary(rows, 2),
     }
     text = json.dumps(report, indent=1)
     if options.out:

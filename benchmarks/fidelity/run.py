@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.fidelity.errors import error_summary, kendall_tau
+from benchmarks.fidelity.errors import error_summary, kendall_tau, quantiles
 from benchmarks.fidelity.hosts import Hosts, base_profile, emulated, make_hosts, model_folder, random_spans
 from benchmarks.fidelity.scatter import scatter_svg
 from objectives.terms import Span
@@ -164,13 +164,7 @@ def calibrated(rows: Sequence[dict[str, Any]], out: Path, name: str) -> dict[str
         firsts = records[at : at + n : len(own[0]["measurements"])]
         errors += calibrate(own[0]["hosts"].request, firsts).after
         at += n
-    return {
-        "time_per_token_s, calibrated by the other runs": {
-            "median_error": float(np.median(errors)),
-            "p90_error": float(np.quantile(errors, 0.9)),
-            "worst_error": max(errors),
-        }
-    }
+    return {"time_per_token_s, calibrated by the other runs": quantiles(errors)}
 
 
 def summarize(rows: Sequence[dict[str, Any]], name: str) -> dict[str, float | None]:

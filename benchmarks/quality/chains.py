@@ -16,8 +16,6 @@ and no dispatch gets further.
 from __future__ import annotations
 
 import argparse
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +34,7 @@ from placement.chains.solve import solve_chains
 from placement.readers.chains import read_fleet
 
 from .chain_cases import drawn
+from .pool import processes
 
 SEEDS = 5
 
@@ -94,7 +93,7 @@ def main() -> None:
     cases = [(path.stem, read_fleet(path)) for path in options.files]
     cases += [(case.name, case.fleet) for case in map(drawn, range(options.fresh))]
     values = []
-    with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as pool:
+    with processes(options.workers) as pool:
         for job in [pool.submit(row, *case, options.seconds, asked) for case in cases]:
             text, found = job.result()
             print(text, flush=True)

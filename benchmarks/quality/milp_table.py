@@ -7,9 +7,7 @@ One seed: none of them draws random numbers. Counted as proven: a bound within a
 from __future__ import annotations
 
 import argparse
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 
 import numpy as np
 
@@ -21,7 +19,7 @@ from ..instances import Instance, load
 from .experiments import problem_of, search
 from .gaps import TIE, gap
 from .markdown import percent, rows
-from .pool import cores
+from .pool import cores, processes
 
 SOLVERS = {"exact": Exact(), "milp": Milp(), "milp, presolve": Milp(presolve=True)}
 
@@ -85,7 +83,7 @@ def main() -> None:
         if instance.family != "swarm"  # served throughput: neither applies
     ]
     tries = []
-    with ProcessPoolExecutor(given.workers or cores(), mp_context=get_context("spawn")) as pool:
+    with processes(given.workers or cores()) as pool:
         futures = [pool.submit(attempt, instance, solver, given.seconds) for instance, solver in todo]
         for future in futures:
             tries.append(future.result())

@@ -22,6 +22,18 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def one_thread() -> None:
+    """Keep what is loaded from now on, here and in processes that are started, to one thread, unless told otherwise."""
+    for name in ONE_THREAD:
+        os.environ.setdefault(name, "1")
+
+
+def processes(workers: int) -> ProcessPoolExecutor:
+    """Fresh processes of one thread each."""
+    one_thread()
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+
+
 def perform_all(
     todo: Iterable[Experiment],
     workers: int,
@@ -36,8 +48,7 @@ def perform_all(
     """
     todo = list(todo)
     until = time.monotonic() + 60 * minutes
-    for name in ONE_THREAD:
-        os.environ.setdefault(name, "1")
+    one_thread()
     done = 0
     if workers <= 1:
         for experiment in todo:
@@ -48,7 +59,7 @@ def perform_all(
             add(record)
             show(done, len(todo), record)
         return done == len(todo)
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with processes(workers) as pool:
         waiting, running = iter(todo), set[Future[Record]]()
         try:
             while True:

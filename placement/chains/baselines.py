@@ -101,6 +101,13 @@ def most_sessions(fleet: Fleet) -> int:
     return max(1, int((fleet.memory_bytes.max() - fleet.block_bytes) // fleet.cache_bytes))
 
 
+def spaced_sessions(fleet: Fleet, growth: float) -> list[int]:
+    """Numbers of sessions from one to the most, each about this factor above the one before."""
+    most = most_sessions(fleet)
+    grid = np.geomspace(1, most, 2 + int(np.log(most) / np.log(growth)))
+    return sorted({int(sessions) for sessions in grid})
+
+
 def composed(fleet: Fleet, spans: Spans) -> Composition:
     """Placement with greedy chains."""
     return Composition(spans, greedy_chains(fleet, spans))

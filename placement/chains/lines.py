@@ -16,7 +16,8 @@ import numpy as np
 from objectives.chains import Fleet, FloatArray, IntArray
 from objectives.ranges import Range
 
-from .baselines import Spans, most_sessions
+from .baselines import Spans, spaced_sessions
+from .stages import common_size
 
 WIDEST, GROWTH = 4, 1.04  # servers of a stage, step between numbers of sessions
 # By number of types, and for each of them, the fastest first: the most stages of 1, 2, ... servers in a chain. As many
@@ -73,9 +74,9 @@ def lines(fleet: Fleet, *, response: bool) -> list[Spans]:
     types = types_of(fleet)
     if len(types.members) not in MOST_STAGES:
         return []
-    every, most = combinations(len(types.members)), most_sessions(fleet)
+    every = combinations(len(types.members))
     found: dict[bytes, tuple[float, int, IntArray]] = {}
-    for sessions in np.unique(np.geomspace(1, most, 2 + int(np.log(most) / np.log(GROWTH))).astype(int)).tolist():
+    for sessions in spaced_sessions(fleet, GROWTH):
         line = Line(fleet, types, sessions, every)
         slots = line.chains * sessions
         costs = waiting_s(line.seconds, slots, fleet.arrivals_per_s) if response else line.seconds / slots
@@ -137,10 +138,8 @@ def stage_sizes(fleet: Fleet, types: Types, sessions: int) -> IntArray:
     """Most blocks (T, W) of a stage by type and number of servers."""
     sizes = np.zeros((len(types.members), WIDEST), dtype=np.int64)
     for t, own in enumerate(types.members):
-        blocks = np.arange(1, int(fleet.most_blocks[own[0]]) + 1)
-        room = fleet.slots[own[0], blocks] // blocks
         for width in range(1, WIDEST + 1):
-            sizes[t, width - 1] = blocks[width * room >= sessions].max(initial=0)
+            sizes[t, width - 1] = common_size(fleet, own[:width].tolist(), sessions)
     return sizes
 
 

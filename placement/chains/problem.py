@@ -8,7 +8,16 @@ from functools import cached_property
 
 import numpy as np
 
-from objectives.chains import MOST_LOAD, Composition, Fleet, chain_seconds, fastest_kept, greedy_chains, total_rate
+from objectives.chains import (
+    MOST_LOAD,
+    Chain,
+    Composition,
+    Fleet,
+    chain_seconds,
+    fastest_kept,
+    greedy_chains,
+    total_rate,
+)
 from objectives.combine import Objective
 from objectives.terms import Span
 
@@ -134,10 +143,14 @@ class ChainProblem:
             return Score(float(self.fleet.session_s.sum() + self.fleet.block_s.sum() * self.fleet.n_blocks), 1.0, ONES)
         if not self.response:
             return Score(1.0 / rate, 0.0, ONES / rate)
-        seconds = [chain_seconds(self.fleet, chain) for chain in plan.chains]
-        capacities = [chain.capacity for chain in plan.chains]
-        mixed = fastest_kept(seconds, capacities, self.fleet.arrivals_per_s, self.upper)[1]
+        mixed = self.kept(plan.chains)[1]
         return Score(mixed, max(0.0, self.fleet.arrivals_per_s / (MOST_LOAD * rate) - 1.0), ONES * mixed)
+
+    def kept(self, chains: Sequence[Chain]) -> tuple[int, float]:
+        """How many of the chains, the fastest first, are worth joining, and the mix of both bounds in s."""
+        seconds = [chain_seconds(self.fleet, chain) for chain in chains]
+        capacities = [chain.capacity for chain in chains]
+        return fastest_kept(seconds, capacities, self.fleet.arrivals_per_s, self.upper)
 
     def lower_bound(self) -> float:
         """None is known at once; `bound.py` has the one on the rate."""

@@ -12,10 +12,7 @@ from objectives.chains import (
     Chain,
     Composition,
     Fleet,
-    chain_seconds,
-    fastest_kept,
     greedy_chains,
-    response_bounds,
     total_rate,
 )
 
@@ -26,6 +23,7 @@ from ..solvers.annealing import Annealing
 from ..solvers.tempering import Tempering
 from ..stop import Progress, StoppedBy
 from ..stop import time_limit as until
+from .baselines import bounds_of
 from .bound import RateBound, rate_bound, response_bound
 from .groups import GroupProblem
 from .lines import lines
@@ -221,13 +219,14 @@ def exchanges(problem: ChainProblem, seconds: float, *, first: bool) -> bool:
 
 def race(problem: ChainProblem, clock: Clock, rng: np.random.Generator, seconds: float) -> tuple[list[IntArray], int]:
     """Cool the best of chains alike and of stages, one of each cost; anneal the best three; return them."""
-    count, best = racers(problem.fleet, seconds), []
+    count = racers(problem.fleet, seconds)
     if count == 0:
         return [], 0
-    alike = [[spans] for spans in lines(problem.fleet, response=problem.response)]
-    for rows in [*stage_starts(problem.fleet).values(), *alike]:
-        genomes = np.stack([problem.genome(spans) for spans in rows])
-        best.append(ranked(problem, genomes)[0])
+    best = [
+        ranked(problem, np.stack([problem.genome(spans) for spans in rows]))[0]
+        for rows in stage_starts(problem.fleet).values()
+    ]
+    best += [problem.genome(spans) for spans in lines(problem.fleet, response=problem.response)]
     if not best:
         return [], 0
     heats = distinct(problem, np.stack(best))[:count]
@@ -278,16 +277,8 @@ def composition(problem: ChainProblem, genome: IntArray) -> Composition:
     ranges = problem.ranges(problem.decode(genome))
     chains = greedy_chains(problem.fleet, ranges)
     if problem.response and chains:
-        seconds = [chain_seconds(problem.fleet, chain) for chain in chains]
-        capacities = [chain.capacity for chain in chains]
-        chains = chains[: fastest_kept(seconds, capacities, problem.fleet.arrivals_per_s, problem.upper)[0]]
+        chains = chains[: problem.kept(chains)[0]]
     return Composition(ranges, chains)
-
-
-def bounds(fleet: Fleet, chains: tuple[Chain, ...]) -> tuple[float, float]:
-    """Both birth-death bounds in s of chains."""
-    seconds = [chain_seconds(fleet, chain) for chain in chains]
-    return response_bounds(seconds, [chain.capacity for chain in chains], fleet.arrivals_per_s)
 
 
 def simulated_mean(fleet: Fleet, chains: tuple[Chain, ...]) -> float:
@@ -299,7 +290,7 @@ def simulated_mean(fleet: Fleet, chains: tuple[Chain, ...]) -> float:
 
 def weight_of_upper(fleet: Fleet, chains: tuple[Chain, ...], before: float) -> float:
     """Where the simulated response time lies between its bounds: 0 at the lower, 1 at the upper one."""
-    lower, upper = bounds(fleet, chains)
+    lower, upper = bounds_of(fleet, chains)
     if not np.isfinite(upper) or upper - lower < NARROW * lower:
         return before
     return float(np.clip((simulated_mean(fleet, chains) - lower) / (upper - lower), 0.02, 0.9))

@@ -14,11 +14,12 @@ from ..solvers.annealing import Annealing
 from ..solvers.tempering import Tempering
 from ..stop import ensure_seconds
 from ..stop import time_limit as until
+from .baselines import bounds_of
 from .bound import rate_bound
 from .groups import GroupProblem
 from .packing import pack
 from .problem import ChainProblem
-from .search import Clock, Show, bounds, by_rate, by_response
+from .search import Clock, Show, by_rate, by_response
 from .simulate import Responses, simulate
 
 OBJECTIVES = ("rate", "response")
@@ -89,7 +90,7 @@ def solve_chains(
     clock = Clock(time_limit, progress)
     found = (by_rate if objective == "rate" else by_response)(fleet, clock, rng)
     packing, chains = found.packing, found.packing.plan.chains
-    lower, upper = bounds(fleet, chains)
+    lower, upper = bounds_of(fleet, chains)
     simulated = simulate(fleet, chains, seed=seed) if np.isfinite(upper) else None
     return ChainResult(
         packing.plan, packing.rate, max(found.bound.rate, packing.rate), packing.relaxation, (lower, upper), simulated,
@@ -99,11 +100,11 @@ def solve_chains(
 
 def warm_up(fleet: Fleet) -> None:
     """Compile the kernels, so that no time limit pays for it."""
-    short = until(1e-3)
-    rng = np.random.default_rng(0)
-    for problem in (ChainProblem(fleet), GroupProblem(ChainProblem(fleet))):
-        run(problem, Annealing(first_cycle=1), rng=rng, start=problem.random(rng, 2), stop=short)
-    run(ChainProblem(fleet), Tempering(), rng=rng, start=ChainProblem(fleet).random(rng, 2), stop=short)
+    short, rng, chains = until(1e-3), np.random.default_rng(0), ChainProblem(fleet)
+    for problem, walk in (
+        (chains, Annealing(first_cycle=1)), (GroupProblem(chains), Annealing(first_cycle=1)), (chains, Tempering())
+    ):  # fmt: skip
+        run(problem, walk, rng=rng, start=problem.random(rng, 2), stop=short)
     rate_bound(fleet, rounds=0)
-    pack(fleet, ChainProblem(fleet).ranges(ChainProblem(fleet).decode(ChainProblem(fleet).starts()[0])))
+    pack(fleet, chains.ranges(chains.decode(chains.starts()[0])))
     simulate(fleet, (Chain((0,), (fleet.n_blocks,), 1),), sessions=1)

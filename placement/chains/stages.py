@@ -14,7 +14,7 @@ import numpy as np
 from objectives.chains import Fleet
 from objectives.ranges import Range
 
-from .baselines import Spans, most_sessions, sizes_for
+from .baselines import Spans, sizes_for, spaced_sessions
 
 WIDE, GROWTH = (0, 1, 2, 3, 5, 8), 1.06  # numbers of wide stages, of each width; step between numbers of sessions
 
@@ -65,14 +65,12 @@ def common_size(fleet: Fleet, stage: list[int], sessions: int) -> int:
 
 def stage_starts(fleet: Fleet) -> dict[tuple[int, int, bool], list[Spans]]:
     """Placements by their numbers of pairs and triples and who shares, one for each number of sessions."""
-    n = fleet.n_servers
-    most = most_sessions(fleet)
-    capacities = np.unique(np.geomspace(1, most, 2 + int(np.log(most) / np.log(GROWTH))).astype(int))
+    n, capacities = fleet.n_servers, spaced_sessions(fleet, GROWTH)
     found: dict[tuple[int, int, bool], list[Spans]] = {}
     for pairs, triples, fast in product(WIDE, WIDE, (False, True)):
         if 2 * pairs + 3 * triples > n or (fast and pairs + triples == 0):
             continue
-        rows = (staged(fleet, int(sessions), pairs, triples, fast=fast) for sessions in capacities)
+        rows = (staged(fleet, sessions, pairs, triples, fast=fast) for sessions in capacities)
         spans = [row for row in rows if row is not None]
         if spans:
             found[pairs, triples, fast] = spans

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ pytest.importorskip("accelerate")
 import torch
 
 from placement.errors import InputError
+from placement.executors.launcher import free_port
 from placement.executors.pipelining import next_token_loss, pipeline_stage, schedule, stage_spans
 from tests.placement.executor_models import plan_by_hand, save_model
 
@@ -52,9 +52,7 @@ def test_a_training_step_over_three_processes(kind: str, tmp_path: Path) -> None
 
     folder = save_model(kind, tmp_path / "model", tie_word_embeddings=False)
     ids = torch.randint(0, 96, (4, 6), generator=torch.Generator().manual_seed(0))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port("127.0.0.1")
     context = torch.multiprocessing.start_processes(
         _worker, (port, str(folder), ids, str(tmp_path)), nprocs=3, join=False, start_method="fork"
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +14,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("accelerate")
 
+from placement.executors.launcher import free_port
 from placement.plan import VERSION
 from tests.placement.executor_models import plan_by_hand
 
@@ -36,10 +36,7 @@ def other_version(folder: Path) -> Path:
 def test_a_worker_of_another_version(tiny_model: Callable[[str], Path], tmp_path: Path) -> None:
     """Both end by themselves, with one line that names both versions."""
     plan_by_hand(("a", 0, 3), ("b", 3, 6)).save(tmp_path / "plan.json")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    workers = []
+    port, workers = free_port("127.0.0.1"), []
     for rank, sources in enumerate((ROOT, other_version(tmp_path / "other"))):
         env = os.environ | {
             "PYTHONPATH": str(sources), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "RANK": str(rank),
