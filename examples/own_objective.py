@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from objectives.terms import Terms
+from objectives.pipeline.terms import Terms
 from placement import optimize
 
 

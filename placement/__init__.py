@@ -5,13 +5,13 @@
 >>> result.plan.placement, result.gap  # doctest: +SKIP
 """
 
-from .cluster import Cluster, Node
 from .errors import InfeasibleError, InputError, PlacementError
-from .model import Block, Model, Tie
 from .optimize import Result, optimize
-from .plan import VERSION, Plan
-from .request import Constraints, Request
-from .workload import Workload
+from .plan.plan import VERSION, Plan
+from .question.cluster import Cluster, Node
+from .question.model import Block, Model, Tie
+from .question.request import Constraints, Request
+from .question.workload import Workload
 
 __version__ = VERSION
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from objectives.combine import LIMITS, TERMS, Objective
-from objectives.terms import Terms
+from objectives.pipeline.terms import Terms
 
-from .cluster import Cluster
 from .errors import InfeasibleError, InputError, nearest
-from .plan import Plan
-from .request import Request
-from .workload import Workload
+from .plan.plan import Plan
+from .question.cluster import Cluster
+from .question.request import Request
+from .question.workload import Workload
 
 if TYPE_CHECKING:
     from .optimize import Result
@@ -75,7 +75,7 @@ def best_of(
 
 def with_bound(plan: Plan, bound: float | None) -> Plan:
     """The same plan with another bound on its objective."""
-    from .run import OPTIMAL_GAP
+    from .search.loop import OPTIMAL_GAP
 
     value = plan.objective.value
     low, high = sorted((value, bound)) if bound is not None else (0.0, 0.0)
@@ -124,7 +124,7 @@ def _request(model: Any, cluster: Any) -> Request:
     if isinstance(cluster, Request):
         return cluster if model is None else replace(cluster, model=_model(model))
     if isinstance(cluster, str | Path | Mapping):
-        from .readers.cluster import read_request
+        from .readers.cluster.read import read_request
 
         return read_request(cluster, model=model)
     if model is None:
@@ -132,7 +132,7 @@ def _request(model: Any, cluster: Any) -> Request:
     if isinstance(cluster, Cluster):
         return Request(_model(model), cluster)
     if hasattr(cluster, "adjacency"):
-        from .topology import from_graph
+        from .readers.cluster.graph import from_graph
 
         return Request(_model(model), from_graph(cluster))
     raise InputError(
@@ -141,7 +141,7 @@ def _request(model: Any, cluster: Any) -> Request:
 
 
 def _model(model: Any) -> Any:
-    from .readers.models import read_model
+    from .readers.models.read import read_model
 
     return read_model(model)
 

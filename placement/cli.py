@@ -16,7 +16,7 @@ import typer
 
 from .commands.output import ERROR, INFEASIBLE, INTERRUPTED, print_json, say
 from .errors import InfeasibleError, PlacementError, nearest
-from .plan import VERSION
+from .plan.plan import VERSION
 
 # Modules and the commands that each one registers, in the order of --help.
 MODULES: dict[str, tuple[str, ...]] = {

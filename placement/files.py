@@ -1,8 +1,12 @@
-"""Files in: what cannot be read is one line that names the file."""
+"""Files in and out: what cannot be read or written is one line that names the file."""
 
 from __future__ import annotations
 
 import json
+import math
+import os
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,3 +27,33 @@ def read_json(path: str | Path) -> Any:
         return json.loads(read_text(path))
     except ValueError as error:
         raise InputError(f"not a JSON file ({error})", str(path)) from None
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Write `text` to `path` by a rename; raise `InputError` when the place cannot be written."""
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent or Path("."), prefix=f".{path.name}.")
+    except OSError as error:
+        raise InputError(error.strerror or str(error), str(path)) from None
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except OSError as error:
+        os.unlink(name)
+        raise InputError(error.strerror or str(error), str(path)) from None
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def plain(value: Any) -> Any:
+    """Return `value` as JSON can hold it: texts as keys, lists for tuples, null for what is not finite."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

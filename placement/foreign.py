@@ -41,8 +41,8 @@ Handler = Callable[[Path, Ask], int]
 
 # Keys that only such a file has, and who answers; modules are imported when one comes.
 READERS: tuple[tuple[frozenset[str], str], ...] = (
-    (frozenset({"servers", "num_blocks", "block_gb"}), "placement.chains.command:answer"),
-    (frozenset({"node_types", "coordinator", "links"}), "placement.replicated.command:answer"),
+    (frozenset({"servers", "num_blocks", "block_gb"}), "placement.kinds.sessions.command:answer"),
+    (frozenset({"node_types", "coordinator", "links"}), "placement.kinds.replicated.command:answer"),
 )
 
 

@@ -8,19 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from objectives.combine import Objective
-from objectives.terms import Terms
+from objectives.pipeline.terms import Terms
 
-from .cluster import Cluster
 from .errors import InfeasibleError, InputError
-from .model import Model
-from .plan import Plan
-from .request import Request
-from .workload import Workload
+from .plan.plan import Plan
+from .question.cluster import Cluster
+from .question.model import Model
+from .question.request import Request
+from .question.workload import Workload
 
 if TYPE_CHECKING:
-    from .run import TracePoint
-    from .solvers.base import Solver
-    from .stop import Progress, Stop, StoppedBy
+    from .search.loop import TracePoint
+    from .search.solver import Solver
+    from .search.stop import Progress, Stop, StoppedBy
 
 ObjectiveSpec = str | Sequence[str] | Mapping[str, float] | Objective | Callable[[Terms], float]
 
@@ -106,19 +106,19 @@ def optimize(
         No placement fits; the reasons say what is missing, in bytes or seconds.
     """
     from .ask import as_request, best_of, under_runtime
-    from .build import problem_of, with_start
-    from .infeasible import ensure_possible, reasons, split_reasons
+    from .kinds.pipeline.build import problem_of, with_start
+    from .kinds.pipeline.infeasible import ensure_possible, reasons, split_reasons
+    from .kinds.pipeline.plan import result_of
     from .registry import is_yardstick, make_solver
-    from .report.result import result_of
-    from .run import run_asked
-    from .stop import StoppedBy, ensure_seconds
+    from .search.loop import run_asked
+    from .search.stop import StoppedBy, ensure_seconds
 
     ensure_seconds(time_limit)
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise InputError(f"expected a whole number of at least 0, got {seed!r}", "seed")
     request, custom = as_request(model, cluster, workload, objective, limits)
     if request.kind == "replicated":
-        raise InputError("optimize finds pipelines; placement.replicated.solve has solve_replicated", "placement")
+        raise InputError("optimize finds pipelines; placement.kinds.replicated.solve has solve_replicated", "placement")
     questions = under_runtime(request)
     if len(questions) > 1:
         options: dict[str, Any] = {"solver": solver, "seed": seed, "start": start, "stop": stop, "progress": progress}

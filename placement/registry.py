@@ -1,27 +1,116 @@
-"""Solvers and objectives by name: the built-in ones, and those that other packages register as entry points.
+"""Solvers, runtimes and objectives by name: the lists, and what other packages register as entry points.
 
 Entry point groups: ``placement.solvers`` (a class or function that makes a solver), ``placement.objectives``
-(a plain function of `objectives.terms.Terms`) and ``placement.exporters`` (a class or function that makes a `Runtime`).
+(a plain function of `objectives.pipeline.terms.Terms`) and ``placement.exporters`` (a class or function that makes a
+`Runtime`).
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, cast
 
 from objectives.combine import TERMS
-from objectives.terms import Terms
 
 from .errors import InputError, nearest
 from .export import RUNTIMES
-from .solvers import SOLVERS
 
 if TYPE_CHECKING:
+    from objectives.pipeline.terms import Terms
+
     from .export.base import Runtime
-    from .solvers.base import Solver
+    from .search.solver import Solver
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Where a solver lives and what it is; modules are imported when a solver is made.
+
+    Attributes
+    ----------
+    path : str
+        ``module:Class``, the module relative to this package when it begins with a dot.
+    summary : str
+        One line for people.
+    role : str
+        "search" (improves for ever), "exact" (proves), "yardstick" (one split of today's tools) or "portfolio".
+    kinds : tuple of str
+        Placements that it works on: "pipeline", "replicated".
+    """
+
+    path: str
+    summary: str
+    role: str
+    kinds: tuple[str, ...] = ("pipeline",)
+
+    def make(self) -> Solver:
+        """Import the solver and make it with its default hyper-parameters."""
+        module, name = self.path.split(":")
+        return cast("Solver", getattr(import_module(module, __package__), name)())
+
+
+BOTH = ("pipeline", "replicated")
+
+SOLVERS: Mapping[str, Entry] = MappingProxyType(
+    {
+        "auto": Entry(
+            ".kinds.pipeline.solvers.auto:Auto",
+            "starts, exact where it can prove, metaheuristics in turn",
+            "portfolio",
+            BOTH,
+        ),
+        "exact": Entry(
+            ".kinds.pipeline.solvers.exact:Exact", "dynamic programming over node types, proves the optimum", "exact"
+        ),
+        "exhaustive": Entry(
+            ".kinds.pipeline.solvers.exhaustive:Exhaustive", "every placement of a tiny problem", "exact"
+        ),
+        "milp": Entry(
+            ".kinds.pipeline.solvers.milp:Milp",
+            "mixed-integer programming (Pyomo, HiGHS), proves the optimum",
+            "exact",
+            BOTH,
+        ),
+        "genetic": Entry(".search.solvers.genetic:Genetic", "genetic algorithm (DEAP)", "search", BOTH),
+        "annealing": Entry(".search.solvers.annealing:Annealing", "simulated annealing with reheats", "search", BOTH),
+        "tempering": Entry(
+            ".search.solvers.tempering:Tempering", "replica exchange: walks at several temperatures", "search", BOTH
+        ),
+        "pso": Entry(
+            ".search.solvers.pso:ParticleSwarm", "particle swarm on random keys, decoded optimally", "search", BOTH
+        ),
+        "tabu": Entry(".search.solvers.tabu:Tabu", "tabu search with restarts", "search", BOTH),
+        "beam": Entry(".kinds.pipeline.solvers.beam:Beam", "beam search guided by the Lagrangian bound", "search"),
+        "nsga2": Entry(
+            ".search.solvers.nsga2:NSGA2", "NSGA-II (DEAP): several objectives, a Pareto front", "search", BOTH
+        ),
+        "patterns": Entry(
+            ".kinds.replicated.solvers.patterns:Patterns",
+            "pattern program (Pyomo, HiGHS): bounds a flow, best stages",
+            "exact",
+            ("replicated",),
+        ),
+        "uniform": Entry(
+            ".kinds.pipeline.solvers.yardsticks:Uniform", "equal block counts (vLLM, Megatron)", "yardstick"
+        ),
+        "by_memory": Entry(
+            ".kinds.pipeline.solvers.yardsticks:ByMemory", "blocks in proportion to memory (exo)", "yardstick"
+        ),
+        "first_fit": Entry(
+            ".kinds.pipeline.solvers.yardsticks:FirstFit", "fill nodes in order (accelerate sequential)", "yardstick"
+        ),
+        "balanced": Entry(
+            ".kinds.pipeline.solvers.yardsticks:Balanced", "fill with equal budgets (accelerate balanced)", "yardstick"
+        ),
+        "by_speed": Entry(".kinds.pipeline.solvers.yardsticks:BySpeed", "blocks in proportion to speed", "yardstick"),
+    }
+)
 
 
 @cache

@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from objectives.terms import Terms
+from objectives.pipeline.terms import Terms
 
-from .build import problem_of
-from .problem import PipelineProblem
-from .readers.cluster import read_request
-from .run import Outcome, run
-from .solvers.base import IntArray, NotApplicableError, Proposal, Solver
-from .stop import StoppedBy, max_evaluations
+from .kinds.pipeline.build import problem_of
+from .kinds.pipeline.problem import PipelineProblem
+from .readers.cluster.read import read_request
+from .search.loop import Outcome, run
+from .search.solver import IntArray, NotApplicableError, Proposal, Solver
+from .search.stop import StoppedBy, max_evaluations
 
 ROUNDS = 3
 EVALUATIONS = 1_500

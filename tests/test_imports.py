@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FILES = sorted(path.relative_to(ROOT) for name in ("objectives", "placement") for path in (ROOT / name).rglob("*.py"))
 HEAVY = {"torch", "numba", "deap", "pyomo", "networkx", "pint", "plotly", "pydantic", "gguf", "safetensors"}
-TORCH_HOMES = ("placement/executors/", "placement/profile/", "placement/readers/torch_module.py")
+TORCH_HOMES = ("placement/run/", "placement/profile/", "placement/readers/models/torch_module.py")
 
 
 def imports(path: Path) -> Iterator[tuple[str, bool]]:
@@ -58,12 +58,11 @@ def test_the_library_knows_no_floor_above(path: Path) -> None:
     assert not {top(name) for name, _ in imports(path)} & {"benchmarks", "examples", "tests"}
 
 
-@pytest.mark.parametrize("path", [p for p in FILES if p.parts[:2] == ("placement", "solvers")], ids=str)
+@pytest.mark.parametrize("path", [p for p in FILES if "solvers" in p.parts or "exact" in p.parts], ids=str)
 def test_solvers_know_problems_only(path: Path) -> None:
     """A solver sees problems, objectives and kernels: no clock, no files, no reports; DEAP and pyomo when it runs."""
     own = {
-        "placement.problem", "placement.replicated.problem", "placement.replicated.starts", "placement.kernels",
-        "placement.solvers", "placement.starts", "placement.errors",
+        "placement.search", "placement.kinds.pipeline", "placement.kinds.replicated", "placement.errors",
     }  # fmt: skip
     for name, at_once in imports(path):
         if top(name) == "placement":

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from placement.cli import MODULES
-from placement.schema import ClusterFile, Limits, WorkloadEntry
-from placement.schema_cluster import Between, Client, ClientLink, Network, NodeEntry, Pair
-from placement.schema_model import BlockEntry, InlineModel, TieEntry
-from placement.solvers import SOLVERS
+from placement.readers.schema.file import ClusterFile, Limits, WorkloadEntry
+from placement.readers.schema.model import BlockEntry, InlineModel, TieEntry
+from placement.readers.schema.nodes import Between, Client, ClientLink, Network, NodeEntry, Pair
+from placement.registry import SOLVERS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -31,19 +31,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.fidelity.errors import error_summary
 from benchmarks.fidelity.plain_llama import make
-from objectives.terms import Span, pipeline_terms
-from placement.cluster import Cluster, Node
-from placement.executors.arch import find, skeleton_from
-from placement.executors.loader import Blank, materialize
-from placement.executors.stage import Stage
-from placement.profile.fit import fit
+from objectives.pipeline.terms import pipeline_terms
+from objectives.spans import Span
+from placement.costs.build import build_tables
 from placement.profile.hardware import Hardware, detect, measure_peaks, synchronizer
 from placement.profile.measure import measure_blocks
 from placement.profile.node import node_of
-from placement.readers.config import read_config
-from placement.request import Request
-from placement.tables import build_tables
-from placement.workload import Workload
+from placement.profile.roofline_fit import fit
+from placement.question.cluster import Cluster, Node
+from placement.question.request import Request
+from placement.question.workload import Workload
+from placement.readers.models.config import read_config
+from placement.run.architecture import find, skeleton_from
+from placement.run.loader import Blank, materialize
+from placement.run.stage import Stage
 
 BILLION = {
     "model_type": "llama", "vocab_size": 32_000, "hidden_size": 2048, "intermediate_size": 5632,

@@ -49,7 +49,7 @@ def raw_s() -> dict[str, float]:
 
 
 def _two_processes(*words: str) -> dict[str, Any]:
-    from placement.executors.launcher import free_port
+    from placement.run.launcher import free_port
 
     command = [sys.executable, "-m", "benchmarks.fidelity.hops", "--port", str(free_port("127.0.0.1")), *words]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -70,12 +70,12 @@ def one_side(rank: int, port: int, evict_bytes: float, raw: bool) -> dict[str, A
     import torch
     from torch.distributed import PrefixStore
 
-    from placement.executors.control import open_store
-    from placement.executors.groups import make_group
-    from placement.executors.pace import sharp_timers
-    from placement.executors.transport import Transport
-    from placement.profile.pings import part, ping, pong
-    from placement.profile.rest import Rest
+    from placement.profile.link_pings import part, ping, pong
+    from placement.profile.pauses import Rest
+    from placement.run.control import open_store
+    from placement.run.device_groups import make_group
+    from placement.run.emulate import sharp_timers
+    from placement.run.transport import Transport
 
     torch.set_num_threads(1)
     sharp_timers()

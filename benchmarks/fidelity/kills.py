@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.fidelity.hosts import base_profile, emulated, make_hosts, model_folder, random_spans
-from placement.executors import Launch, run_plan
-from placement.workload import Workload
+from placement.question.workload import Workload
+from placement.run import Launch, run_plan
 
 
 def main() -> int:

@@ -32,21 +32,22 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.fidelity.gpu_cpu import BILLION, TINY
 from objectives.combine import Objective
-from objectives.terms import Span, bottleneck, step_s
-from placement.build import problem_of
-from placement.cluster import Cluster
-from placement.executors import run_plan
-from placement.executors.control import RunError
-from placement.executors.launcher import Launch
-from placement.executors.loader import Loader
-from placement.executors.result import make_result
-from placement.executors.stage import Stage
-from placement.plan import Plan
+from objectives.pipeline.terms import bottleneck, step_s
+from objectives.spans import Span
+from placement.kinds.pipeline.build import problem_of
+from placement.kinds.pipeline.plan import objective_value, plan_of
+from placement.plan.plan import Plan
 from placement.profile.node import profile_node
-from placement.readers.models import read_model
-from placement.report.result import objective_value, plan_of
-from placement.request import Request
-from placement.workload import Workload
+from placement.question.cluster import Cluster
+from placement.question.request import Request
+from placement.question.workload import Workload
+from placement.readers.models.read import read_model
+from placement.run import run_plan
+from placement.run.control import RunError
+from placement.run.launcher import Launch
+from placement.run.loader import Loader
+from placement.run.result import make_result
+from placement.run.stage import Stage
 
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = {"tiny": TINY, "billion": BILLION}
@@ -143,7 +144,7 @@ def run_workers(plan: Plan, place: Path, folder: Path, prompts: Sequence[Any], o
     """Start a worker for each node by torchrun; return what the client wrote."""
     assert plan.placement
     on_gpu = options.devices[0].startswith("cuda")
-    words = ["placement.executors.worker", str(place / "plan.json"), "--model", str(folder)]
+    words = ["placement.run.worker", str(place / "plan.json"), "--model", str(folder)]
     words += [word for prompt in prompts for word in ("--ids", ",".join(map(str, prompt)))]
     words += ["--tokens", str(options.tokens), "--out", str(place / "result.json")]
     words += ["--device", "cuda", "--backend", "nccl"] if on_gpu else []

@@ -19,9 +19,9 @@ import numpy as np
 
 from benchmarks.fidelity.hops import raw_s
 from benchmarks.fidelity.hosts import model_folder
-from placement.executors import run_plan
-from placement.plan import Figures, Limiter, ObjectiveValue, PlacedSpan, Plan
-from placement.readers.models import read_model
+from placement.plan.plan import Figures, Limiter, ObjectiveValue, PlacedSpan, Plan
+from placement.readers.models.read import read_model
+from placement.run import run_plan
 
 
 def main() -> int:

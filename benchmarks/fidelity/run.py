@@ -29,11 +29,11 @@ import numpy as np
 from benchmarks.fidelity.errors import error_summary, kendall_tau, quantiles
 from benchmarks.fidelity.hosts import Hosts, base_profile, emulated, make_hosts, model_folder, random_spans
 from benchmarks.fidelity.scatter import scatter_svg
-from objectives.terms import Span
-from placement.executors import run_plan
+from objectives.spans import Span
 from placement.optimize import optimize
 from placement.profile.calibrate import calibrate, read_runs
-from placement.workload import Workload
+from placement.question.workload import Workload
+from placement.run import run_plan
 
 FIGURES = ("time_per_token_s", "ttft_s", "tokens_per_s")
 

@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.fidelity.hosts import Hosts, base_profile, emulated, make_hosts, model_folder
-from objectives.terms import Span
-from placement.build import problem_of
-from placement.executors import run_plan
+from objectives.spans import Span
+from placement.kinds.pipeline.build import problem_of
 from placement.optimize import optimize
+from placement.question.workload import Workload
 from placement.registry import make_solver
-from placement.workload import Workload
+from placement.run import run_plan
 
 YARDSTICKS = ("uniform", "by_memory", "balanced")
 

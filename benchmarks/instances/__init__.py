@@ -13,8 +13,8 @@ from placement.errors import InputError
 from placement.files import read_json
 
 if TYPE_CHECKING:
-    from placement.readers.helix import ReplicatedCase
-    from placement.request import Request
+    from placement.question.case import ReplicatedCase
+    from placement.question.request import Request
 
 HERE = Path(__file__).parent
 BEST = HERE / "best.json"
@@ -43,7 +43,7 @@ class Instance:
     @cached_property
     def request(self) -> Request | ReplicatedCase:
         """What the file asks: a request, or the tables of a case in Helix's format."""
-        from placement.readers.cluster import read_request
+        from placement.readers.cluster.read import read_request
 
         if self.path.suffix == ".json" and is_helix(self.path):
             from placement.readers.helix import load_helix

@@ -243,9 +243,10 @@ def limits(rng: np.random.Generator, size: str) -> Document:
 
 def greedy_limits(document: Document) -> dict[str, str]:
     """Limits with some air above what filling the fastest nodes first would give."""
-    from objectives.terms import Span, pipeline_terms
-    from placement.readers.cluster import read_request
-    from placement.tables import build_tables
+    from objectives.pipeline.terms import pipeline_terms
+    from objectives.spans import Span
+    from placement.costs.build import build_tables
+    from placement.readers.cluster.read import read_request
 
     tables = build_tables(read_request(document))
     need, spans, start = tables.weight_bytes + tables.kv_bytes, [], 0

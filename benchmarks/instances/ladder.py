@@ -23,7 +23,7 @@ MOE = (
 @lru_cache(maxsize=64)
 def bytes_per_sequence(preset: str, quantization: str | None, tokens: int) -> float:
     """Bytes of weights, and of the caches of one sequence."""
-    from placement.readers.models import read_model
+    from placement.readers.models.read import read_model
 
     model = read_model(preset, weights=quantization or "bfloat16")
     return float(sum(block.weight_bytes + block.kv_bytes(tokens) for block in model.blocks))
@@ -31,7 +31,7 @@ def bytes_per_sequence(preset: str, quantization: str | None, tokens: int) -> fl
 
 def capacity(document: Mapping[str, Any]) -> float:
     """Bytes that the nodes of a document hold, by a small model in place of its own."""
-    from placement.readers.cluster import read_request
+    from placement.readers.cluster.read import read_request
 
     request = read_request({**document, "model": "smollm2-135m"})
     return float(np.sum([node.memory_bytes - node.reserve_bytes for node in request.cluster.nodes]))

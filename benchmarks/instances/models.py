@@ -64,8 +64,8 @@ def bytes_of(model: Model, tokens: int) -> np.ndarray:
 
 def workspace_mib(model: Model, work: dict[str, int]) -> int:
     """MiB that a node needs beside weights and caches, rounded up."""
-    from placement.profile.analytic import workspace_bytes
-    from placement.readers.cluster import read_request
+    from placement.costs.roofline import workspace_bytes
+    from placement.readers.cluster.read import read_request
 
     nodes = [{"name": "any", "device": "rtx-4090"}]
     request = read_request({"model": model, "workload": work, "nodes": nodes})

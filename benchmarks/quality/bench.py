@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from placement.errors import InputError
-from placement.solvers import SOLVERS
+from placement.registry import SOLVERS
 
 from ..instances import HERE, Instance, known, load
 from ..rivals import RIVALS

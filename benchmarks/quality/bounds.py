@@ -19,12 +19,12 @@ from pathlib import Path
 
 import numpy as np
 
-from objectives.additive import ADDITIVE, step_cost, weighted_cost
-from objectives.bounds import EFFORT, lower_bound
-from objectives.flow_bounds import capped_bound, work_bound
-from objectives.relaxation import Relaxation, Relaxed
-from placement.problem import PipelineProblem
-from placement.replicated.problem import ReplicatedProblem
+from objectives.pipeline.additive import ADDITIVE, step_cost, weighted_cost
+from objectives.pipeline.bounds import EFFORT, lower_bound
+from objectives.pipeline.relaxation import Relaxation, Relaxed
+from objectives.replicated.flow_bounds import capped_bound, work_bound
+from placement.kinds.pipeline.problem import PipelineProblem
+from placement.kinds.replicated.problem import ReplicatedProblem
 
 from ..instances import known, load
 from .experiments import problem_of

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from objectives.chains import Fleet, total_rate
-from placement.chains.baselines import all_servers, best_rate
+from objectives.sessions.baselines import all_servers, best_rate
+from objectives.sessions.chains import Fleet, total_rate
 
 BLOCKS, BLOCK_BYTES, CACHE_BYTES = 70, 1_320_000_000, 118_600_000
 # Memory in bytes, FLOP/s, bytes/s of memory: a whole A100 80 GB and a partition of a quarter.

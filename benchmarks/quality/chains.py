@@ -20,18 +20,11 @@ from pathlib import Path
 
 import numpy as np
 
-from objectives.chains import Fleet, broken_rules, total_rate
-from placement.chains.baselines import (
-    all_servers,
-    best_rate,
-    best_response,
-    conservative_greedy,
-    for_load,
-    gbp_cr,
-)
-from placement.chains.simulate import simulate
-from placement.chains.solve import solve_chains
-from placement.readers.chains import read_fleet
+from objectives.sessions.baselines import all_servers, best_rate, best_response, conservative_greedy, for_load, gbp_cr
+from objectives.sessions.chains import Fleet, broken_rules, total_rate
+from placement.kinds.sessions.solve import solve_chains
+from placement.readers.fleet import read_fleet
+from placement.simulate.sessions import simulate
 
 from .chain_cases import drawn
 from .pool import processes

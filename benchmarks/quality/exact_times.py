@@ -10,13 +10,13 @@ import time
 
 import numpy as np
 
-from objectives.additive import FloatArray, IntArray
 from objectives.combine import Objective
-from objectives.tables import CostTables
-from placement.problem import PipelineProblem
-from placement.run import run
-from placement.solvers.exact import Exact
-from placement.tables import batch_sizes
+from objectives.pipeline.additive import FloatArray, IntArray
+from objectives.pipeline.tables import CostTables
+from placement.costs.build import batch_sizes
+from placement.kinds.pipeline.problem import PipelineProblem
+from placement.kinds.pipeline.solvers.exact import Exact
+from placement.search.loop import run
 
 LAYER_BYTES, END_BYTES, KV_BYTES = 1.7e9, 1.0e9, 2.5e6
 ACTIVATION_BYTES, PROMPT_TOKENS = 16384.0, 512

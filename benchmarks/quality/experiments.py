@@ -109,7 +109,7 @@ def experiments(
 
 def is_random(solver: str) -> bool:
     """Tell whether the seed matters."""
-    from placement.solvers import SOLVERS
+    from placement.registry import SOLVERS
 
     if solver in SOLVERS:
         return SOLVERS[solver].role in ("search", "portfolio")
@@ -131,10 +131,10 @@ def perform(experiment: Experiment) -> Record:
 
 def problem_of(request: Any) -> Any:
     """The problem of a request or of a case in Helix's format, which knows one objective: flow."""
-    from placement.build import problem_of as pipeline_of
-    from placement.replicated.problem import ReplicatedProblem
-    from placement.replicated.request import from_request
-    from placement.replicated.solve import replicated_objective
+    from placement.kinds.pipeline.build import problem_of as pipeline_of
+    from placement.kinds.replicated.case import from_request
+    from placement.kinds.replicated.problem import ReplicatedProblem
+    from placement.kinds.replicated.solve import replicated_objective
 
     if hasattr(request, "tables"):
         return ReplicatedProblem(request.tables, replicated_objective("flow"))
@@ -142,7 +142,7 @@ def problem_of(request: Any) -> Any:
 
 
 def _perform(experiment: Experiment) -> Record:
-    from placement.stop import StoppedBy
+    from placement.search.stop import StoppedBy
 
     from .makers import make, own_starts, warm
 
@@ -169,8 +169,8 @@ def _perform(experiment: Experiment) -> Record:
 
 def search(problem: Any, solver: Any, seed: int, seconds: float, *, bare: bool = False) -> Any:
     """Run a solver; `bare` ones get neither our starts nor our bound, so that their own work is measured."""
-    from placement.run import run
-    from placement.stop import time_limit
+    from placement.search.loop import run
+    from placement.search.stop import time_limit
 
     start = problem.starts()
     return run(

@@ -11,15 +11,14 @@ import argparse
 
 import numpy as np
 
-from placement.build import problem_of
 from placement.catalog.hardware import devices
-from placement.problem import PipelineProblem
-from placement.readers.cluster import read_request
-from placement.registry import is_yardstick, make_solver
-from placement.request import Request
-from placement.run import run
-from placement.solvers import SOLVERS
-from placement.stop import time_limit
+from placement.kinds.pipeline.build import problem_of
+from placement.kinds.pipeline.problem import PipelineProblem
+from placement.question.request import Request
+from placement.readers.cluster.read import read_request
+from placement.registry import SOLVERS, is_yardstick, make_solver
+from placement.search.loop import run
+from placement.search.stop import time_limit
 
 DEVICES = (
     "a100-40gb-pcie", "l4", "t4", "a10g", "rtx-4090", "rtx-3090", "v100-16gb", "rtx-3060-12gb", "a30", "l40s",

@@ -8,8 +8,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from placement.errors import InputError, nearest
-from placement.registry import make_solver, solver_names
-from placement.solvers import SOLVERS
+from placement.registry import SOLVERS, make_solver, solver_names
 
 from ..instances import HERE, Instance
 from ..rivals import RIVALS
@@ -51,7 +50,7 @@ def make(name: str, problem: Any) -> Any:
     if name in RIVALS:
         return RIVALS[name].make()
     if name == "auto" and not hasattr(problem, "custom"):
-        from placement.solvers.swarm import Swarm
+        from placement.kinds.replicated.solvers.portfolio import Swarm
 
         return Swarm()
     return make_solver(name)

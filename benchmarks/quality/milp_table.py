@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from placement.solvers.base import NotApplicableError
-from placement.solvers.exact import Exact
-from placement.solvers.milp import Milp
+from placement.kinds.pipeline.solvers.exact import Exact
+from placement.kinds.pipeline.solvers.milp import Milp
+from placement.search.solver import NotApplicableError
 
 from ..instances import Instance, load
 from .experiments import problem_of, search

@@ -14,12 +14,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from objectives.chains import Fleet, total_rate
-from placement.chains.baselines import all_servers, composed, placements
-from placement.chains.problem import ChainProblem
-from placement.churn.slot_rules import Composed, PetalsSlots, WeighedSlots
-from placement.churn.slots import Site, SlotDay, SlotRule, simulate_slots
-from placement.churn.world import life
+from objectives.sessions.baselines import all_servers, composed, placements
+from objectives.sessions.chains import Fleet, total_rate
+from placement.kinds.sessions.problem import ChainProblem
+from placement.simulate.churn.session_rules import Composed, PetalsSlots, WeighedSlots
+from placement.simulate.churn.sessions_day import Site, SlotDay, SlotRule, simulate_slots
+from placement.simulate.churn.world import life
 
 BLOCKS, BLOCK_BYTES, CACHE_BYTES = 70, 1_320_000_000, 118_600_000
 FLOPS_PER_TOKEN, OVERHEAD_S, HOP_S = 5e9, 1e-3, 0.018

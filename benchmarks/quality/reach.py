@@ -13,11 +13,11 @@ import numpy as np
 
 from benchmarks.quality.exact_times import OBJECTIVES, instance
 from objectives.combine import Objective
-from placement.problem import PipelineProblem
+from placement.kinds.pipeline.problem import PipelineProblem
 from placement.registry import make_solver
-from placement.run import Outcome, run
-from placement.solvers.base import Solver
-from placement.stop import Progress, StoppedBy
+from placement.search.loop import Outcome, run
+from placement.search.solver import Solver
+from placement.search.stop import Progress, StoppedBy
 
 SOLVERS = ("genetic", "annealing", "pso", "tabu", "auto")
 CLOSE = 1 + 1e-7

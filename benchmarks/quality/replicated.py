@@ -16,15 +16,16 @@ from typing import Any
 
 import numpy as np
 
-from objectives.flow_bounds import capped_bound
-from placement.readers.helix import ReplicatedCase, load_helix, read_helix
-from placement.replicated.problem import ReplicatedProblem
-from placement.replicated.solve import replicated_objective
-from placement.run import run
-from placement.serving.closed_loop import simulate
-from placement.solvers.swarm import Swarm
-from placement.solvers.swarm_yardsticks import Chain, EqualStages, Petals, Separate
-from placement.stop import time_limit
+from objectives.replicated.flow_bounds import capped_bound
+from placement.kinds.replicated.problem import ReplicatedProblem
+from placement.kinds.replicated.solve import replicated_objective
+from placement.kinds.replicated.solvers.portfolio import Swarm
+from placement.kinds.replicated.solvers.yardsticks import Chain, EqualStages, Petals, Separate
+from placement.question.case import ReplicatedCase
+from placement.readers.helix import load_helix, read_helix
+from placement.search.loop import run
+from placement.search.stop import time_limit
+from placement.simulate.closed_loop import simulate
 
 # Invented nodes: blocks held, tokens/s of one block, fall of the rate with more blocks, ms per block (prompt, decode).
 TYPES = {

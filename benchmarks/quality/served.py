@@ -19,17 +19,17 @@ from pathlib import Path
 
 import numpy as np
 
-from placement.kernels.loops import vary
-from placement.readers.helix import ReplicatedCase
-from placement.replicated.command import solver_of
-from placement.replicated.problem import ReplicatedProblem
-from placement.replicated.solve import replicated_objective
-from placement.run import run
-from placement.serving.closed_loop import simulate
-from placement.solvers.base import IntArray
-from placement.solvers.swarm import Swarm
-from placement.solvers.swarm_yardsticks import EqualStages, Petals
-from placement.stop import time_limit
+from placement.kinds.replicated.command import solver_of
+from placement.kinds.replicated.problem import ReplicatedProblem
+from placement.kinds.replicated.solve import replicated_objective
+from placement.kinds.replicated.solvers.portfolio import Swarm
+from placement.kinds.replicated.solvers.yardsticks import EqualStages, Petals
+from placement.question.case import ReplicatedCase
+from placement.search.kernels.loops import vary
+from placement.search.loop import run
+from placement.search.solver import IntArray
+from placement.search.stop import time_limit
+from placement.simulate.closed_loop import simulate
 
 from .replicated import cases_of
 

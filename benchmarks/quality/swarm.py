@@ -16,13 +16,13 @@ from typing import get_args
 import numpy as np
 import numpy.typing as npt
 
-from placement.churn.balance import Balance, balanced, petals_balance
-from placement.churn.rules import PetalsRule, Rule, WeighedRule
-from placement.churn.simulate import Day, simulate_day
-from placement.churn.world import World, drawn_world, life
-from placement.routes.front import exact_front, exact_front_3d
-from placement.routes.search import hypervolume_ratio, search_front
-from placement.routes.swarm import Shape, Swarm
+from objectives.routes.swarm import Shape, Swarm
+from placement.kinds.routes.front import exact_front, exact_front_3d
+from placement.kinds.routes.problem import hypervolume_ratio, search_front
+from placement.simulate.churn.balance import Balance, balanced, petals_balance
+from placement.simulate.churn.rules import PetalsRule, Rule, WeighedRule
+from placement.simulate.churn.simulate import Day, simulate_day
+from placement.simulate.churn.world import World, drawn_world, life
 
 from .swarm_cases import drawn_swarm
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from objectives.petals import joined
-from placement.routes.swarm import Swarm
+from objectives.petals.rules import joined
+from objectives.routes.swarm import Swarm
 
 
 def drawn_swarm(seed: int, servers: int, blocks: int = 80, sites: int = 6) -> Swarm:

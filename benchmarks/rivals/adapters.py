@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from objectives.terms import Span
-from placement.solvers.base import NotApplicableError, Proposal
+from objectives.spans import Span
+from placement.search.solver import NotApplicableError, Proposal
 
 Evaluate = Callable[[np.ndarray], np.ndarray]
 

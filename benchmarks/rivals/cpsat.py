@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from placement.solvers.base import NotApplicableError, Proposal
+from placement.search.solver import NotApplicableError, Proposal
 
 from .adapters import Found, Stopped, pipeline_of, streamed
 from .cpsat_model import UNITS, PipelineModel

@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from objectives.additive import ADDITIVE, Additive, step_cost, term_cost, weighted_cost
 from objectives.combine import Objective
-from objectives.terms import Span
+from objectives.pipeline.additive import ADDITIVE, Additive, step_cost, term_cost, weighted_cost
+from objectives.spans import Span
 
 UNITS = 1e9  # whole units of a typical cost
 UNIT_BYTES = 1024.0

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from objectives.terms import Span
-from placement.solvers.base import Proposal
+from objectives.spans import Span
+from placement.search.solver import Proposal
 
 from .adapters import pipeline_of
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from objectives.terms import Span
-from placement.solvers.base import NotApplicableError, Proposal
+from objectives.spans import Span
+from placement.search.solver import NotApplicableError, Proposal
 
 from .adapters import pipeline_of
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from placement.solvers.base import Proposal
+from placement.search.solver import Proposal
 
 from .adapters import from_shares, penalised, pipeline_of, threaded
 

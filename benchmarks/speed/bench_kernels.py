@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from placement.kernels.loops import anneal
+from placement.search.kernels.loops import anneal
 
 from .problems import SIZES, problem
 

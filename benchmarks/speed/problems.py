@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 
 from objectives.combine import Objective
-from placement.problem import PipelineProblem
+from placement.kinds.pipeline.problem import PipelineProblem
 
 SIZES = ((8, 40), (32, 80), (128, 160), (400, 320), (1000, 500))
 
 
 def problem(nodes: int, blocks: int, objective: str = "latency", concurrency: int = 16) -> PipelineProblem:
     """A pipeline problem through the same door as a user's file."""
-    from placement.build import problem_of
-    from placement.readers.cluster import read_request
+    from placement.kinds.pipeline.build import problem_of
+    from placement.readers.cluster.read import read_request
 
     rng = np.random.default_rng([nodes, blocks])
     layers = [

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..report.text import quantity, scaled, size
+from ..quantities import quantity, scaled, size
 from .options import Json
 from .output import console, print_json
 
@@ -76,7 +76,7 @@ def _model(entry: Any) -> tuple[str, ...]:
 
 
 def _link(entry: Any) -> tuple[str, ...]:
-    from ..report.text import seconds
+    from ..quantities import seconds
 
     return entry.name, scaled(entry.bandwidth_bytes_per_s, "B/s"), seconds(entry.latency_s)
 

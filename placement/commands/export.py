@@ -13,8 +13,8 @@ from .options import File, Json, ModelName, Out, Seed, Set, TimeLimit, request_o
 from .output import INFEASIBLE, SOLVED, console, ensure_writable, print_json, say
 
 if TYPE_CHECKING:
-    from ..plan import Plan
-    from ..request import Request
+    from ..plan.plan import Plan
+    from ..question.request import Request
 
 LONGEST_SPLIT = 10_000_000
 At = Annotated[
@@ -51,8 +51,9 @@ def export(
 ) -> int:
     """Write a plan in the words of a runtime; say what is lost, and refuse what the runtime cannot hold."""
     from ..export.api import export_plan, nearest_plan, refusals
-    from ..plan import Plan, write_atomic
-    from ..plans import load_plan
+    from ..files import write_atomic
+    from ..plan.io import load_plan
+    from ..plan.plan import Plan
 
     ensure_writable(out)
     loaded = load_plan(plan)

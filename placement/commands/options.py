@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from ..request import Request
+    from ..question.request import Request
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="cluster.yaml: model, nodes, network (see the README)")]
 ModelName = Annotated[
@@ -47,6 +47,6 @@ def for_runtime(request: Request, runtime: str | None) -> Request:
 
 def request_of(file: Path, overrides: list[str] | None, model: str | None) -> Request:
     """Read the cluster file with its overrides."""
-    from ..readers.cluster import read_request
+    from ..readers.cluster.read import read_request
 
     return read_request(file, overrides=overrides or (), model=model)

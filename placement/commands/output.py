@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ..errors import InputError
-from ..plan import plain
+from ..files import plain
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -14,6 +14,6 @@ def register(app: typer.Typer) -> None:
 
 def schema() -> None:
     """Print the JSON schema of cluster.yaml."""
-    from ..schema import json_schema
+    from ..readers.schema.file import json_schema
 
     print_json(json_schema())

@@ -12,8 +12,8 @@ from .options import File, Json, ModelName, ObjectiveName, Seed, Set, SolverName
 from .output import INFEASIBLE, INTERRUPTED, SOLVED, console, print_json
 
 if TYPE_CHECKING:
-    from ..plan import PlacedSpan
-    from ..report.score import Scored
+    from ..kinds.pipeline.score import Scored
+    from ..plan.plan import PlacedSpan
 
 
 def register(app: typer.Typer) -> None:
@@ -38,15 +38,15 @@ def score(
     """Compare a split with the best one found: value, gap, and where the difference lies."""
     from ..ask import as_request
     from ..foreign import handler_of
+    from ..kinds.pipeline.score import compare, judge
     from ..optimize import optimize
     from ..report.progress import progress_bar
-    from ..report.score import compare, judge
 
     given, partial = spans_of(spans, plan)
     foreign = handler_of(file) is not None
     asked = None if foreign else request_of(file, overrides, model)
     if asked is None or asked.kind == "replicated":
-        from ..replicated.score import question, score_placement
+        from ..kinds.replicated.score import question, score_placement
 
         case, aim = question(file, asked, objective, partial=partial)
         return score_placement(case, aim, given, solver=solver, seed=seed, time_limit=time_limit, json=json)
@@ -72,9 +72,9 @@ def score(
 
 def spans_of(spans: str | None, plan: Path | None) -> tuple[tuple[PlacedSpan, ...], bool]:
     """The split, from one of the two options, and whether its spans may be entered anywhere (partial edges)."""
-    from ..plan import Plan
-    from ..plans import load_plan
-    from ..report.score import parse_spans
+    from ..kinds.pipeline.score import parse_spans
+    from ..plan.io import load_plan
+    from ..plan.plan import Plan
 
     if (spans is None) == (plan is None):
         raise InputError("expected either --spans or --plan")
@@ -86,8 +86,8 @@ def spans_of(spans: str | None, plan: Path | None) -> tuple[tuple[PlacedSpan, ..
 
 def show_scored(scored: Scored) -> None:
     """Print the two plans and the verdict."""
+    from ..quantities import percent
     from ..report.table import objective_line, stage_table
-    from ..report.text import percent
 
     screen = console()
     ascii_only = screen.options.ascii_only

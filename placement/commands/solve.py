@@ -25,7 +25,7 @@ from .output import closed, console, ensure_writable, print_json
 
 if TYPE_CHECKING:
     from ..optimize import Result
-    from ..request import Request
+    from ..question.request import Request
 
 
 def register(app: typer.Typer) -> None:
@@ -65,10 +65,10 @@ def solve(
     """Find the best placement of a model on a cluster."""
     from ..ask import as_request
     from ..foreign import Ask, handler_of
-    from ..kernels.warm import help_if_cold
     from ..optimize import optimize
-    from ..plan import Plan
+    from ..plan.plan import Plan
     from ..report.progress import progress_bar
+    from .warm import help_if_cold
 
     ensure_writable(out, report)
     if edges not in ("exact", "partial"):
@@ -79,7 +79,7 @@ def solve(
         return foreign(file, ask)
     request = for_runtime(request_of(file, overrides, model), runtime)
     if request.kind == "replicated":
-        from ..replicated.command import answer_request
+        from ..kinds.replicated.command import answer_request
 
         if report is not None:
             raise InputError("pages are for pipelines; take --out or --json", "--report")
@@ -103,7 +103,7 @@ def deliver(request: Request, result: Result, *, out: Path | None, report: Path 
     if out is not None and usable:
         plan.save(out)
     if report is not None and usable:
-        from ..plan import write_atomic
+        from ..files import write_atomic
         from ..report.page import page
 
         write_atomic(report, page(result, request.objective))
@@ -118,7 +118,7 @@ def deliver(request: Request, result: Result, *, out: Path | None, report: Path 
 
 def document(request: Request, result: Result) -> dict[str, Any]:
     """The plan as JSON, and its Pareto front when there is one."""
-    from ..report.values import term_values
+    from ..kinds.pipeline.values import term_values
 
     data = result.plan.to_dict()
     if request.objective.pareto:

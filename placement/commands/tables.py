@@ -12,7 +12,7 @@ from .options import File, ModelName, Set, request_of
 from .output import ensure_writable, print_json
 
 if TYPE_CHECKING:
-    from ..request import Request
+    from ..question.request import Request
 
 
 def register(app: typer.Typer) -> None:
@@ -34,15 +34,15 @@ def tables(
         return
     import json
 
-    from ..plan import plain, write_atomic
+    from ..files import plain, write_atomic
 
     write_atomic(out, json.dumps(plain(data)) + "\n")
 
 
 def table_document(request: Request) -> dict[str, Any]:
     """The tables with the names that their rows and columns belong to."""
-    from ..plan import VERSION
-    from ..tables import build_tables
+    from ..costs.build import build_tables
+    from ..plan.plan import VERSION
 
     found = build_tables(request)
     arrays = {item.name: getattr(found, item.name) for item in fields(found)}

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ..errors import InputError, nearest
-from ..plan import Plan
+from ..plan.plan import Plan
+from ..question.request import Request
 from ..registry import make_runtime
-from ..request import Request
 from .base import EMBED, HEAD, Exported, Source, Target
 from .checks import cluster_refusals
 
@@ -121,7 +121,7 @@ def import_split(
     broken : tuple of str
         Rules of the question that it breaks, such as bytes that are missing.
     """
-    from ..report.score import judge
+    from ..kinds.pipeline.score import judge
 
     for node in (*nodes, *(at or {})):
         request.cluster.index(node)

@@ -6,11 +6,11 @@ from collections import defaultdict
 from dataclasses import replace
 from itertools import pairwise
 
-from ..cluster import Node
 from ..errors import InputError
-from ..model import Model, Tie
-from ..plan import Plan
-from ..request import Constraints, Request
+from ..plan.plan import Plan
+from ..question.cluster import Node
+from ..question.model import Model, Tie
+from ..question.request import Constraints, Request
 from .base import EMBED, HEAD, Holds, Runtime, Stage, stages
 
 COMMON = {"region": "on one host (nodes of one region)", "tensor_parallel": "of one tensor_parallel"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..errors import InputError
-from ..plan import PlacedSpan
+from ..plan.plan import PlacedSpan
 from .base import Source, merged, named_nodes
 
 

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 
 from ..errors import InputError
-from ..plan import PlacedSpan, Plan
+from ..plan.plan import PlacedSpan, Plan
 from .base import Exported, Holds, Source, Target, layers_text, merged, named_nodes, nodes_line, stages
 from .checks import Checked
 from .cyclic import from_bounds

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import InputError
-from ..plan import PlacedSpan, Plan
+from ..plan.plan import PlacedSpan, Plan
 from .base import (
     Exported,
     Holds,

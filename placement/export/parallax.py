@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 
 from ..errors import InputError
-from ..plan import PlacedSpan, Plan
+from ..plan.plan import PlacedSpan, Plan
 from .base import Exported, Holds, Source, Target, named_nodes, nodes_line, placed, quoted, stages
 from .checks import Checked
 

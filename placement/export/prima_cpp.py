@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from ..errors import InputError
-from ..plan import PlacedSpan, Plan
+from ..plan.plan import PlacedSpan, Plan
 from .base import Exported, Holds, Source, Stage, Target, counts_in, merged, named_nodes, nodes_line, quoted, stages
 from .checks import Checked, refusals
 

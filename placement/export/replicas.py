@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..plan import Figures, Limiter, PlacedSpan, Plan
-from ..replicated.plan import ReplicatedPlan
+from ..kinds.replicated.plan import ReplicatedPlan
+from ..plan.plan import Figures, Limiter, PlacedSpan, Plan
 from .base import EMBED, HEAD
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ..plan import PlacedSpan, Plan
+from ..plan.plan import PlacedSpan, Plan
 from .base import Exported, Holds, Source, Target, layers_text, node_order, nodes_line, quoted, stages
 from .checks import Checked
 from .cyclic import from_bounds, round_nodes
@@ -34,7 +34,7 @@ class Torch(Checked):
         lines += [
             f"# on {node}: torchrun --nnodes {len(nodes)} --nproc-per-node 1 --node-rank {rank} "
             f"--rdzv-backend c10d --rdzv-endpoint {target.host(nodes[0])}:29500 "
-            f'-m placement.executors.worker plan.json --model {quoted(target.model)} --prompt "..." --tokens 64'
+            f'-m placement.run.worker plan.json --model {quoted(target.model)} --prompt "..." --tokens 64'
             for rank, node in enumerate(nodes)
         ]
         lines += ["from torch.distributed.pipelining import SplitPoint", "", "split_spec = {"]

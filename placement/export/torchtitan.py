@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from ..errors import InputError
-from ..plan import PlacedSpan, Plan
+from ..plan.plan import PlacedSpan, Plan
 from .base import Exported, Holds, Source, Stage, Target, node_order, nodes_line, stages
 from .checks import Checked
 from .cyclic import from_bounds, round_nodes

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..plan import PlacedSpan, Plan
+from ..plan.plan import PlacedSpan, Plan
 from .base import (
     Exported,
     Holds,

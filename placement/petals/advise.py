@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from objectives.petals import by_first_block, settle, throughputs, verdict
-from objectives.ranges import Range, lacking
+from objectives.petals.rules import by_first_block, settle, throughputs, verdict
+from objectives.routes.plain import PlainWays
+from objectives.routes.swarm import Shape, Swarm
+from objectives.spans import Range, lacking
 
-from ..routes.front import exact_front
-from ..routes.plain import PlainWays
-from ..routes.swarm import Shape, Swarm
+from ..kinds.routes.front import exact_front
 from .layout import Layouts, Move
 
 RATE_BYTES_PER_S = 12.5e6  # 100 Mbit/s, what Petals assumes when its speed test fails

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..routes.swarm import HOP_S, Shape
+from objectives.routes.swarm import HOP_S, Shape
 
 KEPT, LEAST = 256, 8
 FRESH_S = 120.0  # what a server's queue was longer ago says nothing

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from objectives.routes.plain import BoolArray, PlainWays
+from objectives.routes.swarm import FloatArray, IntArray, Route, Shape, Swarm, route_of
+
 from ..errors import InfeasibleError, InputError
-from ..routes.front import exact_front
-from ..routes.plain import BoolArray, PlainWays
-from ..routes.swarm import FloatArray, IntArray, Route, Shape, Swarm, route_of
+from ..kinds.routes.front import exact_front
 from .calibrate import Calibration, Step
 from .view import View
 

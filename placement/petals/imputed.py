@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..routes.swarm import FloatArray
+from objectives.routes.swarm import FloatArray
 
 BoolMatrix = np.ndarray[tuple[int, int], np.dtype[np.bool_]]
 NOBODY_S = 0.1  # where not a single round trip is known

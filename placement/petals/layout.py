@@ -8,11 +8,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from objectives.petals import throughputs
-from objectives.ranges import Range, lacking
-
-from ..routes.plain import PlainWays
-from ..routes.swarm import IntArray, Shape, Swarm
+from objectives.petals.rules import throughputs
+from objectives.routes.plain import PlainWays
+from objectives.routes.swarm import IntArray, Shape, Swarm
+from objectives.spans import Range, lacking
 
 WORTH = 0.02  # least relative gain of a move, beside what its reloading must bring
 HOLE = 1e3  # value of a block that is held, against any gain in speed

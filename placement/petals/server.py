@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from objectives.chains import Fleet, greedy_chains, total_rate
-from objectives.ranges import Range, count_holders
+from objectives.routes.swarm import HOP_S
+from objectives.sessions.chains import Fleet, greedy_chains, total_rate
+from objectives.spans import Range, count_holders
 
-from ..churn.weighed import Weighed
-from ..routes.swarm import HOP_S
+from ..simulate.churn.span_rule import Weighed
 
 log = logging.getLogger("placement.petals")
 REST_S = 1800.0  # a server that has moved stays for as long, unless a block is held by nobody

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import yaml
 
+from objectives.routes.swarm import Swarm
+
 from ..errors import InputError
 from ..readers.swarm import load, swarm_of
-from ..routes.swarm import Swarm
 from .view import CLIENT, Server, View
 
 

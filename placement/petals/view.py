@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from objectives.petals_routes import BLOCKS_PER_S
+from objectives.petals.routing import BLOCKS_PER_S
+from objectives.routes.swarm import HOP_S, Swarm
 
-from ..routes.swarm import HOP_S, Swarm
 from .imputed import BoolMatrix, impute
 
 CLIENT = "client"

@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from ..cluster import Cluster, Node
+from ..costs.roofline import decode_table, prefill_row
 from ..errors import InputError
 from ..files import read_text
-from ..model import Model
-from ..request import Request
-from ..workload import Workload
-from .analytic import decode_table, prefill_row
+from ..question.cluster import Cluster, Node
+from ..question.model import Model
+from ..question.request import Request
+from ..question.workload import Workload
 
 Runs = Sequence[Mapping[str, Any]]
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import InputError, PlacementError
-from .pings import part, ping, pong
+from .link_pings import part, ping, pong
 
 _LIMIT_S = 20.0
 
@@ -162,8 +162,8 @@ def _among_all(rank: int, size: int, device: str) -> Any:
     import torch
     import torch.distributed as dist
 
-    from ..executors.groups import DeviceGroups
-    from ..executors.transport import Transport
+    from ..run.device_groups import DeviceGroups
+    from ..run.transport import Transport
 
     if not device.startswith("cuda"):
         return Transport(dist.group.WORLD, range(size), rank)
@@ -182,7 +182,7 @@ def _check_token(token: str) -> None:
 
 
 def _answer(peer: socket.socket, token: str, bind: str, name: str) -> None:
-    from ..executors.control import open_store
+    from ..run.control import open_store
 
     nonce = secrets.token_hex(16)
     _say(peer, {"nonce": nonce})
@@ -213,9 +213,9 @@ def _prove(peer: socket.socket, token: str, about: dict[str, Any]) -> tuple[str,
 def _pair(host: str, port: int, secret: str, rank: int, address: str, store: Any = None) -> Any:
     from torch.distributed import PrefixStore  # type: ignore[attr-defined]
 
-    from ..executors.control import open_store
-    from ..executors.groups import make_group
-    from ..executors.transport import Transport
+    from ..run.control import open_store
+    from ..run.device_groups import make_group
+    from ..run.transport import Transport
 
     own = store if store is not None else open_store(host, port, serve=False)
     return Transport(make_group(PrefixStore(secret, own), rank, 2, address, _LIMIT_S), [0, 1], rank)

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from ..model import Block, Model
+from ..question.model import Block, Model
 from .hardware import Hardware, synchronizer, timed
-from .rest import Rest
+from .pauses import Rest
 
 ROOM = 0.8
 """Share of the free memory that a measurement may take."""
@@ -166,8 +166,8 @@ class _Runner:
     ) -> None:
         import torch
 
-        from ..executors.arch import find
-        from ..executors.loader import materialize
+        from ..run.architecture import find
+        from ..run.loader import materialize
 
         self.device, self.block, self.clock = hardware.device, block, time.perf_counter
         self.rest: Callable[[float], None] | None = None
@@ -252,7 +252,7 @@ def _less(seconds: float, pass_s: float) -> float:
 
 def skeleton_of(source: Any, dtype: str) -> Any:
     """Return a model without memory from a folder, a config.json or a configuration."""
-    from ..executors.arch import skeleton, skeleton_from
+    from ..run.architecture import skeleton, skeleton_from
 
     if callable(source):
         return source(dtype)

@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from ..cluster import Node
 from ..errors import InputError
-from ..model import Model
-from ..plan import write_atomic
-from ..workload import Workload
-from .fit import Roofline, fit
+from ..files import write_atomic
+from ..question.cluster import Node
+from ..question.model import Model
+from ..question.workload import Workload
 from .hardware import Hardware, Peaks, detect, measure_peaks
 from .measure import Sample, kinds_of, measure_blocks
-from .rest import Rest
+from .pauses import Rest
+from .roofline_fit import Roofline, fit
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,14 +201,14 @@ def node_of(
 def model_and_source(model: Any, dtype: str = "") -> tuple[Any, Model]:
     """Return where the configuration is, and the model as blocks in the format that will be measured."""
     from ..catalog.presets import models
-    from ..readers.models import read_model
+    from ..readers.models.read import read_model
 
     key = str(model).strip().lower()
     if key in models():
         return models()[key].config, read_model(key, weights=dtype or "bfloat16")
     path = Path(str(model)).expanduser()
     if path.suffix.lower() == ".gguf":
-        from ..executors.convert import checkpoint_folder
+        from ..run.gguf_to_folder import checkpoint_folder
 
         path = checkpoint_folder(path)
     if not path.exists():

@@ -1,1 +1,1 @@
-"""Readers: what people have on disk or in memory, turned into a `Model`."""
+"""Readers: what people have on disk or in memory, turned into questions."""

@@ -10,9 +10,9 @@ from typing import Any
 
 import yaml
 
-from .. import units
 from ..errors import InputError
-from ..schema_types import key_path
+from . import units
+from .schema.fields import key_path
 
 MAX_BYTES = 10_000_000
 MAX_ALIASES = 100

@@ -7,43 +7,19 @@ and Network via Max-Flow", ASPLOS 2025, doi:10.1145/3669940.3707215.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from objectives.replicated import FloatArray, ReplicatedTables
+from objectives.replicated.tables import FloatArray, ReplicatedTables
+from placement.question.case import ReplicatedCase
 
 from ..errors import InputError
 from ..files import read_json
 
 SMALL = 8  # smallest batches of decode curves
 KEYS = frozenset({"model", "node_types", "nodes", "links", "coordinator"})
-
-
-@dataclass(frozen=True, slots=True)
-class ReplicatedCase:
-    """Tables with the names that people know.
-
-    Attributes
-    ----------
-    name : str
-    node_names, node_types : tuple of str
-        One per node.
-    regions : tuple of str
-        One per node.
-    tables : ReplicatedTables
-    block_names : tuple of str
-        One per block.
-    """
-
-    name: str
-    node_names: tuple[str, ...]
-    node_types: tuple[str, ...]
-    regions: tuple[str, ...]
-    tables: ReplicatedTables
-    block_names: tuple[str, ...] = ()
 
 
 def is_helix(data: Any) -> bool:

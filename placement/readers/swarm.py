@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import yaml
 
+from objectives.routes.swarm import HOP_S, Swarm
+
 from ..errors import InfeasibleError, InputError, nearest
 from ..files import read_text
-from ..routes.swarm import HOP_S, Swarm
 
 TOP = ("blocks", "servers", "client", "rtt_ms", "hop_ms", "within_ms", "churn", "petals")
 SERVER = ("name", "site", "blocks", "ms_per_block", "tokens_per_s", "price", "survival", "count", "petals")

@@ -6,15 +6,15 @@ from html import escape
 from math import isfinite
 from typing import TYPE_CHECKING
 
+from ..kinds.pipeline.values import term_values
+from ..quantities import quantity, seconds, size
 from .table import blocks_of, idle_nodes, objective_line, why_stopped
-from .text import quantity, seconds, size
-from .values import term_values
 
 if TYPE_CHECKING:
     from objectives.combine import Objective
 
     from ..optimize import Result
-    from ..plan import Plan
+    from ..plan.plan import Plan
 
 COLOURS = ("#3b6ea8", "#c8743c", "#4e9a63", "#a84d5c", "#7a63a8", "#8a7a3c", "#3c98a0", "#77777f")
 STYLE = """

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from .text import percent, quantity
+from ..quantities import percent, quantity
 
 if TYPE_CHECKING:
     from objectives.combine import Objective
 
-    from ..stop import Progress
+    from ..search.stop import Progress
 
 
 @contextmanager

@@ -8,12 +8,12 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from .text import bar, percent, quantity, seconds, size
+from ..quantities import bar, percent, quantity, seconds, size
 
 if TYPE_CHECKING:
     from ..optimize import Result
-    from ..plan import NodeUse, ObjectiveValue, PlacedSpan, Plan
-    from ..request import Request
+    from ..plan.plan import NodeUse, ObjectiveValue, PlacedSpan, Plan
+    from ..question.request import Request
 
 MOST_IDLE = 12
 MOST_POINTS = 15
@@ -145,14 +145,14 @@ def worded(value: ObjectiveValue, number: float) -> str:
 
 def why_stopped(name: str) -> str:
     """The message for people that belongs to a reason for stopping."""
-    from ..stop import StoppedBy
+    from ..search.stop import StoppedBy
 
     return StoppedBy[name.upper()].value if name.upper() in StoppedBy.__members__ else name
 
 
 def pareto_table(request: Request, result: Result) -> Table:
     """The Pareto front, thinned to a screen."""
-    from .values import term_values
+    from ..kinds.pipeline.values import term_values
 
     names = request.objective.pareto
     points = result.pareto

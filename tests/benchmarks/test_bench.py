@@ -16,8 +16,8 @@ from benchmarks.quality.experiments import Experiment, Record, experiments, perf
 from benchmarks.rivals import RIVALS
 from placement.cli import run
 from placement.errors import InputError
-from placement.solvers import SOLVERS
-from placement.solvers.annealing import Annealing
+from placement.registry import SOLVERS
+from placement.search.solvers.annealing import Annealing
 from tests.objectives.replicated_cases import make_case
 
 TWO = ("classic-three-nodes", "home-lab-small")

@@ -12,10 +12,11 @@ pytest.importorskip("torch")
 
 from benchmarks.fidelity.hosts import Hosts, emulated, make_hosts
 from benchmarks.fidelity.run import summarize
-from objectives.terms import Span, step_s
-from placement.cluster import Node
-from placement.readers.models import read_model
-from placement.workload import Workload
+from objectives.pipeline.terms import step_s
+from objectives.spans import Span
+from placement.question.cluster import Node
+from placement.question.workload import Workload
+from placement.readers.models.read import read_model
 
 
 def rows(predicted: list[float], *measurements: list[float]) -> list[dict[str, Any]]:

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from objectives.combine import Objective
-from placement.problem import PipelineProblem
-from placement.run import Outcome, run
-from placement.solvers.base import NotApplicableError
-from placement.solvers.exhaustive import Exhaustive
-from placement.stop import first, max_evaluations, time_limit
+from placement.kinds.pipeline.problem import PipelineProblem
+from placement.kinds.pipeline.solvers.exhaustive import Exhaustive
+from placement.search.loop import Outcome, run
+from placement.search.solver import NotApplicableError
+from placement.search.stop import first, max_evaluations, time_limit
 from tests.placement.instances import KINDS, random_objective, tables, tiny
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from placement.plan import Plan
+from placement.plan.plan import Plan
 
 from .conftest import environment
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from placement.errors import InputError
-from placement.plan import Plan
-from placement.plans import load_plan
-from placement.replicated.plan import ReplicatedPlan
+from placement.kinds.replicated.plan import ReplicatedPlan
+from placement.plan.io import load_plan
+from placement.plan.plan import Plan
 
 from .conftest import TINY, Cli, environment
 from .test_cli_interrupt import PRESS

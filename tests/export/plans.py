@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from placement.export.base import merged
-from placement.plan import Figures, Limiter, NodeUse, ObjectiveValue, PlacedSpan, Plan
+from placement.plan.plan import Figures, Limiter, NodeUse, ObjectiveValue, PlacedSpan, Plan
 
 NAMES = ("tower-0", "tower-1", "mac", "box", "old laptop", "ünit", "n6", "n7")
 SHAPES = ("plain", "cuts", "cyclic", "any", "ring", "windows")

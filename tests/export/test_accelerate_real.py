@@ -11,8 +11,8 @@ import pytest
 
 from placement import optimize
 from placement.export.base import Source, Target
-from placement.plan import Plan
-from placement.readers.config import read_config
+from placement.plan.plan import Plan
+from placement.readers.models.config import read_config
 from placement.registry import make_runtime
 
 from .plans import from_owners, owners, random_plan

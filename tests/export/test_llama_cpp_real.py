@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from placement.export.base import Target
-from placement.plan import Plan
+from placement.plan.plan import Plan
 from placement.registry import make_runtime
 
 from .plans import from_owners, owners

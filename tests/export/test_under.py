@@ -10,7 +10,7 @@ import pytest
 from placement import InfeasibleError, InputError, optimize
 from placement.export.api import RefusedError, export_plan, import_split, refusals
 from placement.export.base import Source
-from placement.readers.cluster import read_request
+from placement.readers.cluster.read import read_request
 from placement.registry import make_runtime, plugins
 
 from .plans import from_owners

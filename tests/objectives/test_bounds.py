@@ -9,17 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from objectives.additive import step_cost, weighted_cost
-from objectives.bounds import lower_bound
 from objectives.combine import TERMS, Objective
-from objectives.node_types import node_classes
-from objectives.terms import cost, pipeline_terms
-from placement.problem import PipelineProblem
-from placement.run import run
-from placement.solvers.exact import Exact
-from placement.solvers.exhaustive import Exhaustive
-from placement.solvers.subset_search import run_cost
-from placement.solvers.subset_space import Space
+from objectives.pipeline.additive import step_cost, weighted_cost
+from objectives.pipeline.bounds import lower_bound
+from objectives.pipeline.node_types import node_classes
+from objectives.pipeline.terms import cost, pipeline_terms
+from placement.kinds.pipeline.exact.search import run_cost
+from placement.kinds.pipeline.exact.space import Space
+from placement.kinds.pipeline.problem import PipelineProblem
+from placement.kinds.pipeline.solvers.exact import Exact
+from placement.kinds.pipeline.solvers.exhaustive import Exhaustive
+from placement.search.loop import run
 from tests.placement.instances import random_objective, tables, tiny
 
 seeds = st.integers(0, 2**32 - 1)

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from objectives.combine import REPLICATED, Objective
-from objectives.flow import decompose, flow_value, network
-from objectives.flow_bounds import capped_bound, work_bound
-from objectives.kernels.flow import flow_batch
-from objectives.kernels.replicated import replicated_data
-from objectives.terms import Span
+from objectives.replicated.flow import decompose, flow_value, network
+from objectives.replicated.flow_bounds import capped_bound, work_bound
+from objectives.replicated.kernels.flow import flow_batch
+from objectives.replicated.kernels.scores import replicated_data
+from objectives.spans import Span
 from placement.readers.helix import read_helix
 
 from .replicated_cases import make_case, random_spans

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from objectives.combine import TERMS, Objective
-from objectives.tables import CostTables
-from objectives.terms import Span
-from placement.kernels.loops import wander
-from placement.problem import PipelineProblem
+from objectives.pipeline.tables import CostTables
+from objectives.spans import Span
+from placement.kinds.pipeline.problem import PipelineProblem
+from placement.search.kernels.loops import wander
 
 
 def random_tables(rng: np.random.Generator, contiguous: bool, ties: bool, n: int = 4, m: int = 7) -> CostTables:

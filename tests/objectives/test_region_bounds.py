@@ -7,16 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from objectives.additive import weighted_cost
 from objectives.combine import Objective
-from objectives.node_types import Caps, stage_data
-from objectives.region_bounds import region_bound, regions
-from objectives.relaxation import Relaxation, Relaxed
-from objectives.tables import CostTables
-from placement.problem import PipelineProblem
-from placement.run import run
-from placement.solvers.exhaustive import Exhaustive
-from placement.stop import time_limit
+from objectives.pipeline.additive import weighted_cost
+from objectives.pipeline.node_types import Caps, stage_data
+from objectives.pipeline.region_bounds import region_bound, regions
+from objectives.pipeline.relaxation import Relaxation, Relaxed
+from objectives.pipeline.tables import CostTables
+from placement.kinds.pipeline.problem import PipelineProblem
+from placement.kinds.pipeline.solvers.exhaustive import Exhaustive
+from placement.search.loop import run
+from placement.search.stop import time_limit
 from tests.placement.instances import KINDS, tables
 
 

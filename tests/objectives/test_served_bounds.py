@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from objectives.combine import REPLICATED, Objective
-from objectives.flow_bounds import lower_bound
-from objectives.replicated import ReplicatedTables
-from objectives.served_bounds import fastest_chain_s, in_flight_bound, least_hops, served_bound
-from objectives.terms import Span
+from objectives.replicated.flow_bounds import lower_bound
+from objectives.replicated.served_bounds import fastest_chain_s, in_flight_bound, least_hops, served_bound
+from objectives.replicated.tables import ReplicatedTables
+from objectives.spans import Span
+from placement.kinds.replicated.problem import ReplicatedProblem
+from placement.kinds.replicated.solve import replicated_objective
 from placement.readers.helix import read_helix
-from placement.replicated.problem import ReplicatedProblem
-from placement.replicated.solve import replicated_objective
 from tests.objectives.replicated_cases import make_case, random_spans
 
 NAMES = ("throughput", "flow", "latency", "ttft", "best_chain")

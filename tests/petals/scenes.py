@@ -11,9 +11,9 @@ from typing import Any
 import launcher
 import torch
 
+from objectives.routes.swarm import HOP_S, route_of
 from placement.petals.client import view_of
 from placement.petals.view import View
-from placement.routes.swarm import HOP_S, route_of
 
 MODEL = {"vocab_size": 512, "hidden_size": 128, "intermediate_size": 344, "num_hidden_layers": 8,
          "num_attention_heads": 8, "num_key_value_heads": 4, "max_position_embeddings": 256,

@@ -8,8 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from objectives.petals import GIB, announced, best_start, block_size, cache_size, most_blocks, throughputs, verdict
-from objectives.petals_routes import CLIENT, Seen, petals_route
+from objectives.petals.routing import CLIENT, Seen, petals_route
+from objectives.petals.rules import (
+    GIB,
+    announced,
+    best_start,
+    block_size,
+    cache_size,
+    most_blocks,
+    throughputs,
+    verdict,
+)
 
 pytestmark = [pytest.mark.petals, pytest.mark.usefixtures("shim")]
 BATCHES, BATCH = 10, 30

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from placement.cluster import Cluster, Node
-from placement.plan import Figures, Limiter, ObjectiveValue, PlacedSpan, Plan
+from placement.plan.plan import Figures, Limiter, ObjectiveValue, PlacedSpan, Plan
+from placement.question.cluster import Cluster, Node
 
 LAYERS, VOCABULARY = 4, 96
 

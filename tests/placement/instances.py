@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from objectives.combine import TERMS, Objective
-from objectives.tables import CostTables
+from objectives.pipeline.tables import CostTables
 
 KINDS = ("pins", "cuts", "max_nodes", "required", "links", "tie", "memory", "twins", "uneven")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from placement.errors import InputError
-from placement.readers.cluster import read_request
+from placement.readers.cluster.read import read_request
 
 MODEL = "model: {name: m, blocks: [{name: embed, weights: 1 MiB, activation_per_token: 1 KiB}, "
 MODEL += "{name: layer, repeat: 4, weights: 1 MiB}, {name: head, weights: 1 MiB}]}\n"

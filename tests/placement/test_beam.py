@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from objectives.combine import TERMS, Objective
-from placement.problem import PipelineProblem
-from placement.run import run
-from placement.solvers.beam import Beam
-from placement.solvers.exact import Exact
+from placement.kinds.pipeline.problem import PipelineProblem
+from placement.kinds.pipeline.solvers.beam import Beam
+from placement.kinds.pipeline.solvers.exact import Exact
+from placement.search.loop import run
 from tests.placement.instances import tables
 
 

@@ -7,15 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from objectives.chains import (
-    Fleet,
-    chain_seconds,
-    fastest_kept,
-    free_slots,
-    greedy_chains,
-    response_bounds,
-)
-from placement.chains.lines import Line, combinations, lines, types_of, waiting_s
+from objectives.sessions.chains import Fleet, chain_seconds, fastest_kept, free_slots, greedy_chains, response_bounds
+from placement.kinds.sessions.alike import Line, combinations, lines, types_of, waiting_s
 
 
 def of_types(seed: int, types: int = 2, servers: int = 8, blocks: int = 12) -> Fleet:

@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from objectives.chains import (
+from objectives.petals.rules import joined
+from objectives.sessions.baselines import all_servers, best_rate, conservative_greedy, gbp_cr, petals_greedy
+from objectives.sessions.chains import (
     Chain,
     Composition,
     Fleet,
@@ -23,17 +25,15 @@ from objectives.chains import (
     response_bounds,
     total_rate,
 )
-from objectives.petals import joined
-from placement.chains.baselines import all_servers, best_rate, conservative_greedy, gbp_cr, petals_greedy
-from placement.chains.bound import rate_bound, response_bound
-from placement.chains.packing import pack
-from placement.chains.problem import ChainProblem
-from placement.chains.simulate import responses, simulate, traffic
-from placement.chains.solve import solve_chains
-from placement.chains.stages import stage_starts, staged
 from placement.cli import run
 from placement.errors import InfeasibleError, InputError
-from placement.readers.chains import fleet_of
+from placement.kinds.sessions.bound import rate_bound, response_bound
+from placement.kinds.sessions.columns import pack
+from placement.kinds.sessions.problem import ChainProblem
+from placement.kinds.sessions.solve import solve_chains
+from placement.kinds.sessions.stages import stage_starts, staged
+from placement.readers.fleet import fleet_of
+from placement.simulate.sessions import responses, simulate, traffic
 
 
 def fleet(seed: int, servers: int = 5, blocks: int = 8, arrivals: float = 0.2) -> Fleet:
@@ -177,7 +177,7 @@ def test_stages_keep_room_for_their_sessions(seed: int) -> None:
 @settings(max_examples=20, deadline=None)
 def test_moves_keep_spans_in_range(seed: int) -> None:
     """A walk of any moves leaves spans that exist and that their servers hold with a session's cache."""
-    from placement.kernels.chains import chain_neighbour
+    from placement.kinds.sessions.kernels.chains import chain_neighbour
 
     few, rng = fleet(seed, servers=6), np.random.default_rng(seed)
     problem = ChainProblem(few)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from placement.churn.balance import balanced, bottleneck, petals_balance
-from placement.churn.rules import PetalsRule, Rule, WeighedRule, coverage, holders_of
-from placement.churn.simulate import _serve, _State, simulate_day
-from placement.churn.world import Event, drawn_world, life
+from placement.simulate.churn.balance import balanced, bottleneck, petals_balance
+from placement.simulate.churn.rules import PetalsRule, Rule, WeighedRule, coverage, holders_of
+from placement.simulate.churn.simulate import _serve, _State, simulate_day
+from placement.simulate.churn.world import Event, drawn_world, life
 
 HOURS = 2 * 3600.0
 

@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from placement.catalog import hardware
-from placement.model import Block, Model
-from placement.readers import cluster as reader
-from placement.readers.cluster import read_request
+from placement.question.model import Block, Model
+from placement.readers.cluster import read as reader
+from placement.readers.cluster.read import read_request
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted(path for path in (ROOT / "examples").glob("*.yaml") if "\nnodes:" in path.read_text())
@@ -274,7 +274,7 @@ def test_paths_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.Monk
         seen.update(options, spec=spec)
         return Model("m", (Block("x", 1.0),))
 
-    monkeypatch.setattr("placement.readers.models.read_model", read_model)
+    monkeypatch.setattr("placement.readers.models.read.read_model", read_model)
     (tmp_path / "config.json").write_text("{}", encoding="utf-8")
     path = tmp_path / "cluster.yaml"
     path.write_text("model: config.json\nquantization: q4_k_m\nkv_dtype: fp8\nnodes: [{name: a, device: t4}]\n")

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from objectives.combine import TERMS, Objective
-from objectives.tables import CostTables
-from placement.problem import PipelineProblem
-from placement.run import Outcome, run
-from placement.solvers.base import NotApplicableError, Solver
-from placement.solvers.exact import Exact
-from placement.solvers.exhaustive import Exhaustive, candidates
-from placement.stop import StoppedBy
+from objectives.pipeline.tables import CostTables
+from placement.kinds.pipeline.problem import PipelineProblem
+from placement.kinds.pipeline.solvers.exact import Exact
+from placement.kinds.pipeline.solvers.exhaustive import Exhaustive, candidates
+from placement.search.loop import Outcome, run
+from placement.search.solver import NotApplicableError, Solver
+from placement.search.stop import StoppedBy
 from tests.placement.instances import KINDS, random_objective, tables, tiny
 
 seeds = st.integers(0, 2**32 - 1)

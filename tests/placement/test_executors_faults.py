@@ -18,7 +18,7 @@ pytest.importorskip("torch")
 pytest.importorskip("accelerate")
 
 from placement.errors import PlacementError
-from placement.executors import Launch, RunError, run_plan
+from placement.run import Launch, RunError, run_plan
 from tests.placement.executor_models import greedy, plan_by_hand, small_cluster, some_prompts
 
 Make = Callable[[str], Path]

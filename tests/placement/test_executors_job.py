@@ -8,15 +8,7 @@ from pathlib import Path
 import pytest
 
 from placement.errors import InputError
-from placement.executors.job import (
-    Emulation,
-    Job,
-    chains_of,
-    check_plan,
-    cluster_from_data,
-    cluster_to_data,
-    places_of,
-)
+from placement.run.job import Emulation, Job, chains_of, check_plan, cluster_from_data, cluster_to_data, places_of
 from tests.placement.executor_models import plan_by_hand, small_cluster
 
 PLAN = plan_by_hand(("a", 0, 2), ("b", 2, 6))

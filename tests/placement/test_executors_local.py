@@ -12,7 +12,7 @@ pytest.importorskip("torch")
 pytest.importorskip("accelerate")
 
 from placement.errors import InputError
-from placement.executors import execute
+from placement.run import execute
 from tests.placement.executor_models import greedy, plan_by_hand, some_prompts
 
 Make = Callable[[str], Path]

@@ -12,9 +12,9 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("accelerate")
 
-from placement.cluster import Cluster
-from placement.executors import Launch, run_plan
-from placement.executors.namespaces import available, network
+from placement.question.cluster import Cluster
+from placement.run import Launch, run_plan
+from placement.run.namespaces import available, network
 from tests.placement.executor_models import greedy, plan_by_hand, small_cluster, some_prompts
 
 pytestmark = pytest.mark.skipif(not available(), reason="network namespaces need root, iproute2 and a willing kernel")

@@ -15,8 +15,8 @@ pytest.importorskip("accelerate")
 import torch
 
 from placement.errors import InputError
-from placement.executors.launcher import free_port
-from placement.executors.pipelining import next_token_loss, pipeline_stage, schedule, stage_spans
+from placement.run.launcher import free_port
+from placement.run.pipelining import next_token_loss, pipeline_stage, schedule, stage_spans
 from tests.placement.executor_models import plan_by_hand, save_model
 
 Make = Callable[[str], Path]

@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("accelerate")
 
-from placement.executors import run_plan
+from placement.run import run_plan
 from tests.placement.executor_models import greedy, plan_by_hand, small_cluster, some_prompts
 
 Make = Callable[[str], Path]

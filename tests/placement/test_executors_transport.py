@@ -14,8 +14,8 @@ pytest.importorskip("torch")
 
 import torch
 
-from placement.executors.groups import DeviceGroups
-from placement.executors.transport import WORK, Message, Transport
+from placement.run.device_groups import DeviceGroups
+from placement.run.transport import WORK, Message, Transport
 
 
 class _Done:

@@ -14,8 +14,8 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("accelerate")
 
-from placement.executors.launcher import free_port
-from placement.plan import VERSION
+from placement.plan.plan import VERSION
+from placement.run.launcher import free_port
 from tests.placement.executor_models import plan_by_hand
 
 ROOT = Path(__file__).parents[2]
@@ -42,7 +42,7 @@ def test_a_worker_of_another_version(tiny_model: Callable[[str], Path], tmp_path
             "PYTHONPATH": str(sources), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "RANK": str(rank),
             "WORLD_SIZE": "2", "LOCAL_RANK": "0", "OMP_NUM_THREADS": "1",
         }  # fmt: skip
-        command = [sys.executable, "-m", "placement.executors.worker", str(tmp_path / "plan.json")]
+        command = [sys.executable, "-m", "placement.run.worker", str(tmp_path / "plan.json")]
         command += ["--model", str(tiny_model("llama")), "--ids", "1,2,3", "--tokens", "4"]
         workers.append(
             subprocess.Popen(command, env=env, cwd=sources, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from objectives.combine import TERMS, Objective
-from placement.problem import PipelineProblem
-from placement.run import Outcome, run
-from placement.solvers.base import NotApplicableError, Solver
-from placement.solvers.exhaustive import Exhaustive
-from placement.solvers.milp import LINEAR, Milp
-from placement.solvers.milp_highs import quiet_solver
-from placement.solvers.milp_model import twins
-from placement.stop import StoppedBy, first, time_limit
+from placement.kinds.pipeline.problem import PipelineProblem
+from placement.kinds.pipeline.solvers.exhaustive import Exhaustive
+from placement.kinds.pipeline.solvers.milp import LINEAR, Milp
+from placement.kinds.pipeline.solvers.milp_model import twins
+from placement.search.highs import quiet_solver
+from placement.search.loop import Outcome, run
+from placement.search.solver import NotApplicableError, Solver
+from placement.search.stop import StoppedBy, first, time_limit
 from tests.placement.instances import KINDS, random_objective, tables, tiny
 
 

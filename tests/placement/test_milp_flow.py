@@ -8,17 +8,17 @@ from itertools import product
 import numpy as np
 import pytest
 
-from objectives.flow_bounds import capped_bound
-from objectives.replicated import ReplicatedTables
+from objectives.replicated.flow_bounds import capped_bound
+from objectives.replicated.tables import ReplicatedTables
+from placement.kinds.pipeline.solvers.milp import Milp
+from placement.kinds.replicated.problem import ReplicatedProblem
+from placement.kinds.replicated.solve import replicated_objective
+from placement.kinds.replicated.solvers.milp_flow import FlowTask
+from placement.kinds.replicated.solvers.milp_flow_model import TOKENS, build, flow_layout
 from placement.readers.helix import read_helix
-from placement.replicated.problem import ReplicatedProblem
-from placement.replicated.solve import replicated_objective
-from placement.run import Outcome, run
-from placement.solvers.base import NotApplicableError
-from placement.solvers.milp import Milp
-from placement.solvers.milp_flow import FlowTask
-from placement.solvers.milp_flow_model import TOKENS, build, flow_layout
-from placement.stop import StoppedBy, time_limit
+from placement.search.loop import Outcome, run
+from placement.search.solver import NotApplicableError
+from placement.search.stop import StoppedBy, time_limit
 from tests.objectives.replicated_cases import make_case
 
 

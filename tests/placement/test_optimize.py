@@ -9,12 +9,12 @@ from importlib.metadata import EntryPoint
 import numpy as np
 import pytest
 
-from objectives.terms import Terms
+from objectives.pipeline.terms import Terms
 from placement import InfeasibleError, InputError, Plan, optimize, registry
-from placement.plan import PlacedSpan
-from placement.problem import Problem
-from placement.solvers.base import IntArray, NotApplicableError, Proposal
-from placement.stop import Progress, StoppedBy
+from placement.plan.plan import PlacedSpan
+from placement.search.problem import Problem
+from placement.search.solver import IntArray, NotApplicableError, Proposal
+from placement.search.stop import Progress, StoppedBy
 
 MODEL = {"name": "m", "blocks": [
     {"name": "layer", "repeat": 6, "weights": "400 MiB", "kv_per_token": "1 KiB", "activation_per_token": "8 KiB"}

@@ -12,18 +12,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from objectives.flow_bounds import capped_bound
+from objectives.replicated.flow_bounds import capped_bound
 from placement.errors import InputError
-from placement.problem import PipelineProblem
+from placement.kinds.pipeline.problem import PipelineProblem
+from placement.kinds.replicated.problem import ReplicatedProblem
+from placement.kinds.replicated.solve import replicated_objective, solve_replicated
+from placement.kinds.replicated.solvers.pattern_columns import Option, cheapest
+from placement.kinds.replicated.solvers.patterns import Patterns, bisect
+from placement.kinds.replicated.solvers.portfolio import Swarm
 from placement.readers.helix import read_helix
-from placement.replicated.problem import ReplicatedProblem
-from placement.replicated.solve import replicated_objective, solve_replicated
-from placement.run import Outcome, run
-from placement.solvers.base import NotApplicableError
-from placement.solvers.pattern_columns import Option, cheapest
-from placement.solvers.patterns import Patterns, bisect
-from placement.solvers.swarm import Swarm
-from placement.stop import StoppedBy, max_evaluations
+from placement.search.loop import Outcome, run
+from placement.search.solver import NotApplicableError
+from placement.search.stop import StoppedBy, max_evaluations
 from placement.testing import tiny
 from tests.objectives.replicated_cases import make_case
 
@@ -184,9 +184,9 @@ import sys
 sys.modules["highspy"] = None
 import numpy as np
 from placement.run import run
-from placement.solvers.base import NotApplicableError
-from placement.solvers.patterns import Patterns
-from placement.solvers.swarm import Swarm
+from placement.search.solver import NotApplicableError
+from placement.kinds.replicated.solvers.patterns import Patterns
+from placement.kinds.replicated.solvers.portfolio import Swarm
 from placement.stop import max_evaluations
 from tests.placement.test_patterns import problem_of
 problem = problem_of(0, 4, 4)

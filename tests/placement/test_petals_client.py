@@ -13,15 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.quality.swarm_cases import drawn_swarm
+from objectives.routes.plain import PlainWays
 from placement import InfeasibleError, InputError, PlacementError
+from placement.kinds.routes.front import exact_front
 from placement.petals import install, sessions
 from placement.petals.calibrate import Calibration, Step
 from placement.petals.chooser import Chooser
 from placement.petals.client import manager_class
 from placement.petals.imputed import impute
 from placement.petals.view import Server, View
-from placement.routes.front import exact_front
-from placement.routes.plain import PlainWays
 
 
 def view(*servers: Server, **rtt_s: float) -> View:

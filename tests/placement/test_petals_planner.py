@@ -13,21 +13,21 @@ import numpy as np
 import pytest
 import yaml
 
-from objectives.chains import Fleet
-from objectives.petals import cache_size, most_blocks, throughputs
-from placement.churn.slot_rules import Composed, PetalsSlots, WeighedSlots
-from placement.churn.slots import Site, SlotRule, simulate_slots
-from placement.churn.world import Event
+from objectives.petals.rules import cache_size, most_blocks, throughputs
+from objectives.sessions.chains import Fleet
 from placement.cli import run
+from placement.kinds.replicated.case import case_of
 from placement.petals.advise import advise
 from placement.petals.layout import Layouts
-from placement.petals.plan import limits, servers_only, with_client
+from placement.petals.request import limits, servers_only, with_client
 from placement.petals.server import ServerRules, Told
 from placement.petals.swarm_file import document, read
 from placement.petals.view import Server, View
-from placement.readers.cluster import read_request
+from placement.readers.cluster.read import read_request
 from placement.readers.swarm import read_swarm
-from placement.replicated.request import case_of
+from placement.simulate.churn.session_rules import Composed, PetalsSlots, WeighedSlots
+from placement.simulate.churn.sessions_day import Site, SlotRule, simulate_slots
+from placement.simulate.churn.world import Event
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -247,8 +247,8 @@ def test_server_push_is_a_key(tmp_path: Path) -> None:
 
 def test_ends_belong_to_the_layers_beside_them() -> None:
     """As the exporter reads `--block_indices`."""
-    from placement.plan import PlacedSpan
-    from placement.replicated.plan import ReplicatedPlan
+    from placement.kinds.replicated.plan import ReplicatedPlan
+    from placement.plan.plan import PlacedSpan
 
     plan = ReplicatedPlan.__new__(ReplicatedPlan)
     for key, value in (("n_blocks", 4), ("placement", (PlacedSpan("a", 0, 2), PlacedSpan("b", 2, 4))),

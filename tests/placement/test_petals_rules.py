@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from objectives.petals import (
+from objectives.petals.routing import CLIENT, Seen, petals_route
+from objectives.petals.rules import (
     GIB,
     announced,
     best_start,
@@ -20,7 +21,6 @@ from objectives.petals import (
     throughputs,
     verdict,
 )
-from objectives.petals_routes import CLIENT, Seen, petals_route
 
 
 def still(_: list[int]) -> None:

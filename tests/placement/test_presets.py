@@ -4,8 +4,8 @@ import pytest
 
 from placement.catalog.presets import models
 from placement.errors import InputError
-from placement.model import Model
-from placement.readers.models import read_model
+from placement.question.model import Model
+from placement.readers.models.read import read_model
 
 PUBLISHED = {
     "llama-3.1-8b": 8.03e9, "llama-3.1-70b": 70.55e9, "llama-3.1-405b": 405.85e9, "mixtral-8x7b": 46.70e9,

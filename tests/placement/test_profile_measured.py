@@ -13,15 +13,16 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("accelerate")
 
-from objectives.terms import Span, step_s
+from objectives.pipeline.terms import step_s
+from objectives.spans import Span
+from placement.costs.build import build_tables
 from placement.errors import InputError
 from placement.profile.calibrate import calibrate, corrected_yaml, read_runs
-from placement.profile.fit import fit
 from placement.profile.hardware import timed
 from placement.profile.links import measure_peer, serve
 from placement.profile.measure import Sample
-from placement.readers.cluster import read_request
-from placement.tables import build_tables
+from placement.profile.roofline_fit import fit
+from placement.readers.cluster.read import read_request
 from tests.placement.executor_models import plan_by_hand, some_prompts
 
 Make = Callable[[str], Path]
@@ -57,11 +58,11 @@ def test_a_rest_comes_before_every_measured_pass() -> None:
 
 def test_what_a_pass_takes_once_is_told_from_its_blocks(tiny_model: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a clock by which a pass takes 5 s and each layer 2 s, embedding nothing, the head 1 s: these come back."""
-    from placement.executors.stage import Stage
     from placement.profile.hardware import detect
     from placement.profile.measure import measure_blocks
-    from placement.profile.rest import Rest
-    from placement.readers.models import read_model
+    from placement.profile.pauses import Rest
+    from placement.readers.models.read import read_model
+    from placement.run.stage import Stage
 
     now, rested = [0.0], [False]
     costs = {0: 0.0, 5: 1.0}
@@ -161,7 +162,7 @@ def test_a_measurement_that_would_not_fit_is_refused(tiny_model: Make) -> None:
 
     from placement.profile.hardware import detect
     from placement.profile.measure import measure_blocks
-    from placement.readers.models import read_model
+    from placement.readers.models.read import read_model
 
     folder = tiny_model("llama")
     small = replace(detect("cpu"), free_bytes=1e4)
@@ -226,7 +227,7 @@ def test_bad_run_files_are_one_line(tmp_path: Path) -> None:
 
 def test_runs_of_the_executor_are_accepted(tiny_model: Make, tmp_path: Path) -> None:
     """What a run writes is what a calibration reads."""
-    from placement.executors import run_plan
+    from placement.run import run_plan
 
     plan = plan_by_hand(("a", 0, 3), ("b", 3, 6))
     run_plan(plan, tiny_model("llama"), some_prompts(1), 4).append_to(tmp_path / "runs.jsonl")

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from placement.catalog.presets import models
 from placement.errors import InputError
-from placement.readers.config import FAMILIES, read_config
-from placement.readers.models import read_model
+from placement.readers.models.config import FAMILIES, read_config
+from placement.readers.models.read import read_model
 
 LLAMA = {
     "model_type": "llama", "hidden_size": 64, "intermediate_size": 160, "num_hidden_layers": 4,
@@ -288,7 +288,7 @@ def test_counts_of_small_models(family, config, count):
 def test_reading_imports_no_heavy_package():
     """A preset is read without torch, gguf or transformers."""
     code = (
-        "import sys; from placement.readers.models import read_model; read_model('llama-3.1-8b');"
+        "import sys; from placement.readers.models.read import read_model; read_model('llama-3.1-8b');"
         "print([m for m in ('torch', 'gguf', 'transformers', 'safetensors') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from placement.errors import InputError
-from placement.readers.gguf import read_gguf
-from placement.readers.models import read_model
+from placement.readers.models.gguf import read_gguf
+from placement.readers.models.read import read_model
 
 HIDDEN, INNER, VOCAB = 64, 96, 128
 

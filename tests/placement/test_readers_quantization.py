@@ -3,9 +3,9 @@
 import pytest
 
 from placement.errors import InputError
-from placement.readers.mixes import BLOCKS, MIXES
-from placement.readers.models import read_model
-from placement.readers.quantization import ALIASES, QUANTIZATIONS, quantization
+from placement.readers.models.mixes import BLOCKS, MIXES
+from placement.readers.models.quantization import ALIASES, QUANTIZATIONS, quantization
+from placement.readers.models.read import read_model
 
 # Sizes of published .gguf files in GB (10^9 bytes), e.g. https://huggingface.co/bartowski.
 FILES = [

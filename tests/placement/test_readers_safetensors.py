@@ -8,10 +8,10 @@ import pytest
 from safetensors.numpy import save_file
 
 from placement.errors import InputError
-from placement.readers.config import read_config
-from placement.readers.models import read_model
-from placement.readers.names import EMBED, HEAD, block_of, is_routed
-from placement.readers.safetensors import read_checkpoint
+from placement.readers.models.config import read_config
+from placement.readers.models.names import EMBED, HEAD, block_of, is_routed
+from placement.readers.models.read import read_model
+from placement.readers.models.safetensors import read_checkpoint
 
 CONFIG = {
     "model_type": "mixtral", "hidden_size": 8, "intermediate_size": 12, "num_hidden_layers": 2,

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from placement.errors import InputError
-from placement.readers.config import read_config
-from placement.readers.models import read_model
-from placement.readers.torch_module import read_module
+from placement.readers.models.config import read_config
+from placement.readers.models.read import read_model
+from placement.readers.models.torch_module import read_module
 
 CONFIG = {
     "model_type": "llama", "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 3, "num_attention_heads": 2,

@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from placement.cluster import Cluster
 from placement.errors import InfeasibleError, InputError
-from placement.model import Block, Model
-from placement.replan import moves_between, replan
-from placement.workload import Workload
+from placement.kinds.pipeline.replan import moves_between, replan
+from placement.question.cluster import Cluster
+from placement.question.model import Block, Model
+from placement.question.workload import Workload
 from tests.placement.executor_models import plan_by_hand, small_cluster
 
 MODEL = Model("m", tuple(Block(f"b{k}", 100e6, activation_bytes_per_token=1e3) for k in range(6)))

@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 
 from objectives.combine import REPLICATED, Objective
-from objectives.flow_bounds import capped_bound
-from objectives.terms import Span
+from objectives.replicated.flow_bounds import capped_bound
+from objectives.spans import Span
 from placement.errors import InputError
-from placement.kernels.loops import vary
+from placement.kinds.replicated.problem import ReplicatedProblem
+from placement.kinds.replicated.solve import replicated_objective, solve_replicated
+from placement.kinds.replicated.solvers.packing import Packing
+from placement.kinds.replicated.solvers.portfolio import Swarm
+from placement.kinds.replicated.solvers.yardsticks import Chain, EqualStages, Petals, Separate
 from placement.readers.helix import is_helix, load_helix, read_helix
-from placement.replicated.problem import ReplicatedProblem
-from placement.replicated.solve import replicated_objective, solve_replicated
-from placement.run import run
-from placement.solvers.annealing import Annealing
-from placement.solvers.packing import Packing
-from placement.solvers.swarm import Swarm
-from placement.solvers.swarm_yardsticks import Chain, EqualStages, Petals, Separate
-from placement.stop import first, max_evaluations, target
+from placement.search.kernels.loops import vary
+from placement.search.loop import run
+from placement.search.solvers.annealing import Annealing
+from placement.search.stop import first, max_evaluations, target
 from tests.objectives.replicated_cases import make_case, random_spans
 
 

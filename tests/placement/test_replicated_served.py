@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from placement.cluster import Cluster, Node
-from placement.plan import PlacedSpan
+from placement.kinds.replicated.case import case_of, from_request
+from placement.kinds.replicated.judge import judge
+from placement.kinds.replicated.problem import ReplicatedProblem
+from placement.kinds.replicated.solve import replicated_objective, solve_replicated
+from placement.plan.plan import PlacedSpan
+from placement.question.cluster import Cluster, Node
+from placement.question.request import Constraints, Request
+from placement.question.workload import Workload
 from placement.readers.helix import read_helix
-from placement.readers.models import read_model
-from placement.replicated.given import judge
-from placement.replicated.problem import ReplicatedProblem
-from placement.replicated.request import case_of, from_request
-from placement.replicated.solve import replicated_objective, solve_replicated
-from placement.request import Constraints, Request
-from placement.serving.closed_loop import simulate
-from placement.stop import max_evaluations
-from placement.workload import Workload
+from placement.readers.models.read import read_model
+from placement.search.stop import max_evaluations
+from placement.simulate.closed_loop import simulate
 from tests.objectives.replicated_cases import make_case
 
 

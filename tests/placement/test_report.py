@@ -12,14 +12,14 @@ from rich.console import Console
 
 from objectives.combine import Objective
 from placement import Plan, optimize
+from placement.kinds.pipeline.score import compare, judge, parse_spans
 from placement.optimize import Result
-from placement.plan import ObjectiveValue
+from placement.plan.plan import ObjectiveValue
+from placement.quantities import bar, percent, quantity, scaled, seconds, size
 from placement.report.page import page
 from placement.report.progress import describe
-from placement.report.score import compare, judge, parse_spans
 from placement.report.table import objective_line, plan_view
-from placement.report.text import bar, percent, quantity, scaled, seconds, size
-from placement.stop import Progress
+from placement.search.stop import Progress
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +119,7 @@ def test_judge_agrees_with_the_search(tiny_request: object) -> None:
 @pytest.fixture
 def tiny_request() -> object:
     """A request of two nodes."""
-    from placement.readers.cluster import read_request
+    from placement.readers.cluster.read import read_request
 
     node = {"memory": "2 GiB", "decode_seconds_per_block": 0.01}
     return read_request({

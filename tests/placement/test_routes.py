@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from objectives.pareto import dominates, front, hypervolume
+from objectives.routes.swarm import Shape, Swarm, route_of
 from placement.cli import run
 from placement.errors import InfeasibleError, InputError
+from placement.kinds.routes.front import exact_front, exact_front_3d, values_of
+from placement.kinds.routes.problem import RouteProblem, hypervolume_ratio, search_front
 from placement.readers.swarm import read_swarm, swarm_of
-from placement.routes.front import exact_front, exact_front_3d, values_of
-from placement.routes.search import RouteProblem, hypervolume_ratio, search_front
-from placement.routes.swarm import Shape, Swarm, route_of
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "petals_swarm.yaml"
 SHAPES: tuple[Shape, Shape] = ("star", "chain")
@@ -88,7 +88,7 @@ def test_nsga2_never_dominates_the_exact_front(shape: Shape) -> None:
 
 def test_offspring_are_chains() -> None:
     """Moves and crossover give every block to a server that holds it; kernel and reference score alike."""
-    from placement.kernels.routes import route_crossover, route_neighbour
+    from placement.kinds.routes.kernels.routes import route_crossover, route_neighbour
 
     problem, rng = RouteProblem(swarm(5)), np.random.default_rng(0)
     one, two = problem.random(rng, 2)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from objectives.combine import PIPELINE, REPLICATED, TERMS
 from placement.errors import InputError
-from placement.schema import ClusterFile, json_schema, parse
-from placement.schema_types import key_path
+from placement.readers.schema.fields import key_path
+from placement.readers.schema.file import ClusterFile, json_schema, parse
 
 NODE = {"name": "a", "device": "t4"}
 
@@ -119,7 +119,7 @@ def test_any_node_is_read_or_refused(value: object, key: str) -> None:
 
 def test_reading_imports_nothing_heavy() -> None:
     """The reader is imported without pint, networkx, numba and torch."""
-    code = "import sys, placement.readers.cluster, placement.topology\n"
+    code = "import sys, placement.readers.cluster.read, placement.topology\n"
     code += "print([name for name in ('pint', 'networkx', 'numba', 'torch') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from placement.solvers import SOLVERS
-from placement.solvers.base import Solver
+from placement.registry import SOLVERS
+from placement.search.solver import Solver
 from placement.testing import SolverContract
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from objectives.combine import Objective
-from placement.kernels.loops import temper
-from placement.problem import PipelineProblem
-from placement.solvers.tempering import Tempering
+from placement.kinds.pipeline.problem import PipelineProblem
+from placement.search.kernels.loops import temper
+from placement.search.solvers.tempering import Tempering
 from tests.placement.instances import tables
 
 PROBLEM = PipelineProblem(tables(np.random.default_rng(3), 4, 8, kinds={"memory"}), Objective())

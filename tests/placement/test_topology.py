@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from placement.errors import InputError
-from placement.readers.cluster import read_request
-from placement.topology import from_graph, to_graph
+from placement.readers.cluster.graph import from_graph, to_graph
+from placement.readers.cluster.read import read_request
 
 FOLDER = Path(__file__).parents[2] / "examples"
 EXAMPLES = sorted(path for path in FOLDER.glob("*.yaml") if "\nnodes:" in path.read_text())

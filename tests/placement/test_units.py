@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from placement import units
+from placement.readers import units
 
 
 @pytest.mark.parametrize(

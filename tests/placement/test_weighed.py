@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from objectives.chains import Fleet, chain_seconds, fastest_chain
-from objectives.ranges import count_holders
-from placement.churn.slot_rules import Fastest, WeighedSlots, uses_of
-from placement.churn.slots import Site, State
-from placement.churn.weighed import Weighed, sessions
+from objectives.sessions.chains import Fleet, chain_seconds, fastest_chain
+from objectives.spans import count_holders
+from placement.simulate.churn.session_rules import Fastest, WeighedSlots, uses_of
+from placement.simulate.churn.sessions_day import Site, State
+from placement.simulate.churn.span_rule import Weighed, sessions
 
 
 def fleet(seed: int = 0, servers: int = 9, n_blocks: int = 28) -> Fleet:

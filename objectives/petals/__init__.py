@@ -1,0 +1,1 @@
+"""Petals' own rules, equal to its code."""

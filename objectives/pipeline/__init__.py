@@ -1,0 +1,1 @@
+"""Pipelines: cost tables, terms, limits and bounds."""

@@ -1,0 +1,104 @@
+"""The additive part of a cost: sums over stages and hops, the form that every dynamic program and bound here works on.
+
+Latency, time to first token, request time, energy and rent are sums; so is the step time of any micro-batch size,
+through which throughput is searched. What is left (bottleneck, sequences in flight) becomes limits on single stages
+and links: how long a stage may be, given what it must hold and how long it may be busy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ..combine import TERMS
+from .tables import CostTables
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+ADDITIVE = ("latency", "ttft", "request_time", "price", "energy")
+
+
+@dataclass(frozen=True)
+class Additive:
+    """A cost that is a sum over stages and hops, linear in its parts; N nodes, L blocks.
+
+    Attributes
+    ----------
+    stage : array (N, L + 1)
+        Cost of the blocks before `l` on a node: a stage costs ``stage[i, stop] - stage[i, start]``.
+    latency : float
+        Cost of a second of link latency.
+    volume : array (L + 1,)
+        Bytes across a cut times the cost of a second that they take: a hop costs ``volume / bandwidth``.
+    fixed : array (N,)
+        Cost of using a node at all.
+    """
+
+    stage: FloatArray
+    latency: float
+    volume: FloatArray
+    fixed: FloatArray
+
+    def __add__(self, other: Additive) -> Additive:
+        return Additive(
+            self.stage + other.stage,
+            self.latency + other.latency,
+            self.volume + other.volume,
+            self.fixed + other.fixed,
+        )
+
+    def __mul__(self, factor: float) -> Additive:
+        return Additive(self.stage * factor, self.latency * factor, self.volume * factor, self.fixed * factor)
+
+
+@dataclass(frozen=True)
+class Limit:
+    """An additive cost and the most that it may be."""
+
+    cost: Additive
+    most: float
+
+
+def prefix(values: FloatArray) -> FloatArray:
+    """Prefix sums along the last axis, with a leading zero."""
+    zeros = np.zeros((*values.shape[:-1], 1), dtype=values.dtype)
+    return np.concatenate([zeros, values.cumsum(axis=-1)], axis=-1)
+
+
+def step_cost(tables: CostTables, size: int, last: int | None = None) -> Additive:
+    """Seconds of one decode step of a micro-batch ``batches[size]``.
+
+    With `last`, at most those of every size from `size` to `last`: the least of each block, the bytes of the smallest.
+    """
+    volume = tables.cut_bytes * float(tables.batches[size])
+    seconds = tables.decode_s[size : (size if last is None else last) + 1].min(axis=0)
+    return Additive(prefix(seconds), 1.0, volume, np.zeros(tables.n_nodes))
+
+
+def term_cost(tables: CostTables, name: str) -> Additive:
+    """Return one additive term by its name in `combine.TERMS`."""
+    nothing = np.zeros((tables.n_nodes, tables.n_blocks + 1))
+    idle = np.zeros(tables.n_nodes)
+    if name == "latency":
+        return step_cost(tables, 0)
+    if name == "ttft":
+        return Additive(prefix(tables.prefill_s), 1.0, tables.prompt_cut_bytes.copy(), idle)
+    if name == "request_time":
+        return term_cost(tables, "ttft") + step_cost(tables, 0) * (tables.output_tokens - 1)
+    if name == "price":
+        return Additive(nothing, 0.0, np.zeros(tables.n_blocks + 1), tables.price_per_hour.copy())
+    if name == "energy":
+        return Additive(prefix(tables.decode_s[0] * tables.power_w[:, None]), 0.0, np.zeros(tables.n_blocks + 1), idle)
+    raise ValueError(f"'{name}' is not a sum over stages and hops")
+
+
+def weighted_cost(tables: CostTables, weights: Mapping[str, float]) -> Additive:
+    """Weighted sum of the additive terms among `weights`; the others are left out."""
+    total = term_cost(tables, "price") * 0.0
+    for name in TERMS:
+        if name in ADDITIVE and weights.get(name, 0.0) > 0:
+            total = total + term_cost(tables, name) * weights[name]
+    return total

@@ -1,0 +1,1 @@
+"""Compiled twins of the reference functions of pipelines; property tests hold each pair equal."""

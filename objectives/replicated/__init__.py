@@ -1,0 +1,1 @@
+"""Replicated placements: tables, flow, served throughput, terms and bounds."""

@@ -1,0 +1,1 @@
+"""Fleets whose sessions reserve caches: chains, capacities, rates and response times."""

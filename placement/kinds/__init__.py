@@ -1,0 +1,1 @@
+"""Kinds of plans: how each is read, encoded, bounded, explained and shown."""

@@ -1,0 +1,1 @@
+"""Pipelines: every block lies on one node, one chain goes through all."""

@@ -1,0 +1,1 @@
+"""Dynamic programming over subsets of node types: the engine of the solver `exact`."""

@@ -1,0 +1,1 @@
+"""Compiled moves, decoders and recursions of pipelines."""

@@ -1,0 +1,239 @@
+"""Optimal split of the blocks over nodes in a given order, nodes free to stay idle: a decoder for node orders.
+
+For an additive cost (step time, prompt time, rent, energy, or any weighted sum of them) the split is optimal:
+
+    best[k, l] = cheapest way to place blocks 0 .. l-1 with order[k] as the last node used
+               = min over starts s that fit of  entry[s] + stage(order[k], s, l)
+    entry[s]   = min over earlier nodes j of best[j, s] + hop(order[j], order[k], s)
+
+Stage costs are differences of prefix sums, so the inner minimum is a sliding window (D. Lemire's monotone queue,
+arXiv:cs/0610046) and the whole takes O(N^2 L) steps. `limit_s` bounds the busy time of a stage: with it, the same
+recursion searches the trade-off between step time and bottleneck that throughput needs.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from objectives.jit import copy
+from objectives.pipeline.kernels.scores import (
+    CAPACITY,
+    CUT_ALLOWED,
+    CUT_BYTES,
+    KV,
+    LATENCY,
+    LINKED,
+    PER_BYTE,
+    POWER,
+    PRICE,
+    PROMPT_BYTES,
+    WEIGHT,
+    pipeline_cost,
+)
+from placement.search.kernels import inner, kernel
+
+
+@inner
+def additive(d, size):  # type: ignore[no-untyped-def]
+    """Return prefix costs (N, L + 1), hop costs per byte-second factors and fixed costs of the additive part.
+
+    `size` is the micro-batch index whose step time stands in for throughput.
+    """
+    n, m, b = d.n_nodes, d.n_blocks, d.n_batches
+    w = d.weights
+    # request time = prompt + (output - 1) steps; bottleneck and throughput are followed through their step time.
+    step = w[0] + w[2] * (d.output_tokens - 1)
+    prompt = w[1] + w[2]
+    rate = w[3] / max(1.0, d.batches[size]) + w[6] * 1e-3
+    stage = np.empty((n, m + 1))
+    for i in range(n):
+        for cut in range(m + 1):
+            seconds = d.seconds[i, cut]
+            stage[i, cut] = (step + w[5] * d.nodes[i, POWER]) * seconds[0] + prompt * seconds[b] + rate * seconds[size]
+    per_hop = step + prompt + rate
+    volume = np.empty(m + 1)
+    for cut in range(m + 1):
+        volume[cut] = (step + rate * d.batches[size]) * d.cuts[cut, CUT_BYTES] + prompt * d.cuts[cut, PROMPT_BYTES]
+    fixed = w[4] * d.nodes[:, PRICE]
+    return stage, per_hop, volume, fixed
+
+
+@inner
+def hop_cost(d, i, j, cut, per_hop, volume):  # type: ignore[no-untyped-def]
+    """Cost of a hop, infinite without a link."""
+    if d.links[i, j, LINKED] == 0.0:
+        return np.inf
+    return per_hop * d.links[i, j, LATENCY] + volume[cut] * d.links[i, j, PER_BYTE]
+
+
+@inner
+def first_starts(d, i, size, limit_s, fly, starts):  # type: ignore[no-untyped-def]
+    """For every stop, write the smallest start of a stage on node i that fits and takes at most `limit_s`."""
+    s = 0
+    for stop in range(d.n_blocks + 1):
+        while s < stop:
+            need = d.cuts[stop, WEIGHT] - d.cuts[s, WEIGHT] + fly * (d.cuts[stop, KV] - d.cuts[s, KV])
+            busy = d.seconds[i, stop, size] - d.seconds[i, s, size]
+            if (
+                need > d.nodes[i, CAPACITY] * (1 + 1e-12) + 1e-6
+                or busy > limit_s
+                or d.seconds[i, stop, d.n_batches + 1] > d.seconds[i, s, d.n_batches + 1]
+            ):
+                s += 1
+            else:
+                break
+        starts[stop] = s
+
+
+@inner
+def split_order(order, d, size, limit_s, fly, out):  # type: ignore[no-untyped-def]
+    """Write the cheapest split of all blocks over nodes in `order` (a permutation) into `out`; return its cost.
+
+    `fly` sequences must fit every node's memory. The cost is infinite when no split fits.
+    """
+    n, m = order.shape[0], d.n_blocks
+    stage, per_hop, volume, fixed = additive(d, size)
+    best = np.full((n, m + 1), np.inf)
+    from_start = np.full((n, m + 1), -1, np.int64)
+    from_node = np.full((n, m + 1), -1, np.int64)
+    entry = np.empty(m + 1)
+    entry_node = np.empty(m + 1, np.int64)
+    starts = np.empty(m + 1, np.int64)
+    queue = np.empty(m + 1, np.int64)
+    value = np.empty(m + 1)
+    for k in range(n):
+        i = order[k]
+        for s in range(m + 1):
+            entry[s], entry_node[s] = np.inf, -1
+        entry[0] = hop_cost(d, d.n_nodes, i, 0, per_hop, volume)
+        for j in range(k):
+            if d.links[order[j], i, LINKED] == 0.0:
+                continue
+            latency = per_hop * d.links[order[j], i, LATENCY]
+            per_byte = d.links[order[j], i, PER_BYTE]
+            row = best[j]
+            for s in range(1, m):
+                total = row[s] + latency + volume[s] * per_byte
+                if total < entry[s]:
+                    entry[s], entry_node[s] = total, j
+        for s in range(1, m):
+            if d.cuts[s, CUT_ALLOWED] == 0.0:
+                entry[s] = np.inf
+        first_starts(d, i, size, limit_s, fly, starts)
+        head, tail = 0, 0
+        for stop in range(1, m + 1):
+            s = stop - 1
+            value[s] = entry[s] - stage[i, s]
+            while tail > head and value[queue[tail - 1]] >= value[s]:
+                tail -= 1
+            queue[tail] = s
+            tail += 1
+            while head < tail and queue[head] < starts[stop]:
+                head += 1
+            if head < tail:
+                s = queue[head]
+                best[k, stop] = value[s] + stage[i, stop] + fixed[i]
+                from_start[k, stop] = s
+                from_node[k, stop] = entry_node[s]
+    return trace(order, d, best, from_start, from_node, per_hop, volume, out)
+
+
+@inner
+def trace(order, d, best, from_start, from_node, per_hop, volume, out):  # type: ignore[no-untyped-def]
+    """Pick the last node, walk back, and write the genome; return its cost."""
+    m, width = d.n_blocks, d.max_stages
+    last, cheapest = -1, np.inf
+    for k in range(order.shape[0]):
+        total = best[k, m] + hop_cost(d, order[k], d.n_nodes, m, per_hop, volume)
+        if total < cheapest:
+            last, cheapest = k, total
+    if last < 0:
+        return np.inf
+    count, stop, k = 0, m, last
+    nodes, stops = np.empty(width, np.int64), np.empty(width, np.int64)
+    while stop > 0 and count < width:
+        nodes[count], stops[count] = order[k], stop
+        count += 1
+        stop, k = from_start[k, stop], from_node[k, stop]
+    for k in range(out.shape[0]):
+        out[k] = 0
+    out[0] = count
+    for s in range(count):
+        out[1 + s] = nodes[count - 1 - s]
+        out[1 + width + s] = stops[count - 1 - s]
+    return cheapest
+
+
+@inner
+def fill_order(order, d, out):  # type: ignore[no-untyped-def]
+    """First fit in the given order, the last node taking whatever is left: a fallback that always is well formed."""
+    width, start, count = d.max_stages, 0, 0
+    starts = np.empty(d.n_blocks + 1, np.int64)
+    for k in range(out.shape[0]):
+        out[k] = 0
+    for k in range(order.shape[0]):
+        first_starts(d, order[k], 0, np.inf, 1.0, starts)
+        stop = start
+        while stop < d.n_blocks and starts[stop + 1] <= start:
+            stop += 1
+        while stop > start and d.cuts[stop, CUT_ALLOWED] == 0.0:
+            stop -= 1
+        if stop > start and count < width:
+            out[1 + count], out[1 + width + count] = order[k], stop
+            count += 1
+            start = stop
+        if start >= d.n_blocks:
+            break
+    if count == 0:
+        out[1] = order[0]
+        count = 1
+    out[width + count] = d.n_blocks
+    out[0] = count
+
+
+@kernel
+def decode_order(order, d, tries, out):  # type: ignore[no-untyped-def]
+    """Write the best pipeline found for a node order: optimal for additive objectives, else the best of `tries` limits.
+
+    For throughput, bottleneck and limited terms the limit on a stage's busy seconds is varied geometrically between
+    the busiest stage of the split with the least step time and a fraction of it.
+    """
+    best_cost, best_violation = np.inf, np.inf
+    trial = np.empty_like(out)
+    fill_order(order, d, out)
+    best_cost, best_violation = pipeline_cost(out, d)
+    simple = d.weights[3] == 0.0 and d.weights[6] == 0.0
+    sizes = 1 if simple else d.n_batches
+    for size in range(sizes - 1, -1, -1):
+        fly = 1.0 if simple else min(float(d.concurrency), max(1.0, d.batches[size]))
+        limit_s = np.inf
+        for _attempt in range(1 if simple else tries):
+            if not np.isfinite(split_order(order, d, size, limit_s, fly, trial)):
+                break
+            cost, violation = pipeline_cost(trial, d)
+            if (violation, cost) < (best_violation, best_cost):
+                best_cost, best_violation = cost, violation
+                copy(trial, out)
+            start, busiest = 0, 0.0
+            for s in range(trial[0]):
+                stop = trial[1 + d.max_stages + s]
+                node = trial[1 + s]
+                busiest = max(busiest, d.seconds[node, stop, size] - d.seconds[node, start, size])
+                start = stop
+            limit_s = busiest * 0.93
+    return best_cost, best_violation
+
+
+@kernel
+def pipeline_from_keys(keys, d, out):  # type: ignore[no-untyped-def]
+    """Random keys: nodes in ascending order of their keys, split by `decode_order`; keys of 1 and more idle a node.
+
+    J. C. Bean, "Genetic algorithms and random keys for sequencing and optimization", ORSA J. Comput. 6(2), 1994,
+    doi:10.1287/ijoc.6.2.154.
+    """
+    order = np.argsort(keys)
+    keep = 0
+    for k in range(order.shape[0]):
+        if keys[order[k]] < 1.0:
+            keep += 1
+    decode_order(order[: max(1, keep)], d, 6, out)

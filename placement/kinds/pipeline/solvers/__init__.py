@@ -1,0 +1,1 @@
+"""Solvers of pipelines alone: exact ones, today's splits, and the portfolio."""

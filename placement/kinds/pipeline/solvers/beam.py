@@ -1,0 +1,132 @@
+"""Beam search guided by the Lagrangian bound, with ever wider beams; strong where links differ.
+
+The bound's multipliers say what each node is worth to the rest of a pipeline, so a partial pipeline is ranked by what
+it costs and what its best completion is proven to cost at least. After P. S. Ow, T. E. Morton, "Filtered beam search in
+scheduling", Int. J. Production Research 26(1), 1988, doi:10.1080/00207548808947840.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from objectives.pipeline.additive import ADDITIVE, Additive, Limit, step_cost, term_cost, weighted_cost
+from objectives.pipeline.node_types import Caps, stage_data
+from objectives.pipeline.relaxation import Relaxation, Relaxed
+from placement.search.problem import Problem
+from placement.search.solver import IntArray, NotApplicableError, Proposal
+
+from ..kernels.beam import Beams, beams, extend_beams
+from ..problem import PipelineProblem
+
+ROUND_STEPS = 4_000_000
+
+
+@dataclass(frozen=True)
+class Beam:
+    """Hyper-parameters.
+
+    Attributes
+    ----------
+    width : int
+        Labels per node and cut at first; doubles with every sweep.
+    most_labels : float
+        Nodes x cuts x width at most, where the search ends.
+    steps : int
+        Subgradient steps for the multipliers.
+    """
+
+    width: int = 4
+    most_labels: float = 8e6
+    steps: int = 200
+
+    def search(self, problem: Problem, rng: np.random.Generator, start: IntArray) -> Iterator[Proposal]:
+        """Sweep with wider and wider beams."""
+        if not isinstance(problem, PipelineProblem) or not problem.compiled or not problem.tables.contiguous:
+            raise NotApplicableError("beam needs contiguous pipelines and a built-in objective")
+        tables = problem.tables
+        yield Proposal(start[:1], 1)
+        best, width = start[0], self.width
+        relaxation = Relaxation(tables, len(tables.ties))
+        while width * tables.n_nodes * (tables.n_blocks + 1) <= self.most_labels:
+            for cost, caps in _questions(problem, best):
+                for genome in _sweep(problem, relaxation, cost, caps, width, self.steps):
+                    if genome is not None and _better(problem, genome, best):
+                        best = genome
+                    yield Proposal(best[None, :], 1)
+            width *= 2
+
+
+def _better(problem: PipelineProblem, genome: IntArray, than: IntArray) -> bool:
+    costs, violations = problem.evaluate(np.stack([genome, than]))
+    return (float(violations[0]), float(costs[0])) < (float(violations[1]), float(costs[1]))
+
+
+def _questions(problem: PipelineProblem, best: IntArray) -> Iterator[tuple[Additive, Caps]]:
+    """Additive questions whose answers are good: the sums, and steps whose stages are less busy than the best's."""
+    tables, weights = problem.tables, problem.objective.weights
+    sums = weighted_cost(tables, weights)
+    rate, peak = weights.get("throughput", 0.0), weights.get("bottleneck", 0.0)
+    if not rate and not peak:
+        yield sums, Caps()
+        return
+    terms, _ = problem.details(problem.decode(best))
+    for part in (0.999, 0.9):
+        caps = [(0, 0, part * terms.values["bottleneck"])] if peak else []
+        if not rate:
+            yield sums + step_cost(tables, 0) * (1e-3 * peak), Caps(1, tuple(caps))
+            continue
+        for size, batch in enumerate(tables.batches.tolist()):
+            if size == 0 or batch <= tables.concurrency:
+                flight = max(batch, min(tables.concurrency, terms.in_flight))
+                for wanted in sorted({flight, tables.concurrency}):
+                    busy = (*caps, (size, size, part * terms.values["throughput"]))
+                    yield sums + step_cost(tables, size) * (rate / wanted), Caps(wanted, busy)
+
+
+def _sweep(
+    problem: PipelineProblem, relaxation: Relaxation, cost: Additive, caps: Caps, width: int, steps: int
+) -> Iterator[IntArray | None]:
+    """One sweep of a beam; yields None between rounds and at last the best pipeline found."""
+    tables, limits = problem.tables, problem.objective.limits
+    names = [name for name in ADDITIVE if name in limits]
+    bounded = tuple(Limit(term_cost(tables, name), limits[name]) for name in names)
+    multipliers = relaxation.fresh()
+    if relaxation.bound(Relaxed(cost, caps, bounded), multipliers, steps) == np.inf:
+        return
+    yield None
+    mixed = cost
+    for limit, price in zip(bounded, [] if multipliers.limit is None else multipliers.limit.tolist(), strict=False):
+        mixed = mixed + limit.cost * (price / limit.most)
+    paid = multipliers.use + multipliers.node
+    relaxation.walk(mixed, caps, paid)
+    singles = tuple(np.array([node]) for node in range(tables.n_nodes))
+    d = stage_data(tables, singles, mixed, caps)
+    kind, twin = np.empty(tables.n_nodes, np.int64), np.full(tables.n_nodes, -1, np.int64)
+    for t, nodes in enumerate(relaxation.members):
+        kind[nodes] = t
+        twin[nodes[1:]] = nodes[:-1]
+    found = beams(tables.n_nodes, tables.n_blocks, width)
+    stop, cutoff = tables.n_blocks, np.inf
+    before = np.ascontiguousarray(relaxation.walks.best[0])
+    effort = ROUND_STEPS * 8 // (8 + width)
+    while stop > 0:
+        stop, cutoff = extend_beams(found, d, kind, twin, paid, before, stop, effort, cutoff)
+        yield None
+    if found.state[1] >= 0:
+        yield _genome(found, tables.n_blocks, problem.width)
+
+
+def _genome(found: Beams, n_blocks: int, width: int) -> IntArray:
+    node, stop, place = found.state[1:].tolist()
+    genome = np.zeros(1 + 2 * width, dtype=np.int64)
+    while True:
+        genome[0] += 1
+        genome[genome[0]] = node
+        genome[width + genome[0]] = stop
+        source, source_place = found.parent[node, stop, place].tolist()
+        if source < 0:
+            return genome
+        node, stop, place = source // (n_blocks + 1), source % (n_blocks + 1), source_place

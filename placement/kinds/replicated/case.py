@@ -1,0 +1,119 @@
+"""Replicated tables from a request: a model, a cluster and a workload, with the costs of pipelines."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from objectives.combine import REPLICATED, Objective
+from objectives.pipeline.tables import CostTables
+from objectives.replicated.tables import FloatArray, IntArray, ReplicatedTables
+from placement.costs.build import build_tables
+from placement.question.case import ReplicatedCase
+from placement.question.request import Request
+
+from .problem import ReplicatedProblem
+from .solve import replicated_objective
+
+# Bytes/s of a network card that never binds: a cluster file gives links only.
+WIDE = 1e15
+
+
+def case_of(request: Request, *, partial: bool = False, most: IntArray | None = None) -> ReplicatedCase:
+    """Build the tables of a request; no node holds more than its `most` blocks.
+
+    Blocks count as alike: seconds are means over the blocks, and a node holds k blocks when the largest k in a row fit
+    together with the cache of one request. The rate counts prompt and output tokens, at the batch that the cache allows
+    and that is fastest. For Petals every hop goes through the client, unless its servers push to each other.
+    """
+    rules = request.constraints
+    tables = build_tables(request)
+    work, cluster, blocks = request.workload, request.cluster, request.model.n_blocks
+    n = tables.n_nodes
+    rate, kv = np.zeros((n, blocks)), np.zeros((n, blocks))
+    for k in range(1, blocks + 1):
+        kv[:, k - 1] = _room(tables, k) * work.context_tokens
+        rate[:, k - 1] = _rate(tables, k, work.prompt_tokens, work.output_tokens)
+    excluded = [cluster.index(name) for name in rules.exclude]
+    rate[excluded] = 0.0
+    if most is not None:
+        rate[np.arange(blocks)[None, :] >= most[:, None]] = 0.0
+        kv[rate <= 0] = 0.0
+    width = max(1, int((rate > 0).any(axis=0).sum()))
+    between = tables.cut_bytes[1:-1].max() if blocks > 1 else 0.0
+    built = ReplicatedTables(
+        n_blocks=blocks,
+        rate=rate[:, :width].copy(),
+        kv_tokens=kv[:, :width].copy(),
+        nic_in=np.full(n, WIDE),
+        nic_out=np.full(n, WIDE),
+        client_in=WIDE,
+        client_out=WIDE,
+        bandwidth_bytes_per_s=tables.bandwidth_bytes_per_s.copy(),
+        latency_s=tables.latency_s.copy(),
+        token_bytes=float(max(tables.cut_bytes[0], 1.0)),
+        activation_bytes=float(max(0.0, between - max(tables.cut_bytes[0], 1.0))),
+        partial=partial,
+        prompt_at=np.array([0.0, float(work.prompt_tokens)]),
+        prompt_s=np.column_stack([np.zeros(n), tables.prefill_s.mean(axis=1)]),
+        decode_at=np.concatenate([[0.0], tables.batches.astype(np.float64)]),
+        decode_s=np.column_stack([np.zeros(n), tables.decode_s.mean(axis=2).T]),
+        prompt_tokens=float(work.prompt_tokens),
+        output_tokens=float(work.output_tokens),
+        concurrency=float(work.concurrency),
+        availability=np.array([node.availability for node in cluster.nodes]),
+        price_per_hour=tables.price_per_hour.copy(),
+        block_bytes=tables.weight_bytes.copy(),
+        running=np.zeros((n, 2), dtype=np.int64),
+        min_replicas=request.min_replicas,
+        max_stages=request.max_stages or n,
+        must=_must(request),
+        max_nodes=rules.max_nodes or 0,
+    )
+    if request.runtime == "petals" and not request.server_push:
+        built = built.through_client()  # as every release runs its chains
+    kinds = tuple(node.device or node.name for node in cluster.nodes)
+    regions = tuple(node.region for node in cluster.nodes)
+    blocks_named = tuple(block.name for block in request.model.blocks)
+    return ReplicatedCase(request.model.name, cluster.names, kinds, regions, built, blocks_named)
+
+
+def _must(request: Request) -> IntArray:
+    """Nodes and the blocks that they must hold: pins, and any block for those in `include`."""
+    model, cluster, rules = request.model, request.cluster, request.constraints
+    pins = [(cluster.index(node), model.index(block)) for block, node in rules.pins.items()]
+    rows = [*pins, *((cluster.index(name), -1) for name in rules.include)]
+    return np.array(rows, dtype=np.int64).reshape(-1, 2)
+
+
+def _room(tables: CostTables, k: int) -> FloatArray:
+    """Requests whose caches fit on each node beside k blocks; 0 where not even the blocks fit."""
+    weights = np.convolve(tables.weight_bytes, np.ones(k), "valid").max()
+    caches = np.convolve(tables.kv_bytes, np.ones(k), "valid").max()
+    free = np.maximum(tables.capacity_bytes - weights, 0.0)
+    room: FloatArray = np.floor(free / caches + 1e-9) if caches > 0 else np.where(free > 0, 1e9, 0.0)
+    return room
+
+
+def _rate(tables: CostTables, k: int, prompt: int, output: int) -> FloatArray:
+    """Tokens/s of each node with k blocks, prompts included, at the best batch that fits."""
+    room = _room(tables, k)
+    best = np.zeros(tables.n_nodes)
+    for size, batch in enumerate(tables.batches.tolist()):
+        seconds = k * (tables.prefill_s.mean(axis=1) + output * tables.decode_s[size].mean(axis=1) / batch)
+        best = np.where(room >= batch, np.maximum(best, (prompt + output) / np.maximum(seconds, 1e-300)), best)
+    return best
+
+
+def from_request(request: Request, *, partial: bool = False) -> ReplicatedProblem:
+    """Build the problem of a request."""
+    return ReplicatedProblem(case_of(request, partial=partial).tables, objective_of(request))
+
+
+def objective_of(request: Request, named: str | None = None) -> Objective:
+    """The objective of a request, or the one named; one that was not chosen is served throughput."""
+    own = request.objective
+    if named is not None:
+        return replicated_objective(named, own.limits)
+    if own.terms is REPLICATED:
+        return own
+    return replicated_objective("throughput" if own == Objective() else own.pareto or own.weights, own.limits)

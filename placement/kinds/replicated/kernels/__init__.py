@@ -1,0 +1,1 @@
+"""Compiled moves and decoders of replicated placements."""

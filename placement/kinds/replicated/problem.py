@@ -1,0 +1,160 @@
+"""Replicated placements as the solvers see them: genomes in, scores out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from objectives.combine import Objective
+from objectives.replicated.tables import FloatArray, IntArray, ReplicatedTables
+from objectives.replicated.terms import ReplicatedTerms, ReplicatedViolation, replicated_terms, replicated_violation
+from objectives.spans import Span
+from placement.search.problem import Score, Spans
+
+
+@dataclass(frozen=True)
+class ReplicatedProblem:
+    """Every node holds one span of blocks or nothing, every block is held at least once.
+
+    Attributes
+    ----------
+    tables : ReplicatedTables
+    objective : Objective
+        Over the terms of `combine.REPLICATED`.
+    soft : float
+        Part of the cost that the search loops see when all blocks are as scarce as the scarcest; it breaks ties
+        between placements of equal flow. Scores never contain it.
+    unaligned : float
+        Probability of moves that ignore stages.
+    """
+
+    tables: ReplicatedTables
+    objective: Objective
+    soft: float = 0.0
+    unaligned: float = 0.1
+
+    @cached_property
+    def data(self) -> Any:
+        """The compiled kernels' data."""
+        from objectives.replicated.kernels.scores import replicated_data
+
+        from .kernels import replicated  # noqa: F401  (registers the kernels with the loops)
+
+        return replicated_data(self.tables, self.objective, self.soft, self.unaligned)
+
+    @cached_property
+    def whole(self) -> Any:
+        """The same data with every term computed and nothing that breaks ties."""
+        from objectives.replicated.kernels.scores import replicated_data
+
+        return replicated_data(self.tables, self.objective, whole=True)
+
+    def loose(self, unaligned: float) -> ReplicatedProblem:
+        """The same problem with another share of moves that ignore stages."""
+        return replace(self, unaligned=unaligned)
+
+    @property
+    def compiled(self) -> bool:
+        """Always: there are no custom objectives on replicated placements."""
+        return True
+
+    @property
+    def round_scale(self) -> float:
+        """How much smaller rounds must be than those of pipelines to take as long."""
+        scale = min(1.0, (24 / self.tables.n_nodes) ** 2) if self.data.ordered else min(1.0, 24 / self.tables.n_nodes)
+        return 0.4 * scale if self.data.want_served else scale
+
+    @property
+    def genome_size(self) -> int:
+        """Length of a genome: starts, then stops."""
+        return 2 * self.tables.n_nodes
+
+    @property
+    def n_keys(self) -> int:
+        """Length of a vector of random keys: one per node, and the number of stages."""
+        return self.tables.n_nodes + 1
+
+    def starts(self) -> IntArray:
+        """Constructive placements, each a row, the best first."""
+        from .starts import constructive
+
+        return constructive(self)
+
+    def random(self, rng: np.random.Generator, n: int) -> IntArray:
+        """Genomes of random ordered partitions into stages, each sized as is best for it."""
+        from .kernels.replicated import replicated_from_keys
+
+        genomes = np.zeros((n, self.genome_size), dtype=np.int64)
+        for genome in genomes:
+            replicated_from_keys(rng.random(self.n_keys), self.data, genome)
+        return genomes
+
+    def to_keys(self, genome: IntArray) -> FloatArray:
+        """Random keys of the genome's stages."""
+        from .kernels.stages import read_stages
+
+        n = self.tables.n_nodes
+        stage = np.zeros(n, dtype=np.int64)
+        count = max(1, int(read_stages(genome, self.data, stage)))
+        keys = np.append((stage + 0.5) / count, (count - 0.5) / n)
+        keys[:n][stage < 0] = 1.25
+        return keys.astype(np.float64)
+
+    def evaluate(self, genomes: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Return costs (n,) and violations (n,)."""
+        values, broken = self._terms(genomes, self.data)
+        weights: FloatArray = self.data.weights
+        costs: FloatArray = values @ weights
+        return costs, broken
+
+    def terms(self, genomes: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Return minimised terms (n, len(REPLICATED.names)) and violations (n,)."""
+        return self._terms(genomes, self.whole)
+
+    def _terms(self, genomes: IntArray, data: Any) -> tuple[FloatArray, FloatArray]:
+        from objectives.replicated.kernels.scores import replicated_batch
+
+        values = np.empty((len(genomes), len(self.objective.terms.names)))
+        broken = np.empty(len(genomes))
+        replicated_batch(np.ascontiguousarray(genomes), data, values, broken)
+        return values, broken
+
+    def encode(self, spans: Sequence[Span]) -> IntArray:
+        """Spans to a genome."""
+        genome = np.zeros(self.genome_size, dtype=np.int64)
+        for span in spans:
+            if genome[self.tables.n_nodes + span.node]:
+                raise ValueError(f"Expected one span per node, got two of node {span.node}.")
+            genome[[span.node, self.tables.n_nodes + span.node]] = span.start, span.stop
+        return genome
+
+    def decode(self, genome: IntArray) -> Spans:
+        """Genome to spans in block order."""
+        n = self.tables.n_nodes
+        spans = [
+            Span(i, a, b)
+            for i, (a, b) in enumerate(zip(genome[:n].tolist(), genome[n:].tolist(), strict=True))
+            if b > a
+        ]
+        return tuple(sorted(spans, key=lambda span: (span.start, span.stop, span.node)))
+
+    def details(self, spans: Sequence[Span]) -> tuple[ReplicatedTerms, ReplicatedViolation]:
+        """Every figure and every broken rule of a placement, by the reference code."""
+        terms = replicated_terms(self.tables, spans)
+        return terms, replicated_violation(self.tables, self.objective, spans, terms)
+
+    def score(self, spans: Sequence[Span]) -> Score:
+        """Score by the reference code, not by the kernels."""
+        terms, broken = self.details(spans)
+        cost = sum(weight * terms.values[name] for name, weight in self.objective.weights.items())
+        return Score(cost, broken.total, np.array([terms.values[name] for name in self.objective.terms.names]))
+
+    def lower_bound(self) -> float:
+        """Return a proven lower bound on the cost of every feasible placement; minus infinity when none is known."""
+        from objectives.replicated.flow_bounds import lower_bound
+
+        return lower_bound(self.tables, self.objective)

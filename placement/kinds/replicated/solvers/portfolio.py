@@ -1,0 +1,121 @@
+"""The portfolio for replicated placements: packing for capacity, annealing for links and every other objective.
+
+For the flow, rounds of the pattern program go along until it ends: they prove a bound and bring the best stages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+
+import numpy as np
+
+from placement.search.problem import Problem
+from placement.search.solver import IntArray, NotApplicableError, Proposal
+from placement.search.solvers.annealing import Annealing
+
+from ..problem import ReplicatedProblem
+from .packing import Packing
+from .patterns import Patterns
+
+UNALIGNED = 0.5  # of the moves in turns that leave stages
+PROOFS = 3  # rounds of the pattern program per round of annealing: it ends within a second or two
+SLOW = 20_000  # nodes squared from which on proposals are held back
+
+
+@dataclass(frozen=True)
+class Swarm:
+    """Hyper-parameters.
+
+    Attributes
+    ----------
+    packing_ordered, packing_free, packing_other : float
+        Rounds of packing (which are shorter) per round of annealing: for flow where the order of stages matters, for
+        flow where it does not, and for all other objectives.
+    first_turn, last_turn : int
+        Rounds of the first turn of annealing, and the longest; each turn begins from the best so far.
+    """
+
+    packing_ordered: float = 2.0
+    packing_free: float = 20.0
+    packing_other: float = 0.2
+    first_turn: int = 30
+    last_turn: int = 240
+
+    def search(self, problem: Problem, rng: np.random.Generator, start: IntArray) -> Iterator[Proposal]:
+        """Search for ever."""
+        if not isinstance(problem, ReplicatedProblem):
+            raise NotApplicableError("this portfolio works on replicated placements only")
+        if problem.objective.pareto:
+            from placement.search.solvers import nsga2
+
+            yield from nsga2.NSGA2().search(problem, rng, start)
+            return
+        pool = _Pool(problem, start)
+        packing = Packing().search(problem, rng, start)
+        proofs = _proofs(problem, rng, start)
+        length, debt, number = self.first_turn, 0.0, 0
+        loose = problem.loose(UNALIGNED)
+        if problem.objective.single != "flow":
+            rounds = self.packing_other
+        else:
+            rounds = self.packing_ordered if problem.data.ordered else self.packing_free
+        pool.hold = 1 + problem.data.n_nodes**2 // SLOW
+        if pool.hold > 1 and problem.objective.single == "flow":
+            # Max flows are slow here, packing is not.
+            rounds = max(rounds, self.packing_free)
+        while True:
+            # Every third turn is hot and mostly about single spans: chains that part lie beyond valleys.
+            hot, turned = (0.2, loose) if number % 3 == 2 else (0.05, problem)
+            turn = Annealing(hot=hot, first_cycle=200_000).search(turned, rng, pool.start())
+            for _ in range(length):
+                debt += rounds
+                while debt >= 1.0:
+                    debt -= 1.0
+                    yield self.take(pool, next(packing), "packing")
+                yield self.take(pool, next(turn), "annealing")
+                for proof in islice(proofs, PROOFS):
+                    yield self.take(pool, proof, "patterns")
+            length, number = min(2 * length, self.last_turn), number + 1
+
+    def take(self, pool: _Pool, proposal: Proposal, name: str) -> Proposal:
+        """Keep what is good of a proposal, and put the part's name on it.
+
+        The reference score of a very large placement takes seconds, so its best goes on only now and then.
+        """
+        pool.offer(proposal.genomes)
+        if pool.hold == 1:
+            return replace(proposal, solver=name)
+        pool.waited += 1
+        send = pool.waited >= pool.hold
+        pool.waited = 0 if send else pool.waited
+        return replace(proposal, solver=name, genomes=pool.kept[: int(send)])
+
+
+def _proofs(problem: Problem, rng: np.random.Generator, start: IntArray) -> Iterator[Proposal]:
+    """Rounds of the pattern program, none where it does not apply."""
+    try:
+        yield from Patterns().search(problem, rng, start)
+    except NotApplicableError:
+        return
+
+
+class _Pool:
+    """The best genomes so far, in front of the starts."""
+
+    def __init__(self, problem: Problem, start: IntArray) -> None:
+        self.problem, self.kept, self.others = problem, start[:0], start
+        self.hold, self.waited = 1, 0
+
+    def offer(self, genomes: IntArray) -> None:
+        """Keep the four best."""
+        if not len(genomes):
+            return
+        rows = np.unique(np.concatenate([self.kept, genomes]), axis=0)
+        costs, violations = self.problem.evaluate(rows)
+        self.kept = rows[np.lexsort((costs, violations))[:4]]
+
+    def start(self) -> IntArray:
+        """Genomes for a turn to begin from, the best first."""
+        return np.concatenate([self.kept, self.others])

@@ -1,0 +1,1 @@
+"""Compiled moves of fleets whose sessions reserve caches."""

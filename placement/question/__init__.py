@@ -1,0 +1,1 @@
+"""What is asked: model, cluster, workload, objective and constraints."""

@@ -1,0 +1,176 @@
+"""What is placed: the blocks of a model, with their bytes, floating-point operations and cut constraints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from ..errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """The smallest unit that can be placed: an embedding, one decoder layer, the final norm with the LM head.
+
+    Attributes
+    ----------
+    name : str
+        Unique in its model.
+    weight_bytes : float
+        Bytes of all weights, resident on the node that holds the block.
+    kind : str
+        Blocks of one kind are alike in structure ("embed", "dense", "moe", "head", ...).
+    kv_bytes_per_token : float
+        Bytes of KV cache per sequence and token of context.
+    kv_window_tokens : int or None
+        Tokens that a sliding window keeps; None keeps the whole context.
+    state_bytes : float
+        Bytes of cache per sequence that do not grow with the context.
+    activation_bytes_per_token : float
+        Bytes per token of what the block hands to the next one.
+    flops_per_token : float
+        Floating-point operations per token, attention scores left out.
+    attention_flops_per_token : float
+        Operations per token *and per token of context* (within the window).
+    expert_bytes : float
+        The part of `weight_bytes` in routed experts; 0 for a dense block.
+    experts, experts_per_token : int
+        Number of routed experts, and how many of them one token uses.
+    lookup : bool
+        The weights are looked up by token and not read as a whole (an embedding).
+    last_token_only : bool
+        During prefill only the last token of a prompt passes through (an LM head).
+    params : int
+        Number of parameters, for people; 0 when unknown.
+    """
+
+    name: str
+    weight_bytes: float
+    kind: str = "layer"
+    kv_bytes_per_token: float = 0.0
+    kv_window_tokens: int | None = None
+    state_bytes: float = 0.0
+    activation_bytes_per_token: float = 0.0
+    flops_per_token: float = 0.0
+    attention_flops_per_token: float = 0.0
+    expert_bytes: float = 0.0
+    experts: int = 0
+    experts_per_token: int = 0
+    lookup: bool = False
+    last_token_only: bool = False
+    params: int = 0
+
+    def context_tokens(self, tokens: float) -> float:
+        """Tokens of a context of `tokens` that this block keeps."""
+        return tokens if self.kv_window_tokens is None else min(tokens, float(self.kv_window_tokens))
+
+    def kv_bytes(self, tokens: float) -> float:
+        """Bytes of cache of one sequence whose context has `tokens` tokens."""
+        return self.state_bytes + self.kv_bytes_per_token * self.context_tokens(tokens)
+
+    def read_bytes(self, tokens: float) -> float:
+        """Weight bytes that one pass over `tokens` tokens reads (all experts that any of them is expected to use)."""
+        if self.lookup:
+            return self.activation_bytes_per_token * tokens
+        if self.experts <= 0:
+            return self.weight_bytes
+        idle = (1.0 - self.experts_per_token / self.experts) ** tokens
+        return float(self.weight_bytes - self.expert_bytes * idle)
+
+
+@dataclass(frozen=True, slots=True)
+class Tie:
+    """Blocks that share a tensor.
+
+    Attributes
+    ----------
+    blocks : tuple of int
+        Indices of the tied blocks.
+    copies : bool
+        True: each node holds a copy of its own, and the blocks are free. False: all on one node.
+    shared_bytes : float
+        Bytes held once instead of once per block when `copies` is False.
+    """
+
+    blocks: tuple[int, ...]
+    copies: bool = True
+    shared_bytes: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A chain of blocks, and where it may not be cut.
+
+    Attributes
+    ----------
+    name : str
+    blocks : tuple of Block
+        In the order in which a token passes them.
+    forbidden_cuts : tuple of int
+        ``b`` in it: no boundary before block ``b``.
+    ties : tuple of Tie
+    input_bytes_per_token : float
+        Bytes per token from the client to the first block, and of a sampled token back to it.
+    weights : str
+        Name of the number format or quantization of the weights.
+    compute_dtype : str
+        Format of the multiplications: picks the peak of a device.
+    notes : tuple of str
+        What a reader had to assume, in sentences for people.
+    """
+
+    name: str
+    blocks: tuple[Block, ...]
+    forbidden_cuts: tuple[int, ...] = ()
+    ties: tuple[Tie, ...] = ()
+    input_bytes_per_token: float = 4.0
+    weights: str = "bfloat16"
+    compute_dtype: str = "bfloat16"
+    notes: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        names = [block.name for block in self.blocks]
+        if not names:
+            raise InputError("expected at least one block", "model.blocks")
+        if len(set(names)) != len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise InputError(f"the block name '{twice}' is used twice", "model.blocks")
+        for cut in self.forbidden_cuts:
+            if not 0 < cut < len(names):
+                raise InputError(
+                    f"expected a block number from 1 to {len(names) - 1}, got {cut}", "model.forbidden_cuts"
+                )
+
+    @property
+    def n_blocks(self) -> int:
+        """Number of blocks."""
+        return len(self.blocks)
+
+    @property
+    def weight_bytes(self) -> float:
+        """Bytes of all weights, tensors shared on one node counted once."""
+        shared = sum(tie.shared_bytes * (len(tie.blocks) - 1) for tie in self.ties if not tie.copies)
+        return sum(block.weight_bytes for block in self.blocks) - shared
+
+    @property
+    def params(self) -> int:
+        """Number of parameters that the blocks state (tied ones are stated once)."""
+        return sum(block.params for block in self.blocks)
+
+    def index(self, block: str | int) -> int:
+        """Return the index of a block given by name or number; raise `InputError` when there is none."""
+        if isinstance(block, int) and not isinstance(block, bool) and 0 <= block < self.n_blocks:
+            return block
+        for number, candidate in enumerate(self.blocks):
+            if candidate.name == block:
+                return number
+        raise InputError(f"the model has no block {block!r} (it has {self.n_blocks}: {_names(self.blocks)})")
+
+    def renamed(self, name: str) -> Model:
+        """Return the same model under another name."""
+        return replace(self, name=name)
+
+
+def _names(blocks: Sequence[Block]) -> str:
+    names = [block.name for block in blocks]
+    return ", ".join(names if len(names) <= 4 else [*names[:2], "...", names[-1]])

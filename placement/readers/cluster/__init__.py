@@ -1,0 +1,1 @@
+"""Cluster files: nodes, links and models in them."""

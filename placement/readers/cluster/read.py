@@ -1,0 +1,183 @@
+"""cluster.yaml as a request: the model, the nodes and their links, the workload, the objective, the constraints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from objectives.combine import PIPELINE, REPLICATED, Objective
+from placement.errors import InputError, nearest
+from placement.question.model import Model
+from placement.question.request import Constraints, Request
+from placement.question.workload import Workload
+
+from ..document import apply_overrides, read_document
+from ..schema.fields import MAX_COUNT
+from ..schema.file import ClusterFile, parse
+from ..schema.model import InlineModel
+from .inline import inline_model
+from .links import connect
+from .nodes import expand
+
+
+def read_request(
+    source: Path | str | Mapping[str, Any], *, overrides: Sequence[str] = (), model: object | None = None
+) -> Request:
+    """Read a cluster file.
+
+    Parameters
+    ----------
+    source : Path, str or mapping
+        A YAML or JSON file, or its content.
+    overrides : sequence of str
+        ``key.path[0]=value``, each value read as YAML; they win over the file.
+    model : optional
+        A `Model`, or what `read_model` accepts; it wins over the file's own.
+
+    Returns
+    -------
+    Request
+
+    Raises
+    ------
+    InputError
+        One clear line for each mistake: the file, the key path, the value.
+    """
+    if isinstance(source, Mapping):
+        where, folder, data = "cluster", Path(), dict(source)
+    else:
+        where, folder, data = str(source), Path(source).parent, read_document(source)
+    if overrides:
+        data = apply_overrides(data, overrides)
+    entry = parse(data, where)
+    try:
+        return _request(entry, folder, model)
+    except InputError as error:
+        raise error.under(where) from None
+
+
+def _request(entry: ClusterFile, folder: Path, model: object | None) -> Request:
+    built = _model(entry, folder, model)
+    workload = Workload(**entry.workload.model_dump())
+    notes: list[str] = []
+    nodes, groups = expand(entry.nodes, n_blocks=built.n_blocks, notes=notes)
+    names = {group.name: [nodes[index].name for index in group.members] for group in groups}
+    constraints = _constraints(entry, built, names)
+    cluster = connect(nodes, groups, entry.network, entry.client, notes, constraints.exclude)
+    return Request(
+        model=built,
+        cluster=cluster,
+        workload=workload,
+        objective=_objective(entry),
+        constraints=constraints,
+        kind=entry.placement,
+        min_replicas=entry.min_replicas,
+        max_stages=entry.max_stages,
+        runtime=_runtime(entry.runtime),
+        server_push=entry.server_push,
+    )
+
+
+def _runtime(name: str | None) -> str:
+    if name is None:
+        return ""
+    from placement.registry import runtime_names  # here, because it loads the names of plugins
+
+    if name not in (known := runtime_names()):
+        raise InputError(f"unknown runtime '{name}'{nearest(name, known)} (known: {', '.join(known)})", "runtime")
+    return name
+
+
+def _model(entry: ClusterFile, folder: Path, given: object | None) -> Model:
+    if entry.quantization is not None and entry.dtype is not None:
+        raise InputError("expected quantization or dtype, got both", "quantization")
+    if isinstance(given, Model):
+        return given
+    spec = entry.model if given is None else given
+    if spec is None:
+        raise InputError("this key is missing: a catalog preset, a path, or blocks inline", "model")
+    weights = entry.quantization or entry.dtype
+    if isinstance(spec, InlineModel):
+        return inline_model(spec, weights)
+    from ..models.read import read_model  # here, because an inline model needs no reader
+
+    if given is None and isinstance(spec, str):
+        beside = folder / spec  # a path in a file is relative to that file
+        spec = str(beside) if beside.exists() else spec
+    options = {"weights": weights, "kv_dtype": entry.kv_dtype}
+    try:
+        built = read_model(spec, **{key: value for key, value in options.items() if value is not None})
+    except InputError as error:
+        raise error.under("model") from None
+    if built.n_blocks > MAX_COUNT:
+        raise InputError(f"expected at most {MAX_COUNT} blocks, got {built.n_blocks}", "model")
+    return built
+
+
+def _objective(entry: ClusterFile) -> Objective:
+    replicated = entry.placement == "replicated"
+    terms = REPLICATED if replicated else PIPELINE
+    spec = entry.objective or ("served" if replicated else "latency")
+    for name in [part.strip() for part in spec.split(",")] if isinstance(spec, str) else spec:
+        if name not in terms.names and name not in terms.aliases:
+            kind = "pipelines" if replicated else "replicated placements"
+            raise InputError(f"'{name}' is an objective of {kind} (known here: {', '.join(terms.names)})", "objective")
+    try:
+        return Objective.of(spec, entry.limits.by_term(terms), terms)
+    except ValueError as error:
+        raise InputError(str(error), "objective") from None
+
+
+def _constraints(entry: ClusterFile, model: Model, groups: Mapping[str, Sequence[str]]) -> Constraints:
+    """Check the names in pins, include and exclude; the name of an entry with `count` stands for all its nodes."""
+    nodes = {name for members in groups.values() for name in members}
+    exclude = tuple(dict.fromkeys(_names(entry.exclude, groups, nodes, "exclude")))
+    include = tuple(dict.fromkeys(_names(entry.include, groups, nodes, "include")))
+    for name in include:
+        if name in exclude:
+            raise InputError(f"node '{name}' is in exclude too", "include")
+    if nodes <= set(exclude):
+        raise InputError("expected at least one node that is not excluded", "exclude")
+    if entry.max_nodes is not None and entry.max_nodes < len(include):
+        raise InputError(f"expected at least {len(include)}, the number of nodes in include, got {entry.max_nodes}",
+                         "max_nodes")  # fmt: skip
+    pins: dict[str | int, str] = {}
+    numbers: dict[int, str] = {}
+    for block, node in entry.pins.items():
+        where = f"pins.{block}"
+        index = _block_index(model, block, where)
+        if node not in nodes:
+            raise InputError(f"there is no node '{node}'{_node_hint(node, groups, nodes)}", where)
+        if node in exclude:
+            raise InputError(f"node '{node}' is in exclude", where)
+        if numbers.setdefault(index, node) != node:
+            raise InputError(f"block {index} is pinned to '{numbers[index]}' too", where)
+        pins[model.blocks[index].name] = node
+    return Constraints(pins, include, exclude, entry.max_nodes, entry.contiguous)
+
+
+def _block_index(model: Model, block: str | int, where: str) -> int:
+    names = {item.name: index for index, item in enumerate(model.blocks)}
+    if block in names:
+        return names[block]
+    number = int(block) if isinstance(block, int) or (block.isascii() and block.isdigit()) else -1
+    if 0 <= number < model.n_blocks:
+        return number
+    hint = nearest(str(block), names)
+    raise InputError(f"the model has no block '{block}' (it has {model.n_blocks}){hint}", where)
+
+
+def _names(given: Iterable[str], groups: Mapping[str, Sequence[str]], nodes: set[str], where: str) -> list[str]:
+    found: list[str] = []
+    for number, name in enumerate(given):
+        if name not in nodes and name not in groups:
+            raise InputError(f"there is no node '{name}'{_node_hint(name, groups, nodes)}", f"{where}[{number}]")
+        found.extend([name] if name in nodes else groups[name])
+    return found
+
+
+def _node_hint(name: str, groups: Mapping[str, Sequence[str]], nodes: Iterable[str]) -> str:
+    if name in groups:
+        return f": it stands for {len(groups[name])} nodes, '{groups[name][0]}' to '{groups[name][-1]}'"
+    return nearest(name, nodes)

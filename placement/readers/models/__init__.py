@@ -1,0 +1,1 @@
+"""Models: configurations, checkpoints, GGUF files, modules and presets, each turned into a `Model`."""

@@ -1,0 +1,68 @@
+"""One door for everything that names a model: preset, config.json, checkpoint folder, GGUF file, module."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from placement.catalog.presets import models
+from placement.errors import InputError, nearest
+from placement.question.model import Model
+
+from .config import read_config
+from .fields import shown
+
+
+def read_model(spec: str | Path | Model | Any, *, weights: str = "bfloat16", kv_dtype: str | None = None) -> Model:
+    """Return the model that `spec` names or is.
+
+    Parameters
+    ----------
+    spec : str, Path, Model or torch.nn.Module
+        Name of a preset, path to a config.json, a checkpoint folder or a .gguf file, or the thing itself.
+    weights : str
+        Number format or quantization to plan with. Files that hold weights keep their own format, except that a
+        16-bit checkpoint folder is planned as quantized when a narrower format is given.
+    kv_dtype : str, optional
+        Number format of the KV cache.
+    """
+    if isinstance(spec, Model):
+        return spec
+    if isinstance(spec, str) and spec.strip().lower() in models():
+        preset = models()[spec.strip().lower()]
+        return read_config(preset.config, weights=weights, kv_dtype=kv_dtype, name=preset.name)
+    if isinstance(spec, str | Path) and str(spec).strip():
+        return _read_path(Path(spec).expanduser(), str(spec), weights, kv_dtype)
+    module: Any = spec
+    if hasattr(module, "named_parameters"):
+        from .torch_module import read_module
+
+        return read_module(module, kv_dtype=kv_dtype)
+    raise InputError(f"expected a preset name, a path, a Model or a torch module, got {shown(spec)}", "model")
+
+
+def _read_path(path: Path, spec: str, weights: str, kv_dtype: str | None) -> Model:
+    try:
+        is_dir, is_file = path.is_dir(), path.is_file()
+    except (OSError, ValueError):
+        is_dir = is_file = False
+    if is_dir:
+        from .safetensors import read_checkpoint
+
+        return read_checkpoint(path, weights=weights, kv_dtype=kv_dtype)
+    if not is_file:
+        raise _unknown(spec)
+    if path.suffix.lower() == ".gguf":
+        from .gguf import read_gguf
+
+        return read_gguf(path, kv_dtype=kv_dtype)
+    if path.suffix.lower() in (".safetensors", ".bin", ".pt", ".pth"):
+        raise InputError("expected the checkpoint folder (with its config.json), got one weights file", spec)
+    return read_config(path, weights=weights, kv_dtype=kv_dtype)
+
+
+def _unknown(spec: str) -> InputError:
+    if "/" in spec or "\\" in spec or spec.lower().endswith((".json", ".gguf")):
+        return InputError(f"there is no such file or folder: {spec!r}", "model")
+    hint = nearest(spec, models()) or " (`placement catalog models` lists them)"
+    return InputError(f"unknown model preset {spec!r}{hint}", "model")

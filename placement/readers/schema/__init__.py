@@ -1,0 +1,1 @@
+"""What a cluster file may hold, key by key."""

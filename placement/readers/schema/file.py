@@ -1,0 +1,179 @@
+"""The one schema of cluster.yaml: what a file may say, checked once, at the door."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationError
+
+from objectives.combine import REPLICATED, TERMS, TermSet
+from placement.errors import InputError, nearest
+
+from .. import units
+from .fields import (
+    MAX_COUNT,
+    BlockRef,
+    Bool,
+    Count,
+    Duration,
+    Energy,
+    Entry,
+    Fraction,
+    Name,
+    PositiveInt,
+    PriceLimit,
+    Size,
+    TokenRate,
+    Weight,
+    input_error,
+)
+from .model import InlineModel
+from .nodes import Client, Network, NodeEntry
+
+
+class WorkloadEntry(Entry):
+    """The requests that the placement serves."""
+
+    prompt_tokens: PositiveInt = 512
+    output_tokens: PositiveInt = 128
+    concurrency: PositiveInt = Field(default=1, description="sequences that want to be in flight at once")
+
+
+class Limits(Entry):
+    """Largest values allowed (smallest where more is better); `by_term` refuses those of the other kind."""
+
+    ttft: Duration | None = Field(default=None, description="time to first token")
+    time_per_token: Duration | None = Field(default=None, description="one decode step of one sequence")
+    latency: Duration | None = Field(default=None, description="another word for time_per_token")
+    request_time: Duration | None = Field(default=None, description="a whole request")
+    throughput: TokenRate | None = Field(default=None, description="the least tokens per second")
+    served: TokenRate | None = Field(default=None, description="another word for it, of replicated placements")
+    flow: TokenRate | None = Field(default=None, description="replicated: the least max flow")
+    best_chain: Duration | None = Field(default=None, description="replicated: a decode step on the fastest chain")
+    replicas: Count | None = Field(default=None, description="replicated: the least holders of any block")
+    survival: Fraction | None = Field(default=None, description="replicated: the least probability to be all up")
+    moved_bytes: Size | None = Field(default=None, description="replicated: loaded against the running placement")
+    price: PriceLimit | None = Field(default=None, description="of all nodes in use")
+    energy: Energy | None = Field(default=None, description="per generated token")
+    bottleneck: Duration | None = Field(default=None, description="of the slowest stage or link")
+
+    def by_term(self, terms: TermSet) -> dict[str, float]:
+        """Return the limits that are given, by the term that each one bounds; an `InputError` for one of no term."""
+        limits: dict[str, float] = {}
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if value is None:
+                continue
+            if name not in terms.limits:
+                kind = "pipelines" if terms is REPLICATED else "replicated placements"
+                raise InputError(f"this is a limit of {kind}", f"limits.{name}")
+            term = terms.limits[name]
+            tighter = max if term in terms.maximised else min
+            limits[term] = tighter(value, limits.get(term, value))
+        return limits
+
+
+def _check_term(name: object) -> None:
+    known = (*TERMS, *REPLICATED.names, *REPLICATED.aliases)  # a tuple: what stands in a file may be no name at all
+    if name not in known:
+        hint = nearest(str(name), (*TERMS, *REPLICATED.names))
+        raise ValueError(f"unknown objective {units.shown(name)} (known: {', '.join(TERMS)}){hint}")
+
+
+def _objective(value: object) -> object:
+    """Check the names of an objective: one, several (a Pareto front), or weights."""
+    if isinstance(value, str):
+        for name in value.split(","):
+            _check_term(name.strip())
+    elif isinstance(value, (list, dict)):
+        if not value:
+            raise ValueError("expected at least one objective, got none")
+        for name in value:
+            _check_term(name)
+        if len(set(value)) < len(value):
+            raise ValueError("an objective is named twice")
+    else:
+        raise ValueError(f"expected a name, a list of names, or weights by name, got {units.shown(value)}")
+    return value
+
+
+def _shape(value: object) -> str:
+    """Tag the branch of a union by the shape of the value, so that errors speak of one branch only."""
+    if isinstance(value, (dict, InlineModel)):
+        return "<mapping>"
+    return "<list>" if isinstance(value, (list, tuple)) else "<text>"
+
+
+ModelSpec = Annotated[
+    Annotated[Name, Tag("<text>")]
+    | Annotated[InlineModel, Tag("<mapping>")]
+    | Annotated[Name, Tag("<list>")],  # a list is no model: the text branch says so
+    Discriminator(_shape),
+]
+ObjectiveSpec = Annotated[
+    Annotated[str, Tag("<text>")]
+    | Annotated[list[str], Tag("<list>")]
+    | Annotated[dict[str, Weight], Tag("<mapping>")],
+    Discriminator(_shape),
+    BeforeValidator(_objective),
+]
+
+
+class ClusterFile(Entry):
+    """A whole question: model, nodes, network, workload, objective and constraints."""
+
+    model: ModelSpec | None = Field(
+        default=None,
+        description="catalog preset, path to config.json, a checkpoint folder, a .gguf file, or blocks inline",
+    )
+    quantization: Name | None = Field(default=None, description="fp8, int8, nf4, or a GGUF name such as q4_k_m")
+    dtype: Name | None = Field(default=None, description="number format of unquantized weights, such as bfloat16")
+    kv_dtype: Name | None = Field(default=None, description="number format of the KV cache")
+    workload: WorkloadEntry = WorkloadEntry()
+    objective: ObjectiveSpec | None = Field(
+        default=None,
+        description="one name (latency; served where replicated), a list (a Pareto front), or weights by name: "
+        + ", ".join(dict.fromkeys((*TERMS, *REPLICATED.names, *REPLICATED.aliases))),
+    )
+    limits: Limits = Limits()
+    client: Client = Client()
+    nodes: list[NodeEntry] = Field(min_length=1, max_length=MAX_COUNT)
+    network: Network = Network()
+    pins: dict[BlockRef, Name] = Field(default={}, description="block (name or number) to the node that must hold it")
+    include: list[Name] = Field(default=[], description="nodes that must hold something")
+    exclude: list[Name] = Field(default=[], description="nodes that must hold nothing")
+    max_nodes: PositiveInt | None = Field(default=None, description="how many nodes may be used")
+    contiguous: Bool = Field(default=True, description="false: a node may hold several runs of blocks")
+    placement: Literal["pipeline", "replicated"] = "pipeline"
+    min_replicas: Count = Field(default=1, description="holders of every block in a replicated placement")
+    max_stages: PositiveInt | None = Field(default=None, description="longest chain of a replicated placement")
+    runtime: Name | None = Field(default=None, description="the runtime that the plan is for")
+    server_push: Bool = Field(default=False, description="petals: servers hand on to each other, not by the client")
+
+
+def parse(data: Mapping[str, Any], where: str) -> ClusterFile:
+    """Check the content of a cluster file.
+
+    Parameters
+    ----------
+    data : mapping
+        What YAML or JSON gave.
+    where : str
+        The file, for error messages.
+
+    Raises
+    ------
+    InputError
+        One line per mistake: file, key path, value.
+    """
+    try:
+        return ClusterFile.model_validate(dict(data))
+    except ValidationError as error:
+        raise input_error(error, where) from None
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON schema of a cluster file."""
+    schema = ClusterFile.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "cluster.yaml"}

@@ -1,0 +1,262 @@
+"""What a run is, as data: every worker reads the same job file, so that nothing is decided twice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from ..files import write_atomic
+from ..plan.plan import VERSION, PlacedSpan, Plan
+from ..question.cluster import CLIENT, Cluster, Node
+
+Chain = tuple[PlacedSpan, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Emulation:
+    """Unequal hosts on one machine.
+
+    Attributes
+    ----------
+    links : mapping of str to (float, float)
+        "from>to" to latency in seconds and bandwidth in bytes/s (0: unlimited); others are as fast as they are.
+    slow : mapping of str to float
+        Node to the factor by which its blocks take longer, at least 1.
+    how : str
+        "none", "in-transport" or "namespaces": said in every result.
+    """
+
+    links: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    slow: Mapping[str, float] = field(default_factory=dict)
+    how: str = "none"
+
+    @classmethod
+    def of(cls, cluster: Cluster, slow: Mapping[str, float] | None = None) -> Emulation:
+        """Give the links of a cluster to its emulated hosts, the client's included."""
+        places = (*cluster.names, CLIENT)
+        links = {
+            f"{a}>{b}": (float(cluster.latency_s[i, j]), _finite(cluster.bandwidth_bytes_per_s[i, j]))
+            for i, a in enumerate(places)
+            for j, b in enumerate(places)
+            if i != j
+        }
+        return cls(links, dict(slow or {}), "in-transport")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One run of a plan.
+
+    Attributes
+    ----------
+    plan : Plan
+    model : str
+        Checkpoint folder or .gguf file.
+    prompts : tuple of tuple of int
+        Token ids.
+    tokens : int
+        Tokens to generate for each prompt.
+    micro_batch : int
+        Most sequences (of equal prompt length) that go through the stages together.
+    in_flight : int
+        Most micro-batches in flight; 0 for all.
+    eos : int or None
+        Token that ends a sequence.
+    devices : mapping of str to str
+        Node to torch device; the others compute on the CPU.
+    dtype : str
+        "auto" for the checkpoint's own format.
+    threads : int
+        CPU threads of a worker.
+    emulation : Emulation
+    heartbeat_s, limit_s : float
+        Seconds between signs of life, and without one until a worker counts as lost.
+    step_limit_s : float
+        A worker that computes on one message for longer than this counts as hung.
+    start_limit_s : float
+        Seconds for loading and connecting.
+    recover : bool
+        Replan on the remaining nodes when a worker is lost (needs `cluster`).
+    cluster : mapping or None
+        The cluster as plain data.
+    address : str
+        Interface that the workers listen on.
+    addresses : mapping of str to str
+        Place to its own address, where hosts have several (network namespaces).
+    backend : str
+        "gloo" (hidden states pass through host memory) or "nccl".
+    """
+
+    plan: Plan
+    model: str
+    prompts: tuple[tuple[int, ...], ...]
+    tokens: int
+    micro_batch: int = 1
+    in_flight: int = 0
+    eos: int | None = None
+    devices: Mapping[str, str] = field(default_factory=dict)
+    dtype: str = "auto"
+    threads: int = 1
+    emulation: Emulation = field(default_factory=Emulation)
+    heartbeat_s: float = 0.25
+    limit_s: float = 6.0
+    step_limit_s: float = 120.0
+    start_limit_s: float = 120.0
+    recover: bool = False
+    cluster: Mapping[str, Any] | None = None
+    address: str = "127.0.0.1"
+    addresses: Mapping[str, str] = field(default_factory=dict)
+    backend: str = "gloo"
+    version: str = VERSION
+
+    def __post_init__(self) -> None:
+        if not self.prompts or any(not prompt for prompt in self.prompts):
+            raise InputError("expected at least one prompt, and at least one token in each", "prompts")
+        if self.tokens < 1:
+            raise InputError(f"expected at least one token to generate, got {self.tokens}", "tokens")
+        if self.micro_batch < 1 or self.in_flight < 0:
+            raise InputError(f"expected whole numbers, got {self.micro_batch} and {self.in_flight}", "micro_batch")
+        if self.backend not in ("gloo", "nccl"):
+            raise InputError(f"expected gloo or nccl, got {self.backend!r}", "backend")
+        for node in {span.node for span in self.plan.placement} if self.backend == "nccl" else ():
+            if not self.devices.get(node, "cpu").startswith("cuda"):
+                raise InputError(f"nccl needs every node on a CUDA device, '{node}' is on the CPU", "backend")
+        for node, factor in self.emulation.slow.items():
+            if not factor >= 1.0:
+                raise InputError(f"expected a factor of at least 1, got {factor}", f"slow[{node}]")
+
+    def address_of(self, place: str) -> str:
+        """Address that a place listens on."""
+        return self.addresses.get(place, self.address)
+
+    def save(self, path: Path) -> None:
+        """Write the job as JSON."""
+        data = {name: getattr(self, name) for name in self.__slots__ if name not in ("plan", "emulation")}
+        data |= {"plan": self.plan.to_dict(), "emulation": asdict(self.emulation)}
+        write_atomic(path, json.dumps(data))
+
+    @classmethod
+    def load(cls, path: Path) -> Job:
+        """Read a job; raise `InputError` when it is not one of this version."""
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            if data["version"] != VERSION:
+                raise InputError(f"the job is of version {data['version']}, this worker of version {VERSION}")
+            data["plan"] = Plan.from_dict(data["plan"])
+            links = {key: (value[0], value[1]) for key, value in data["emulation"].pop("links").items()}
+            data["emulation"] = Emulation(links=links, **data["emulation"])
+            data["prompts"] = tuple(tuple(prompt) for prompt in data["prompts"])
+            return cls(**data)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"not a job ({type(error).__name__}: {error})", str(path)) from None
+
+
+def check_plan(plan: Plan, n_blocks: int, names: Sequence[str] | None = None) -> None:
+    """Raise `InputError` when a plan is not one for a model of `n_blocks` blocks."""
+    if plan.n_blocks != n_blocks:
+        raise InputError(f"the plan is for {plan.n_blocks} blocks, the model has {n_blocks}", "plan")
+    if names is not None and plan.block_names and tuple(plan.block_names) != tuple(names):
+        odd = next((a, b) for a, b in zip(plan.block_names, names, strict=True) if a != b)
+        raise InputError(f"the plan has a block '{odd[0]}' where the model has '{odd[1]}'", "plan")
+    chains_of(plan)
+
+
+def check_prompts(job: Job, words: int, positions: int | None) -> None:
+    """Raise `InputError` for token ids that the model lacks, and for sequences longer than its table of positions."""
+    ids = {token for prompt in job.prompts for token in prompt}
+    wrong = next((token for token in sorted(ids, reverse=True) if not 0 <= token < words), None)
+    if wrong is not None:
+        raise InputError(f"expected token ids from 0 to {words - 1}, got {wrong}", "prompts")
+    longest = max(len(prompt) for prompt in job.prompts) + job.tokens
+    if positions is not None and longest > positions:
+        raise InputError(f"prompt and output have {longest} tokens, the model has {positions} positions", "tokens")
+
+
+def chains_of(plan: Plan) -> tuple[Chain, ...]:
+    """Return the chains of spans that requests follow; a pipeline has one.
+
+    Of a replicated plan, every span begins or continues some chain: spans are taken in turn, least used first.
+    """
+    for span in plan.placement:
+        if not 0 <= span.start < span.stop <= plan.n_blocks:
+            raise InputError(f"the span {span.start}:{span.stop} of '{span.node}' is outside 0:{plan.n_blocks}", "plan")
+    if plan.kind != "replicated":
+        spans = sorted(plan.placement, key=lambda span: span.start)
+        at = 0
+        for span in spans:
+            if span.start != at:
+                what = "no node holds" if span.start > at else "two nodes hold"
+                raise InputError(f"{what} block {min(span.start, at)}", "plan")
+            at = span.stop
+        if at != plan.n_blocks:
+            raise InputError(f"no node holds block {at}", "plan")
+        return (_merged(spans),)
+    return _replicated(plan)
+
+
+def _replicated(plan: Plan) -> tuple[Chain, ...]:
+    used = dict.fromkeys(range(len(plan.placement)), 0)
+    chains: list[Chain] = []
+    for _ in range(len(plan.placement)):
+        at, chain = 0, []
+        while at < plan.n_blocks:
+            able = [k for k, span in enumerate(plan.placement) if span.start <= at < span.stop]
+            if not able:
+                raise InputError(f"no node holds block {at}", "plan")
+            pick = min(able, key=lambda k: (used[k], -plan.placement[k].stop))
+            used[pick] += 1
+            chain.append(PlacedSpan(plan.placement[pick].node, at, plan.placement[pick].stop))
+            at = plan.placement[pick].stop
+        if _merged(chain) not in chains:
+            chains.append(_merged(chain))
+        if all(used.values()):
+            break
+    return tuple(chains)
+
+
+def _merged(spans: Sequence[PlacedSpan]) -> Chain:
+    merged: list[PlacedSpan] = []
+    for span in spans:
+        if merged and merged[-1].node == span.node:
+            merged[-1] = PlacedSpan(span.node, merged[-1].start, span.stop)
+        else:
+            merged.append(span)
+    return tuple(merged)
+
+
+def places_of(job: Job) -> tuple[str, ...]:
+    """Names of the nodes of a run: those of the plan, in stage order, then spare ones; the client comes last."""
+    spare = [str(node["name"]) for node in job.cluster["nodes"]] if job.recover and job.cluster else []
+    return (*dict.fromkeys([*(span.node for span in job.plan.placement), *spare]), CLIENT)
+
+
+def cluster_to_data(cluster: Cluster) -> dict[str, Any]:
+    """Return a cluster as plain data for JSON."""
+    data: dict[str, Any] = {"nodes": [asdict(node) for node in cluster.nodes], "notes": list(cluster.notes)}
+    data["latency_s"] = cluster.latency_s.tolist()
+    data["bandwidth_bytes_per_s"] = [[_finite(x) for x in row] for row in cluster.bandwidth_bytes_per_s]
+    return data
+
+
+def cluster_from_data(data: Mapping[str, Any]) -> Cluster:
+    """Build a cluster from what `cluster_to_data` made."""
+    nodes = []
+    for entry in data["nodes"]:
+        values = dict(entry)
+        for key in ("decode_s_per_block", "prefill_s_per_block"):
+            values[key] = tuple(values[key])
+        values["decode_table"] = {int(size): tuple(row) for size, row in values["decode_table"].items()}
+        nodes.append(Node(**values))
+    bandwidth = np.array(data["bandwidth_bytes_per_s"], dtype=np.float64)
+    np.fill_diagonal(bandwidth, np.inf)
+    return Cluster(tuple(nodes), np.array(data["latency_s"]), bandwidth, tuple(data["notes"]))
+
+
+def _finite(value: float) -> float:
+    return float(value) if np.isfinite(value) else 1e18

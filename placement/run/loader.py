@@ -1,0 +1,150 @@
+"""Only the blocks that a node holds get memory, and only their tensors are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from ..errors import InputError
+from .architecture import Architecture, find, skeleton
+from .weights import Shards
+
+if TYPE_CHECKING:
+    from .stage import Stage
+
+
+@dataclass
+class Loader:
+    """The blocks of one checkpoint on one device, loaded and dropped as plans ask.
+
+    Attributes
+    ----------
+    folder : Path
+        Checkpoint folder, or a .gguf file (converted once).
+    device : str
+        torch device of this worker.
+    dtype : str
+        "auto" keeps the configuration's format.
+    model : nn.Module
+        The skeleton; parameters of blocks that are not held have no memory.
+    held : set of int
+        Blocks whose tensors are in memory.
+    """
+
+    folder: Path
+    device: str = "cpu"
+    dtype: str = "auto"
+    model: nn.Module = field(init=False)
+    arch: Architecture = field(init=False)
+    held: set[int] = field(init=False, default_factory=set)
+
+    def __post_init__(self) -> None:
+        from .gguf_to_folder import checkpoint_folder
+
+        self.folder = checkpoint_folder(Path(self.folder))
+        self.model = skeleton(self.folder, self.dtype)
+        self.arch = find(self.model)
+        self._shards = Shards.open(self.folder)
+        names = [name for name, _ in self.model.named_parameters(remove_duplicate=False)]
+        self._names: dict[int, list[str]] = {}
+        for name in names:
+            block = self.arch.block_of(name)
+            if block is None:
+                raise InputError(f"no block holds the parameter '{name}'", str(self.folder))
+            self._names.setdefault(block, []).append(name)
+        config = self.arch.config
+        self._tied = names[0] if getattr(config, "tie_word_embeddings", False) else None
+        # A tied head is a parameter of its own here: the node that holds it may not hold the embedding.
+        if self._tied:
+            like = self.model.get_parameter(self._tied)
+            self.arch.head.weight = nn.Parameter(torch.empty_like(like, device="meta"), requires_grad=False)
+        if self.arch.rotary is not None:
+            self.arch.rotary.to(self.device)
+
+    def hold(self, blocks: Iterable[int]) -> int:
+        """Make `blocks` the ones in memory: drop the others, read the missing; return the bytes read."""
+        wanted, read = set(blocks), 0
+        for block in sorted(self.held - wanted):
+            for name in self._names[block]:
+                self._set(name, torch.empty_like(self.model.get_parameter(name), device="meta"))
+        self.held &= wanted
+        for block in sorted(wanted - self.held):
+            for name in self._names[block]:
+                like = self.model.get_parameter(name)
+                twin = self._tied if name != self._tied and name.startswith("lm_head") else None
+                if twin and 0 in wanted and 0 in self.held:
+                    self._set(name, self.model.get_parameter(twin).data)
+                    continue
+                tensor = self._shards.fetch(name, like.shape, self.arch.prefix, twin)
+                read += tensor.numel() * tensor.element_size()
+                self._set(name, tensor.to(device=self.device, dtype=like.dtype))
+            for module in self.arch.modules(block):
+                for buffer_name, buffer in module.named_buffers():
+                    owner, _, leaf = buffer_name.rpartition(".")
+                    module.get_submodule(owner)._buffers[leaf] = buffer.to(self.device)
+            self.held.add(block)
+        return read
+
+    def bytes_held(self) -> int:
+        """Bytes of the parameters in memory, shared ones once."""
+        seen = {
+            parameter.data_ptr(): parameter.numel() * parameter.element_size()
+            for block in self.held
+            for name in self._names[block]
+            if (parameter := self.model.get_parameter(name)).device.type != "meta"
+        }
+        return sum(seen.values())
+
+    def sizes(self) -> tuple[int, int | None]:
+        """Return the number of tokens that the model knows, and of positions where it has a table of them."""
+        shape = next(self.arch.embed.parameters()).shape
+        return shape[0], None if self.arch.position is None else next(self.arch.position.parameters()).shape[0]
+
+    def block_bytes(self, block: int) -> int:
+        """Bytes of all parameters of a block, held or not."""
+        parameters = (self.model.get_parameter(name) for name in self._names[block])
+        return sum(parameter.numel() * parameter.element_size() for parameter in parameters)
+
+    def _set(self, name: str, tensor: torch.Tensor) -> None:
+        owner, _, leaf = name.rpartition(".")
+        self.model.get_submodule(owner)._parameters[leaf] = nn.Parameter(tensor, requires_grad=False)
+
+
+def materialize(model: nn.Module, block: int, device: str) -> Stage:
+    """Give one block of a skeleton random weights on a device: enough to measure its speed.
+
+    Returns
+    -------
+    Stage
+        Runs that block only.
+    """
+    from .stage import Stage
+
+    arch = find(model)
+    for module in arch.modules(block):
+        for name, parameter in list(module.named_parameters()):
+            owner, _, leaf = name.rpartition(".")
+            values = torch.empty(parameter.shape, dtype=parameter.dtype, device=device)
+            flat, tile = values.view(-1), (torch.rand(65_521) * 0.04 - 0.02).to(values)
+            # A short pattern, repeated: random numbers for a gigabyte would take longer than the measurement.
+            for start in range(0, flat.numel(), 256 * tile.numel()):
+                piece = flat[start : start + 256 * tile.numel()]
+                piece.copy_(tile.repeat(-(-piece.numel() // tile.numel()))[: piece.numel()])
+            module.get_submodule(owner)._parameters[leaf] = nn.Parameter(values, requires_grad=False)
+        module.to(device)
+    if arch.rotary is not None:
+        arch.rotary.to(device)
+    return Stage(Blank(arch, device))
+
+
+@dataclass
+class Blank:
+    """What a stage needs of a loader when there is no checkpoint."""
+
+    arch: Architecture
+    device: str

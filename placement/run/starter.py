@@ -1,0 +1,125 @@
+"""Worker processes of one host: forked from a warm process, or started fresh where a GPU is used."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import itertools
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+
+class Starter:
+    """Starts, watches and kills worker processes.
+
+    Parameters
+    ----------
+    fresh : bool
+        Start every worker as a program of its own (needed for CUDA) instead of forking it.
+    """
+
+    def __init__(self, *, fresh: bool = False) -> None:
+        self.fresh = fresh
+        self.codes: dict[int, int] = {}
+        self.pids: dict[int, int] = {}
+        self._programs: dict[int, subprocess.Popen[bytes]] = {}
+
+    def start(self, number: int, args: list[str], log: Path, *, family: str = "", netns: str | None = None) -> None:
+        """Start worker `number`; its output goes to the file `log`."""
+        if self.fresh:
+            enter = ["ip", "netns", "exec", netns] if netns else []
+            command = [*enter, sys.executable, "-m", "placement.run.worker", *args]
+            with log.open("ab") as file:
+                program = subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=_environment()
+                )
+            self._programs[number], self.pids[number] = program, program.pid
+            return
+        self.pids[number] = _Zygote.shared().start(self, number, args, log, family, netns)
+
+    def poll(self) -> dict[int, int]:
+        """Return the exit codes of the workers that have ended, by number."""
+        for number, program in self._programs.items():
+            code = program.poll()
+            if code is not None:
+                self.codes[number] = code
+        return self.codes
+
+    def kill(self) -> None:
+        """Kill every worker that still runs."""
+        for number, pid in self.pids.items():
+            if number not in self.poll():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        for program in self._programs.values():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                program.wait(10)
+
+
+class _Zygote:
+    """The warm process; one for the whole life of this one."""
+
+    _shared: _Zygote | None = None
+    _one = threading.Lock()
+
+    @classmethod
+    def shared(cls) -> _Zygote:
+        with cls._one:  # runs may be started from several threads
+            if cls._shared is None or cls._shared.program.poll() is not None:
+                cls._shared = cls()
+                atexit.register(cls._shared.close)
+            return cls._shared
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-m", "placement.run.warm_fork"]
+        self.program = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=_environment()
+        )
+        self._ids, self._lock = itertools.count(), threading.Lock()
+        self._owners: dict[int, tuple[Starter, int]] = {}
+        self._started: queue.Queue[dict[str, Any]] = queue.Queue()
+        threading.Thread(target=self._listen, name="zygote", daemon=True).start()
+
+    def start(self, owner: Starter, number: int, args: list[str], log: Path, family: str, netns: str | None) -> int:
+        key = next(self._ids)
+        self._owners[key] = (owner, number)
+        request = {"id": key, "args": args, "log": str(log), "family": family, "netns": netns}
+        assert self.program.stdin is not None
+        with self._lock:  # answers come in the order of the requests
+            self.program.stdin.write((json.dumps(request) + "\n").encode())
+            self.program.stdin.flush()
+            return int(self._started.get(timeout=60)["pid"])
+
+    def close(self) -> None:
+        """Close its input: it kills what it started, and ends."""
+        assert self.program.stdin is not None
+        with contextlib.suppress(OSError):
+            self.program.stdin.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.program.wait(5)
+        if self.program.poll() is None:
+            self.program.kill()
+
+    def _listen(self) -> None:
+        assert self.program.stdout is not None
+        for line in self.program.stdout:
+            data = json.loads(line)
+            if "code" in data:
+                owner, number = self._owners.pop(data["id"])
+                owner.codes[number] = data["code"]
+            else:
+                self._started.put(data)
+
+
+def _environment() -> dict[str, str]:
+    root = str(Path(__file__).resolve().parents[2])
+    paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    threads = os.environ.get("OMP_NUM_THREADS", "1")
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": threads}

@@ -1,0 +1,109 @@
+"""The command line of a worker: a job file from the launcher, or a plan under torchrun."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError, PlacementError
+from ..plan.plan import Plan
+from ..question.cluster import CLIENT
+from .control import STORE_TIMEOUT_S, open_store
+from .job import Emulation, Job, cluster_to_data
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one worker; return its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m placement.run.worker", description=__doc__)
+    parser.add_argument("plan", nargs="?", help="plan.json (under torchrun)")
+    parser.add_argument("--job", help="job file of the launcher")
+    parser.add_argument("--uid", type=int)
+    parser.add_argument("--size", type=int)
+    parser.add_argument("--port", type=int)
+    parser.add_argument("--out", type=Path, help="where the client writes its result (JSON)")
+    parser.add_argument("--count", type=Path, help="a file that the client lengthens by a byte with every token")
+    parser.add_argument("--model", help="checkpoint folder or .gguf")
+    parser.add_argument("--prompt", action="append", default=[], help="text; may be repeated")
+    parser.add_argument("--ids", action="append", default=[], help="token ids, comma-separated; may be repeated")
+    parser.add_argument("--tokens", type=int, default=64)
+    parser.add_argument("--micro-batch", type=int, default=1)
+    parser.add_argument("--device", default="cpu", help="torch device of every worker, such as cuda (by local rank)")
+    parser.add_argument("--backend", choices=("gloo", "nccl"), default="gloo")
+    parser.add_argument("--address", default="127.0.0.1", help="address of this host that the others can reach")
+    parser.add_argument("--cluster", help="cluster file: replan on the remaining nodes when a worker is lost")
+    options = parser.parse_args(argv)
+    try:
+        return _launched(options) if options.job else _under_torchrun(options)
+    except PlacementError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+
+
+def _launched(options: argparse.Namespace) -> int:
+    from .worker import Process, main_of
+
+    job = Job.load(Path(options.job))
+    serve = options.uid == options.size - 1
+    address = job.address_of(CLIENT)
+    store = open_store(address, options.port, serve=serve)
+    beats = open_store(address, options.port, serve=False)
+    files = {"out": options.out, "count": options.count} if serve else {}
+    return main_of(Process(job, store, beats, options.uid, options.size, **files))
+
+
+def _under_torchrun(options: argparse.Namespace) -> int:
+    missing = [name for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
+    if missing or not options.plan or not options.model:
+        raise InputError(f"expected torchrun's environment ({', '.join(missing) or 'present'}), a plan and --model")
+    rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    store, beats = _rendezvous(rank), _rendezvous(-1)
+    from .worker import Process, main_of
+
+    return main_of(Process(_job(options, rank), store, beats, rank, size, options.out if rank == 0 else None))
+
+
+def _rendezvous(rank: int) -> Any:
+    """Connect to torchrun's store; only rank 0 of a launch without an agent's store serves it."""
+    from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
+
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    agent = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    timeout = timedelta(seconds=STORE_TIMEOUT_S)
+    store = TCPStore(address, port, None, rank == 0 and not agent, timeout, wait_for_workers=False)
+    return PrefixStore(f"placement/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+
+
+def _job(options: argparse.Namespace, rank: int) -> Job:
+    from .prompts import token_ids
+
+    plan = Plan.load(options.plan)
+    ids = [tuple(int(word) for word in text.split(",")) for text in options.ids]
+    if options.prompt:
+        ids += token_ids(options.model, options.prompt)
+    cluster, recover = None, False
+    if options.cluster:
+        from ..readers.cluster.read import read_request
+
+        cluster, recover = cluster_to_data(read_request(options.cluster).cluster), True
+    local = os.environ.get("LOCAL_RANK", "0")
+    device = f"cuda:{local}" if options.device == "cuda" else options.device
+    spare = [str(node["name"]) for node in cluster["nodes"]] if cluster else []
+    devices = dict.fromkeys([*(span.node for span in plan.placement), *spare], device)
+    return Job(
+        plan=plan,
+        model=options.model,
+        prompts=tuple(ids),
+        tokens=options.tokens,
+        micro_batch=options.micro_batch,
+        devices=devices,
+        backend=options.backend,
+        address=options.address,
+        cluster=cluster,
+        recover=recover,
+        emulation=Emulation(),
+    )

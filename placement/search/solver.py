@@ -1,0 +1,82 @@
+"""What a solver is: a frozen dataclass of hyper-parameters with one method, `search`.
+
+Solvers know neither clocks nor files nor torch. They work in rounds of at most about 50 ms and yield what they have;
+the loop in `run.py` scores, counts and stops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from .kernels.loops import wander
+from .problem import Problem
+
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What a solver has found in one round.
+
+    Attributes
+    ----------
+    genomes : int array (n, G)
+        Candidates; `run.py` scores them with the reference objective.
+    evaluations : int
+        Placements scored in this round.
+    bound : float
+        Lower bound on the cost that this round proved; minus infinity for none.
+    solver : str
+        Name of the part that made it, for portfolios; empty means the solver itself.
+    remark : str
+        What was proven, for people; a later one replaces it.
+    """
+
+    genomes: IntArray
+    evaluations: int = 0
+    bound: float = -np.inf
+    solver: str = ""
+    remark: str = ""
+
+
+class Solver(Protocol):
+    """One algorithm."""
+
+    def search(self, problem: Problem, rng: np.random.Generator, start: IntArray) -> Iterator[Proposal]:
+        """Yield proposals for ever, or until nothing is left to try.
+
+        Parameters
+        ----------
+        start : int array (n, G)
+            Genomes to begin from, the best first: the caller's own and the constructive ones.
+        """
+        ...
+
+
+class NotApplicableError(ValueError):
+    """The solver cannot work on this problem; the message says why."""
+
+
+def runnable(loop: Any, problem: Problem) -> Callable[..., Any]:
+    """Return the compiled loop, or its plain Python source when the objective is a Python function."""
+    call: Callable[..., Any] = loop if problem.compiled else loop.py_func
+    return call
+
+
+def round_size(problem: Problem, compiled: int, python: int) -> int:
+    """Evaluations per round: many for kernels, few for plain Python, fewer where the problem says it is slow."""
+    size = compiled if problem.compiled else python
+    return max(1, int(size * getattr(problem, "round_scale", 1.0)))
+
+
+def kicked(problem: Problem, genome: IntArray, rng: np.random.Generator, moves: int) -> IntArray:
+    """Return a copy of a genome, `moves` random moves away."""
+    step = runnable(wander, problem)
+    out = genome.copy()
+    step(out, problem.data, rng, moves)
+    return out

@@ -1,0 +1,1 @@
+"""Metaheuristics that work on every kind of problem."""

@@ -1,1 +1,0 @@
-"""Simulations of plans under streams of requests."""

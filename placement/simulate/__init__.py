@@ -1,0 +1,1 @@
+"""Simulations: requests, sessions and servers over time."""
