@@ -27,9 +27,9 @@ MODULES: dict[str, tuple[str, ...]] = {
     "placement.commands.catalog": ("catalog",),
     "placement.commands.schema": ("schema",),
     "placement.commands.bench": ("bench",),
-    "placement.cli_route": ("route",),
-    "placement.cli_petals": ("petals",),
-    "placement.cli_run": ("run", "profile", "calibrate", "replan"),
+    "placement.commands.route": ("route",),
+    "placement.commands.petals": ("petals",),
+    "placement.commands.run": ("run", "profile", "calibrate", "replan"),
 }
 
 

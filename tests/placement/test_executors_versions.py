@@ -25,7 +25,7 @@ def other_version(folder: Path) -> Path:
     """Copy the packages and change their version."""
     for name in ("placement", "objectives"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    file = folder / "placement" / "plan.py"
+    file = folder / "placement" / "plan" / "plan.py"
     text = file.read_text(encoding="utf-8")
     line = f'VERSION = "{VERSION}"'
     assert line in text

@@ -183,11 +183,11 @@ def test_missing_packages_are_one_line() -> None:
 import sys
 sys.modules["highspy"] = None
 import numpy as np
-from placement.run import run
+from placement.search.loop import run
 from placement.search.solver import NotApplicableError
 from placement.kinds.replicated.solvers.patterns import Patterns
 from placement.kinds.replicated.solvers.portfolio import Swarm
-from placement.stop import max_evaluations
+from placement.search.stop import max_evaluations
 from tests.placement.test_patterns import problem_of
 problem = problem_of(0, 4, 4)
 try:

@@ -10,8 +10,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 SCRIPT = """
 from placement import optimize
-from placement.solvers import SOLVERS
-from placement.stop import max_evaluations
+from placement.registry import SOLVERS
+from placement.search.stop import max_evaluations
 for name in SOLVERS:
     if SOLVERS[name].role in ("search", "portfolio"):
         found = optimize(None, "examples/geo.yaml", solver=name, seed=7, time_limit=1e6, stop=max_evaluations(60_000))

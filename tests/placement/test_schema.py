@@ -119,7 +119,7 @@ def test_any_node_is_read_or_refused(value: object, key: str) -> None:
 
 def test_reading_imports_nothing_heavy() -> None:
     """The reader is imported without pint, networkx, numba and torch."""
-    code = "import sys, placement.readers.cluster.read, placement.topology\n"
+    code = "import sys, placement.readers.cluster.read, placement.readers.cluster.graph\n"
     code += "print([name for name in ('pint', 'networkx', 'numba', 'torch') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
