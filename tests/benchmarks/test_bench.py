@@ -18,7 +18,7 @@ from placement.cli import run
 from placement.errors import InputError
 from placement.registry import SOLVERS
 from placement.search.solvers.annealing import Annealing
-from tests.objectives.replicated_cases import make_case
+from tests.objectives.replicated.cases import make_case
 
 TWO = ("classic-three-nodes", "home-lab-small")
 

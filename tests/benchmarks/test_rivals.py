@@ -11,7 +11,7 @@ from placement.kinds.pipeline.solvers.exhaustive import Exhaustive
 from placement.search.loop import Outcome, run
 from placement.search.solver import NotApplicableError
 from placement.search.stop import first, max_evaluations, time_limit
-from tests.placement.instances import KINDS, random_objective, tables, tiny
+from tests.objectives.pipeline.cases import KINDS, random_objective, tables, tiny
 
 
 def solve(problem: PipelineProblem, solver: object, evaluations: int = 10**9) -> Outcome:

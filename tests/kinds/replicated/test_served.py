@@ -1,0 +1,94 @@
+"""Served throughput: the estimate ranks placements as the closed-loop simulation does; tables from a request."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from placement.kinds.replicated.case import case_of, from_request
+from placement.kinds.replicated.judge import judge
+from placement.kinds.replicated.problem import ReplicatedProblem
+from placement.kinds.replicated.solve import replicated_objective, solve_replicated
+from placement.plan.plan import PlacedSpan
+from placement.question.cluster import Cluster, Node
+from placement.question.request import Constraints, Request
+from placement.question.workload import Workload
+from placement.readers.helix import read_helix
+from placement.readers.models.read import read_model
+from placement.search.stop import max_evaluations
+from placement.simulate.closed_loop import simulate
+from tests.objectives.replicated.cases import make_case
+
+
+def rank(values):
+    return np.argsort(np.argsort(values))
+
+
+def test_estimate_follows_the_simulation():
+    """Over random staged placements of invented clusters: Spearman's correlation, and the level."""
+    correlations, ratios = [], []
+    for seed in range(4, 12):
+        case = make_case(seed, nodes=14, blocks=10)
+        case["links"].update(source_bandwidth=1e8, sink_bandwidth=1e8)
+        problem = ReplicatedProblem(read_helix(case).tables, replicated_objective("served"))
+        rng, found, expected = np.random.default_rng(0), [], []
+        for genome in problem.random(rng, 40):
+            spans = problem.decode(genome)
+            service = problem.details(spans)[0].service
+            if service.tokens_per_s <= 0:
+                continue
+            seconds = 300 * problem.tables.output_tokens / service.tokens_per_s
+            served = simulate(problem.tables, spans, service.weights, rng, warm_s=0.3 * seconds, seconds=seconds)
+            found.append(served.tokens_per_s)
+            expected.append(service.tokens_per_s)
+        assert len(found) > 15
+        correlations.append(np.corrcoef(rank(found), rank(expected))[0, 1])
+        ratios.append(np.median(np.divide(expected, found)))
+    assert np.mean(correlations) > 0.82
+    assert 0.85 < np.mean(ratios) < 1.1
+
+
+def test_tables_from_a_request():
+    """A model and a cluster of measured nodes become a problem whose best plan serves."""
+    model = read_model("llama-2-7b")
+    nodes = tuple(
+        Node(f"n{i}", 16e9, decode_s_per_block=(0.002,), prefill_s_per_block=(0.02,), availability=0.9)
+        for i in range(4)
+    )
+    latency, band = np.full((5, 5), 0.001), np.full((5, 5), 1e9)
+    request = Request(model, Cluster(nodes, latency, band), Workload(128, 32, 8), kind="replicated", min_replicas=1)
+    problem = from_request(request)
+    assert problem.objective.single == "throughput"
+    assert problem.tables.n_blocks == model.n_blocks
+    costs, broken = problem.evaluate(problem.starts()[:1])
+    assert broken[0] == 0
+    assert costs[0] > 0
+
+
+def test_pins_include_and_max_nodes_are_kept():
+    """A pinned node holds its block, an included one something, and no more nodes are used than may be."""
+    nodes = tuple(
+        Node(f"n{i}", 16e9, decode_s_per_block=(0.002 + 0.001 * i,), prefill_s_per_block=(0.02,)) for i in range(6)
+    )
+    latency, band = np.full((7, 7), 0.001), np.full((7, 7), 1e9)
+    rules = Constraints(pins={"embed": "n5", 3: "n4"}, include=("n3",), max_nodes=4)
+    request = Request(
+        read_model("llama-2-7b"),
+        Cluster(nodes, latency, band),
+        Workload(128, 32, 8),
+        kind="replicated",
+        constraints=rules,
+    )
+    case = case_of(request)
+    plan = solve_replicated(case, stop=max_evaluations(20_000), time_limit=60.0)
+    held = {span.node: range(span.start, span.stop) for span in plan.placement}
+    assert plan.status == "solved"
+    assert 0 in held["n5"]
+    assert 3 in held["n4"]
+    assert "n3" in held
+    assert len(held) <= 4
+    _, broken = judge(case, replicated_objective("served"), [PlacedSpan("n0", 0, 34)])
+    assert broken == (
+        "'n5' must hold embed, and does not",
+        "'n4' must hold layer.2, and does not",
+        "'n3' must hold anything, and does not",
+    )

@@ -1,0 +1,89 @@
+"""Jobs are data: in and out the same, of this version only, and wrong plans are refused before anything starts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from placement.errors import InputError
+from placement.run.job import Emulation, Job, chains_of, check_plan, cluster_from_data, cluster_to_data, places_of
+from tests.run.tiny_models import plan_by_hand, small_cluster
+
+PLAN = plan_by_hand(("a", 0, 2), ("b", 2, 6))
+
+
+def test_a_job_comes_back_as_it_was(tmp_path: Path) -> None:
+    """JSON out and in is the identity, the emulation included."""
+    cluster = small_cluster(2)
+    job = Job(
+        PLAN, "m", ((1, 2),), 4, emulation=Emulation.of(cluster, {"a": 2.0}), cluster=cluster_to_data(cluster), eos=3
+    )
+    job.save(tmp_path / "job.json")
+    again = Job.load(tmp_path / "job.json")
+    again.save(tmp_path / "again.json")
+    assert (tmp_path / "again.json").read_text() == (tmp_path / "job.json").read_text()
+    assert (again.plan, again.prompts, again.emulation) == (job.plan, job.prompts, job.emulation)
+    found = cluster_from_data(json.loads((tmp_path / "job.json").read_text())["cluster"])
+    assert found.nodes == cluster.nodes
+    assert (found.latency_s == cluster.latency_s).all()
+
+
+def test_a_worker_of_another_version_refuses_the_job(tmp_path: Path) -> None:
+    """The message names both versions."""
+    Job(PLAN, "m", ((1,),), 1).save(tmp_path / "job.json")
+    data = json.loads((tmp_path / "job.json").read_text())
+    (tmp_path / "job.json").write_text(json.dumps({**data, "version": "9.9.9"}))
+    with pytest.raises(InputError, match=r"version 9\.9\.9, this worker"):
+        Job.load(tmp_path / "job.json")
+
+
+def test_chains_and_places() -> None:
+    """Neighbouring spans of a node are one; the client is the last place; spare nodes join when runs recover."""
+    plan = plan_by_hand(("a", 0, 2), ("a", 2, 3), ("b", 3, 6))
+    assert [(s.node, s.start, s.stop) for s in chains_of(plan)[0]] == [("a", 0, 3), ("b", 3, 6)]
+    data = cluster_to_data(small_cluster(3))
+    assert places_of(Job(plan, "m", ((1,),), 1)) == ("a", "b", "client")
+    assert places_of(Job(plan, "m", ((1,),), 1, recover=True, cluster=data)) == ("a", "b", "c", "client")
+
+
+@pytest.mark.parametrize(
+    ("spans", "message"),
+    [
+        ((("a", 0, 2), ("b", 3, 6)), "no node holds block 2"),
+        ((("a", 0, 3), ("b", 2, 6)), "two nodes hold block 2"),
+        ((("a", 0, 2), ("b", 2, 5)), "no node holds block 5"),
+        ((("a", 0, 2), ("b", 2, 7)), "outside"),
+    ],
+)
+def test_plans_that_do_not_cover_the_blocks(spans: tuple[tuple[str, int, int], ...], message: str) -> None:
+    """Holes, overlaps and spans beyond the end are named."""
+    with pytest.raises(InputError, match=message):
+        chains_of(plan_by_hand(*spans))
+
+
+def test_a_plan_for_another_model() -> None:
+    """Another number of blocks, or other names."""
+    with pytest.raises(InputError, match="6 blocks, the model has 8"):
+        check_plan(PLAN, 8)
+    with pytest.raises(InputError, match=r"'layer\.0' where the model has 'x'"):
+        check_plan(PLAN, 6, ("embed", "x", "layer.1", "layer.2", "layer.3", "head"))
+
+
+def test_numbers_that_make_no_sense() -> None:
+    """No prompt, no tokens, a factor below one."""
+    for changes in ({"prompts": ()}, {"prompts": ((),)}, {"tokens": 0}, {"micro_batch": 0}):
+        with pytest.raises(InputError):
+            Job(**{"plan": PLAN, "model": "m", "prompts": ((1,),), "tokens": 1, **changes})
+    with pytest.raises(InputError, match="factor"):
+        Job(PLAN, "m", ((1,),), 1, emulation=Emulation(slow={"a": 0.5}))
+
+
+def test_nccl_wants_gpus() -> None:
+    """Every node of the plan on a CUDA device, and no other backends than the two."""
+    with pytest.raises(InputError, match="'b' is on the CPU"):
+        Job(PLAN, "m", ((1,),), 1, backend="nccl", devices={"a": "cuda:0"})
+    Job(PLAN, "m", ((1,),), 1, backend="nccl", devices={"a": "cuda:0", "b": "cuda:1"})
+    with pytest.raises(InputError, match="gloo or nccl, got 'mpi'"):
+        Job(PLAN, "m", ((1,),), 1, backend="mpi")

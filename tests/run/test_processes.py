@@ -1,0 +1,96 @@
+"""Plans run over several processes and give the tokens of the one-process model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("accelerate")
+
+from placement.run import run_plan
+from tests.run.tiny_models import greedy, plan_by_hand, small_cluster, some_prompts
+
+Make = Callable[[str], Path]
+
+ONE = (("a", 0, 6),)
+SINGLES = tuple((name, k, k + 1) for k, name in enumerate("abcdef"))
+SPLITS = {
+    "one": ONE,
+    "uneven": (("a", 0, 1), ("b", 1, 6)),
+    "three": (("a", 0, 2), ("b", 2, 3), ("c", 3, 6)),
+    "back and forth": (("a", 0, 2), ("b", 2, 4), ("a", 4, 5), ("b", 5, 6)),
+    "six of one block": SINGLES,
+}
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_llama_tokens_equal_for_every_split(tiny_model: Make, split: str) -> None:
+    """1 to 6 workers, uneven and single-block stages, non-contiguous plans: the tokens do not depend on it."""
+    folder, prompts = tiny_model("llama"), some_prompts(2)
+    result = run_plan(plan_by_hand(*SPLITS[split]), folder, prompts, 8)
+    assert [list(row) for row in result.tokens] == greedy(folder, prompts, 8)
+
+
+SLOW = pytest.mark.slow
+CASES = [("gpt2", 1), ("mixtral", 8), ("qwen2_moe", 8), ("mistral", 1)]
+MORE = [("gpt2", 8), ("mixtral", 1), ("qwen2_moe", 1), ("mistral", 8)]
+
+
+@pytest.mark.parametrize(("kind", "micro_batch"), [*CASES, *(pytest.param(*case, marks=SLOW) for case in MORE)])
+def test_architectures_and_batches(tiny_model: Make, kind: str, micro_batch: int) -> None:
+    """GPT-2, mixtures of experts and sliding windows, alone and eight together."""
+    folder, prompts = tiny_model(kind), some_prompts(8)
+    plan = plan_by_hand(("a", 0, 2), ("b", 2, 4), ("a", 4, 6))
+    result = run_plan(plan, folder, prompts, 8, micro_batch=micro_batch)
+    assert [list(row) for row in result.tokens] == greedy(folder, prompts, 8)
+
+
+def test_prompts_of_different_length_are_never_padded(tiny_model: Make) -> None:
+    """Each prompt continues as if it were alone."""
+    folder = tiny_model("llama")
+    prompts = [some_prompts(1, length, seed=length)[0] for length in (3, 9, 3, 5)]
+    result = run_plan(plan_by_hand(*SPLITS["three"]), folder, prompts, 6, micro_batch=4, in_flight=2)
+    assert [list(row) for row in result.tokens] == [greedy(folder, [prompt], 6)[0] for prompt in prompts]
+
+
+def test_figures_are_measured_and_written(tiny_model: Make, tmp_path: Path) -> None:
+    """The emulated links show in the time per token; figures, use and trace are files."""
+    cluster = small_cluster(3, latency_s=0.02)
+    result = run_plan(
+        plan_by_hand(*SPLITS["three"]), tiny_model("llama"), some_prompts(1), 6, cluster=cluster, emulate_links=True
+    )
+    assert 0.08 < result.measured.time_per_token_s < 0.2
+    assert result.measured.ttft_s > 0.08
+    assert result.emulation == "in-transport"
+    assert [stage.name for stage in result.stages] == ["a", "b", "c"]
+    assert sum(stage.weight_bytes for stage in result.stages) == sum(stage.read_bytes for stage in result.stages)
+    assert {(link.source, link.target) for link in result.links} >= {("client", "a"), ("a", "b"), ("c", "client")}
+    result.append_to(tmp_path / "runs.jsonl")
+    result.append_to(tmp_path / "runs.jsonl")
+    lines = (tmp_path / "runs.jsonl").read_text().splitlines()
+    assert len(lines) == 2
+    assert json.loads(lines[0])["measured"]["time_per_token_s"] == result.measured.time_per_token_s
+    result.write_trace(tmp_path / "trace.json")
+    assert len(json.loads((tmp_path / "trace.json").read_text())["traceEvents"]) > 18
+
+
+def test_sequences_in_flight_overlap(tiny_model: Make) -> None:
+    """Four sequences over two slow stages take far less than four times one: the stages work at the same time."""
+    plan = plan_by_hand(("a", 0, 3), ("b", 3, 6))
+    cluster = small_cluster(2, latency_s=0.03)
+    one = run_plan(plan, tiny_model("llama"), some_prompts(1), 8, cluster=cluster, emulate_links=True)
+    four = run_plan(plan, tiny_model("llama"), some_prompts(4), 8, cluster=cluster, emulate_links=True)
+    assert four.measured.tokens_per_s > 2.5 * one.measured.tokens_per_s
+
+
+def test_replicated_plans_follow_their_chains(tiny_model: Make) -> None:
+    """Two chains share a node; every request goes along one of them."""
+    plan = plan_by_hand(("a", 0, 3), ("b", 3, 6), ("c", 3, 6), kind="replicated")
+    folder, prompts = tiny_model("llama"), some_prompts(4)
+    result = run_plan(plan, folder, prompts, 6)
+    assert [list(row) for row in result.tokens] == greedy(folder, prompts, 6)
+    assert all(stage.messages > 0 for stage in result.stages)
