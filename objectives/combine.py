@@ -27,6 +27,8 @@ class TermSet:
         Probabilities of which more is better, kept as 1 - value.
     aliases : mapping of str to str
         Other names for terms.
+    figures : mapping of str to str
+        Terms and the figures of a plan that say their values as people read them.
     """
 
     names: tuple[str, ...]
@@ -35,6 +37,7 @@ class TermSet:
     inverse: frozenset[str] = frozenset()
     complement: frozenset[str] = frozenset()
     aliases: Mapping[str, str] = field(default_factory=dict)
+    figures: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def maximised(self) -> frozenset[str]:
@@ -74,6 +77,15 @@ PIPELINE = TermSet(
         "bottleneck": "bottleneck",
     },
     inverse=frozenset({"throughput"}),
+    figures={
+        "latency": "time_per_token_s",
+        "ttft": "ttft_s",
+        "request_time": "request_time_s",
+        "throughput": "tokens_per_s",
+        "price": "price_per_hour",
+        "energy": "energy_per_token_j",
+        "bottleneck": "bottleneck_s",
+    },
 )
 REPLICATED = TermSet(
     names=("throughput", "flow", "latency", "ttft", "best_chain", "replicas", "survival", "price", "moved_bytes"),
@@ -104,6 +116,17 @@ REPLICATED = TermSet(
     inverse=frozenset({"throughput", "flow", "replicas"}),
     complement=frozenset({"survival"}),
     aliases={"served": "throughput"},
+    figures={
+        "throughput": "served_tokens_per_s",
+        "flow": "flow_tokens_per_s",
+        "latency": "light_time_per_token_s",
+        "ttft": "light_ttft_s",
+        "best_chain": "best_chain_s",
+        "replicas": "min_holders",
+        "survival": "survival",
+        "price": "price_per_hour",
+        "moved_bytes": "moved_bytes",
+    },
 )
 TERMS = PIPELINE.names
 UNITS = PIPELINE.units

@@ -1,17 +1,63 @@
-"""The plan is data: spans by node name, predicted figures, bound, solver, seed, versions. JSON in and out."""
+"""The plan is data: spans by node name, chains, predicted figures, bound, solver, seed, version. JSON in and out.
+
+One class for every kind of plan. What only some kinds have is empty in the others, and left out of the JSON document.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..files import plain, write_atomic
+from ..files import plain, read_json, write_atomic
 
 VERSION = "0.1.0"
+
+
+class Figures(Mapping[str, float]):
+    """Predicted figures by name; each name says its unit, and every figure is an attribute too.
+
+    Which figures a plan has depends on its kind: see "Figures" in docs/plans.md.
+
+    Parameters
+    ----------
+    values : mapping of str to float
+        ``{"time_per_token_s": 0.02, ...}``.
+    """
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: Mapping[str, float] | None = None, /, **more: float) -> None:
+        self._values: dict[str, float] = {**(values or {}), **more}
+
+    def __getitem__(self, name: str) -> float:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __getattr__(self, name: str) -> float:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        try:
+            return self._values[name]
+        except KeyError:
+            raise AttributeError(f"this plan has no figure '{name}' (it has {', '.join(self)})") from None
+
+    def __repr__(self) -> str:
+        return f"Figures({', '.join(f'{name}={value!r}' for name, value in self.items())})"
+
+    def __hash__(self) -> int:
+        return hash(tuple(self._values.items()))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Figures, (self._values,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,34 +70,41 @@ class PlacedSpan:
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
-    """Predicted figures of a plan.
+class PlacedChain:
+    """A way through the layout, in block order.
 
     Attributes
     ----------
-    time_per_token_s : float
-        One decode step of a single sequence through all stages and links, in seconds.
-    ttft_s : float
-        Time to first token of a single prompt.
-    tokens_per_s : float
-        With `in_flight` sequences in micro-batches of `micro_batch`.
-    request_time_s : float
-        Prompt and all output tokens of a single sequence.
-    price_per_hour : float
-        $/h of the nodes used.
-    energy_per_token_j : float
-        Energy of one decode step of a single sequence, busy nodes only, in J.
-    in_flight, micro_batch : int
+    nodes : tuple of str
+    stops : tuple of int
+        The block after the last one that each of the nodes computes; empty where every node computes its whole span.
+    capacity : int or None
+        Sessions at once whose caches it has room for.
+    seconds : float or None
+        Mean seconds of a session (kind "sessions") or of a token (kind "routes") on it.
+    tokens_per_s : float or None
+        Tokens/s that it carries, or can carry.
     """
 
-    time_per_token_s: float
-    ttft_s: float
-    tokens_per_s: float
-    request_time_s: float
-    price_per_hour: float
-    energy_per_token_j: float
-    in_flight: int = 1
-    micro_batch: int = 1
+    nodes: tuple[str, ...]
+    stops: tuple[int, ...] = ()
+    capacity: int | None = None
+    seconds: float | None = None
+    tokens_per_s: float | None = None
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """How many blocks a request uses at each of the nodes."""
+        return tuple(stop - start for start, stop in zip((0, *self.stops), self.stops, strict=False))
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Part `weight` of the requests at node `source` goes on to node `target`; "client" is where they begin."""
+
+    source: str
+    target: str
+    weight: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +119,11 @@ class NodeUse:
 
 @dataclass(frozen=True, slots=True)
 class Limiter:
-    """What limits the rate: `kind` "node" or "link", the names, its busy seconds per micro-batch."""
+    """What limits the rate: `kind` "node" or "link" (empty: not known), the names, busy seconds per micro-batch."""
 
-    kind: str
-    where: str
-    seconds: float
+    kind: str = ""
+    where: str = ""
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +140,17 @@ class ObjectiveValue:
 
 
 @dataclass(frozen=True, slots=True)
+class FrontPoint:
+    """A plan of a Pareto front: the values of the objectives by name, its spans, and its figures."""
+
+    values: Mapping[str, float]
+    placement: tuple[PlacedSpan, ...]
+    figures: Figures = field(default_factory=Figures)
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """A placement with everything that was predicted about it.
+    """A layout with everything that was predicted about it.
 
     Attributes
     ----------
@@ -98,15 +160,29 @@ class Plan:
     n_blocks : int
     block_names : tuple of str
     placement : tuple of PlacedSpan
-        In stage order.
+        In block order.
     objective : ObjectiveValue
     figures : Figures
     nodes : tuple of NodeUse
+        All nodes of the cluster; empty where memory and busy seconds are not known by node.
     bottleneck : Limiter
+        What limits the rate of a pipeline.
+    kind : str
+        A name of `placement.kinds.KINDS`.
+    chains : tuple of PlacedChain
+        Ways through the layout; empty in a pipeline, whose one chain is its placement.
+    routing : tuple of Route
+        Weights by which requests choose the next node of a replicated placement.
+    edges : str
+        Replicated placements: "exact" joins spans end to start, "partial" enters a span anywhere.
+    ranges : tuple of (int, int)
+        Replicated placements: start and stop of every node in the cluster's order, (0, 0) where it holds nothing.
+    pareto : tuple of FrontPoint
+        With several objectives: plans that no other one found dominates, sorted by the first objective.
     solver, seed, evaluations, seconds, stopped_by
         How it was found.
     notes : tuple of str
-        Assumptions and remarks for people.
+        Assumptions and proofs, for people.
     """
 
     status: str
@@ -116,20 +192,29 @@ class Plan:
     placement: tuple[PlacedSpan, ...]
     objective: ObjectiveValue
     figures: Figures
-    nodes: tuple[NodeUse, ...]
-    bottleneck: Limiter
+    nodes: tuple[NodeUse, ...] = ()
+    bottleneck: Limiter = field(default_factory=Limiter)
+    chains: tuple[PlacedChain, ...] = ()
+    routing: tuple[Route, ...] = ()
+    edges: str = ""
+    ranges: tuple[tuple[int, int], ...] = ()
+    pareto: tuple[FrontPoint, ...] = ()
     solver: str = ""
     seed: int = 0
     evaluations: int = 0
     seconds: float = 0.0
     stopped_by: str = ""
     kind: str = "pipeline"
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
     version: str = VERSION
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data for JSON; numbers that JSON cannot hold become null."""
-        data: dict[str, Any] = plain(asdict(self))
+        """Return plain data for JSON; what the kind does not have is left out, what is not finite becomes null."""
+        data: dict[str, Any] = plain(_document(self))
+        data["bottleneck"] = data["bottleneck"] if self.bottleneck.kind else None
+        for name in ("nodes", "bottleneck", "chains", "routing", "edges", "ranges", "pareto"):
+            if not data[name]:
+                del data[name]
         return data
 
     def to_json(self) -> str:
@@ -141,35 +226,28 @@ class Plan:
         write_atomic(Path(path), self.to_json() + "\n")
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Plan:
-        """Build a plan from plain data; raise `InputError` when it is not one."""
-        try:
-            known = {name: data[name] for name in cls.__slots__ if name in data}
-            known["block_names"] = tuple(data["block_names"])
-            known["placement"] = tuple(span_of(span) for span in data["placement"])
-            known["objective"] = ObjectiveValue(**data["objective"])
-            known["figures"] = Figures(**data["figures"])
-            known["nodes"] = tuple(NodeUse(**node) for node in data["nodes"])
-            known["bottleneck"] = Limiter(**data["bottleneck"])
-            known["notes"] = tuple(data.get("notes", ()))
-            return cls(**known)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise InputError(f"not a plan of this version ({type(error).__name__}: {error})") from None
+    def from_dict(cls, data: object) -> Plan:
+        """Build a plan from plain data; raise `InputError` with the key and the value when it is not one."""
+        from .reading import plan_from  # pydantic comes with it
+
+        return plan_from(data)
 
     @classmethod
     def load(cls, path: str | Path) -> Plan:
-        """Read a plan from a JSON file; raise `InputError` when it is not one of a pipeline."""
-        from .io import load_pipeline
+        """Read what `placement solve --out` wrote; raise `InputError` with file, key and value when it is no plan."""
+        try:
+            return cls.from_dict(read_json(path))
+        except InputError as error:
+            raise error if error.where.startswith(str(path)) else error.under(str(path)) from None
 
-        return load_pipeline(path)
 
-
-def span_of(data: Mapping[str, Any]) -> PlacedSpan:
-    """A span from plain data."""
-    span = PlacedSpan(**data)
-    numbers = (span.start, span.stop)
-    if not isinstance(span.node, str) or not all(type(number) is int for number in numbers):
-        raise InputError(
-            f"expected a span such as {{'node': 'a', 'start': 0, 'stop': 8}}, got {dict(data)}", "placement"
-        )
-    return span
+def _document(value: Any) -> Any:
+    """Dataclasses as mappings; optional fields that are None are left out."""
+    if is_dataclass(value):
+        found = {item.name: _document(getattr(value, item.name)) for item in fields(value)}
+        return {
+            item.name: found[item.name]
+            for item in fields(value)
+            if not (item.default is None and found[item.name] is None)
+        }
+    return [_document(item) for item in value] if isinstance(value, tuple) else value

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import InputError
-from .problem import Problem, Score, Spans
-from .solver import IntArray, NotApplicableError, Solver
-from .stop import Progress, Stop, StoppedBy, first, time_limit
+from ..errors import InputError, PlacementError
+from .problem import IntArray, Problem, Score, Spans
+from .solver import NotApplicableError, Proposal, Solver
+from .stop import Progress, Stop, StoppedBy, never
 
 OPTIMAL_GAP = 1e-9
+CONTRADICTION = 1e-6  # part by which a claimed bound may lie above a feasible cost: rounding, no more
 SHOW_EVERY_S = 0.1
 MOST_PARETO = 400
 BOUND_STEP = 1e-3  # part of the bound by which it must rise for the trace to show it
+
+
+class FalseBoundError(PlacementError):
+    """A bound was claimed that a feasible placement contradicts: the solver, or the problem's own bound, is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +56,14 @@ class Outcome:
     score : Score
         By the reference objective.
     bound : float
-        Proven lower bound on the cost; minus infinity when there is none.
+        Proven lower bound on the cost; minus infinity when there is none, infinity when it is proven that nothing is
+        feasible.
     winner : str
         Which part of a portfolio found the best placement; empty for a plain solver.
     remark : str
         What a solver said about its proofs.
+    finalists : tuple of tuple of Span
+        Placements that the solver wants to have looked at more closely, the last one named last.
     """
 
     spans: Spans
@@ -67,12 +76,14 @@ class Outcome:
     pareto: tuple[ParetoPoint, ...] = ()
     winner: str = ""
     remark: str = ""
+    finalists: tuple[Spans, ...] = ()
 
 
 @dataclass
 class _State:
     problem: Problem
     clock: Callable[[], float]
+    limit_s: float = math.inf
     spans: Spans = ()
     score: Score = field(default_factory=lambda: Score(np.inf, np.inf, np.empty(0)))
     bound: float = -np.inf
@@ -82,7 +93,16 @@ class _State:
     remark: str = ""
     trace: list[TracePoint] = field(default_factory=list)
     archive: dict[Spans, npt.NDArray[np.float64]] = field(default_factory=dict)
+    finalists: dict[Spans, None] = field(default_factory=dict)
     seen: set[bytes] = field(default_factory=set)
+
+    def take(self, proposal: Proposal) -> None:
+        self.evaluations += proposal.evaluations
+        self.raise_bound(proposal.bound)
+        self.remark = proposal.remark or self.remark
+        self.consider(proposal.genomes, proposal.solver)
+        for genome in () if proposal.finalists is None else proposal.finalists:
+            self.finalists[self.problem.decode(genome)] = None
 
     def raise_bound(self, bound: float) -> None:
         if bound <= self.bound:
@@ -125,7 +145,20 @@ class _State:
 
     def progress(self) -> Progress:
         now = self.clock()
-        return Progress(now, self.evaluations, self.score.cost, self.bound, self.score.violation, now - self.improved_s)
+        share = min(1.0, now / self.limit_s) if self.limit_s < math.inf else 0.0
+        return Progress(
+            now, self.evaluations, self.score.cost, self.bound, self.score.violation, now - self.improved_s, share
+        )
+
+    def ensure_honest(self) -> None:
+        """Refuse a bound that the best feasible placement contradicts."""
+        cost = self.score.cost
+        if self.score.violation > 0 or self.problem.objective.pareto:
+            return
+        if self.bound > cost + CONTRADICTION * max(abs(cost), 1e-300):
+            raise FalseBoundError(
+                f"a false bound was claimed: no cost below {self.bound:.6g}, but a feasible placement costs {cost:.6g}"
+            )
 
 
 def run(
@@ -134,52 +167,45 @@ def run(
     *,
     rng: np.random.Generator,
     start: IntArray,
-    stop: Stop,
+    stop: Stop = never,
+    seconds: float = math.inf,
     bound: float = -np.inf,
     show: Callable[[Progress], None] | None = None,
     prove: bool = True,
 ) -> Outcome:
-    """Run a solver until it is done, the optimum is proven, or `stop` says so.
+    """Run a solver until it is done, the optimum is proven, time is over, or `stop` says so.
 
     Ctrl-C ends the run like any other criterion: the best placement so far is returned, `stopped_by` says so.
 
     Parameters
     ----------
+    problem : Problem
+    solver : Solver
+    rng : Generator
+        The only source of chance.
     start : int array (n, G)
         Genomes to begin from; they are scored first, so no solver is worse than its starts.
+    stop : callable, optional
+        See `stop.py`.
+    seconds : float
+        Time limit.
     bound : float
         Proven lower bound known beforehand.
     show : callable, optional
         Called with the progress a few times a second.
     prove : bool
         Stop as soon as cost and bound meet.
+
+    Raises
+    ------
+    FalseBoundError
+        A bound was claimed that a feasible placement contradicts.
     """
     began = time.perf_counter()
-    state = _State(problem, lambda: time.perf_counter() - began, bound=bound)
-    stopped = StoppedBy.EXHAUSTED
-    shown = -np.inf
+    state = _State(problem, lambda: time.perf_counter() - began, seconds, bound=bound)
+    proving = prove and not problem.objective.pareto
     try:
-        state.evaluations += len(start)
-        state.consider(start, "start")
-        for proposal in solver.search(problem, rng, start):
-            state.evaluations += proposal.evaluations
-            state.raise_bound(proposal.bound)
-            state.remark = proposal.remark or state.remark
-            state.consider(proposal.genomes, proposal.solver)
-            progress = state.progress()
-            if show is not None and progress.seconds - shown >= SHOW_EVERY_S:
-                show(progress)
-                shown = progress.seconds
-            if prove and not problem.objective.pareto and progress.gap <= OPTIMAL_GAP:
-                stopped = StoppedBy.OPTIMAL
-                break
-            verdict = stop(progress)
-            if verdict:
-                stopped = verdict if isinstance(verdict, StoppedBy) else StoppedBy.CUSTOM
-                break
-        else:
-            if state.progress().gap <= OPTIMAL_GAP and not problem.objective.pareto:
-                stopped = StoppedBy.OPTIMAL
+        stopped = _advance(state, solver, rng, start, stop, show, proving)
     except KeyboardInterrupt:
         stopped = StoppedBy.INTERRUPTED
     if show is not None:
@@ -196,7 +222,54 @@ def run(
         pareto=tuple(ParetoPoint(spans, tuple(values)) for spans, values in state.archive.items()),
         winner=state.winner,
         remark=state.remark,
+        finalists=tuple(state.finalists),
     )
+
+
+def _advance(
+    state: _State,
+    solver: Solver,
+    rng: np.random.Generator,
+    start: IntArray,
+    stop: Stop,
+    show: Callable[[Progress], None] | None,
+    proving: bool,
+) -> StoppedBy:
+    """Go round until something ends the run; return what."""
+    state.evaluations += len(start)
+    state.consider(start, "start")
+    state.ensure_honest()
+    proposals = solver.search(state.problem, rng, start)
+    answer = getattr(proposals, "send", None)  # a plain iterator does not listen
+    shown, progress = -np.inf, None
+    while (proposal := _next(proposals, answer, progress)) is not None:
+        state.take(proposal)
+        state.ensure_honest()
+        progress = state.progress()
+        if show is not None and progress.seconds - shown >= SHOW_EVERY_S:
+            show(progress)
+            shown = progress.seconds
+        if proving and progress.gap <= OPTIMAL_GAP:
+            return StoppedBy.OPTIMAL
+        if progress.seconds >= state.limit_s:
+            return StoppedBy.TIME
+        verdict = stop(progress)
+        if verdict:
+            return verdict if isinstance(verdict, StoppedBy) else StoppedBy.CUSTOM
+    ended = state.progress()
+    if proving and ended.gap <= OPTIMAL_GAP:
+        return StoppedBy.OPTIMAL
+    return StoppedBy.EXHAUSTED
+
+
+def _next(
+    proposals: Iterator[Proposal], answer: Callable[[Progress | None], Proposal] | None, progress: Progress | None
+) -> Proposal | None:
+    """The next proposal, after telling the solver how things stand; None when it has nothing left to try."""
+    try:
+        return next(proposals) if answer is None or progress is None else answer(progress)
+    except StopIteration:
+        return None
 
 
 def run_asked(
@@ -212,6 +285,18 @@ def run_asked(
 ) -> Outcome:
     """Run a solver that a user has named, for so many seconds, with the problem's own bound.
 
+    Parameters
+    ----------
+    problem : Problem
+    solver : Solver
+    name : str
+        What the user called it, for errors.
+    seed : int
+    start : int array (n, G)
+    seconds : float
+    stop, show : callable, optional
+        As for `run`.
+
     Raises
     ------
     InputError
@@ -219,19 +304,23 @@ def run_asked(
     KeyboardInterrupt
         Ctrl-C came before the first placement was scored.
     """
-    limit = time_limit(seconds)
     try:
         outcome = run(
             problem,
             solver,
             rng=np.random.default_rng(seed),
             start=start,
-            stop=first(limit, stop) if stop else limit,
+            stop=stop or never,
+            seconds=seconds,
             bound=problem.lower_bound(),
             show=show,
         )
     except NotApplicableError as error:
         raise InputError(f"the solver '{name}' cannot work on this: {error}", "solver") from None
+    except FalseBoundError as error:
+        raise FalseBoundError(f"the solver '{name}': {error}") from None
     if not outcome.spans:
         raise KeyboardInterrupt
     return outcome
+
+

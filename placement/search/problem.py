@@ -54,6 +54,11 @@ class Problem(Protocol):
         """Length of a vector of random keys."""
         ...
 
+    @property
+    def round_scale(self) -> float:
+        """How much smaller a solver's rounds must be than those on small pipelines, to take as long."""
+        ...
+
     def starts(self) -> IntArray:
         """Constructive genomes (n, G), the best first."""
         ...

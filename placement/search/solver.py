@@ -1,12 +1,13 @@
 """What a solver is: a frozen dataclass of hyper-parameters with one method, `search`.
 
 Solvers know neither clocks nor files nor torch. They work in rounds of at most about 50 ms and yield what they have;
-the loop in `run.py` scores, counts and stops.
+the loop in `loop.py` scores, counts and stops. It sends the progress back as the value of the `yield`: a solver that
+wants to know how much of its time is over reads `Progress.share` there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,6 +16,7 @@ import numpy.typing as npt
 
 from .kernels.loops import wander
 from .problem import Problem
+from .stop import Progress
 
 IntArray = npt.NDArray[np.int64]
 
@@ -26,7 +28,7 @@ class Proposal:
     Attributes
     ----------
     genomes : int array (n, G)
-        Candidates; `run.py` scores them with the reference objective.
+        Candidates; the loop scores them with the reference objective.
     evaluations : int
         Placements scored in this round.
     bound : float
@@ -35,6 +37,9 @@ class Proposal:
         Name of the part that made it, for portfolios; empty means the solver itself.
     remark : str
         What was proven, for people; a later one replaces it.
+    finalists : int array (n, G) or None
+        Genomes that deserve a closer look than the objective's: a kind may compare them by what it can only afford for a
+        few, such as a simulation.
     """
 
     genomes: IntArray
@@ -42,6 +47,11 @@ class Proposal:
     bound: float = -np.inf
     solver: str = ""
     remark: str = ""
+    finalists: IntArray | None = None
+
+
+Proposals = Generator[Proposal, Progress | None, None]
+"""What a solver that listens to the loop returns; a plain iterator of proposals will do for all others."""
 
 
 class Solver(Protocol):
@@ -71,7 +81,7 @@ def runnable(loop: Any, problem: Problem) -> Callable[..., Any]:
 def round_size(problem: Problem, compiled: int, python: int) -> int:
     """Evaluations per round: many for kernels, few for plain Python, fewer where the problem says it is slow."""
     size = compiled if problem.compiled else python
-    return max(1, int(size * getattr(problem, "round_scale", 1.0)))
+    return max(1, int(size * problem.round_scale))
 
 
 def kicked(problem: Problem, genome: IntArray, rng: np.random.Generator, moves: int) -> IntArray:

@@ -40,6 +40,8 @@ class Progress:
         Of the best placement so far; 0 is feasible.
     since_improvement_s : float
         Seconds since the best placement last changed.
+    share : float
+        Part of the time limit that is over; 0 where there is no limit.
     """
 
     seconds: float
@@ -48,6 +50,7 @@ class Progress:
     bound: float
     violation: float
     since_improvement_s: float
+    share: float = 0.0
 
     @property
     def gap(self) -> float:
@@ -64,6 +67,10 @@ def ensure_seconds(time_limit: float) -> None:
     """Raise InputError unless a search that a user asks for has some time."""
     if not time_limit > 0:
         raise InputError(f"expected a positive number of seconds, got {time_limit}", "time_limit")
+
+
+def never(_: Progress) -> None:
+    """Go on until the solver ends or the optimum is proven."""
 
 
 def time_limit(seconds: float) -> Stop:

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
-from placement.errors import InputError
-from placement.plan.plan import ObjectiveValue, PlacedSpan, Plan
-from placement.quantities import percent, quantity, seconds, size
-
-from .values import term_values
-
-if TYPE_CHECKING:
-    from placement.question.request import Request
+from ..errors import InputError
+from ..quantities import percent, seconds, size
+from .plan import ObjectiveValue, PlacedSpan, Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,42 +50,11 @@ def parse_spans(text: str) -> tuple[PlacedSpan, ...]:
     for part in text.split(","):
         node, equals, numbers = part.strip().rpartition("=")
         first, colon, last = numbers.partition(":")
-        if not (node and equals and colon and first.strip().isdecimal() and last.strip().isdecimal()):
-            raise InputError(f"expected node=start:stop, got '{part.strip()}'", "--spans")
+        whole = all(word.strip().isdecimal() and len(word) < 10 for word in (first, last))
+        if not (node and equals and colon and whole):
+            raise InputError(f"expected node=start:stop, got '{part.strip()[:60]}'", "--spans")
         spans.append(PlacedSpan(node.strip(), int(first), int(last)))
     return tuple(spans)
-
-
-def judge(request: Request, placement: Sequence[PlacedSpan]) -> tuple[Plan, tuple[str, ...]]:
-    """Return the split as a plan with its figures, and the rules that it breaks."""
-    from .build import checked_spans, problem_of
-    from .infeasible import RULES
-    from .plan import objective_value, plan_of
-
-    problem = problem_of(request)
-    spans = checked_spans(tuple(placement), request)
-    score = problem.score(spans)
-    plan = plan_of(request, problem, spans, objective_value(problem, score, problem.lower_bound()))
-    _, found = problem.details(spans)
-    names = request.cluster.names
-    broken = [f"{names[k]} lacks {size(missing)}" for k, missing in enumerate(found.missing_bytes) if missing > 0]
-    broken += [RULES_BROKEN.get(name, RULES[name]) for name in found.counts]
-    limits, values = request.objective.limits, term_values(plan)
-    broken += [
-        f"{name} is {quantity(name, values[name])}, the limit {quantity(name, limits[name])}" for name in found.excess
-    ]
-    return replace(plan, solver="given", stopped_by="exhausted"), tuple(broken)
-
-
-RULES_BROKEN = {
-    "cuts": "a boundary lies where the model must not be cut",
-    "pins": "a block lies on a node that must not hold it",
-    "ties": "tied blocks lie on different nodes",
-    "include": "a node in 'include' holds nothing",
-    "max_nodes": "more nodes than max_nodes are used",
-    "contiguous": "a node holds several runs of blocks, and contiguous is true",
-    "links": "neighbouring stages have no link to each other",
-}
 
 
 def compare(yours: Plan, broken: tuple[str, ...], best: Plan) -> Scored:
@@ -114,19 +77,19 @@ def differences(yours: Plan, best: Plan) -> list[str]:
     """Say in words where a split loses: the bottleneck, hops, compute, and memory that is left over."""
     lines = []
     mine, other = yours.bottleneck, best.bottleneck
-    if yours.figures.micro_batch == best.figures.micro_batch and mine.seconds > other.seconds * 1.001:
+    if mine.kind and yours.figures.micro_batch == best.figures.micro_batch and mine.seconds > other.seconds * 1.001:
         more = percent(mine.seconds / other.seconds - 1.0) if other.seconds > 0 else "far"
         lines.append(
             f"bottleneck: {mine.kind} {mine.where} is busy {seconds(mine.seconds)} per micro-batch, "
             f"{more} more than the best plan's {other.where} ({seconds(other.seconds)})"
         )
-    step, best_step = yours.figures.time_per_token_s, best.figures.time_per_token_s
+    step, best_step = (plan.figures.get("time_per_token_s", 0.0) for plan in (yours, best))
     if step > best_step * 1.001:
         lines.append(f"time per token: {seconds(step)} instead of {seconds(best_step)}")
     hops, best_hops = hops_of(yours), hops_of(best)
-    if hops > best_hops:
+    if yours.kind == "pipeline" and hops > best_hops:
         lines.append(f"hops: {hops} between nodes instead of {best_hops}")
-    if yours.figures.in_flight < best.figures.in_flight:
+    if yours.nodes and yours.figures.in_flight < best.figures.in_flight:
         lines.append(
             f"cache memory: {yours.figures.in_flight} sequences in flight instead of {best.figures.in_flight}, "
             f"limited by {tightest(yours)}"

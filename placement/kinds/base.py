@@ -1,0 +1,151 @@
+"""What a kind of plan is: how its questions are read, searched, explained and answered. Everything else exists once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from objectives.combine import Objective, TermSet
+
+from ..plan.plan import PlacedSpan, Plan
+from ..question.objective import ObjectiveSpec
+from ..search.loop import Outcome
+from ..search.problem import IntArray, Problem
+from ..search.solver import Solver
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+CustomObjective = Callable[[Any], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is wanted of a question: the objective, and the plain function that stands for it, if any.
+
+    Attributes
+    ----------
+    objective : Objective
+        With its limits.
+    custom : callable or None
+        A function of the kind's terms to minimise instead of the objective's weighted terms.
+    """
+
+    objective: Objective
+    custom: CustomObjective | None = None
+
+    @property
+    def name(self) -> str:
+        """Name for people and for JSON."""
+        return str(getattr(self.custom, "__name__", "custom")) if self.custom is not None else self.objective.name
+
+
+@dataclass(frozen=True, slots=True)
+class FoundBy:
+    """Who searched, from which seed; a solver's part that found the best is in the outcome."""
+
+    solver: str = ""
+    seed: int = 0
+
+    def label(self, outcome: Outcome) -> str:
+        """The solver and, of a portfolio, the part that found the plan."""
+        return f"{self.solver} ({outcome.winner})" if outcome.winner not in ("", self.solver) else self.solver
+
+
+@dataclass(frozen=True, slots=True)
+class Reasons:
+    """Why no plan was found.
+
+    Attributes
+    ----------
+    lines : tuple of str
+        Each says in bytes or seconds what is missing.
+    proven : bool
+        True: no plan exists. False: none was found in the time there was.
+    """
+
+    lines: tuple[str, ...]
+    proven: bool
+
+
+class Task(Protocol):
+    """A question of one kind with a wish, ready to be searched."""
+
+    @property
+    def problem(self) -> Problem:
+        """What solvers see."""
+        ...
+
+    def portfolio(self) -> Solver:
+        """The solver "auto" of this kind."""
+        ...
+
+    def impossible(self) -> tuple[str, ...]:
+        """What a glance proves impossible, in sentences; empty when nothing is."""
+        ...
+
+    def running_genomes(self, running: Plan) -> IntArray:
+        """The running plan as genomes (n, G); raise `InputError` when it does not suit the question."""
+        ...
+
+    def reasons(self, outcome: Outcome, *, one_split: bool) -> Reasons:
+        """Why the best placement found breaks a rule; `one_split`: a yardstick showed its only split."""
+        ...
+
+    def plan(self, outcome: Outcome, found: FoundBy) -> Plan:
+        """The plan of an outcome; every figure comes from the reference code."""
+        ...
+
+    def front(self, outcome: Outcome, found: FoundBy) -> tuple[Plan, ...]:
+        """A plan for each point of the Pareto front, sorted by the first objective."""
+        ...
+
+    def judge(self, placement: Sequence[PlacedSpan]) -> tuple[Plan, tuple[str, ...]]:
+        """A layout that somebody has as a plan with its figures, and the rules that it breaks."""
+        ...
+
+
+class Kind(Protocol):
+    """One kind of plan; see `KINDS` for the list."""
+
+    @property
+    def name(self) -> str:
+        """Name in plans and files."""
+        ...
+
+    @property
+    def terms(self) -> TermSet:
+        """Names, units, senses and limits of its objectives: the only list of them."""
+        ...
+
+    @property
+    def can(self) -> frozenset[str]:
+        """Commands that take it: "score", "tables", "export", "run", "replan", "report"."""
+        ...
+
+    @property
+    def options(self) -> frozenset[str]:
+        """Options of `placement solve` that apply to it, beyond those that every kind has."""
+        ...
+
+    def asks(self, question: object) -> bool:
+        """Whether a Python object is a question of this kind."""
+        ...
+
+    def read(self, data: Mapping[str, Any], where: str, folder: Path, model: object | None) -> Any:
+        """A question from what a file holds; `where` names the file in errors, relative paths begin at `folder`."""
+        ...
+
+    def wish(self, question: Any, spec: ObjectiveSpec | None, limits: Mapping[str, float] | None) -> Wish:
+        """The objective: the one named, else the question's own, else the kind's default."""
+        ...
+
+    def tasks(self, question: Any, wish: Wish, running: Plan | None) -> tuple[Task, ...]:
+        """The question as problems to be searched: one, or several of which the best answer counts."""
+        ...
+
+    def view(self, plan: Plan, *, ascii_only: bool) -> RenderableType:
+        """A plan for the terminal."""
+        ...
