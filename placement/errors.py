@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class PlacementError(Exception):
@@ -32,7 +33,7 @@ class InputError(PlacementError):
 
 
 class InfeasibleError(PlacementError):
-    """No placement can satisfy the memory, the constraints or the limits.
+    """It is proven that no plan satisfies the memory, the constraints and the limits.
 
     Parameters
     ----------
@@ -42,6 +43,23 @@ class InfeasibleError(PlacementError):
 
     def __init__(self, reasons: Iterable[str]) -> None:
         self.reasons = tuple(reasons)
+        super().__init__("; ".join(self.reasons))
+
+
+class NotFoundError(PlacementError):
+    """No plan that keeps every rule was found in the time there was; one may exist.
+
+    Parameters
+    ----------
+    reasons : iterable of str
+        What the best attempt lacks, in bytes or seconds.
+    best : Plan or None
+        The best attempt; its status is "infeasible".
+    """
+
+    def __init__(self, reasons: Iterable[str], best: Any = None) -> None:
+        self.reasons = tuple(reasons)
+        self.best = best
         super().__init__("; ".join(self.reasons))
 
 

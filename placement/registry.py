@@ -1,30 +1,22 @@
-"""Solvers, runtimes and objectives by name: the lists, and what other packages register as entry points.
+"""The one list of solvers: it feeds the command line, the contract tests, the benchmark and the docs.
 
-Entry point groups: ``placement.solvers`` (a class or function that makes a solver), ``placement.objectives``
-(a plain function of `objectives.pipeline.terms.Terms`) and ``placement.exporters`` (a class or function that makes a
-`Runtime`).
+Other packages add solvers by entry points of the group ``placement.solvers`` (a class or function that makes one), and
+custom objectives by ``placement.objectives`` (a plain function of `objectives.pipeline.terms.Terms`).
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
-from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from objectives.combine import TERMS
 
-from .errors import InputError, nearest
-from .export import RUNTIMES
+from .errors import InputError
+from .plugins import attribute, from_plugin, load, plugins
 
 if TYPE_CHECKING:
-    from objectives.pipeline.terms import Terms
-
-    from .export.base import Runtime
     from .search.solver import Solver
 
 
@@ -51,19 +43,20 @@ class Entry:
 
     def make(self) -> Solver:
         """Import the solver and make it with its default hyper-parameters."""
-        module, name = self.path.split(":")
-        return cast("Solver", getattr(import_module(module, __package__), name)())
+        return cast("Solver", attribute(self.path, __package__ or "placement")())
 
 
+ANY = ("pipeline", "replicated", "sessions", "routes")
 BOTH = ("pipeline", "replicated")
 
+GROUP = "placement.solvers"
 SOLVERS: Mapping[str, Entry] = MappingProxyType(
     {
         "auto": Entry(
-            ".kinds.pipeline.solvers.auto:Auto",
-            "starts, exact where it can prove, metaheuristics in turn",
+            ".search.solvers.auto:Auto",
+            "what suits the kind: starts, exact where it can prove, metaheuristics in turn",
             "portfolio",
-            BOTH,
+            ANY,
         ),
         "exact": Entry(
             ".kinds.pipeline.solvers.exact:Exact", "dynamic programming over node types, proves the optimum", "exact"
@@ -96,6 +89,27 @@ SOLVERS: Mapping[str, Entry] = MappingProxyType(
             "exact",
             ("replicated",),
         ),
+        "petals": Entry(
+            ".kinds.replicated.solvers.yardsticks:Petals",
+            "greedy joining and rebalancing (Petals)",
+            "yardstick",
+            ("replicated",),
+        ),
+        "equal_stages": Entry(
+            ".kinds.replicated.solvers.yardsticks:EqualStages",
+            "stages of equal size, each node joins the slowest (SWARM)",
+            "yardstick",
+            ("replicated",),
+        ),
+        "separate": Entry(
+            ".kinds.replicated.solvers.yardsticks:Separate",
+            "a pipeline for every type of node that can hold the model",
+            "yardstick",
+            ("replicated",),
+        ),
+        "chain": Entry(
+            ".kinds.replicated.solvers.yardsticks:Chain", "one node per stage", "yardstick", ("replicated",)
+        ),
         "uniform": Entry(
             ".kinds.pipeline.solvers.yardsticks:Uniform", "equal block counts (vLLM, Megatron)", "yardstick"
         ),
@@ -113,31 +127,32 @@ SOLVERS: Mapping[str, Entry] = MappingProxyType(
 )
 
 
-@cache
-def plugins(group: str, taken: tuple[str, ...]) -> dict[str, EntryPoint]:
-    """Entry points of a group by name; a name that is taken already is warned about and left out."""
-    found: dict[str, EntryPoint] = {}
-    for point in entry_points(group=group):
-        if point.name in taken or point.name in found:
-            warnings.warn(f"{group}: '{point.name}' of {point.value} is already taken; it is ignored", stacklevel=2)
-            continue
-        found[point.name] = point
-    return found
+def solver_names(kind: str = "") -> list[str]:
+    """Names of all solvers that can be asked for, for one kind of plans or for any."""
+    fitting = [name for name, entry in SOLVERS.items() if not kind or kind in entry.kinds]
+    return [*fitting, *plugins(GROUP, tuple(SOLVERS))]
 
 
-def solver_names() -> list[str]:
-    """Names of all solvers that can be asked for."""
-    return [*SOLVERS, *plugins("placement.solvers", tuple(SOLVERS))]
+def make_solver(name: str, kind: str = "") -> Solver:
+    """Make a solver by name.
 
+    Parameters
+    ----------
+    name : str
+    kind : str
+        The kind of plans that it is for; empty for any.
 
-def make_solver(name: str) -> Solver:
-    """Make a solver by name; raise `InputError` with the nearest name for an unknown one."""
+    Raises
+    ------
+    InputError
+        The name is unknown, or the solver does not work on this kind; the nearest name is offered.
+    """
     if name in SOLVERS:
+        if kind and kind not in SOLVERS[name].kinds:
+            known = solver_names(kind)
+            raise InputError(f"'{name}' does not solve {kind} plans (known here: {', '.join(known)})", "solver")
         return SOLVERS[name].make()
-    point = plugins("placement.solvers", tuple(SOLVERS)).get(name)
-    if point is None:
-        raise InputError(f"unknown solver '{name}'{nearest(name, solver_names())} (known: {', '.join(solver_names())})")
-    return _load(point)()  # type: ignore[return-value]
+    return cast("Solver", from_plugin(GROUP, SOLVERS, name, "solver")())
 
 
 def is_yardstick(solver: object) -> bool:
@@ -145,31 +160,7 @@ def is_yardstick(solver: object) -> bool:
     return isinstance(solver, str) and solver in SOLVERS and SOLVERS[solver].role == "yardstick"
 
 
-def custom_objective(name: str) -> Callable[[Terms], float] | None:
+def custom_objective(name: str) -> Callable[[Any], float] | None:
     """Return the registered custom objective of that name, or None when there is none."""
     point = plugins("placement.objectives", TERMS).get(name)
-    return _load(point) if point is not None else None  # type: ignore[return-value]
-
-
-def runtime_names() -> list[str]:
-    """Names of all runtimes that a plan can be written for."""
-    return [*RUNTIMES, *plugins("placement.exporters", tuple(RUNTIMES))]
-
-
-def make_runtime(name: str) -> Runtime:
-    """Make the exporter of a runtime; raise `InputError` with the nearest name for an unknown one."""
-    if name in RUNTIMES:
-        return RUNTIMES[name].make()
-    point = plugins("placement.exporters", tuple(RUNTIMES)).get(name)
-    if point is None:
-        known = runtime_names()
-        raise InputError(f"unknown runtime '{name}'{nearest(name, known)} (known: {', '.join(known)})")
-    return _load(point)()  # type: ignore[return-value]
-
-
-def _load(point: EntryPoint) -> Callable[..., object]:
-    try:
-        loaded: Callable[..., object] = point.load()
-    except Exception as error:
-        raise InputError(f"the plugin '{point.name}' ({point.value}) failed to load: {error}") from error
-    return loaded
+    return load(point) if point is not None else None

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
+
+from ..plugins import attribute, from_plugin, names
 
 if TYPE_CHECKING:
     from .base import Runtime
@@ -33,10 +34,10 @@ class Entry:
 
     def make(self) -> Runtime:
         """Import and make the exporter."""
-        module, name = self.path.split(":")
-        return cast("Runtime", getattr(import_module(module, __name__), name)())
+        return cast("Runtime", attribute(self.path, __name__)())
 
 
+GROUP = "placement.exporters"
 RUNTIMES: Mapping[str, Entry] = MappingProxyType(
     {
         "accelerate": Entry(".accelerate:Accelerate", "device_map (JSON)"),
@@ -54,3 +55,15 @@ RUNTIMES: Mapping[str, Entry] = MappingProxyType(
         "distributed-llama": Entry(".distributed_llama:DistributedLlama", "nothing: it cannot hold a layer placement"),
     }
 )
+
+
+def runtime_names() -> list[str]:
+    """Names of all runtimes that a plan can be written for."""
+    return names(GROUP, RUNTIMES)
+
+
+def make_runtime(name: str) -> Runtime:
+    """Make the exporter of a runtime; raise `InputError` with the nearest name for an unknown one."""
+    if name in RUNTIMES:
+        return RUNTIMES[name].make()
+    return cast("Runtime", from_plugin(GROUP, RUNTIMES, name, "runtime")())

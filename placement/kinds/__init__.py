@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
+
+from ..errors import InputError, nearest
+from ..plugins import attribute, load, plugins
 
 if TYPE_CHECKING:
     from .base import Kind
@@ -25,47 +27,74 @@ class Entry:
         ``module:name``, the module relative to this package when it begins with a dot.
     summary : str
         One line for people.
-    keys : frozenset of str
-        Top-level keys that only its files have, all of them; empty where `placement` decides.
+    keys : tuple of frozenset of str
+        Formats of its own: top-level keys that only such a file has, all of a set.
     placement : str
-        Value of the key ``placement`` of cluster files.
+        Value of the key ``placement`` of cluster files that ask for it; empty when none does.
     """
 
     path: str
     summary: str
-    keys: frozenset[str] = frozenset()
+    keys: tuple[frozenset[str], ...] = ()
     placement: str = ""
 
     def load(self) -> Kind:
         """Import the kind."""
-        module, name = self.path.split(":")
-        return cast("Kind", getattr(import_module(module, __name__), name))
+        return cast("Kind", attribute(self.path, __name__))
 
     def tells(self, data: Mapping[str, Any]) -> bool:
         """Whether a document is of this kind, by its keys."""
-        if self.keys:
-            return data.keys() >= self.keys
-        return "nodes" in data and data.get("placement", "pipeline") == self.placement
+        if any(data.keys() >= keys for keys in self.keys):
+            return True
+        return bool(self.placement) and "nodes" in data and data.get("placement", "pipeline") == self.placement
 
 
+GROUP = "placement.kinds"
 KINDS: Mapping[str, Entry] = MappingProxyType(
     {
         "sessions": Entry(
             ".sessions.kind:SESSIONS",
             "chains of servers whose sessions reserve caches",
-            frozenset({"servers", "num_blocks", "block_gb"}),
+            (frozenset({"servers", "num_blocks", "block_gb"}),),
         ),
         "routes": Entry(
-            ".routes.kind:ROUTES", "chains through a swarm that stands already", frozenset({"servers", "blocks"})
-        ),
-        "helix": Entry(
-            ".replicated.kind:TABLED",
-            "replicated placements on measured tables (Helix's format)",
-            frozenset({"node_types", "coordinator", "links"}),
+            ".routes.kind:ROUTES", "chains through a swarm that stands already", (frozenset({"servers", "blocks"}),)
         ),
         "replicated": Entry(
-            ".replicated.kind:REPLICATED", "blocks on several nodes, any chain through them", placement="replicated"
+            ".replicated.kind:REPLICATED",
+            "blocks on several nodes, any chain through them",
+            (frozenset({"node_types", "coordinator", "links"}),),
+            "replicated",
         ),
-        "pipeline": Entry(".pipeline.kind:PIPELINE", "every block on one node, one chain", placement="pipeline"),
+        "pipeline": Entry(".pipeline.kind:PIPELINE", "every block on one node, one chain", (), "pipeline"),
     }
 )
+
+
+def all_kinds() -> dict[str, Entry]:
+    """The entries of this list, and those that other packages register."""
+    own = dict(KINDS)
+    for name, point in plugins(GROUP, tuple(KINDS)).items():
+        own[name] = cast(Entry, load(point))
+    return own
+
+
+def kind_named(name: str) -> Kind:
+    """The kind of that name; raise `InputError` with the nearest name for an unknown one."""
+    entries = all_kinds()
+    if name not in entries:
+        raise InputError(f"unknown kind '{name}'{nearest(name, entries)} (known: {', '.join(entries)})", "kind")
+    return entries[name].load()
+
+
+def kind_of_document(data: Mapping[str, Any]) -> Kind:
+    """The kind whose keys a document has; one that has nobody's is read as a cluster file, whose reader says why."""
+    entries = all_kinds()
+    name = next((name for name, entry in entries.items() if entry.tells(data)), "pipeline")
+    return entries[name].load()
+
+
+def kind_of_question(question: object) -> Kind | None:
+    """The kind of a question that was made in Python, None when it is nobody's."""
+    loaded = (entry.load() for entry in all_kinds().values())
+    return next((kind for kind in loaded if kind.asks(question)), None)

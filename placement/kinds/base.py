@@ -13,7 +13,6 @@ from ..plan.plan import PlacedSpan, Plan
 from ..question.objective import ObjectiveSpec
 from ..search.loop import Outcome
 from ..search.problem import IntArray, Problem
-from ..search.solver import Solver
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -76,10 +75,6 @@ class Task(Protocol):
     @property
     def problem(self) -> Problem:
         """What solvers see."""
-        ...
-
-    def portfolio(self) -> Solver:
-        """The solver "auto" of this kind."""
         ...
 
     def impossible(self) -> tuple[str, ...]:

@@ -49,6 +49,8 @@ class Request:
         Holders that every block needs in a replicated placement.
     max_stages : int or None
         Longest chain allowed in a replicated placement.
+    edges : str
+        Replicated placements: "exact" joins spans end to start, "partial" lets a chain enter a span anywhere.
     runtime : str
         Name of the runtime that must be able to hold the plan; empty for any.
     server_push : bool
@@ -63,5 +65,6 @@ class Request:
     kind: str = "pipeline"
     min_replicas: int = 1
     max_stages: int | None = None
+    edges: str = "exact"
     runtime: str = ""
     server_push: bool = False

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from objectives.combine import Objective
 from objectives.spans import Span
+
+if TYPE_CHECKING:
+    from .solver import Solver
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -89,6 +92,10 @@ class Problem(Protocol):
 
     def score(self, spans: Sequence[Span]) -> Score:
         """Score by the reference code."""
+        ...
+
+    def portfolio(self) -> Solver:
+        """The mix of solvers that "auto" stands for here."""
         ...
 
     def lower_bound(self) -> float:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .kernels.moves import pipeline_crossover, pipeline_neighbour
+from .kernels.split import pipeline_from_keys
+
 if TYPE_CHECKING:
     from .problem import PipelineProblem
 
@@ -23,18 +26,12 @@ class PythonData:
 
     def neighbour(self, genome: Any, rng: Any, out: Any) -> None:
         """Write a neighbour."""
-        from .kernels.moves import pipeline_neighbour
-
         pipeline_neighbour(genome, self.packed, rng, out)
 
     def crossover(self, first: Any, second: Any, rng: Any, out: Any) -> None:
         """Write a child."""
-        from .kernels.moves import pipeline_crossover
-
         pipeline_crossover(first, second, self.packed, rng, out)
 
     def from_keys(self, keys: Any, out: Any) -> None:
         """Decode random keys; the split is optimal for the built-in terms and a start for the custom one."""
-        from .kernels.split import pipeline_from_keys
-
         pipeline_from_keys(keys, self.packed, out)

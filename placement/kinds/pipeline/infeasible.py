@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
 
 import numpy as np
 
-from objectives.combine import LIMITS, Objective
+from objectives.combine import PIPELINE, Objective
 from objectives.pipeline.limits import Violation
-from placement.errors import InfeasibleError
+from objectives.spans import Span
+from placement.costs.build import build_tables
 from placement.quantities import quantity, size
 from placement.question.request import Request
 from placement.search.loop import Outcome, run
-from placement.search.stop import time_limit
+from placement.search.solvers.auto import Auto
 
-from .build import problem_of
+from ..base import Reasons
 from .problem import PipelineProblem
-from .solvers.auto import Auto
 
 # Seconds spent on the best possible value of a limit that could not be met.
 ASK_S = 1.5
-CANNOT, ALONE = "cannot be met", "can be met alone"
-
-
-def ensure_possible(request: Request, problem: PipelineProblem | None = None) -> None:
-    """Raise `InfeasibleError` for what a glance at the tables proves impossible."""
-    found = memory_reasons(problem or problem_of(request), request)
-    if found:
-        raise InfeasibleError(found)
+PROVEN, UNMET, MET = "cannot be met", "was not met", "can be met alone"
 
 
 def memory_reasons(problem: PipelineProblem, request: Request) -> list[str]:
@@ -49,29 +42,31 @@ def memory_reasons(problem: PipelineProblem, request: Request) -> list[str]:
     return lines
 
 
-def reasons(request: Request, problem: PipelineProblem, outcome: Outcome) -> list[str]:
+def reasons(request: Request, problem: PipelineProblem, outcome: Outcome) -> Reasons:
     """Explain the violation of the best placement found.
 
     A search that must break something breaks what is cheapest, so a limit may be to blame that this placement meets:
     each limit is tried alone first.
     """
     _, broken = problem.details(outcome.spans)
-    lines = [_limit(request, name, limit) for name, limit in request.objective.limits.items()]
-    impossible = [line for line in lines if CANNOT in line]
+    tried = [_alone(request, name, limit) for name, limit in request.objective.limits.items()]
+    impossible = tuple(line for line, state in tried if state == PROVEN)
     if impossible:
-        return impossible
-    found = [*_memory(request, broken), *_rules(broken)]
-    if lines and (broken.excess or all(ALONE in line for line in lines)):
-        found = [
-            "each limit can be met alone, but no placement was found that meets everything together",
-            *found,
-            *lines,
-        ]
-    return found or lines
+        return Reasons(impossible, proven=True)
+    proven = outcome.bound == np.inf
+    unmet = tuple(line for line, state in tried if state == UNMET)
+    if unmet:
+        return Reasons(unmet, proven)
+    lines = tuple(line for line, _ in tried)
+    found = (*_memory(request, broken, proven), *_rules(broken))
+    if lines:
+        together = "each limit can be met alone, but no placement was found that meets everything together"
+        found = (together, *found, *lines)
+    return Reasons(found or ("no placement was found that meets every rule",), proven)
 
 
-def split_reasons(request: Request, problem: PipelineProblem, outcome: Outcome) -> list[str]:
-    """Say what one given split breaks, without a search for better ones."""
+def split_reasons(request: Request, problem: PipelineProblem, outcome: Outcome) -> Reasons:
+    """Say what one given split breaks, without a search for better ones; it proves nothing about others."""
     terms, broken = problem.details(outcome.spans)
     lines = [
         f"the split lacks {size(missing)} on {request.cluster.names[node]}"
@@ -79,22 +74,34 @@ def split_reasons(request: Request, problem: PipelineProblem, outcome: Outcome) 
         if missing
     ]
     for name in broken.excess:
-        value = 1.0 / terms.values[name] if name == "throughput" else terms.values[name]
+        value = PIPELINE.readable(name, terms.values[name])
         lines.append(
             f"{name} {quantity(name, value)} breaks the limit {quantity(name, request.objective.limits[name])}"
         )
-    return lines + [f"the split breaks a rule: {name}" for name in broken.counts]
+    return Reasons((*lines, *(f"the split breaks a rule: {name}" for name in broken.counts)), proven=False)
 
 
-def _memory(request: Request, broken: Violation) -> list[str]:
+def rules_broken(request: Request, problem: PipelineProblem, spans: Sequence[Span]) -> tuple[str, ...]:
+    """The rules that a given placement breaks, in sentences."""
+    terms, found = problem.details(spans)
+    names, limits = request.cluster.names, problem.objective.limits
+    lines = [f"{names[k]} lacks {size(missing)}" for k, missing in enumerate(found.missing_bytes) if missing > 0]
+    lines += [RULES_BROKEN.get(name, RULES[name]) for name in found.counts]
+    lines += [
+        f"{name} is {quantity(name, PIPELINE.readable(name, terms.values[name]))}, "
+        f"the limit {quantity(name, limits[name])}"
+        for name in found.excess
+    ]
+    return tuple(lines)
+
+
+def _memory(request: Request, broken: Violation, proven: bool) -> list[str]:
     missing = sum(broken.missing_bytes)
     if not missing:
         return []
     worst = int(np.argmax(broken.missing_bytes))
-    return [
-        f"no placement was found that fits in memory: the best one lacks {size(missing)}, "
-        f"most of it on {request.cluster.names[worst]}"
-    ]
+    fits = "no placement fits in memory" if proven else "no placement was found that fits in memory"
+    return [f"{fits}: the best one lacks {size(missing)}, most of it on {request.cluster.names[worst]}"]
 
 
 RULES = {
@@ -108,35 +115,36 @@ RULES = {
 }
 
 
+RULES_BROKEN = {
+    "cuts": "a boundary lies where the model must not be cut",
+    "pins": "a block lies on a node that must not hold it",
+    "ties": "tied blocks lie on different nodes",
+    "include": "a node in 'include' holds nothing",
+    "max_nodes": "more nodes than max_nodes are used",
+    "contiguous": "a node holds several runs of blocks, and contiguous is true",
+    "links": "neighbouring stages have no link to each other",
+}
+
+
 def _rules(broken: Violation) -> list[str]:
     return [RULES[name] for name in broken.counts]
 
 
-def _limit(request: Request, name: str, limit: float) -> str:
-    """Search for the best value of one term alone, and say it."""
-    key = next(key for key, term in LIMITS.items() if term == name)
-    alone = replace(request, objective=Objective({name: 1.0}))
-    problem = problem_of(alone)
+def _alone(request: Request, name: str, limit: float) -> tuple[str, str]:
+    """Search for the best value of one term alone; say it, and whether the limit can be met."""
+    key = next(key for key, term in PIPELINE.limits.items() if term == name)
+    objective = Objective({name: 1.0})
+    problem = PipelineProblem(build_tables(request), objective)
     outcome = run(
-        problem,
-        Auto(),
-        rng=np.random.default_rng(0),
-        start=problem.starts(),
-        stop=time_limit(ASK_S),
-        bound=problem.lower_bound(),
+        problem, Auto(), rng=np.random.default_rng(0), start=problem.starts(), seconds=ASK_S, bound=problem.lower_bound()
     )
-    objective = alone.objective
-    best, bound = objective.value(outcome.score.cost), objective.value(outcome.bound)
+    asked = f"limits.{key}: {quantity(name, limit)}"
     if outcome.score.violation > 0:
-        return f"limits.{key}: {quantity(name, limit)} was not met"
-    proven = outcome.bound > problem_cost(objective, limit)
-    met = best >= limit if objective.maximised else best <= limit
-    if met:
-        return f"limits.{key}: {quantity(name, limit)} {ALONE} (best possible: {quantity(name, best)})"
-    known = f", proven: nothing is better than {quantity(name, bound)}" if proven else ""
-    return f"limits.{key}: {quantity(name, limit)} {CANNOT}: the best possible is {quantity(name, best)}{known}"
-
-
-def problem_cost(objective: Objective, value: float) -> float:
-    """The cost of a value that people read: the inverse for throughput."""
-    return 1.0 / value if objective.maximised else value
+        return f"{asked} was not met", UNMET
+    best, bound = (quantity(name, objective.value(cost)) for cost in (outcome.score.cost, outcome.bound))
+    most = PIPELINE.minimised(name, limit)
+    if outcome.score.cost <= most:
+        return f"{asked} can be met alone (best possible: {best})", MET
+    if outcome.bound > most:
+        return f"{asked} cannot be met: the best possible is {best}, proven: nothing is better than {bound}", PROVEN
+    return f"{asked} was not met: the best found is {best}", UNMET

@@ -10,11 +10,19 @@ from typing import Any
 import numpy as np
 
 from objectives.combine import TERMS, Objective
+from objectives.pipeline.bounds import lower_bound
+from objectives.pipeline.kernels.scores import most_stages, pipeline_batch, pipeline_data
 from objectives.pipeline.limits import Violation, violation
 from objectives.pipeline.tables import CostTables
 from objectives.pipeline.terms import Terms, cost, pipeline_terms
 from objectives.spans import Span
 from placement.search.problem import FloatArray, IntArray, Score, Spans
+from placement.search.solver import Solver
+
+from .custom import PythonData
+from .kernels import pipeline  # noqa: F401  (registers the pipeline's kernels with the loops)
+from .kernels.split import pipeline_from_keys
+from .starts import constructive
 
 CustomObjective = Callable[[Terms], float]
 
@@ -38,17 +46,11 @@ class PipelineProblem:
     @cached_property
     def packed(self) -> Any:
         """The compiled kernels' data."""
-        from objectives.pipeline.kernels.scores import pipeline_data
-
-        from .kernels import pipeline  # noqa: F401  (registers the pipeline's kernels with the loops)
-
         return pipeline_data(self.tables, self.objective)
 
     @cached_property
     def data(self) -> Any:
         """What the search loops get: packed arrays, or an object with methods for a custom objective."""
-        from .custom import PythonData
-
         return self.packed if self.custom is None else PythonData(self, self.packed)
 
     @property
@@ -59,8 +61,6 @@ class PipelineProblem:
     @property
     def width(self) -> int:
         """Most stages that a genome holds."""
-        from objectives.pipeline.kernels.scores import most_stages
-
         return most_stages(self.tables)
 
     @property
@@ -73,10 +73,13 @@ class PipelineProblem:
         """Length of a vector of random keys."""
         return self.tables.n_nodes
 
+    @property
+    def round_scale(self) -> float:
+        """Rounds of pipelines are the measure of all others."""
+        return 1.0
+
     def starts(self) -> IntArray:
         """Constructive placements, each a row, the best first."""
-        from .starts import constructive
-
         return constructive(self)
 
     def random(self, rng: np.random.Generator, n: int) -> IntArray:
@@ -87,8 +90,6 @@ class PipelineProblem:
 
     def from_keys(self, keys: FloatArray) -> IntArray:
         """Decode rows of random keys."""
-        from .kernels.split import pipeline_from_keys
-
         genomes = np.zeros((len(keys), self.genome_size), dtype=np.int64)
         for row, genome in zip(keys, genomes, strict=True):
             pipeline_from_keys(np.ascontiguousarray(row), self.packed, genome)
@@ -112,8 +113,6 @@ class PipelineProblem:
 
     def terms(self, genomes: IntArray) -> tuple[FloatArray, FloatArray]:
         """Return terms (n, len(TERMS)) in the order of `TERMS`, and violations (n,)."""
-        from objectives.pipeline.kernels.scores import pipeline_batch
-
         values = np.empty((len(genomes), len(TERMS) + 2))
         broken = np.empty(len(genomes))
         pipeline_batch(np.ascontiguousarray(genomes), self.packed, values, broken)
@@ -155,10 +154,14 @@ class PipelineProblem:
         value = cost(self.objective, terms) if self.custom is None else float(self.custom(terms))
         return Score(value, broken.total, np.array([terms.values[name] for name in TERMS]))
 
+    def portfolio(self) -> Solver:
+        """Exact where it can prove, metaheuristics in turn."""
+        from .solvers.portfolio import PipelinePortfolio  # its parts need this class
+
+        return PipelinePortfolio()
+
     def lower_bound(self) -> float:
         """Return a proven lower bound on the cost of every feasible placement; minus infinity when none is known."""
         if self.custom is not None:
             return -np.inf
-        from objectives.pipeline.bounds import lower_bound
-
         return lower_bound(self.tables, self.objective)

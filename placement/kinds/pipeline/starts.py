@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from .kernels.split import decode_order
+
 if TYPE_CHECKING:
     from .problem import PipelineProblem
 
@@ -43,8 +45,6 @@ def tour(problem: PipelineProblem, head: int) -> IntArray:
 
 def constructive(problem: PipelineProblem) -> IntArray:
     """Return distinct genomes of the constructive starts, the least violation and cost first."""
-    from .kernels.split import decode_order
-
     genomes = []
     for order in node_orders(problem):
         genome = np.zeros(problem.genome_size, dtype=np.int64)

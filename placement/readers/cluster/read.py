@@ -48,8 +48,23 @@ def read_request(
         where, folder, data = "cluster", Path(), dict(source)
     else:
         where, folder, data = str(source), Path(source).parent, read_document(source)
-    if overrides:
-        data = apply_overrides(data, overrides)
+    return request_of(apply_overrides(data, overrides), where, folder, model)
+
+
+def request_of(data: Mapping[str, Any], where: str, folder: Path, model: object | None) -> Request:
+    """The request of a document that was read already.
+
+    Parameters
+    ----------
+    data : mapping
+        Overrides applied.
+    where : str
+        The file, for errors.
+    folder : Path
+        Where relative paths in it begin.
+    model : optional
+        As for `read_request`.
+    """
     entry = parse(data, where)
     try:
         return _request(entry, folder, model)
@@ -74,19 +89,10 @@ def _request(entry: ClusterFile, folder: Path, model: object | None) -> Request:
         kind=entry.placement,
         min_replicas=entry.min_replicas,
         max_stages=entry.max_stages,
-        runtime=_runtime(entry.runtime),
+        edges=entry.edges,
+        runtime=entry.runtime or "",
         server_push=entry.server_push,
     )
-
-
-def _runtime(name: str | None) -> str:
-    if name is None:
-        return ""
-    from placement.registry import runtime_names  # here, because it loads the names of plugins
-
-    if name not in (known := runtime_names()):
-        raise InputError(f"unknown runtime '{name}'{nearest(name, known)} (known: {', '.join(known)})", "runtime")
-    return name
 
 
 def _model(entry: ClusterFile, folder: Path, given: object | None) -> Model:

@@ -146,6 +146,9 @@ class ClusterFile(Entry):
     max_nodes: PositiveInt | None = Field(default=None, description="how many nodes may be used")
     contiguous: Bool = Field(default=True, description="false: a node may hold several runs of blocks")
     placement: Literal["pipeline", "replicated"] = "pipeline"
+    edges: Literal["exact", "partial"] = Field(
+        default="exact", description="replicated: spans meet end to start, or a chain enters a span anywhere"
+    )
     min_replicas: Count = Field(default=1, description="holders of every block in a replicated placement")
     max_stages: PositiveInt | None = Field(default=None, description="longest chain of a replicated placement")
     runtime: Name | None = Field(default=None, description="the runtime that the plan is for")

@@ -28,7 +28,7 @@ TURNS: dict[str, Callable[[], Solver]] = {
 
 
 @dataclass(frozen=True)
-class Auto:
+class PipelinePortfolio:
     """Hyper-parameters.
 
     Attributes

@@ -1,0 +1,133 @@
+"""What `optimize` and the commands accept, turned into a question of one kind and a wish."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from .errors import InputError, nearest
+from .kinds import kind_named, kind_of_document, kind_of_question
+from .kinds.base import CustomObjective, Kind, Task, Wish
+from .plan.plan import Plan
+from .question.cluster import Cluster
+from .question.request import Request
+from .question.workload import Workload
+from .readers.document import apply_overrides, read_document
+from .registry import custom_objective
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question with its kind and what is wanted of it."""
+
+    kind: Kind
+    question: Any
+    wish: Wish
+
+    def tasks(self, running: Plan | None = None) -> tuple[Task, ...]:
+        """The question as problems to be searched."""
+        return self.kind.tasks(self.question, self.wish, running)
+
+
+def ask(
+    model: Any,
+    source: Any,
+    *,
+    workload: Workload | Mapping[str, int] | None = None,
+    objective: Any = None,
+    limits: Mapping[str, float] | None = None,
+    overrides: Sequence[str] = (),
+) -> Asked:
+    """Turn what `optimize` accepts into a question.
+
+    Parameters
+    ----------
+    model, source, workload, objective, limits
+        As `optimize` has them; `source` is its `cluster`.
+    overrides : sequence of str
+        ``key.path[0]=value`` for files and mappings, each value read as YAML.
+
+    Raises
+    ------
+    InputError
+        One line that names what was wrong.
+    """
+    kind, question = question_of(model, source, overrides)
+    if workload is not None:
+        question = _with_workload(question, workload)
+    spec, custom = _objective(objective, kind)
+    wish = kind.wish(question, spec, limits)
+    if custom is None:
+        return Asked(kind, question, wish)
+    if "custom" not in kind.can:
+        raise InputError(f"a function as objective is for pipelines; this asks for {kind.name}", "objective")
+    return Asked(kind, question, replace(wish, custom=custom))
+
+
+def question_of(model: Any, source: Any, overrides: Sequence[str] = ()) -> tuple[Kind, Any]:
+    """The kind and the question of a file, a mapping or a Python object."""
+    if isinstance(source, str | Path | Mapping):
+        where, folder = ("cluster", Path()) if isinstance(source, Mapping) else (str(source), Path(source).parent)
+        data = dict(source) if isinstance(source, Mapping) else read_document(source)
+        data = apply_overrides(data, overrides)
+        kind = kind_of_document(data)
+        if model is not None and "--model" not in kind.options:
+            raise InputError(f"a model does not apply to {kind.name}: the file says what a block needs", "model")
+        return kind, kind.read(data, where, folder, model)
+    if isinstance(source, Request):
+        request = source if model is None else replace(source, model=_model(model))
+        return kind_named(request.kind), request
+    found = kind_of_question(source)
+    if found is not None:
+        if model is not None:
+            raise InputError(f"a model does not apply to {found.name}: the question says what a block needs", "model")
+        return found, source
+    return kind_named("pipeline"), _request(model, source)
+
+
+def _request(model: Any, cluster: Any) -> Request:
+    if not isinstance(cluster, Cluster) and not hasattr(cluster, "adjacency"):
+        raise InputError(
+            f"expected a path, a mapping, a Cluster, a networkx graph or a question, got {type(cluster).__name__}",
+            "cluster",
+        )
+    if model is None:
+        raise InputError("expected a model: a preset name, a path, a Model or a torch module, got None", "model")
+    if isinstance(cluster, Cluster):
+        return Request(_model(model), cluster)
+    from .readers.cluster.graph import from_graph  # networkx comes with it
+
+    return Request(_model(model), from_graph(cluster))
+
+
+def _model(model: Any) -> Any:
+    from .readers.models.read import read_model  # readers of formats come with it
+
+    return read_model(model)
+
+
+def _objective(objective: Any, kind: Kind) -> tuple[Any, CustomObjective | None]:
+    """The objective's name, list or weights, or the plain function that stands for it."""
+    if callable(objective):
+        return None, objective
+    if isinstance(objective, str) and objective not in kind.terms.names and "custom" in kind.can:
+        custom = custom_objective(objective)
+        if custom is not None:
+            return None, custom
+    return objective, None
+
+
+def _with_workload(question: Any, workload: Workload | Mapping[str, int]) -> Any:
+    if not isinstance(question, Request):
+        raise InputError("a workload does not apply here: the file says what arrives", "workload")
+    return replace(question, workload=workload if isinstance(workload, Workload) else _workload(workload))
+
+
+def _workload(data: Mapping[str, int]) -> Workload:
+    known = tuple(Workload.__slots__)
+    for name in data:
+        if name not in known:
+            raise InputError(f"unknown key{nearest(name, known)}", f"workload.{name}")
+    return Workload(**data)

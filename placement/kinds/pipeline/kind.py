@@ -1,0 +1,143 @@
+"""Pipelines as a kind: cluster files, models on clusters, networkx graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+
+from rich.console import RenderableType
+
+from objectives.combine import PIPELINE as TERMS
+from objectives.combine import TermSet
+from placement.costs.build import build_tables
+from placement.errors import InputError
+from placement.plan.plan import PlacedSpan, Plan
+from placement.plan.values import custom_value, objective_value, point_value
+from placement.question.objective import ObjectiveSpec, objective_of
+from placement.question.request import Request
+from placement.readers.cluster.read import request_of
+from placement.search.loop import Outcome
+from placement.search.problem import IntArray, Spans
+from placement.search.stop import StoppedBy
+
+from ..base import FoundBy, Reasons, Task, Wish
+from ..runtimes import ensure_known_runtime, under_runtime
+from .infeasible import memory_reasons, reasons, rules_broken, split_reasons
+from .plan import plan_of
+from .problem import PipelineProblem
+from .spans import numbered_spans
+from placement.report.table import plan_view
+
+
+@dataclass(frozen=True)
+class PipelineTask:
+    """A request with its objective, and the problem that it is."""
+
+    request: Request
+    wish: Wish
+
+    @cached_property
+    def problem(self) -> PipelineProblem:
+        """What solvers see."""
+        return PipelineProblem(build_tables(self.request), self.wish.objective, self.wish.custom)
+
+    def impossible(self) -> tuple[str, ...]:
+        """Blocks that fit nowhere, bytes that are missing."""
+        return tuple(memory_reasons(self.problem, self.request))
+
+    def running_genomes(self, running: Plan) -> IntArray:
+        """The running plan as one genome."""
+        spans = numbered_spans(running.placement, self.request, running.n_blocks)
+        try:
+            return self.problem.encode(spans)[None, :]
+        except ValueError as error:  # more runs than this problem's genomes hold
+            raise InputError(f"the plan to begin from does not suit this problem: {error}", "start") from None
+
+    def reasons(self, outcome: Outcome, *, one_split: bool) -> Reasons:
+        """Why the best placement found breaks a rule."""
+        return (split_reasons if one_split else reasons)(self.request, self.problem, outcome)
+
+    def plan(self, outcome: Outcome, found: FoundBy) -> Plan:
+        """The best placement."""
+        feasible = outcome.score.violation == 0
+        if self.wish.custom is not None:
+            value = custom_value(self.wish.name, outcome.score.cost)
+        else:
+            value = objective_value(self.wish.objective, outcome.score.cost, outcome.bound, feasible=feasible)
+        plan = self._told(plan_of(self.request, self.problem, outcome.spans, value), outcome, found)
+        interrupted = outcome.stopped_by is StoppedBy.INTERRUPTED and feasible
+        return replace(plan, status="interrupted") if interrupted else plan
+
+    def front(self, outcome: Outcome, found: FoundBy) -> tuple[Plan, ...]:
+        """Plans that no other one found dominates."""
+        points = sorted(outcome.pareto, key=lambda point: point.values)
+        values = [point_value(self.wish.objective, point.values) for point in points]
+        return tuple(
+            self._told(plan_of(self.request, self.problem, point.spans, value), outcome, found)
+            for point, value in zip(points, values, strict=True)
+        )
+
+    def judge(self, placement: Sequence[PlacedSpan]) -> tuple[Plan, tuple[str, ...]]:
+        """A split as a plan with its figures, and the rules that it breaks."""
+        spans: Spans = tuple(numbered_spans(tuple(placement), self.request))
+        score = self.problem.score(spans)
+        bound, feasible = self.problem.lower_bound(), score.violation == 0
+        value = objective_value(self.wish.objective, score.cost, bound, feasible=feasible)
+        plan = plan_of(self.request, self.problem, spans, value)
+        return replace(plan, solver="given", stopped_by="exhausted"), rules_broken(self.request, self.problem, spans)
+
+    def _told(self, plan: Plan, outcome: Outcome, found: FoundBy) -> Plan:
+        return replace(
+            plan,
+            solver=found.label(outcome),
+            seed=found.seed,
+            evaluations=outcome.evaluations,
+            seconds=outcome.seconds,
+            stopped_by=outcome.stopped_by.name.lower(),
+        )
+
+
+@dataclass(frozen=True)
+class PipelineKind:
+    """Every block on exactly one node, one chain through all of them."""
+
+    name: str = "pipeline"
+    terms: TermSet = TERMS
+    can: frozenset[str] = frozenset({"score", "tables", "export", "import", "run", "replan", "report", "custom"})
+    options: frozenset[str] = frozenset({"--model", "--runtime", "--start", "--report"})
+
+    def asks(self, question: object) -> bool:
+        """Requests for pipelines."""
+        return isinstance(question, Request) and question.kind == self.name
+
+    def read(self, data: Mapping[str, Any], where: str, folder: Path, model: object | None) -> Request:
+        """A cluster file."""
+        return ensure_known_runtime(request_of(data, where, folder, model), where)
+
+    def wish(self, question: Request, spec: ObjectiveSpec | None, limits: Mapping[str, float] | None) -> Wish:
+        """The objective named, else that of the file, else the time per token."""
+        own = question.objective
+        return Wish(objective_of(own if spec is None else spec, self.terms, own.limits, limits))
+
+    def tasks(self, question: Request, wish: Wish, running: Plan | None) -> tuple[Task, ...]:
+        """The request, or those whose answers its runtime can hold."""
+        request = replace(question, objective=wish.objective)
+        return tuple(PipelineTask(part, wish) for part in under_runtime(request))
+
+    def view(self, plan: Plan, *, ascii_only: bool) -> RenderableType:
+        """Stages with memory and busy bars, and the figures."""
+        return plan_view(plan, ascii_only=ascii_only)
+
+
+PIPELINE = PipelineKind()
+
+
+def pipeline_task(request: Request) -> PipelineTask:
+    """A request as a task, its runtime's rules left aside."""
+    return PipelineTask(request, Wish(request.objective))
+
+
