@@ -7,9 +7,10 @@ The splits are given, not searched for, so that the page is the same on every ma
 import sys
 from pathlib import Path
 
+from placement.kinds.pipeline.score import judge, parse_spans
+
 from placement.export import RUNTIMES
 from placement.export.api import RefusedError, export_plan
-from placement.kinds.pipeline.score import judge, parse_spans
 from placement.readers.cluster.read import read_request
 
 HERE = Path(__file__).parent

@@ -131,7 +131,6 @@ REPLICATED = TermSet(
 TERMS = PIPELINE.names
 UNITS = PIPELINE.units
 LIMITS = PIPELINE.limits
-MAXIMISED = PIPELINE.maximised
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,13 +147,16 @@ class Objective:
     pareto : tuple of str
         Several terms to trade against each other (``weights`` then rank the plans that single-objective parts see).
     terms : TermSet
-        What the names mean: the terms of pipelines, or those of replicated placements.
+        What the names mean: the terms of pipelines, or those of another kind.
+    label : str
+        Name of the plain function that is minimised instead, where there is one: the weights then say nothing.
     """
 
     weights: Mapping[str, float] = field(default_factory=lambda: {"latency": 1.0})
     limits: Mapping[str, float] = field(default_factory=dict)
     pareto: tuple[str, ...] = ()
     terms: TermSet = PIPELINE
+    label: str = ""
 
     def __post_init__(self) -> None:
         if not self.weights:
@@ -192,6 +194,8 @@ class Objective:
     @property
     def name(self) -> str:
         """A name for people and for JSON."""
+        if self.label:
+            return self.label
         if self.pareto:
             return ",".join(self.pareto)
         if len(self.weights) == 1:
@@ -201,7 +205,7 @@ class Objective:
     @property
     def single(self) -> str | None:
         """The term's name when the objective is one term."""
-        return next(iter(self.weights)) if len(self.weights) == 1 else None
+        return next(iter(self.weights)) if len(self.weights) == 1 and not self.label else None
 
     @property
     def maximised(self) -> bool:

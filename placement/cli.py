@@ -1,7 +1,8 @@
 """The command line: parses, calls the library, shows a table or one JSON document.
 
-Exit codes: 0 solved, 1 error, 2 infeasible, 130 interrupted. Commands live in modules with a function
-``register(app)``; a module is imported when one of its commands is asked for, or all of them for ``--help``.
+Exit codes: 0 solved, 1 error, 2 proven infeasible, 3 not found in the time there was, 130 interrupted. Commands live in
+modules with a function ``register(app)``; a module is imported when one of its commands is asked for, or all of them
+for ``--help``.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from importlib.util import find_spec
 
 import typer
 
-from .commands.output import ERROR, INFEASIBLE, INTERRUPTED, print_json, say
-from .errors import InfeasibleError, PlacementError, nearest
+from .commands.output import ERROR, INFEASIBLE, INTERRUPTED, NOT_FOUND, print_json, say
+from .errors import InfeasibleError, NotFoundError, PlacementError, nearest
 from .plan.plan import VERSION
 
 # Modules and the commands that each one registers, in the order of --help.
@@ -80,6 +81,13 @@ def run(arguments: list[str]) -> int:
         if as_json:
             print_json({"status": "infeasible", "reasons": list(error.reasons), "version": VERSION})
         return INFEASIBLE
+    except NotFoundError as error:
+        say("not found in time: " + "\n                   ".join(error.reasons))
+        say("a plan may exist: give more time with --time-limit")
+        if as_json:
+            best = error.best.to_dict() if error.best is not None else None
+            print_json({"status": "not_found", "reasons": list(error.reasons), "best": best, "version": VERSION})
+        return NOT_FOUND
     except KeyboardInterrupt:
         say("interrupted before a plan was found")
         if as_json:

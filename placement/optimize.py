@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .asked import Asked, ask
 from .errors import InfeasibleError, InputError, NotFoundError
+from .kinds.asked import Asked, ask
 from .kinds.base import FoundBy, Task
 from .plan.plan import FrontPoint, Plan
 from .plan.values import OPTIMAL_GAP, term_values
 from .registry import is_yardstick, make_solver
-from .search.loop import Outcome, TracePoint, run_asked
+from .search.loop import TracePoint, run_asked
 from .search.problem import IntArray
 from .search.stop import StoppedBy, ensure_seconds
 

@@ -1,20 +1,17 @@
 """The one list of solvers: it feeds the command line, the contract tests, the benchmark and the docs.
 
-Other packages add solvers by entry points of the group ``placement.solvers`` (a class or function that makes one), and
-custom objectives by ``placement.objectives`` (a plain function of `objectives.pipeline.terms.Terms`).
+Other packages add solvers by entry points of the group ``placement.solvers`` (a class or function that makes one).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, cast
-
-from objectives.combine import TERMS
+from typing import TYPE_CHECKING, cast
 
 from .errors import InputError
-from .plugins import attribute, from_plugin, load, plugins
+from .plugins import attribute, from_plugin, plugins
 
 if TYPE_CHECKING:
     from .search.solver import Solver
@@ -158,9 +155,3 @@ def make_solver(name: str, kind: str = "") -> Solver:
 def is_yardstick(solver: object) -> bool:
     """Return whether `solver` names one of today's splits, which must show its own value and no better one."""
     return isinstance(solver, str) and solver in SOLVERS and SOLVERS[solver].role == "yardstick"
-
-
-def custom_objective(name: str) -> Callable[[Any], float] | None:
-    """Return the registered custom objective of that name, or None when there is none."""
-    point = plugins("placement.objectives", TERMS).get(name)
-    return load(point) if point is not None else None

@@ -19,8 +19,7 @@ import pytest
 
 from objectives.pipeline.terms import Terms
 
-from .kinds.pipeline.build import problem_of
-from .kinds.pipeline.problem import PipelineProblem
+from .kinds.pipeline.problem import PipelineProblem, problem_of
 from .readers.cluster.read import read_request
 from .search.loop import Outcome, run
 from .search.solver import IntArray, NotApplicableError, Proposal, Solver

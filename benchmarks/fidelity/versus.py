@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks.fidelity.hosts import Hosts, base_profile, emulated, make_hosts, model_folder
 from objectives.spans import Span
-from placement.kinds.pipeline.build import problem_of
+from placement.kinds.pipeline.problem import problem_of
 from placement.optimize import optimize
 from placement.question.workload import Workload
 from placement.registry import make_solver

@@ -131,7 +131,7 @@ def perform(experiment: Experiment) -> Record:
 
 def problem_of(request: Any) -> Any:
     """The problem of a request or of a case in Helix's format, which knows one objective: flow."""
-    from placement.kinds.pipeline.build import problem_of as pipeline_of
+    from placement.kinds.pipeline.problem import problem_of as pipeline_of
     from placement.kinds.replicated.case import from_request
     from placement.kinds.replicated.problem import ReplicatedProblem
     from placement.kinds.replicated.solve import replicated_objective

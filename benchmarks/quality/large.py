@@ -12,8 +12,7 @@ import argparse
 import numpy as np
 
 from placement.catalog.hardware import devices
-from placement.kinds.pipeline.build import problem_of
-from placement.kinds.pipeline.problem import PipelineProblem
+from placement.kinds.pipeline.problem import PipelineProblem, problem_of
 from placement.question.request import Request
 from placement.readers.cluster.read import read_request
 from placement.registry import SOLVERS, is_yardstick, make_solver

@@ -14,7 +14,7 @@ SIZES = ((8, 40), (32, 80), (128, 160), (400, 320), (1000, 500))
 
 def problem(nodes: int, blocks: int, objective: str = "latency", concurrency: int = 16) -> PipelineProblem:
     """A pipeline problem through the same door as a user's file."""
-    from placement.kinds.pipeline.build import problem_of
+    from placement.kinds.pipeline.problem import problem_of
     from placement.readers.cluster.read import read_request
 
     rng = np.random.default_rng([nodes, blocks])

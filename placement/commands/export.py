@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from ..errors import InputError
+from ..export.api import export_plan, refusals
+from ..export.replicas import exportable
+from ..files import write_atomic
+from ..kinds import kind_named
+from ..kinds.pipeline.imported import import_split
+from ..optimize import optimize
+from ..plan.plan import Plan
+from ..question.request import Request
+from ..report.table import objective_line, stage_table
 from .options import File, Json, ModelName, Out, Seed, Set, TimeLimit, request_of
 from .output import INFEASIBLE, SOLVED, console, ensure_writable, print_json, say
-
-if TYPE_CHECKING:
-    from ..plan.plan import Plan
-    from ..question.request import Request
 
 LONGEST_SPLIT = 10_000_000
 At = Annotated[
@@ -50,21 +56,13 @@ def export(
     json: Json = False,
 ) -> int:
     """Write a plan in the words of a runtime; say what is lost, and refuse what the runtime cannot hold."""
-    from ..export.api import export_plan, nearest_plan, refusals
-    from ..files import write_atomic
-    from ..plan.io import load_plan
-    from ..plan.plan import Plan
-
     ensure_writable(out)
-    loaded = load_plan(plan)
-    if isinstance(loaded, Plan):
-        chosen = loaded
-    else:
-        from ..export.replicas import exportable
-
-        if nearest is not None:
-            raise InputError("plans for a runtime are searched for pipelines only; leave it out", "--nearest")
-        chosen = exportable(loaded)
+    chosen = Plan.load(plan)
+    if "export" not in kind_named(chosen.kind).can:
+        raise InputError(f"plans of the kind {chosen.kind} are not exported", str(plan))
+    if chosen.kind != "pipeline" and nearest is not None:
+        raise InputError("plans for a runtime are searched for pipelines only; leave it out", "--nearest")
+    chosen = exportable(chosen)
     file = nearest or cluster
     request = request_of(file, None, None) if file is not None else None
     found = refusals(chosen, to, request)
@@ -87,9 +85,27 @@ def export(
     return SOLVED
 
 
-def _nearest_lines(found: list[str], chosen: Plan, held: Plan) -> list[str]:
-    from ..report.table import objective_line
+def nearest_plan(plan: Plan, runtime: str, request: Request, *, time_limit: float = 10.0, seed: int = 0) -> Plan:
+    """The best plan that a runtime can hold.
 
+    Parameters
+    ----------
+    plan : Plan
+        The one that it cannot hold; only its number of blocks counts.
+    runtime : str
+    request : Request
+    time_limit : float
+        Seconds of search.
+    seed : int
+    """
+    if plan.n_blocks != request.model.n_blocks:
+        model = request.model
+        raise InputError(f"the plan is for {plan.n_blocks} blocks, the model {model.name} has {model.n_blocks}")
+    # The plan is no start: one that is refused for its shape need not be a genome under the rules of the runtime.
+    return optimize(None, replace(request, runtime=runtime), time_limit=time_limit, seed=seed).plan
+
+
+def _nearest_lines(found: list[str], chosen: Plan, held: Plan) -> list[str]:
     if not found:
         return []
     return [
@@ -115,8 +131,6 @@ def import_(
     json: Json = False,
 ) -> int:
     """Read a split that a runtime has into a plan, which `score` can judge."""
-    from ..export.api import import_split
-
     ensure_writable(out)
     request = _without_runtime(request_of(file, overrides, model))
     order = [name.strip() for name in nodes.split(",")] if nodes else []
@@ -131,14 +145,10 @@ def import_(
 
 
 def _without_runtime(request: Request) -> Request:
-    from dataclasses import replace
-
     return replace(request, runtime="")
 
 
 def _show(plan: Plan, broken: tuple[str, ...]) -> None:
-    from ..report.table import objective_line, stage_table
-
     screen = console()
     screen.print(stage_table(plan, ascii_only=screen.options.ascii_only))
     for line in broken:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from ..question.request import Request
+from ..question.request import Request
+from ..readers.cluster.read import read_request
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="cluster.yaml: model, nodes, network (see the README)")]
 ModelName = Annotated[
@@ -25,28 +25,11 @@ ObjectiveName = Annotated[
 SolverName = Annotated[str, typer.Option("--solver", metavar="NAME", help="auto, exact, annealing, genetic, ...")]
 Seed = Annotated[int, typer.Option("--seed", help="Same seed, same search.", min=0)]
 TimeLimit = Annotated[float, typer.Option("--time-limit", metavar="SECONDS", help="Seconds of search at most.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no table.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout and nothing else.")]
 Out = Annotated[Path | None, typer.Option("--out", metavar="PLAN.JSON", help="Write the plan; atomic.")]
 
 
-def for_runtime(request: Request, runtime: str | None) -> Request:
-    """The request under the rules of a runtime; None leaves it as the file has it."""
-    name = request.runtime if runtime is None else runtime
-    if not name:
-        return request
-    from dataclasses import replace
-
-    from ..errors import InputError
-    from ..registry import make_runtime
-
-    chosen = make_runtime(name)
-    if request.kind == "replicated" and not chosen.holds.replicas:
-        raise InputError(f"{name} holds every block once, the placement is replicated", "runtime")
-    return replace(request, runtime=name)
-
-
 def request_of(file: Path, overrides: list[str] | None, model: str | None) -> Request:
-    """Read the cluster file with its overrides."""
-    from ..readers.cluster.read import read_request
-
+    """Read a cluster file with its overrides; for commands that take nothing else."""
     return read_request(file, overrides=overrides or (), model=model)

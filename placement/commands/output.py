@@ -14,7 +14,7 @@ from ..files import plain
 if TYPE_CHECKING:
     from rich.console import Console
 
-SOLVED, ERROR, INFEASIBLE, INTERRUPTED = 0, 1, 2, 130
+SOLVED, ERROR, INFEASIBLE, NOT_FOUND, INTERRUPTED = 0, 1, 2, 3, 130
 
 
 def say(message: str) -> None:
@@ -45,7 +45,7 @@ def ensure_writable(*paths: Path | None) -> None:
             raise InputError("there is no such folder", str(path.parent))
 
 
-def closed(*, interrupted: bool, usable: bool, out: Path | None) -> int:
+def exit_code(*, interrupted: bool, usable: bool, out: Path | None) -> int:
     """Say what an interrupted search leaves behind; return the exit code of a search."""
     if interrupted and not usable:
         say("interrupted: no placement that fits was found so far" + (f"; {out} is left as it was" if out else ""))

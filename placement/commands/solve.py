@@ -1,31 +1,39 @@
-"""`placement solve`: a cluster file in, a plan out."""
+"""`placement solve`: a question of any kind in, a plan out."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from ..errors import InputError
-from .options import (
-    File,
-    Json,
-    ModelName,
-    ObjectiveName,
-    Out,
-    Seed,
-    Set,
-    SolverName,
-    TimeLimit,
-    for_runtime,
-    request_of,
-)
-from .output import closed, console, ensure_writable, print_json
+from ..files import write_atomic
+from ..kinds.asked import Asked, ask
+from ..optimize import Result, Search, answer
+from ..plan.plan import Plan
+from ..report.page import page
+from ..report.progress import progress_bar
+from .options import File, Json, ModelName, ObjectiveName, Out, Quiet, Seed, Set, SolverName, TimeLimit
+from .output import console, ensure_writable, exit_code, print_json
+from .warm import help_if_cold
 
-if TYPE_CHECKING:
-    from ..optimize import Result
-    from ..question.request import Request
+Edges = Annotated[
+    str | None, typer.Option("--edges", metavar="RULE", help="Replicated placements: exact, or partial spans.")
+]
+RuntimeName = Annotated[
+    str | None,
+    typer.Option("--runtime", metavar="NAME", help="Plan what this runtime can hold; wins over the file."),
+]
+Start = Annotated[
+    Path | None,
+    typer.Option(
+        "--start",
+        "--from",
+        metavar="PLAN.JSON",
+        help="The plan that runs now: begin from it; replicated placements count moved bytes against it.",
+    ),
+]
+Report = Annotated[Path | None, typer.Option("--report", metavar="PAGE.HTML", help="Write a page.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -41,93 +49,36 @@ def solve(
     time_limit: TimeLimit = 10.0,
     overrides: Set = None,
     model: ModelName = None,
-    runtime: Annotated[
-        str | None,
-        typer.Option("--runtime", metavar="NAME", help="Plan what this runtime can hold; wins over the file."),
-    ] = None,
-    edges: Annotated[
-        str, typer.Option("--edges", metavar="RULE", help="Replicated placements: exact, or partial spans.")
-    ] = "exact",
-    start: Annotated[
-        Path | None,
-        typer.Option(
-            "--start",
-            "--from",
-            metavar="PLAN.JSON",
-            help="The plan that runs now: begin from it; replicated placements count moved bytes against it.",
-        ),
-    ] = None,
+    runtime: RuntimeName = None,
+    edges: Edges = None,
+    start: Start = None,
     out: Out = None,
-    report: Annotated[Path | None, typer.Option("--report", metavar="PAGE.HTML", help="Write a page.")] = None,
+    report: Report = None,
     json: Json = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no table.")] = False,
+    quiet: Quiet = False,
 ) -> int:
-    """Find the best placement of a model on a cluster."""
-    from ..ask import as_request
-    from ..foreign import Ask, handler_of
-    from ..optimize import optimize
-    from ..plan.plan import Plan
-    from ..report.progress import progress_bar
-    from .warm import help_if_cold
-
+    """Find the best plan: of a cluster file, a case in Helix's format, a fleet or a swarm."""
     ensure_writable(out, report)
-    if edges not in ("exact", "partial"):
-        raise InputError(f"expected exact or partial, got '{edges}'", "--edges")
-    ask = Ask(objective, solver, edges, seed, time_limit, out, json, quiet, start)
-    foreign = handler_of(file)
-    if foreign is not None:
-        return foreign(file, ask)
-    request = for_runtime(request_of(file, overrides, model), runtime)
-    if request.kind == "replicated":
-        from ..kinds.replicated.command import answer_request
-
-        if report is not None:
-            raise InputError("pages are for pipelines; take --out or --json", "--report")
-        return answer_request(request, ask)
+    options = {"--runtime": runtime, "--edges": edges, "--start": start, "--report": report}
+    asked = ask(model, file, objective=objective, overrides=overrides or (), options=options)
     running = Plan.load(start) if start is not None else None
-    asked, _ = as_request(None, request, None, objective, None)
     help_if_cold()
-    with progress_bar(asked.objective, time_limit, hidden=quiet or json) as show:
-        result = optimize(
-            None, request, objective=objective, solver=solver, time_limit=time_limit, seed=seed, start=running,
-            progress=show,
-        )  # fmt: skip
+    with progress_bar(asked.wish.objective, time_limit, hidden=quiet or json) as show:
+        result = answer(asked, Search(solver, time_limit, seed, running, progress=show))
     return deliver(asked, result, out=out, report=report, json=json, quiet=quiet)
 
 
-def deliver(request: Request, result: Result, *, out: Path | None, report: Path | None, json: bool, quiet: bool) -> int:
+def deliver(asked: Asked, result: Result, *, out: Path | None, report: Path | None, json: bool, quiet: bool) -> int:
     """Write files and show the result; return the exit code."""
     plan = result.plan
-    interrupted = plan.stopped_by == "interrupted"
-    usable = plan.status != "infeasible"
+    interrupted, usable = plan.stopped_by == "interrupted", plan.status != "infeasible"
     if out is not None and usable:
         plan.save(out)
     if report is not None and usable:
-        from ..files import write_atomic
-        from ..report.page import page
-
-        write_atomic(report, page(result, request.objective))
+        write_atomic(report, page(result, asked.wish.objective))
     if json:
-        print_json(document(request, result))
+        print_json(plan.to_dict())
     elif not quiet:
-        from ..report.table import show_result
-
-        show_result(console(), request, result)
-    return closed(interrupted=interrupted, usable=usable, out=out)
-
-
-def document(request: Request, result: Result) -> dict[str, Any]:
-    """The plan as JSON, and its Pareto front when there is one."""
-    from ..kinds.pipeline.values import term_values
-
-    data = result.plan.to_dict()
-    if request.objective.pareto:
-        data["pareto"] = [
-            {
-                "values": {name: term_values(plan)[name] for name in request.objective.pareto},
-                "placement": plan.to_dict()["placement"],
-                "figures": plan.to_dict()["figures"],
-            }
-            for plan in result.pareto
-        ]
-    return data
+        screen = console()
+        screen.print(asked.kind.view(plan, ascii_only=screen.options.ascii_only))
+    return exit_code(interrupted=interrupted, usable=usable, out=out)

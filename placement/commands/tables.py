@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from .options import File, ModelName, Set, request_of
+from ..costs.build import build_tables
+from ..errors import InputError
+from ..files import plain, write_atomic
+from ..kinds.asked import ask
+from ..plan.plan import VERSION
+from ..question.request import Request
+from .options import File, ModelName, Set
 from .output import ensure_writable, print_json
-
-if TYPE_CHECKING:
-    from ..question.request import Request
 
 
 def register(app: typer.Typer) -> None:
@@ -28,22 +32,18 @@ def tables(
 ) -> None:
     """Print the cost tables as JSON: seconds, bytes and links per node and block."""
     ensure_writable(out)
-    data = table_document(request_of(file, overrides, model))
+    asked = ask(model, file, overrides=overrides or ())
+    if "tables" not in asked.kind.can:
+        raise InputError(f"has no cost tables by block: it asks for {asked.kind.name}", str(file))
+    data = table_document(asked.question)
     if out is None:
         print_json(data)
         return
-    import json
-
-    from ..files import plain, write_atomic
-
     write_atomic(out, json.dumps(plain(data)) + "\n")
 
 
 def table_document(request: Request) -> dict[str, Any]:
     """The tables with the names that their rows and columns belong to."""
-    from ..costs.build import build_tables
-    from ..plan.plan import VERSION
-
     found = build_tables(request)
     arrays = {item.name: getattr(found, item.name) for item in fields(found)}
     return {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -27,7 +27,7 @@ class Wish:
     Attributes
     ----------
     objective : Objective
-        With its limits.
+        With its limits; labelled with the function's name where there is one.
     custom : callable or None
         A function of the kind's terms to minimise instead of the objective's weighted terms.
     """
@@ -35,10 +35,10 @@ class Wish:
     objective: Objective
     custom: CustomObjective | None = None
 
-    @property
-    def name(self) -> str:
-        """Name for people and for JSON."""
-        return str(getattr(self.custom, "__name__", "custom")) if self.custom is not None else self.objective.name
+    def by(self, custom: CustomObjective) -> Wish:
+        """The same limits, with a plain function to minimise."""
+        label = str(getattr(custom, "__name__", "custom"))
+        return Wish(replace(self.objective, label=label, pareto=()), custom)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +97,6 @@ class Task(Protocol):
         """A plan for each point of the Pareto front, sorted by the first objective."""
         ...
 
-    def judge(self, placement: Sequence[PlacedSpan]) -> tuple[Plan, tuple[str, ...]]:
-        """A layout that somebody has as a plan with its figures, and the rules that it breaks."""
-        ...
-
 
 class Kind(Protocol):
     """One kind of plan; see `KINDS` for the list."""
@@ -139,6 +135,10 @@ class Kind(Protocol):
 
     def tasks(self, question: Any, wish: Wish, running: Plan | None) -> tuple[Task, ...]:
         """The question as problems to be searched: one, or several of which the best answer counts."""
+        ...
+
+    def judge(self, question: Any, wish: Wish, placement: Sequence[PlacedSpan]) -> tuple[Plan, tuple[str, ...]]:
+        """A layout that somebody has as a plan with its figures, and the rules that it breaks."""
         ...
 
     def view(self, plan: Plan, *, ascii_only: bool) -> RenderableType:

@@ -100,7 +100,7 @@ class PointEntry(Entry):
 
     values: dict[Name, Figure]
     placement: tuple[SpanEntry, ...] = Field(max_length=MOST_ITEMS)
-    figures: dict[Name, Figure] = {}
+    figures: dict[Name, Figure] = Field(default={})
 
 
 class PlanEntry(Entry):
@@ -129,7 +129,7 @@ class PlanEntry(Entry):
     notes: tuple[Text, ...] = Field(default=(), max_length=MOST_ITEMS)
     version: Text = ""
     # What `placement replan --json` writes beside a plan.
-    moves: list[dict[str, Any]] = []
+    moves: list[dict[str, Any]] = Field(default=[])
     moved_bytes: Figure = None
     load_s: Figure = None
 
@@ -197,7 +197,8 @@ def _check_blocks(entry: PlanEntry) -> None:
     for where, placement in places:
         for k, span in enumerate(placement):
             if span.stop > blocks:
-                raise InputError(f"expected at most {blocks}, the number of blocks, got {span.stop}", f"{where}[{k}].stop")
+                found = f"expected at most {blocks}, the number of blocks, got {span.stop}"
+                raise InputError(found, f"{where}[{k}].stop")
     for k, chain in enumerate(entry.chains):
         ends = [0, *chain.stops]
         if chain.stops and (len(chain.stops) != len(chain.nodes) or ends != sorted(set(ends)) or ends[-1] > blocks):

@@ -36,11 +36,6 @@ def objective_value(objective: Objective, cost: float, bound: float, *, feasible
     )
 
 
-def custom_value(name: str, cost: float) -> ObjectiveValue:
-    """The value of an objective that is a plain function: no unit and no bound."""
-    return ObjectiveValue(name, cost, "", "minimize", None, None, proven_optimal=False)
-
-
 def point_value(objective: Objective, values: Sequence[float]) -> ObjectiveValue:
     """A point of a Pareto front: its first objective's value, without a bound."""
     first = Objective({objective.pareto[0]: 1.0}, terms=objective.terms)

@@ -6,7 +6,9 @@ from html import escape
 from math import isfinite
 from typing import TYPE_CHECKING
 
-from ..kinds.pipeline.values import term_values
+from objectives.combine import PIPELINE
+
+from ..plan.values import term_values
 from ..quantities import quantity, seconds, size
 from .table import blocks_of, idle_nodes, objective_line, why_stopped
 
@@ -116,7 +118,7 @@ def figures(plan: Plan) -> str:
         "latency": "time per token", "ttft": "time to first token", "throughput": "throughput",
         "request_time": "whole request", "price": "price", "energy": "energy",
     }  # fmt: skip
-    values = term_values(plan)
+    values = term_values(plan, PIPELINE)
     rows = [f"<tr><th>{title}</th><td>{quantity(name, values[name])}</td></tr>" for name, title in names.items()]
     limiter = plan.bottleneck
     rows.append(

@@ -4,29 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from ..quantities import bar, percent, quantity, seconds, size
+from ..search.stop import StoppedBy
 
 if TYPE_CHECKING:
-    from ..optimize import Result
     from ..plan.plan import NodeUse, ObjectiveValue, PlacedSpan, Plan
-    from ..question.request import Request
 
 MOST_IDLE = 12
 MOST_POINTS = 15
-
-
-def show_result(console: Console, request: Request, result: Result) -> None:
-    """Print a result."""
-    console.print(plan_view(result.plan, ascii_only=console.options.ascii_only))
-    if request.objective.pareto:
-        points = len(result.pareto)
-        title = "the only plan found" if points == 1 else f"{points} plans that no other one beats in everything"
-        console.print(Text(f"\n{title}", style="bold"))
-        console.print(pareto_table(request, result))
 
 
 def plan_view(plan: Plan, *, ascii_only: bool = False) -> RenderableType:
@@ -35,6 +24,7 @@ def plan_view(plan: Plan, *, ascii_only: bool = False) -> RenderableType:
     parts += [Text(f"idle: {line}", style="dim") for line in [idle_nodes(plan)] if line]
     parts += [Text(""), facts(plan)]
     parts += [Text(f"note: {note}", style="dim") for note in plan.notes]
+    parts += front_view(plan)
     return Group(*parts)
 
 
@@ -145,24 +135,27 @@ def worded(value: ObjectiveValue, number: float) -> str:
 
 def why_stopped(name: str) -> str:
     """The message for people that belongs to a reason for stopping."""
-    from ..search.stop import StoppedBy
-
     return StoppedBy[name.upper()].value if name.upper() in StoppedBy.__members__ else name
 
 
-def pareto_table(request: Request, result: Result) -> Table:
+def pareto_table(plan: Plan) -> Table:
     """The Pareto front, thinned to a screen."""
-    from ..kinds.pipeline.values import term_values
-
-    names = request.objective.pareto
-    points = result.pareto
+    points = plan.pareto
     step = max(1, -(-len(points) // MOST_POINTS))
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for name in names:
+    for name in points[0].values:
         table.add_column(name, justify="right")
     table.add_column("stages", overflow="fold")
-    for plan in points[::step]:
-        values = term_values(plan)
-        stages = " ".join(f"{span.node}={span.start}:{span.stop}" for span in plan.placement)
-        table.add_row(*(quantity(name, values[name]) for name in names), stages)
+    for point in points[::step]:
+        stages = " ".join(f"{span.node}={span.start}:{span.stop}" for span in point.placement)
+        table.add_row(*(quantity(name, value) for name, value in point.values.items()), stages)
     return table
+
+
+def front_view(plan: Plan) -> list[RenderableType]:
+    """The Pareto front under its title; nothing where there is none."""
+    if not plan.pareto:
+        return []
+    count = len(plan.pareto)
+    title = "the only plan found" if count == 1 else f"{count} plans that no other one beats in everything"
+    return [Text(f"\n{title}", style="bold"), pareto_table(plan)]

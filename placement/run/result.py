@@ -126,7 +126,7 @@ class RunResult:
             "model": self.plan.model,
             "placement": [asdict(span) for span in self.plan.placement],
             "measured": asdict(self.measured),
-            "predicted": asdict(self.predicted),
+            "predicted": dict(self.predicted),
             "stages": [asdict(stage) for stage in self.stages],
             "links": [asdict(link) for link in self.links],
             "emulation": self.emulation,

@@ -317,6 +317,7 @@ class Process:
         from ..kinds.pipeline.replan import replan
         from ..question.request import Constraints, Request
         from ..readers.models.read import read_model
+        from ..search.solvers.annealing import Annealing
 
         assert self.job.cluster is not None
         model = read_model(checkpoint_folder(Path(self.job.model)))
@@ -327,7 +328,7 @@ class Process:
         # A plan that goes back and forth may go on doing so.
         runs = [span.node for chain in self.chains for span in chain]
         request = Request(model, cluster, work, constraints=Constraints(contiguous=len(set(runs)) == len(runs)))
-        return replan(self.plan, None, request, lost=lost, solver="annealing", time_limit=0.3)
+        return replan(self.plan, None, request, lost=lost, solver=Annealing(), time_limit=0.3)
 
     def _gone(self) -> set[str]:
         return {name for uid, name in enumerate(self.places[:-1]) if uid not in self.members}

@@ -322,5 +322,3 @@ def run_asked(
     if not outcome.spans:
         raise KeyboardInterrupt
     return outcome
-
-

@@ -38,8 +38,8 @@ class Proposal:
     remark : str
         What was proven, for people; a later one replaces it.
     finalists : int array (n, G) or None
-        Genomes that deserve a closer look than the objective's: a kind may compare them by what it can only afford for a
-        few, such as a simulation.
+        Genomes that deserve a closer look: a kind may compare them by what it can afford for a few only, such as a
+        simulation.
     """
 
     genomes: IntArray

@@ -11,7 +11,6 @@ import pytest
 
 from placement.errors import InputError
 from placement.kinds.replicated.plan import ReplicatedPlan
-from placement.plan.io import load_plan
 from placement.plan.plan import Plan
 
 from .conftest import TINY, Cli, environment
@@ -40,7 +39,7 @@ def plan(swarm: Path, cli: Cli, tmp_path: Path) -> Path:
 
 def test_score_and_export_take_what_solve_wrote(swarm: Path, plan: Path, cli: Cli) -> None:
     """The file is read back as it was; scored the same; written for Petals, refused for vLLM with the reason."""
-    loaded = load_plan(plan)
+    loaded = Plan.load(plan)
     assert isinstance(loaded, ReplicatedPlan)
     assert json.loads(loaded.to_json()) == json.loads(plan.read_text())
     assert loaded.figures.min_holders >= 2
@@ -128,6 +127,6 @@ def test_ctrl_c_gives_the_best_so_far(swarm: Path, tmp_path: Path) -> None:
     assert "this is the best plan so far" in done.stderr
     data = json.loads(done.stdout)
     assert data["status"] == data["stopped_by"] == "interrupted"
-    loaded = load_plan(tmp_path / "plan.json")
+    loaded = Plan.load(tmp_path / "plan.json")
     assert loaded.status == "interrupted"
     assert loaded.placement

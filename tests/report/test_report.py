@@ -8,11 +8,11 @@ from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
+from placement.kinds.pipeline.score import compare, judge, parse_spans
 from rich.console import Console
 
 from objectives.combine import Objective
 from placement import Plan, optimize
-from placement.kinds.pipeline.score import compare, judge, parse_spans
 from placement.optimize import Result
 from placement.plan.plan import ObjectiveValue
 from placement.quantities import bar, percent, quantity, scaled, seconds, size

@@ -135,9 +135,8 @@ def _alone(request: Request, name: str, limit: float) -> tuple[str, str]:
     key = next(key for key, term in PIPELINE.limits.items() if term == name)
     objective = Objective({name: 1.0})
     problem = PipelineProblem(build_tables(request), objective)
-    outcome = run(
-        problem, Auto(), rng=np.random.default_rng(0), start=problem.starts(), seconds=ASK_S, bound=problem.lower_bound()
-    )
+    rng, starts, bound = np.random.default_rng(0), problem.starts(), problem.lower_bound()
+    outcome = run(problem, Auto(), rng=rng, start=starts, seconds=ASK_S, bound=bound)
     asked = f"limits.{key}: {quantity(name, limit)}"
     if outcome.score.violation > 0:
         return f"{asked} was not met", UNMET

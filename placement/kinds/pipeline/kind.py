@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-
 from rich.console import RenderableType
 
 from objectives.combine import PIPELINE as TERMS
@@ -16,12 +15,13 @@ from objectives.combine import TermSet
 from placement.costs.build import build_tables
 from placement.errors import InputError
 from placement.plan.plan import PlacedSpan, Plan
-from placement.plan.values import custom_value, objective_value, point_value
+from placement.plan.values import objective_value, point_value
 from placement.question.objective import ObjectiveSpec, objective_of
 from placement.question.request import Request
 from placement.readers.cluster.read import request_of
+from placement.report.table import plan_view
 from placement.search.loop import Outcome
-from placement.search.problem import IntArray, Spans
+from placement.search.problem import IntArray
 from placement.search.stop import StoppedBy
 
 from ..base import FoundBy, Reasons, Task, Wish
@@ -30,7 +30,6 @@ from .infeasible import memory_reasons, reasons, rules_broken, split_reasons
 from .plan import plan_of
 from .problem import PipelineProblem
 from .spans import numbered_spans
-from placement.report.table import plan_view
 
 
 @dataclass(frozen=True)
@@ -64,10 +63,7 @@ class PipelineTask:
     def plan(self, outcome: Outcome, found: FoundBy) -> Plan:
         """The best placement."""
         feasible = outcome.score.violation == 0
-        if self.wish.custom is not None:
-            value = custom_value(self.wish.name, outcome.score.cost)
-        else:
-            value = objective_value(self.wish.objective, outcome.score.cost, outcome.bound, feasible=feasible)
+        value = objective_value(self.wish.objective, outcome.score.cost, outcome.bound, feasible=feasible)
         plan = self._told(plan_of(self.request, self.problem, outcome.spans, value), outcome, found)
         interrupted = outcome.stopped_by is StoppedBy.INTERRUPTED and feasible
         return replace(plan, status="interrupted") if interrupted else plan
@@ -80,15 +76,6 @@ class PipelineTask:
             self._told(plan_of(self.request, self.problem, point.spans, value), outcome, found)
             for point, value in zip(points, values, strict=True)
         )
-
-    def judge(self, placement: Sequence[PlacedSpan]) -> tuple[Plan, tuple[str, ...]]:
-        """A split as a plan with its figures, and the rules that it breaks."""
-        spans: Spans = tuple(numbered_spans(tuple(placement), self.request))
-        score = self.problem.score(spans)
-        bound, feasible = self.problem.lower_bound(), score.violation == 0
-        value = objective_value(self.wish.objective, score.cost, bound, feasible=feasible)
-        plan = plan_of(self.request, self.problem, spans, value)
-        return replace(plan, solver="given", stopped_by="exhausted"), rules_broken(self.request, self.problem, spans)
 
     def _told(self, plan: Plan, outcome: Outcome, found: FoundBy) -> Plan:
         return replace(
@@ -128,16 +115,18 @@ class PipelineKind:
         request = replace(question, objective=wish.objective)
         return tuple(PipelineTask(part, wish) for part in under_runtime(request))
 
+    def judge(self, question: Request, wish: Wish, placement: Sequence[PlacedSpan]) -> tuple[Plan, tuple[str, ...]]:
+        """A split as a plan with its figures, and the rules of the question that it breaks; no runtime's."""
+        task = PipelineTask(replace(question, objective=wish.objective), wish)
+        problem, spans = task.problem, tuple(numbered_spans(tuple(placement), question))
+        score = problem.score(spans)
+        value = objective_value(wish.objective, score.cost, problem.lower_bound(), feasible=score.violation == 0)
+        plan = plan_of(task.request, problem, spans, value)
+        return replace(plan, solver="given", stopped_by="exhausted"), rules_broken(task.request, problem, spans)
+
     def view(self, plan: Plan, *, ascii_only: bool) -> RenderableType:
         """Stages with memory and busy bars, and the figures."""
         return plan_view(plan, ascii_only=ascii_only)
 
 
 PIPELINE = PipelineKind()
-
-
-def pipeline_task(request: Request) -> PipelineTask:
-    """A request as a task, its runtime's rules left aside."""
-    return PipelineTask(request, Wish(request.objective))
-
-

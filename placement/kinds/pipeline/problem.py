@@ -16,6 +16,8 @@ from objectives.pipeline.limits import Violation, violation
 from objectives.pipeline.tables import CostTables
 from objectives.pipeline.terms import Terms, cost, pipeline_terms
 from objectives.spans import Span
+from placement.costs.build import build_tables
+from placement.question.request import Request
 from placement.search.problem import FloatArray, IntArray, Score, Spans
 from placement.search.solver import Solver
 
@@ -165,3 +167,8 @@ class PipelineProblem:
         if self.custom is not None:
             return -np.inf
         return lower_bound(self.tables, self.objective)
+
+
+def problem_of(request: Request, custom: CustomObjective | None = None) -> PipelineProblem:
+    """The problem of a request, its runtime's rules left aside."""
+    return PipelineProblem(build_tables(request), request.objective, custom)

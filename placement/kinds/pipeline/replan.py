@@ -14,15 +14,22 @@ from typing import Any
 import numpy as np
 
 from objectives.spans import Span
-from placement.errors import InfeasibleError, InputError
+from placement.errors import InfeasibleError, InputError, NotFoundError
 from placement.plan.plan import Plan
 from placement.question.cluster import Cluster
 from placement.question.model import Model
 from placement.question.request import Constraints, Request
 from placement.question.workload import Workload
+from placement.readers.models.read import read_model
+from placement.search.loop import run
+from placement.search.solver import Solver
+from placement.search.solvers.auto import Auto
 
+from ..base import FoundBy
+from .kind import PIPELINE, PipelineTask
 from .problem import PipelineProblem
 
+AUTO = Auto()
 LOAD_BYTES_PER_S = 500e6
 """Rate at which a node reads weights when nobody says otherwise: a plain solid-state disk."""
 
@@ -69,7 +76,7 @@ def replan(
     objective: Any = None,
     load_bytes_per_s: float | Mapping[str, float] = LOAD_BYTES_PER_S,
     horizon_tokens: float = 1000.0,
-    solver: str = "auto",
+    solver: Solver = AUTO,
     time_limit: float = 1.0,
     seed: int = 0,
 ) -> Replanned:
@@ -94,50 +101,53 @@ def replan(
     ------
     InfeasibleError
         The remaining nodes cannot hold the model.
+    NotFoundError
+        No plan was found in the time there was.
     """
-    from placement.ask import as_request
-    from placement.registry import make_solver
-    from placement.search.loop import run
-    from placement.search.stop import time_limit as until
-
-    from .build import problem_of, with_start
-    from .infeasible import ensure_possible, reasons
-    from .plan import objective_value, plan_of
-
     if not horizon_tokens > 0:
         raise InputError(f"expected a positive number of tokens, got {horizon_tokens}", "horizon_tokens")
-    request, custom = as_request(model, cluster, workload, objective, None)
-    request = _without(request, lost)
-    ensure_possible(request)
-    problem = problem_of(request, custom)
+    task = _task(model, cluster, workload, objective, lost)
+    request, problem = task.request, task.problem
+    if impossible := task.impossible():
+        raise InfeasibleError(impossible)
     penalty = loading_s(plan, request, load_bytes_per_s)
     tables = problem.tables
-    weighed = PipelineProblem(
-        replace(tables, decode_s=tables.decode_s + penalty[None] / horizon_tokens), request.objective, custom
-    )
-    whole = plan if not set(lost) & {span.node for span in plan.placement} else None
-    start = with_start(weighed, request, whole)
-    start = np.concatenate([_patched(plan, request, weighed), start])
+    weighed = replace(problem, tables=replace(tables, decode_s=tables.decode_s + penalty[None] / horizon_tokens))
+    starts = [_patched(plan, request, weighed)]
+    if not set(lost) & {span.node for span in plan.placement}:
+        starts.append(task.running_genomes(plan))
     outcome = run(
         weighed,
-        make_solver(solver),
+        solver,
         rng=np.random.default_rng(seed),
-        start=start,
-        stop=until(time_limit),
+        start=np.concatenate([*starts, weighed.starts()]),
+        seconds=time_limit,
         bound=weighed.lower_bound(),
     )
     if outcome.score.violation > 0:
-        raise InfeasibleError(reasons(request, problem, outcome))
-    value = objective_value(problem, problem.score(outcome.spans), problem.lower_bound())
-    new = plan_of(
-        request, problem, outcome.spans, value, solver=f"replan ({outcome.winner or solver})", seed=seed,
-        evaluations=outcome.evaluations, seconds=outcome.seconds, stopped_by=outcome.stopped_by.name.lower(),
-    )  # fmt: skip
+        why = task.reasons(outcome, one_split=False)
+        raise InfeasibleError(why.lines) if why.proven else NotFoundError(why.lines)
+    # The figures are those of the plan itself: the bytes to load are in the search's cost only.
+    outcome = replace(outcome, score=problem.score(outcome.spans), bound=problem.lower_bound())
+    label = f"replan ({outcome.winner or type(solver).__name__.lower()})"
+    new = replace(task.plan(outcome, FoundBy("", seed)), solver=label)
     moves = moves_between(plan, new, request.model)
     loads: dict[str, float] = {}
     for move in moves:
         loads[move.node] = loads.get(move.node, 0.0) + move.n_bytes / _rate(load_bytes_per_s, move.node)
     return Replanned(new, moves, max(loads.values(), default=0.0))
+
+
+def _task(
+    model: Any, cluster: Cluster | Request, workload: Workload | None, objective: Any, lost: Sequence[str]
+) -> PipelineTask:
+    """The question of the remaining nodes."""
+    request = cluster if isinstance(cluster, Request) else Request(read_model(model), cluster)
+    if model is not None and isinstance(cluster, Request):
+        request = replace(request, model=read_model(model))
+    request = _without(request if workload is None else replace(request, workload=workload), lost)
+    wish = PIPELINE.wish(request, objective, None)
+    return PipelineTask(replace(request, objective=wish.objective), wish)
 
 
 def moves_between(old: Plan, new: Plan, model: Model) -> tuple[Move, ...]:

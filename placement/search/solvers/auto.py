@@ -16,4 +16,4 @@ class Auto:
 
     def search(self, problem: Problem, rng: np.random.Generator, start: IntArray) -> Proposals:
         """Search as the problem's portfolio does."""
-        yield from problem.portfolio().search(problem, rng, start)  # type: ignore[misc]
+        yield from problem.portfolio().search(problem, rng, start)

@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from .errors import InputError, nearest
-from .kinds import kind_named, kind_of_document, kind_of_question
-from .kinds.base import CustomObjective, Kind, Task, Wish
-from .plan.plan import Plan
-from .question.cluster import Cluster
-from .question.request import Request
-from .question.workload import Workload
-from .readers.document import apply_overrides, read_document
-from .registry import custom_objective
+from ..errors import InputError, nearest
+from ..plan.plan import PlacedSpan, Plan
+from ..plugins import load, plugins
+from ..question.cluster import Cluster
+from ..question.request import Request
+from ..question.workload import Workload
+from ..readers.cluster.graph import from_graph
+from ..readers.document import apply_overrides, read_document
+from ..readers.models.read import read_model
+from . import kind_named, kind_of_document, kind_of_question
+from .base import CustomObjective, Kind, Task, Wish
+
+FILE_KEYS = ("--runtime", "--edges")  # options that win over a key of the file
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,10 @@ class Asked:
         """The question as problems to be searched."""
         return self.kind.tasks(self.question, self.wish, running)
 
+    def judge(self, placement: Sequence[PlacedSpan]) -> tuple[Plan, tuple[str, ...]]:
+        """A layout that somebody has as a plan with its figures, and the rules that it breaks."""
+        return self.kind.judge(self.question, self.wish, placement)
+
 
 def ask(
     model: Any,
@@ -39,6 +48,7 @@ def ask(
     objective: Any = None,
     limits: Mapping[str, float] | None = None,
     overrides: Sequence[str] = (),
+    options: Mapping[str, object] = MappingProxyType({}),
 ) -> Asked:
     """Turn what `optimize` accepts into a question.
 
@@ -48,13 +58,16 @@ def ask(
         As `optimize` has them; `source` is its `cluster`.
     overrides : sequence of str
         ``key.path[0]=value`` for files and mappings, each value read as YAML.
+    options : mapping of str to object
+        Options of a command by name, None where they were not given. Those that stand for a key of the file become
+        overrides; those that say nothing to the file's kind are refused.
 
     Raises
     ------
     InputError
         One line that names what was wrong.
     """
-    kind, question = question_of(model, source, overrides)
+    kind, question = question_of(model, source, overrides, options)
     if workload is not None:
         question = _with_workload(question, workload)
     spec, custom = _objective(objective, kind)
@@ -63,21 +76,29 @@ def ask(
         return Asked(kind, question, wish)
     if "custom" not in kind.can:
         raise InputError(f"a function as objective is for pipelines; this asks for {kind.name}", "objective")
-    return Asked(kind, question, replace(wish, custom=custom))
+    return Asked(kind, question, wish.by(custom))
 
 
-def question_of(model: Any, source: Any, overrides: Sequence[str] = ()) -> tuple[Kind, Any]:
-    """The kind and the question of a file, a mapping or a Python object."""
+def question_of(
+    model: Any,
+    source: Any,
+    overrides: Sequence[str] = (),
+    options: Mapping[str, object] = MappingProxyType({}),
+) -> tuple[Kind, Any]:
+    """The kind and the question of a file, a mapping or a Python object; parameters as for `ask`."""
     if isinstance(source, str | Path | Mapping):
         where, folder = ("cluster", Path()) if isinstance(source, Mapping) else (str(source), Path(source).parent)
         data = dict(source) if isinstance(source, Mapping) else read_document(source)
         data = apply_overrides(data, overrides)
         kind = kind_of_document(data)
-        if model is not None and "--model" not in kind.options:
-            raise InputError(f"a model does not apply to {kind.name}: the file says what a block needs", "model")
+        given = {option: value for option, value in {"--model": model, **options}.items() if value is not None}
+        for option in given:
+            if option not in kind.options:
+                raise InputError(f"does not apply to {where}, which asks for {kind.name}", option)
+        data = apply_overrides(data, [f"{option[2:]}={given[option]}" for option in FILE_KEYS if option in given])
         return kind, kind.read(data, where, folder, model)
     if isinstance(source, Request):
-        request = source if model is None else replace(source, model=_model(model))
+        request = source if model is None else replace(source, model=read_model(model))
         return kind_named(request.kind), request
     found = kind_of_question(source)
     if found is not None:
@@ -96,16 +117,8 @@ def _request(model: Any, cluster: Any) -> Request:
     if model is None:
         raise InputError("expected a model: a preset name, a path, a Model or a torch module, got None", "model")
     if isinstance(cluster, Cluster):
-        return Request(_model(model), cluster)
-    from .readers.cluster.graph import from_graph  # networkx comes with it
-
-    return Request(_model(model), from_graph(cluster))
-
-
-def _model(model: Any) -> Any:
-    from .readers.models.read import read_model  # readers of formats come with it
-
-    return read_model(model)
+        return Request(read_model(model), cluster)
+    return Request(read_model(model), from_graph(cluster))
 
 
 def _objective(objective: Any, kind: Kind) -> tuple[Any, CustomObjective | None]:
@@ -113,9 +126,9 @@ def _objective(objective: Any, kind: Kind) -> tuple[Any, CustomObjective | None]
     if callable(objective):
         return None, objective
     if isinstance(objective, str) and objective not in kind.terms.names and "custom" in kind.can:
-        custom = custom_objective(objective)
-        if custom is not None:
-            return None, custom
+        point = plugins("placement.objectives", kind.terms.names).get(objective)
+        if point is not None:
+            return None, load(point)
     return objective, None
 
 
