@@ -14,7 +14,7 @@ from ..errors import InputError
 if TYPE_CHECKING:
     from objectives.replicated.tables import IntArray
 
-    from ..kinds.replicated.plan import ReplicatedPlan
+    from ..plan.plan import Plan
     from ..question.model import Model
     from ..question.request import Request
 
@@ -61,7 +61,7 @@ def _sizes(model: Model) -> tuple[int, float, float, bool]:
     return hidden, weights, cache, cache < 4 * hidden
 
 
-def with_client(plan: ReplicatedPlan) -> ReplicatedPlan:
+def with_client(plan: Plan) -> Plan:
     """The plan in the blocks of the whole model; whoever has the first or the last layer stands for the end beside it.
 
     That is how the exporter reads ``--block_indices``, so plans go there and back.

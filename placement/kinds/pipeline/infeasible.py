@@ -135,8 +135,8 @@ def _alone(request: Request, name: str, limit: float) -> tuple[str, str]:
     key = next(key for key, term in PIPELINE.limits.items() if term == name)
     objective = Objective({name: 1.0})
     problem = PipelineProblem(build_tables(request), objective)
-    rng, starts, bound = np.random.default_rng(0), problem.starts(), problem.lower_bound()
-    outcome = run(problem, Auto(), rng=rng, start=starts, seconds=ASK_S, bound=bound)
+    rng, starts, lower = np.random.default_rng(0), problem.starts(), problem.lower_bound()
+    outcome = run(problem, Auto(), rng=rng, start=starts, seconds=ASK_S, bound=lower)
     asked = f"limits.{key}: {quantity(name, limit)}"
     if outcome.score.violation > 0:
         return f"{asked} was not met", UNMET

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from objectives.combine import REPLICATED, Objective
 from objectives.pipeline.tables import CostTables
 from objectives.replicated.tables import FloatArray, IntArray, ReplicatedTables
 from placement.costs.build import build_tables
 from placement.question.case import ReplicatedCase
 from placement.question.request import Request
 
-from .problem import ReplicatedProblem
-from .solve import replicated_objective
-
 # Bytes/s of a network card that never binds: a cluster file gives links only.
 WIDE = 1e15
 
 
-def case_of(request: Request, *, partial: bool = False, most: IntArray | None = None) -> ReplicatedCase:
+def case_of(request: Request, *, most: IntArray | None = None) -> ReplicatedCase:
     """Build the tables of a request; no node holds more than its `most` blocks.
 
     Blocks count as alike: seconds are means over the blocks, and a node holds k blocks when the largest k in a row fit
@@ -52,7 +48,7 @@ def case_of(request: Request, *, partial: bool = False, most: IntArray | None = 
         latency_s=tables.latency_s.copy(),
         token_bytes=float(max(tables.cut_bytes[0], 1.0)),
         activation_bytes=float(max(0.0, between - max(tables.cut_bytes[0], 1.0))),
-        partial=partial,
+        partial=request.edges == "partial",
         prompt_at=np.array([0.0, float(work.prompt_tokens)]),
         prompt_s=np.column_stack([np.zeros(n), tables.prefill_s.mean(axis=1)]),
         decode_at=np.concatenate([[0.0], tables.batches.astype(np.float64)]),
@@ -102,18 +98,3 @@ def _rate(tables: CostTables, k: int, prompt: int, output: int) -> FloatArray:
         seconds = k * (tables.prefill_s.mean(axis=1) + output * tables.decode_s[size].mean(axis=1) / batch)
         best = np.where(room >= batch, np.maximum(best, (prompt + output) / np.maximum(seconds, 1e-300)), best)
     return best
-
-
-def from_request(request: Request, *, partial: bool = False) -> ReplicatedProblem:
-    """Build the problem of a request."""
-    return ReplicatedProblem(case_of(request, partial=partial).tables, objective_of(request))
-
-
-def objective_of(request: Request, named: str | None = None) -> Objective:
-    """The objective of a request, or the one named; one that was not chosen is served throughput."""
-    own = request.objective
-    if named is not None:
-        return replicated_objective(named, own.limits)
-    if own.terms is REPLICATED:
-        return own
-    return replicated_objective("throughput" if own == Objective() else own.pareto or own.weights, own.limits)

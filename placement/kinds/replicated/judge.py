@@ -14,14 +14,9 @@ from placement.errors import InputError, nearest
 from placement.plan.plan import PlacedSpan, Plan
 from placement.quantities import quantity
 from placement.question.case import ReplicatedCase
-from placement.search.loop import Outcome
-from placement.search.stop import StoppedBy
-
-from .plan import ReplicatedPlan, plan_of
-from .problem import ReplicatedProblem
 
 
-def numbered(case: ReplicatedCase, placement: Sequence[PlacedSpan]) -> tuple[Span, ...]:
+def numbered_spans(case: ReplicatedCase, placement: Sequence[PlacedSpan]) -> tuple[Span, ...]:
     """Named spans as spans of node numbers; one per node, within the model, or an `InputError`."""
     names, blocks = case.node_names, case.tables.n_blocks
     spans, seen = [], set()
@@ -37,29 +32,18 @@ def numbered(case: ReplicatedCase, placement: Sequence[PlacedSpan]) -> tuple[Spa
     return tuple(sorted(spans, key=lambda span: (span.start, span.stop, span.node)))
 
 
-def with_running(case: ReplicatedCase, plan: Plan | ReplicatedPlan) -> tuple[ReplicatedCase, tuple[Span, ...]]:
+def with_running(case: ReplicatedCase, plan: Plan) -> tuple[ReplicatedCase, tuple[Span, ...]]:
     """Return the case with what its nodes hold now, and those spans; nodes that are gone hold nothing."""
     if plan.n_blocks != case.tables.n_blocks:
         raise InputError(f"the plan is for {plan.n_blocks} blocks, the model {case.name} has {case.tables.n_blocks}")
     here = tuple(span for span in plan.placement if span.node in case.node_names)
     if not here:
         raise InputError("none of the nodes of the running plan is in this cluster")
-    spans = numbered(case, here)
+    spans = numbered_spans(case, here)
     running = np.zeros((case.tables.n_nodes, 2), dtype=np.int64)
     for span in spans:
         running[span.node] = span.start, span.stop
     return replace(case, tables=replace(case.tables, running=running)), spans
-
-
-def judge(
-    case: ReplicatedCase, objective: Objective, placement: Sequence[PlacedSpan]
-) -> tuple[ReplicatedPlan, tuple[str, ...]]:
-    """Return a placement as a plan with its figures, and the rules that it breaks."""
-    problem = ReplicatedProblem(case.tables, objective)
-    spans = numbered(case, placement)
-    outcome = Outcome(spans, problem.score(spans), problem.lower_bound(), 1, 0.0, StoppedBy.EXHAUSTED, ())
-    plan = plan_of(case, problem, outcome, solver="given", seed=0)
-    return plan, rules_broken(case, objective, *problem.details(spans))
 
 
 def rules_broken(
@@ -77,7 +61,7 @@ def rules_broken(
     if found.too_many:
         lines.append(f"nodes hold {found.too_many} blocks more than fit on them")
     for node, block in found.unmet:
-        what = case.block_names[block] if block >= 0 else "anything"
+        what = case.block_names[block] if block >= 0 else "something"
         lines.append(f"'{case.node_names[node]}' must hold {what}, and does not")
     if found.spare:
         lines.append(f"{found.spare} nodes more than max_nodes, {tables.max_nodes}, are used")

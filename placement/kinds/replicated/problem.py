@@ -10,10 +10,17 @@ from typing import Any
 import numpy as np
 
 from objectives.combine import Objective
+from objectives.replicated.flow_bounds import lower_bound
+from objectives.replicated.kernels.scores import replicated_batch, replicated_data
 from objectives.replicated.tables import FloatArray, IntArray, ReplicatedTables
 from objectives.replicated.terms import ReplicatedTerms, ReplicatedViolation, replicated_terms, replicated_violation
 from objectives.spans import Span
 from placement.search.problem import Score, Spans
+from placement.search.solver import Solver
+
+from .kernels.replicated import replicated_from_keys
+from .kernels.stages import read_stages
+from .starts import constructive
 
 
 @dataclass(frozen=True)
@@ -40,17 +47,11 @@ class ReplicatedProblem:
     @cached_property
     def data(self) -> Any:
         """The compiled kernels' data."""
-        from objectives.replicated.kernels.scores import replicated_data
-
-        from .kernels import replicated  # noqa: F401  (registers the kernels with the loops)
-
         return replicated_data(self.tables, self.objective, self.soft, self.unaligned)
 
     @cached_property
     def whole(self) -> Any:
         """The same data with every term computed and nothing that breaks ties."""
-        from objectives.replicated.kernels.scores import replicated_data
-
         return replicated_data(self.tables, self.objective, whole=True)
 
     def loose(self, unaligned: float) -> ReplicatedProblem:
@@ -80,14 +81,10 @@ class ReplicatedProblem:
 
     def starts(self) -> IntArray:
         """Constructive placements, each a row, the best first."""
-        from .starts import constructive
-
         return constructive(self)
 
     def random(self, rng: np.random.Generator, n: int) -> IntArray:
         """Genomes of random ordered partitions into stages, each sized as is best for it."""
-        from .kernels.replicated import replicated_from_keys
-
         genomes = np.zeros((n, self.genome_size), dtype=np.int64)
         for genome in genomes:
             replicated_from_keys(rng.random(self.n_keys), self.data, genome)
@@ -95,8 +92,6 @@ class ReplicatedProblem:
 
     def to_keys(self, genome: IntArray) -> FloatArray:
         """Random keys of the genome's stages."""
-        from .kernels.stages import read_stages
-
         n = self.tables.n_nodes
         stage = np.zeros(n, dtype=np.int64)
         count = max(1, int(read_stages(genome, self.data, stage)))
@@ -116,8 +111,6 @@ class ReplicatedProblem:
         return self._terms(genomes, self.whole)
 
     def _terms(self, genomes: IntArray, data: Any) -> tuple[FloatArray, FloatArray]:
-        from objectives.replicated.kernels.scores import replicated_batch
-
         values = np.empty((len(genomes), len(self.objective.terms.names)))
         broken = np.empty(len(genomes))
         replicated_batch(np.ascontiguousarray(genomes), data, values, broken)
@@ -153,8 +146,12 @@ class ReplicatedProblem:
         cost = sum(weight * terms.values[name] for name, weight in self.objective.weights.items())
         return Score(cost, broken.total, np.array([terms.values[name] for name in self.objective.terms.names]))
 
+    def portfolio(self) -> Solver:
+        """Packing for capacity, annealing for links and every other objective."""
+        from .solvers.portfolio import ReplicatedPortfolio  # its parts need this class
+
+        return ReplicatedPortfolio()
+
     def lower_bound(self) -> float:
         """Return a proven lower bound on the cost of every feasible placement; minus infinity when none is known."""
-        from objectives.replicated.flow_bounds import lower_bound
-
         return lower_bound(self.tables, self.objective)

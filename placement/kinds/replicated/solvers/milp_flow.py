@@ -32,13 +32,13 @@ def search_flow(
     warm_rounds : int
         Rounds of the portfolio for replicated placements, whose best plan HiGHS begins from.
     """
-    from .portfolio import Swarm
+    from .portfolio import ReplicatedPortfolio
 
     room = applicable(problem)
     if room.size > most_columns:
         raise NotApplicableError(f"the mixed-integer model would have {room.size} columns, more than {most_columns}")
     best = start
-    for proposal in islice(Swarm().search(problem, rng, start), warm_rounds):
+    for proposal in islice(ReplicatedPortfolio().search(problem, rng, start), warm_rounds):
         best = np.concatenate([best, proposal.genomes])
         yield proposal
     costs, broken = problem.evaluate(best)

@@ -14,6 +14,7 @@ import numpy as np
 from placement.search.problem import Problem
 from placement.search.solver import IntArray, NotApplicableError, Proposal
 from placement.search.solvers.annealing import Annealing
+from placement.search.solvers.nsga2 import NSGA2
 
 from ..problem import ReplicatedProblem
 from .packing import Packing
@@ -25,7 +26,7 @@ SLOW = 20_000  # nodes squared from which on proposals are held back
 
 
 @dataclass(frozen=True)
-class Swarm:
+class ReplicatedPortfolio:
     """Hyper-parameters.
 
     Attributes
@@ -48,9 +49,7 @@ class Swarm:
         if not isinstance(problem, ReplicatedProblem):
             raise NotApplicableError("this portfolio works on replicated placements only")
         if problem.objective.pareto:
-            from placement.search.solvers import nsga2
-
-            yield from nsga2.NSGA2().search(problem, rng, start)
+            yield from NSGA2().search(problem, rng, start)
             return
         pool = _Pool(problem, start)
         packing = Packing().search(problem, rng, start)

@@ -1,0 +1,204 @@
+"""Replicated placements as a kind: cluster files that ask for them, and clusters given by measured tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from rich.console import RenderableType
+
+from objectives.combine import REPLICATED as TERMS
+from objectives.combine import Objective, TermSet
+from objectives.spans import Span
+from placement.errors import InputError
+from placement.export import make_runtime
+from placement.petals.request import limits as petals_limits
+from placement.petals.request import servers_only, with_client
+from placement.plan.plan import ObjectiveValue, PlacedSpan, Plan
+from placement.plan.values import objective_value, point_value
+from placement.question.case import ReplicatedCase
+from placement.question.objective import ObjectiveSpec, objective_of
+from placement.question.request import Request
+from placement.readers.cluster.read import request_of
+from placement.readers.helix import is_helix, read_helix
+from placement.search.loop import Outcome
+from placement.search.problem import IntArray
+from placement.search.stop import StoppedBy
+
+from ..base import FoundBy, Reasons, Task, Wish
+from ..runtimes import ensure_known_runtime
+from .case import case_of
+from .judge import numbered_spans, rules_broken, with_running
+from .plan import plan_of
+from .problem import ReplicatedProblem
+from .view import plan_view
+
+DEFAULT = "served"
+
+
+@dataclass(frozen=True)
+class ReplicatedTask:
+    """A case with its objective, and the problem that it is.
+
+    Attributes
+    ----------
+    case : ReplicatedCase
+    objective : Objective
+    running : tuple of Span
+        What the nodes hold now.
+    client_ends : bool
+        Clients hold embedding and head: plans are told in the blocks of the whole model.
+    notes : tuple of str
+    """
+
+    case: ReplicatedCase
+    objective: Objective
+    running: tuple[Span, ...] = ()
+    client_ends: bool = False
+    notes: tuple[str, ...] = field(default=())
+
+    @cached_property
+    def problem(self) -> ReplicatedProblem:
+        """What solvers see."""
+        return ReplicatedProblem(self.case.tables, self.objective)
+
+    def impossible(self) -> tuple[str, ...]:
+        """Blocks that no node can hold, all nodes together too few."""
+        tables = self.case.tables
+        most = [min(int(count), tables.n_blocks) for count in tables.most_blocks]
+        if not any(most):
+            return ("no node can hold a block with the cache of one request",)
+        if sum(most) < tables.n_blocks * tables.min_replicas:
+            wanted = f"{tables.n_blocks} blocks" + (f", {tables.min_replicas} times" * (tables.min_replicas > 1))
+            return (f"all nodes together hold {sum(most)} blocks with the cache of one request, not {wanted}",)
+        return ()
+
+    def running_genomes(self, running: Plan) -> IntArray:
+        """What the nodes hold now."""
+        return self.problem.encode(self.running)[None, :]
+
+    def reasons(self, outcome: Outcome, *, one_split: bool) -> Reasons:
+        """The rules that the best placement found breaks."""
+        lines = rules_broken(self.case, self.objective, *self.problem.details(outcome.spans))
+        told = ("no replicated placement was found that keeps every rule; the best one:", *lines)
+        return Reasons(lines if one_split else told, proven=outcome.bound == float("inf"))
+
+    def plan(self, outcome: Outcome, found: FoundBy) -> Plan:
+        """The best placement."""
+        score = outcome.score
+        value = objective_value(self.objective, score.cost, outcome.bound, feasible=score.violation == 0)
+        return self._told(outcome.spans, value, outcome, found)
+
+    def front(self, outcome: Outcome, found: FoundBy) -> tuple[Plan, ...]:
+        """Placements that no other one found dominates, without their chains."""
+        points = sorted(outcome.pareto, key=lambda point: point.values)
+        values = [point_value(self.objective, point.values) for point in points]
+        return tuple(
+            self._told(point.spans, value, outcome, found, chains=False)
+            for point, value in zip(points, values, strict=True)
+        )
+
+    def _told(
+        self, spans: tuple[Span, ...], value: ObjectiveValue, outcome: Outcome, found: FoundBy, *, chains: bool = True
+    ) -> Plan:
+        plan = plan_of(self.case, self.problem, spans, value, chains=chains)
+        interrupted = outcome.stopped_by is StoppedBy.INTERRUPTED and plan.status == "solved"
+        plan = replace(
+            plan,
+            status="interrupted" if interrupted else plan.status,
+            solver=found.label(outcome),
+            seed=found.seed,
+            evaluations=outcome.evaluations,
+            seconds=outcome.seconds,
+            stopped_by=outcome.stopped_by.name.lower(),
+            notes=(*self.notes, *((outcome.remark,) if outcome.remark else ())),
+        )
+        return with_client(plan) if self.client_ends else plan
+
+
+@dataclass(frozen=True)
+class ReplicatedKind:
+    """Every node holds one span, blocks lie on several nodes, requests go through any chain."""
+
+    name: str = "replicated"
+    terms: TermSet = TERMS
+    can: frozenset[str] = frozenset({"score", "tables", "export", "run"})
+    options: frozenset[str] = frozenset({"--model", "--runtime", "--start", "--edges"})
+
+    def asks(self, question: object) -> bool:
+        """Cases, and requests for replicated placements."""
+        return isinstance(question, ReplicatedCase) or (isinstance(question, Request) and question.kind == self.name)
+
+    def read(self, data: Mapping[str, Any], where: str, folder: Path, model: object | None) -> Request | ReplicatedCase:
+        """A cluster file with ``placement: replicated``, or a case in Helix's format."""
+        if not is_helix(data):
+            return ensure_known_runtime(request_of(data, where, folder, model), where)
+        if model is not None:
+            raise InputError(f"does not apply to {where}: its tables say what a node can do", "--model")
+        edges = data.get("edges", "exact")
+        if edges not in ("exact", "partial"):
+            raise InputError(f"expected exact or partial, got {str(edges)[:40]!r}", f"{where}: edges")
+        case = {key: value for key, value in data.items() if key != "edges"}
+        try:
+            return read_helix(case, partial=edges == "partial")
+        except InputError as error:
+            raise error.under(where) from None
+
+    def wish(
+        self, question: Request | ReplicatedCase, spec: ObjectiveSpec | None, limits: Mapping[str, float] | None
+    ) -> Wish:
+        """The objective named, else that of the file, else served throughput."""
+        if isinstance(question, ReplicatedCase):
+            return Wish(objective_of(DEFAULT if spec is None else spec, self.terms, limits))
+        own = question.objective
+        if own.terms is not self.terms:  # a request made in Python: its default says nothing about replicas
+            chosen = own.pareto or own.weights
+            own = objective_of(DEFAULT if own == Objective() else chosen, self.terms, own.limits)
+        return Wish(objective_of(own if spec is None else spec, self.terms, own.limits, limits))
+
+    def tasks(self, question: Request | ReplicatedCase, wish: Wish, running: Plan | None) -> tuple[Task, ...]:
+        """One problem; under Petals, servers hold decoder layers only."""
+        task = self._task(question, wish)
+        if running is not None:
+            case, spans = with_running(task.case, running)
+            task = replace(task, case=case, running=spans)
+        return (task,)
+
+    def judge(
+        self, question: Request | ReplicatedCase, wish: Wish, placement: Sequence[PlacedSpan]
+    ) -> tuple[Plan, tuple[str, ...]]:
+        """A placement as a plan with its figures, and the rules that it breaks."""
+        plain = replace(question, runtime="") if isinstance(question, Request) else question
+        task = self._task(plain, wish)
+        spans = numbered_spans(task.case, placement)
+        problem = task.problem
+        score = problem.score(spans)
+        value = objective_value(wish.objective, score.cost, problem.lower_bound(), feasible=score.violation == 0)
+        plan = replace(plan_of(task.case, problem, spans, value), solver="given", stopped_by="exhausted")
+        return plan, rules_broken(task.case, wish.objective, *problem.details(spans))
+
+    def view(self, plan: Plan, *, ascii_only: bool) -> RenderableType:
+        """Spans by node and the figures."""
+        return plan_view(plan)
+
+    def _task(self, question: Request | ReplicatedCase, wish: Wish) -> ReplicatedTask:
+        if isinstance(question, ReplicatedCase):
+            return ReplicatedTask(question, wish.objective)
+        if question.min_replicas > question.cluster.n_nodes:
+            raise InputError(f"expected at most {question.cluster.n_nodes}, the number of nodes", "min_replicas")
+        notes = (*question.model.notes, *question.cluster.notes)
+        if not question.runtime:
+            return ReplicatedTask(case_of(question), wish.objective, notes=notes)
+        runtime = make_runtime(question.runtime)
+        if not runtime.holds.replicas:
+            raise InputError(f"{runtime.name} holds every block once, the placement is replicated", "runtime")
+        layers = servers_only(question)
+        case = case_of(layers, most=petals_limits(layers))
+        notes = (*notes, f"planned under the rules of {runtime.name}")
+        return ReplicatedTask(case, wish.objective, client_ends=True, notes=notes)
+
+
+REPLICATED = ReplicatedKind()
