@@ -7,10 +7,10 @@ The splits are given, not searched for, so that the page is the same on every ma
 import sys
 from pathlib import Path
 
-from placement.kinds.pipeline.score import judge, parse_spans
-
 from placement.export import RUNTIMES
 from placement.export.api import RefusedError, export_plan
+from placement.optimize import judge
+from placement.plan.compare import parse_spans
 from placement.readers.cluster.read import read_request
 
 HERE = Path(__file__).parent
@@ -44,7 +44,7 @@ def document() -> str:
         request = read_request(HERE / file)
         parts += [f"## {TITLES[file]} ([{file}]({file}))", ""]
         for name, entry in RUNTIMES.items():
-            plan, _ = judge(request, parse_spans(ring if name == "prima.cpp" else split))
+            plan, _ = judge(None, request, parse_spans(ring if name == "prima.cpp" else split))
             where = at.get(name, {})
             options = "".join(f" --at {node}={address}" for node, address in where.items())
             parts += [

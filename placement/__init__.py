@@ -5,7 +5,7 @@
 >>> result.plan.placement, result.gap  # doctest: +SKIP
 """
 
-from .errors import InfeasibleError, InputError, PlacementError
+from .errors import InfeasibleError, InputError, NotFoundError, PlacementError
 from .optimize import Result, optimize
 from .plan.plan import VERSION, Plan
 from .question.cluster import Cluster, Node
@@ -16,6 +16,20 @@ from .question.workload import Workload
 __version__ = VERSION
 
 __all__ = [
-    "Block", "Cluster", "Constraints", "InfeasibleError", "InputError", "Model", "Node", "PlacementError", "Plan",
-    "Request", "Result", "Tie", "Workload", "__version__", "optimize",
-]  # fmt: skip
+    "Block",
+    "Cluster",
+    "Constraints",
+    "InfeasibleError",
+    "InputError",
+    "Model",
+    "Node",
+    "NotFoundError",
+    "PlacementError",
+    "Plan",
+    "Request",
+    "Result",
+    "Tie",
+    "Workload",
+    "__version__",
+    "optimize",
+]

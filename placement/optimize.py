@@ -13,7 +13,7 @@ import numpy as np
 from .errors import InfeasibleError, InputError, NotFoundError
 from .kinds.asked import Asked, ask
 from .kinds.base import FoundBy, Task
-from .plan.plan import FrontPoint, Plan
+from .plan.plan import FrontPoint, PlacedSpan, Plan
 from .plan.values import OPTIMAL_GAP, term_values
 from .registry import is_yardstick, make_solver
 from .search.loop import TracePoint, run_asked
@@ -147,6 +147,39 @@ def optimize(
     """
     search = Search(solver, time_limit, seed, start, stop, progress)
     return answer(ask(model, cluster, workload=workload, objective=objective, limits=limits), search)
+
+
+def judge(
+    model: Any,
+    cluster: Any,
+    placement: Sequence[PlacedSpan],
+    *,
+    workload: Workload | Mapping[str, int] | None = None,
+    objective: Any = None,
+    limits: Mapping[str, float] | None = None,
+) -> tuple[Plan, tuple[str, ...]]:
+    """Predict the figures of a layout that somebody has.
+
+    Parameters
+    ----------
+    model, cluster, workload, objective, limits
+        As for `optimize`.
+    placement : sequence of PlacedSpan
+        Spans by node name.
+
+    Returns
+    -------
+    plan : Plan
+        With status "infeasible" where a rule is broken.
+    broken : tuple of str
+        The rules that it breaks, in sentences with bytes and seconds.
+
+    Raises
+    ------
+    InputError
+        A node is unknown, or a block has no holder.
+    """
+    return ask(model, cluster, workload=workload, objective=objective, limits=limits).judge(placement)
 
 
 def answer(asked: Asked, search: Search) -> Result:

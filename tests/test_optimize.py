@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 
 from objectives.pipeline.terms import Terms
-from placement import InfeasibleError, InputError, Plan, optimize, registry
+from placement import InfeasibleError, InputError, NotFoundError, Plan, optimize, plugins, registry
+from placement.kinds.pipeline.problem import problem_of
 from placement.plan.plan import PlacedSpan
+from placement.readers.cluster.read import read_request
+from placement.search.loop import FalseBoundError
 from placement.search.problem import Problem
 from placement.search.solver import IntArray, NotApplicableError, Proposal
 from placement.search.stop import Progress, StoppedBy
@@ -36,11 +39,13 @@ class Refuses:
 
 @dataclass(frozen=True)
 class Lies:
-    """A solver that claims more evaluations and a better bound than there are placements."""
+    """A solver that claims a bound, whatever it is, and more evaluations than there are placements."""
+
+    bound: float
 
     def search(self, problem: Problem, rng: np.random.Generator, start: IntArray) -> Iterator[Proposal]:
         """Propose the worst start."""
-        yield Proposal(start[-1:], 1)
+        yield Proposal(start[-1:], 10**9, self.bound)
 
 
 def test_a_solver_that_does_not_apply_is_an_error_of_one_line() -> None:
@@ -63,12 +68,35 @@ def test_time_limits_are_positive(seconds: float) -> None:
         optimize(None, CLUSTER, time_limit=seconds)
 
 
-def test_a_claim_is_scored_by_the_reference() -> None:
-    """What a solver proposes cannot make the result worse than the starts, nor unproven things proven."""
-    worst = optimize(None, CLUSTER, solver=Lies())
-    best = optimize(None, CLUSTER, time_limit=2)
-    assert worst.plan.objective.value >= best.plan.objective.value - 1e-12
-    assert worst.plan.status == "solved"
+def test_a_false_bound_is_refused_loudly() -> None:
+    """A bound above the cost of a feasible placement is a contradiction, not a proof."""
+    with pytest.raises(FalseBoundError, match="the solver 'Lies': a false bound was claimed"):
+        optimize(None, CLUSTER, solver=Lies(1e9))
+
+
+def test_a_worse_proposal_than_the_start_changes_nothing() -> None:
+    """The best start stays the answer, and a bound that says nothing proves nothing."""
+    starts = problem_of(read_request(CLUSTER)).starts()
+    problem = problem_of(read_request(CLUSTER))
+    result = optimize(None, CLUSTER, solver=Lies(-np.inf))
+    assert result.plan.objective.value == pytest.approx(problem.score(problem.decode(starts[0])).cost)
+    assert result.plan.objective.value < problem.score(problem.decode(starts[-1])).cost
+
+
+def test_not_found_is_no_proof() -> None:
+    """A yardstick whose one split breaks a rule proves nothing: the best attempt comes with what it lacks."""
+    narrow = {**CLUSTER, "nodes": [{**NODES[0], "memory": "1700 MiB"}, {**NODES[1], "memory": "900 MiB"}]}
+    with pytest.raises(NotFoundError, match="the split lacks") as caught:
+        optimize(None, narrow, solver="uniform")
+    assert caught.value.best.status == "infeasible"
+    assert caught.value.best.placement
+    assert optimize(None, narrow).plan.status == "solved"
+
+
+def test_what_is_proven_infeasible_says_so() -> None:
+    """Memory that all nodes together lack is a proof, and the reasons have the bytes."""
+    with pytest.raises(InfeasibleError, match="are missing"):
+        optimize(None, {**CLUSTER, "nodes": NODES[:1]})
 
 
 def test_two_nodes_are_split_at_the_optimum() -> None:
@@ -139,8 +167,8 @@ def test_names_come_from_entry_points(monkeypatch: pytest.MonkeyPatch) -> None:
         EntryPoint("auto", f"{__name__}:Lies", "placement.solvers"),
         EntryPoint("gone", "no_such_module:X", "placement.solvers"),
     ]
-    monkeypatch.setattr(registry, "entry_points", lambda group: points if group == "placement.solvers" else [])
-    registry.plugins.cache_clear()
+    monkeypatch.setattr(plugins, "entry_points", lambda group: points if group == "placement.solvers" else [])
+    plugins.plugins.cache_clear()
     try:
         with pytest.warns(UserWarning, match=r"'auto' .* is already taken"):
             assert registry.solver_names()[-2:] == ["mine", "gone"]
@@ -149,7 +177,7 @@ def test_names_come_from_entry_points(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(InputError, match="did you mean 'mine'"):
             registry.make_solver("mien")
     finally:
-        registry.plugins.cache_clear()
+        plugins.plugins.cache_clear()
 
 
 def test_a_start_with_too_many_runs_is_refused() -> None:

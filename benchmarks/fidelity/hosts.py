@@ -15,9 +15,10 @@ from objectives.combine import Objective
 from objectives.pipeline.tables import CostTables
 from objectives.pipeline.terms import bottleneck, node_sums, pipeline_terms, step_s
 from objectives.spans import Span
-from placement.kinds.pipeline.plan import objective_value, plan_of
+from placement.kinds.pipeline.plan import plan_of
 from placement.kinds.pipeline.problem import problem_of
 from placement.plan.plan import Plan
+from placement.plan.values import objective_value
 from placement.question.cluster import Cluster, Node
 from placement.question.model import Model
 from placement.question.request import Request

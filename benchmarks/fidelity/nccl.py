@@ -34,9 +34,10 @@ from benchmarks.fidelity.gpu_cpu import BILLION, TINY
 from objectives.combine import Objective
 from objectives.pipeline.terms import bottleneck, step_s
 from objectives.spans import Span
-from placement.kinds.pipeline.plan import objective_value, plan_of
+from placement.kinds.pipeline.plan import plan_of
 from placement.kinds.pipeline.problem import problem_of
 from placement.plan.plan import Plan
+from placement.plan.values import objective_value
 from placement.profile.node import profile_node
 from placement.question.cluster import Cluster
 from placement.question.request import Request

@@ -64,7 +64,7 @@ def thirds(folder: Path) -> Plan:
         status="solved", model=model.name, n_blocks=n, block_names=tuple(block.name for block in model.blocks),
         placement=tuple(PlacedSpan(f"worker{k}", cuts[k], cuts[k + 1]) for k in range(3)),
         objective=ObjectiveValue("latency", 0.0, "s/token", "minimize", None, None, False),
-        figures=Figures(0.0, 0.0, 0.0, 0.0, 0.0, 0.0), nodes=(), bottleneck=Limiter("node", "worker0", 0.0),
+        figures=Figures(), nodes=(), bottleneck=Limiter("node", "worker0", 0.0),
     )  # fmt: skip
 
 

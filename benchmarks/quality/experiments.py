@@ -132,13 +132,15 @@ def perform(experiment: Experiment) -> Record:
 def problem_of(request: Any) -> Any:
     """The problem of a request or of a case in Helix's format, which knows one objective: flow."""
     from placement.kinds.pipeline.problem import problem_of as pipeline_of
-    from placement.kinds.replicated.case import from_request
+    from placement.kinds.replicated.case import case_of
+    from placement.kinds.replicated.kind import REPLICATED
     from placement.kinds.replicated.problem import ReplicatedProblem
-    from placement.kinds.replicated.solve import replicated_objective
 
     if hasattr(request, "tables"):
-        return ReplicatedProblem(request.tables, replicated_objective("flow"))
-    return from_request(request) if request.kind == "replicated" else pipeline_of(request)
+        return ReplicatedProblem(request.tables, REPLICATED.wish(request, "flow", None).objective)
+    if request.kind == "pipeline":
+        return pipeline_of(request)
+    return ReplicatedProblem(case_of(request).tables, REPLICATED.wish(request, None, None).objective)
 
 
 def _perform(experiment: Experiment) -> Record:

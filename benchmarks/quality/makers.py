@@ -50,9 +50,9 @@ def make(name: str, problem: Any) -> Any:
     if name in RIVALS:
         return RIVALS[name].make()
     if name == "auto" and not hasattr(problem, "custom"):
-        from placement.kinds.replicated.solvers.portfolio import Swarm
+        from placement.kinds.replicated.solvers.portfolio import ReplicatedPortfolio
 
-        return Swarm()
+        return ReplicatedPortfolio()
     return make_solver(name)
 
 

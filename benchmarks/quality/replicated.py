@@ -16,12 +16,13 @@ from typing import Any
 
 import numpy as np
 
+from objectives.combine import REPLICATED
 from objectives.replicated.flow_bounds import capped_bound
 from placement.kinds.replicated.problem import ReplicatedProblem
-from placement.kinds.replicated.solve import replicated_objective
-from placement.kinds.replicated.solvers.portfolio import Swarm
+from placement.kinds.replicated.solvers.portfolio import ReplicatedPortfolio
 from placement.kinds.replicated.solvers.yardsticks import Chain, EqualStages, Petals, Separate
 from placement.question.case import ReplicatedCase
+from placement.question.objective import objective_of
 from placement.readers.helix import load_helix, read_helix
 from placement.search.loop import run
 from placement.search.stop import time_limit
@@ -96,7 +97,7 @@ def simulated(problem: ReplicatedProblem, genome: np.ndarray) -> float:
 
 def measure(case: ReplicatedCase, objective: str, seeds: int, seconds: float, sim: bool) -> None:
     """Print one case."""
-    problem = ReplicatedProblem(case.tables, replicated_objective(objective))
+    problem = ReplicatedProblem(case.tables, objective_of(objective, REPLICATED))
     starts = problem.starts()
     print(f"{case.name}: {case.tables.n_nodes} nodes, {case.tables.n_blocks} blocks, "
           f"bound on flow {capped_bound(case.tables):.3f}")  # fmt: skip
@@ -110,11 +111,11 @@ def measure(case: ReplicatedCase, objective: str, seeds: int, seconds: float, si
         extra = f"  simulated {simulated(rule, genome[0]):.1f}" if sim and broken[0] == 0 else ""
         print(f"  {type(maker).__name__:12s} {value:10.3f}{extra}")
     # The first use of a kernel after an installation compiles it; that is no part of a search.
-    run(problem, Swarm(), rng=np.random.default_rng(0), start=starts, stop=time_limit(0.1))
+    run(problem, ReplicatedPortfolio(), rng=np.random.default_rng(0), start=starts, stop=time_limit(0.1))
     print(f"  {evaluations_per_s(problem):,.0f} evaluations/s on one core")
     for seed in range(seeds):
         outcome = run(
-            problem, Swarm(), rng=np.random.default_rng(seed), start=starts, stop=time_limit(seconds),
+            problem, ReplicatedPortfolio(), rng=np.random.default_rng(seed), start=starts, stop=time_limit(seconds),
             bound=problem.lower_bound(),
         )  # fmt: skip
         extra = f"  simulated {simulated(problem, problem.encode(outcome.spans)):.1f}" if sim else ""

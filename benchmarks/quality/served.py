@@ -19,12 +19,13 @@ from pathlib import Path
 
 import numpy as np
 
-from placement.kinds.replicated.command import solver_of
+from objectives.combine import REPLICATED
 from placement.kinds.replicated.problem import ReplicatedProblem
-from placement.kinds.replicated.solve import replicated_objective
-from placement.kinds.replicated.solvers.portfolio import Swarm
+from placement.kinds.replicated.solvers.portfolio import ReplicatedPortfolio
 from placement.kinds.replicated.solvers.yardsticks import EqualStages, Petals
 from placement.question.case import ReplicatedCase
+from placement.question.objective import objective_of
+from placement.registry import make_solver
 from placement.search.kernels.loops import vary
 from placement.search.loop import run
 from placement.search.solver import IntArray
@@ -85,7 +86,7 @@ def spearman(a: Sequence[float], b: Sequence[float]) -> float:
 
 def ranks(case: ReplicatedCase, options: argparse.Namespace) -> None:
     """Print correlation and ceiling."""
-    problem = ReplicatedProblem(case.tables, replicated_objective("served"))
+    problem = ReplicatedProblem(case.tables, objective_of("served", REPLICATED))
     genomes = varied(problem, options.placements)
     estimate = 1.0 / problem.evaluate(genomes)[0]
     one, two = (np.array([simulated(problem, genome, seed, options.requests) for genome in genomes]) for seed in (1, 2))
@@ -100,7 +101,7 @@ def ranks(case: ReplicatedCase, options: argparse.Namespace) -> None:
 
 def gains(case: ReplicatedCase, options: argparse.Namespace) -> None:
     """Print simulated tokens/s of plans for served and for flow, and the gain over the better yardstick."""
-    served = ReplicatedProblem(case.tables, replicated_objective("served"))
+    served = ReplicatedProblem(case.tables, objective_of("served", REPLICATED))
     # Petals' spans do not line up: they are scored under the rule that they are made for.
     loose = ReplicatedProblem(replace(case.tables, partial=True), served.objective)
     starts = served.starts()
@@ -110,9 +111,9 @@ def gains(case: ReplicatedCase, options: argparse.Namespace) -> None:
     for seed in range(options.seeds):
         values = {}
         for name in ("served", "flow"):
-            problem = ReplicatedProblem(case.tables, replicated_objective(name))
+            problem = ReplicatedProblem(case.tables, objective_of(name, REPLICATED))
             outcome = run(
-                problem, Swarm(), rng=np.random.default_rng(seed), start=problem.starts(),
+                problem, ReplicatedPortfolio(), rng=np.random.default_rng(seed), start=problem.starts(),
                 stop=time_limit(options.seconds), prove=name == "flow",
             )  # fmt: skip
             values[name] = simulated(served, served.encode(outcome.spans), 1, options.requests)
@@ -127,7 +128,7 @@ def gains(case: ReplicatedCase, options: argparse.Namespace) -> None:
 def solvers(case: ReplicatedCase, options: argparse.Namespace) -> None:
     """Print rows of a table: median value of each solver after equal seconds."""
     for name in ("flow", "served"):
-        problem = ReplicatedProblem(case.tables, replicated_objective(name))
+        problem = ReplicatedProblem(case.tables, objective_of(name, REPLICATED))
         starts, cells = problem.starts(), []
         for solver in SOLVERS:
             if solver == "patterns" and name != "flow":
@@ -135,7 +136,7 @@ def solvers(case: ReplicatedCase, options: argparse.Namespace) -> None:
                 continue
             found = [
                 run(
-                    problem, solver_of(solver) or Swarm(), rng=np.random.default_rng(seed), start=starts,
+                    problem, make_solver(solver), rng=np.random.default_rng(seed), start=starts,
                     stop=time_limit(options.seconds),
                 ).score.cost
                 for seed in range(options.seeds)

@@ -31,12 +31,15 @@ class Entry:
         Formats of its own: top-level keys that only such a file has, all of a set.
     placement : str
         Value of the key ``placement`` of cluster files that ask for it; empty when none does.
+    questions : frozenset of str
+        Python classes that are questions of this kind, as ``module.Class``: none is imported to be told.
     """
 
     path: str
     summary: str
     keys: tuple[frozenset[str], ...] = ()
     placement: str = ""
+    questions: frozenset[str] = frozenset()
 
     def load(self) -> Kind:
         """Import the kind."""
@@ -56,15 +59,20 @@ KINDS: Mapping[str, Entry] = MappingProxyType(
             ".sessions.kind:SESSIONS",
             "chains of servers whose sessions reserve caches",
             (frozenset({"servers", "num_blocks", "block_gb"}),),
+            questions=frozenset({"objectives.sessions.chains.Fleet"}),
         ),
         "routes": Entry(
-            ".routes.kind:ROUTES", "chains through a swarm that stands already", (frozenset({"servers", "blocks"}),)
+            ".routes.kind:ROUTES",
+            "chains through a swarm that stands already",
+            (frozenset({"servers", "blocks"}),),
+            questions=frozenset({"objectives.routes.swarm.Swarm"}),
         ),
         "replicated": Entry(
             ".replicated.kind:REPLICATED",
             "blocks on several nodes, any chain through them",
             (frozenset({"node_types", "coordinator", "links"}),),
             "replicated",
+            frozenset({"placement.question.case.ReplicatedCase"}),
         ),
         "pipeline": Entry(".pipeline.kind:PIPELINE", "every block on one node, one chain", (), "pipeline"),
     }
@@ -96,5 +104,5 @@ def kind_of_document(data: Mapping[str, Any]) -> Kind:
 
 def kind_of_question(question: object) -> Kind | None:
     """The kind of a question that was made in Python, None when it is nobody's."""
-    loaded = (entry.load() for entry in all_kinds().values())
-    return next((kind for kind in loaded if kind.asks(question)), None)
+    classes = {f"{base.__module__}.{base.__qualname__}" for base in type(question).__mro__}
+    return next((entry.load() for entry in all_kinds().values() if entry.questions & classes), None)

@@ -121,10 +121,6 @@ class Kind(Protocol):
         """Options of `placement solve` that apply to it, beyond those that every kind has."""
         ...
 
-    def asks(self, question: object) -> bool:
-        """Whether a Python object is a question of this kind."""
-        ...
-
     def read(self, data: Mapping[str, Any], where: str, folder: Path, model: object | None) -> Any:
         """A question from what a file holds; `where` names the file in errors, relative paths begin at `folder`."""
         ...

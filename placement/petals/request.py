@@ -72,6 +72,6 @@ def with_client(plan: Plan) -> Plan:
         return (0, 0) if start == stop else (start + (start > 0), stop + 1 + (stop == last))
 
     spans = [replace(span, start=a, stop=b) for span in plan.placement for a, b in [shifted(span.start, span.stop)]]
-    return replace(
-        plan, n_blocks=last + 2, placement=tuple(spans), ranges=tuple(shifted(*pair) for pair in plan.ranges)
-    )
+    ranges = tuple(shifted(*pair) for pair in plan.ranges)
+    names = ("embed", *plan.block_names, "head")
+    return replace(plan, n_blocks=last + 2, block_names=names, placement=tuple(spans), ranges=ranges)

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from placement.errors import InputError
-from placement.kinds.replicated.plan import ReplicatedPlan
 from placement.plan.plan import Plan
 
 from .conftest import TINY, Cli, environment
@@ -40,7 +38,7 @@ def plan(swarm: Path, cli: Cli, tmp_path: Path) -> Path:
 def test_score_and_export_take_what_solve_wrote(swarm: Path, plan: Path, cli: Cli) -> None:
     """The file is read back as it was; scored the same; written for Petals, refused for vLLM with the reason."""
     loaded = Plan.load(plan)
-    assert isinstance(loaded, ReplicatedPlan)
+    assert loaded.kind == "replicated"
     assert json.loads(loaded.to_json()) == json.loads(plan.read_text())
     assert loaded.figures.min_holders >= 2
     scored = cli("score", swarm, "--plan", plan, "--time-limit", "0.3", "--json")
@@ -107,13 +105,15 @@ def test_patterns_is_refused_on_pipelines(swarm: Path, tiny: Path, cli: Cli) -> 
     refused = cli("solve", tiny, "--solver", "patterns")
     assert refused.returncode == 1
     assert refused.stderr.count("\n") == 1
-    assert "patterns works on replicated placements only" in refused.stderr
+    assert "'patterns' does not solve pipeline plans" in refused.stderr
 
 
-def test_commands_of_pipelines_refuse_replicas(plan: Path) -> None:
-    """Who runs a pipeline says what the file is."""
-    with pytest.raises(InputError, match="this plan holds blocks several times"):
-        Plan.load(plan)
+def test_one_loader_takes_every_kind(plan: Path) -> None:
+    """A plan that holds blocks several times loads like any other, and comes back as it was."""
+    loaded = Plan.load(plan)
+    assert loaded.kind == "replicated"
+    assert loaded.routing
+    assert Plan.from_dict(loaded.to_dict()) == loaded
 
 
 def test_ctrl_c_gives_the_best_so_far(swarm: Path, tmp_path: Path) -> None:

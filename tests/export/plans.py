@@ -22,7 +22,7 @@ def plan_of(spans: Sequence[PlacedSpan], n_layers: int, nodes: Sequence[str] = N
         block_names=("embed", *(f"layer.{k}" for k in range(n_layers)), "head"),
         placement=tuple(spans),
         objective=ObjectiveValue("latency", 1.0, "s", "minimize", None, None, False),
-        figures=Figures(1, 1, 1, 1, 1, 1),
+        figures=Figures(),
         nodes=tuple(NodeUse(name, 1.0, 1.0, 1.0) for name in nodes),
         bottleneck=Limiter("node", nodes[0], 1.0),
     )

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from placement import optimize
+from placement.export import make_runtime
 from placement.export.base import Source, Target
 from placement.plan.plan import Plan
 from placement.readers.models.config import read_config
-from placement.registry import make_runtime
 
 from .plans import from_owners, owners, random_plan
 

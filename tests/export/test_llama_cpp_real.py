@@ -19,9 +19,9 @@ from pathlib import Path
 
 import pytest
 
+from placement.export import make_runtime
 from placement.export.base import Target
 from placement.plan.plan import Plan
-from placement.registry import make_runtime
 
 from .plans import from_owners, owners
 

@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from placement.errors import InputError
-from placement.export import RUNTIMES
+from placement.export import RUNTIMES, make_runtime
 from placement.export.base import Source, Target, merged
-from placement.registry import make_runtime
 
 from .plans import SHAPES, owners, random_plan
 from .rules import RULES

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from placement import InfeasibleError, InputError, optimize
-from placement.export.api import RefusedError, export_plan, import_split, refusals
+from placement import InfeasibleError, InputError, optimize, plugins
+from placement.export import make_runtime
+from placement.export.api import RefusedError, export_plan, refusals
 from placement.export.base import Source
+from placement.kinds.pipeline.imported import import_split
 from placement.readers.cluster.read import read_request
-from placement.registry import make_runtime, plugins
 
 from .plans import from_owners
 
@@ -110,12 +111,10 @@ def test_plugins_are_exporters_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """An entry point of the group `placement.exporters` is a runtime."""
     from importlib.metadata import EntryPoint
 
-    from placement import registry
-
     point = EntryPoint("mine", "placement.export.vllm:Vllm", "placement.exporters")
-    plugins.cache_clear()
-    monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group == "placement.exporters" else [])
+    plugins.plugins.cache_clear()
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [point] if group == "placement.exporters" else [])
     try:
         assert make_runtime("mine").name == "vllm"
     finally:
-        plugins.cache_clear()
+        plugins.plugins.cache_clear()

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
+from placement.export import make_runtime
 from placement.export.base import Target, stages
-from placement.registry import make_runtime
 
 from .plans import from_owners
 from .rules import variable

@@ -23,6 +23,7 @@ from placement.petals.request import limits, servers_only, with_client
 from placement.petals.server import ServerRules, Told
 from placement.petals.swarm_file import document, read
 from placement.petals.view import Server, View
+from placement.plan.plan import Figures, ObjectiveValue, PlacedSpan, Plan
 from placement.readers.cluster.read import read_request
 from placement.readers.swarm import read_swarm
 from placement.simulate.churn.session_rules import Composed, PetalsSlots, WeighedSlots
@@ -247,17 +248,11 @@ def test_server_push_is_a_key(tmp_path: Path) -> None:
 
 def test_ends_belong_to_the_layers_beside_them() -> None:
     """As the exporter reads `--block_indices`."""
-    from placement.kinds.replicated.plan import ReplicatedPlan
-    from placement.plan.plan import PlacedSpan
-
-    plan = ReplicatedPlan.__new__(ReplicatedPlan)
-    for key, value in (("n_blocks", 4), ("placement", (PlacedSpan("a", 0, 2), PlacedSpan("b", 2, 4))),
-                       ("ranges", ((0, 2), (2, 4), (0, 0)))):  # fmt: skip
-        object.__setattr__(plan, key, value)
-    for key in ReplicatedPlan.__dataclass_fields__:
-        if not hasattr(plan, key):
-            object.__setattr__(plan, key, None)
-    found = with_client(replace(plan))
+    value = ObjectiveValue("served", 1.0, "tokens/s", "maximize", None, None, proven_optimal=False)
+    names = ("layer.0", "layer.1", "layer.2", "layer.3")
+    spans = (PlacedSpan("a", 0, 2), PlacedSpan("b", 2, 4))
+    found = with_client(Plan("solved", "m", 4, names, spans, value, Figures(), ranges=((0, 2), (2, 4), (0, 0))))
+    assert found.block_names == ("embed", *names, "head")
     assert (found.n_blocks, found.ranges) == (6, ((0, 3), (3, 6), (0, 0)))
     assert [(span.start, span.stop) for span in found.placement] == [(0, 3), (3, 6)]
 

@@ -8,12 +8,12 @@ from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
-from placement.kinds.pipeline.score import compare, judge, parse_spans
 from rich.console import Console
 
 from objectives.combine import Objective
 from placement import Plan, optimize
-from placement.optimize import Result
+from placement.optimize import Result, judge
+from placement.plan.compare import compare, parse_spans
 from placement.plan.plan import ObjectiveValue
 from placement.quantities import bar, percent, quantity, scaled, seconds, size
 from placement.report.page import page
@@ -111,7 +111,7 @@ def test_judge_agrees_with_the_search(tiny_request: object) -> None:
     """The figures of given spans are those that a search would report."""
     found = optimize(None, tiny_request, time_limit=1).plan
     spans = ",".join(f"{span.node}={span.start}:{span.stop}" for span in found.placement)
-    plan, broken = judge(tiny_request, parse_spans(spans))  # type: ignore[arg-type]
+    plan, broken = judge(None, tiny_request, parse_spans(spans))
     assert broken == ()
     assert plan.figures == found.figures
 

@@ -70,7 +70,7 @@ def plan_by_hand(*spans: tuple[str, int, int], n_blocks: int = LAYERS + 2, **cha
         block_names=names,
         placement=tuple(PlacedSpan(*span) for span in spans),
         objective=ObjectiveValue("latency", 0.0, "s/token", "minimize", None, None, False),
-        figures=Figures(0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
+        figures=Figures(),
         nodes=(),
         bottleneck=Limiter("node", spans[0][0], 0.0),
         **changes,

@@ -97,10 +97,6 @@ class PipelineKind:
     can: frozenset[str] = frozenset({"score", "tables", "export", "import", "run", "replan", "report", "custom"})
     options: frozenset[str] = frozenset({"--model", "--runtime", "--start", "--report"})
 
-    def asks(self, question: object) -> bool:
-        """Requests for pipelines."""
-        return isinstance(question, Request) and question.kind == self.name
-
     def read(self, data: Mapping[str, Any], where: str, folder: Path, model: object | None) -> Request:
         """A cluster file."""
         return ensure_known_runtime(request_of(data, where, folder, model), where)

@@ -128,10 +128,6 @@ class ReplicatedKind:
     can: frozenset[str] = frozenset({"score", "tables", "export", "run"})
     options: frozenset[str] = frozenset({"--model", "--runtime", "--start", "--edges"})
 
-    def asks(self, question: object) -> bool:
-        """Cases, and requests for replicated placements."""
-        return isinstance(question, ReplicatedCase) or (isinstance(question, Request) and question.kind == self.name)
-
     def read(self, data: Mapping[str, Any], where: str, folder: Path, model: object | None) -> Request | ReplicatedCase:
         """A cluster file with ``placement: replicated``, or a case in Helix's format."""
         if not is_helix(data):

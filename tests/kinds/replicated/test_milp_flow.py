@@ -8,13 +8,14 @@ from itertools import product
 import numpy as np
 import pytest
 
+from objectives.combine import REPLICATED
 from objectives.replicated.flow_bounds import capped_bound
 from objectives.replicated.tables import ReplicatedTables
 from placement.kinds.pipeline.solvers.milp import Milp
 from placement.kinds.replicated.problem import ReplicatedProblem
-from placement.kinds.replicated.solve import replicated_objective
 from placement.kinds.replicated.solvers.milp_flow import FlowTask
 from placement.kinds.replicated.solvers.milp_flow_model import TOKENS, build, flow_layout
+from placement.question.objective import objective_of
 from placement.readers.helix import read_helix
 from placement.search.loop import Outcome, run
 from placement.search.solver import NotApplicableError
@@ -68,7 +69,7 @@ def brute(tables: ReplicatedTables) -> float:
 
 
 def flow(tables: ReplicatedTables) -> ReplicatedProblem:
-    return ReplicatedProblem(tables, replicated_objective("flow"))
+    return ReplicatedProblem(tables, objective_of("flow", REPLICATED))
 
 
 def solve(problem: ReplicatedProblem, warm_rounds: int = 0, seconds: float = 60) -> Outcome:
@@ -158,7 +159,7 @@ def test_what_it_does_not_cover() -> None:
     tables = case(1)
     rng = np.random.default_rng(0)
     for objective, limits in (("served", None), ("flow, price", None), ("flow", {"price": 3.0})):
-        problem = ReplicatedProblem(tables, replicated_objective(objective, limits))
+        problem = ReplicatedProblem(tables, objective_of(objective, REPLICATED, limits))
         with pytest.raises(NotApplicableError, match="objective flow"):
             next(Milp().search(problem, rng, problem.starts()))
     for problem, solver, message in (

@@ -12,14 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from objectives.combine import REPLICATED
 from objectives.replicated.flow_bounds import capped_bound
+from placement import optimize
 from placement.errors import InputError
 from placement.kinds.pipeline.problem import PipelineProblem
 from placement.kinds.replicated.problem import ReplicatedProblem
-from placement.kinds.replicated.solve import replicated_objective, solve_replicated
 from placement.kinds.replicated.solvers.pattern_columns import Option, cheapest
 from placement.kinds.replicated.solvers.patterns import Patterns, bisect
-from placement.kinds.replicated.solvers.portfolio import Swarm
+from placement.kinds.replicated.solvers.portfolio import ReplicatedPortfolio
+from placement.question.objective import objective_of
 from placement.readers.helix import read_helix
 from placement.search.loop import Outcome, run
 from placement.search.solver import NotApplicableError
@@ -41,7 +43,7 @@ def problem_of(
             tables, bandwidth_bytes_per_s=np.full((n + 1, n + 1), WIDE), nic_in=np.full(n, WIDE),
             nic_out=np.full(n, WIDE), client_in=WIDE, client_out=WIDE,
         )  # fmt: skip
-    return ReplicatedProblem(tables, replicated_objective(objective))
+    return ReplicatedProblem(tables, objective_of(objective, REPLICATED))
 
 
 def solved(problem: ReplicatedProblem) -> Outcome:
@@ -151,7 +153,7 @@ def test_portfolio_carries_the_proof() -> None:
     """Rounds of `auto` for a flow bring the bound and what was proven."""
     problem = problem_of(1, nodes=6, blocks=6, wide=False)
     proofs = []
-    for proposal in islice(Swarm().search(problem, np.random.default_rng(0), problem.starts()), 2000):
+    for proposal in islice(ReplicatedPortfolio().search(problem, np.random.default_rng(0), problem.starts()), 2000):
         if np.isfinite(proposal.bound):
             proofs.append(proposal)
         if "in stages" in proposal.remark:  # comes after the bound on all placements
@@ -174,7 +176,7 @@ def test_what_it_does_not_cover_is_one_line() -> None:
     with pytest.raises(NotApplicableError, match="up to 3"):
         next(Patterns(most_work=3).search(flow, rng, flow.starts()))
     with pytest.raises(InputError, match="'patterns' cannot work on this"):
-        solve_replicated(read_helix(make_case(0)), objective="served", solver=Patterns())
+        optimize(None, read_helix(make_case(0)), objective="served", solver="patterns")
 
 
 def test_missing_packages_are_one_line() -> None:
@@ -186,7 +188,7 @@ import numpy as np
 from placement.search.loop import run
 from placement.search.solver import NotApplicableError
 from placement.kinds.replicated.solvers.patterns import Patterns
-from placement.kinds.replicated.solvers.portfolio import Swarm
+from placement.kinds.replicated.solvers.portfolio import ReplicatedPortfolio
 from placement.search.stop import max_evaluations
 from tests.kinds.replicated.test_patterns import problem_of
 problem = problem_of(0, 4, 4)
@@ -194,7 +196,7 @@ try:
     next(Patterns().search(problem, np.random.default_rng(0), problem.starts()))
 except NotApplicableError as error:
     print(error)
-run(problem, Swarm(), rng=np.random.default_rng(0), start=problem.starts(), stop=max_evaluations(1000))
+run(problem, ReplicatedPortfolio(), rng=np.random.default_rng(0), start=problem.starts(), stop=max_evaluations(1000))
 print("went on")
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

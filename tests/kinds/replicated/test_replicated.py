@@ -11,12 +11,13 @@ import pytest
 from objectives.combine import REPLICATED, Objective
 from objectives.replicated.flow_bounds import capped_bound
 from objectives.spans import Span
+from placement import optimize
 from placement.errors import InputError
 from placement.kinds.replicated.problem import ReplicatedProblem
-from placement.kinds.replicated.solve import replicated_objective, solve_replicated
 from placement.kinds.replicated.solvers.packing import Packing
-from placement.kinds.replicated.solvers.portfolio import Swarm
+from placement.kinds.replicated.solvers.portfolio import ReplicatedPortfolio
 from placement.kinds.replicated.solvers.yardsticks import Chain, EqualStages, Petals, Separate
+from placement.question.objective import objective_of
 from placement.readers.helix import is_helix, load_helix, read_helix
 from placement.search.kernels.loops import vary
 from placement.search.loop import run
@@ -33,7 +34,7 @@ def problem_of(seed, objective="flow", limits=None, partial=False, **kwargs):
     tables = replace(
         tables, running=running, min_replicas=1 + seed % 2, max_stages=4 + seed % 3, must=must, max_nodes=seed % 3 * 5
     )
-    return ReplicatedProblem(tables, replicated_objective(objective, limits))
+    return ReplicatedProblem(tables, objective_of(objective, REPLICATED, limits))
 
 
 @pytest.mark.parametrize("partial", [False, True])
@@ -82,7 +83,7 @@ def test_moves_keep_genomes_well_formed(seed):
 
 def best_by_brute_force(tables, nodes):
     """Best flow over every placement of the first `nodes` nodes."""
-    problem = ReplicatedProblem(tables, replicated_objective("flow"))
+    problem = ReplicatedProblem(tables, objective_of("flow", REPLICATED))
     options = []
     for node in range(nodes):
         most = int(tables.most_blocks[node])
@@ -104,9 +105,9 @@ def test_portfolio_reaches_brute_force(seed, partial):
     tables = read_helix(make_case(seed, nodes=4, blocks=4, regions=1 + seed % 2), partial=partial).tables
     best = best_by_brute_force(tables, 4)
     assert best > 0
-    problem = ReplicatedProblem(tables, replicated_objective("flow"))
+    problem = ReplicatedProblem(tables, objective_of("flow", REPLICATED))
     stop = first(max_evaluations(3_000_000), target(1.0 / best * (1 + 1e-9)))
-    outcome = run(problem, Swarm(), rng=np.random.default_rng(seed), start=problem.starts(), stop=stop)
+    outcome = run(problem, ReplicatedPortfolio(), rng=np.random.default_rng(seed), start=problem.starts(), stop=stop)
     assert 1.0 / outcome.score.cost == pytest.approx(best, rel=1e-9)
     if not partial:
         assert best <= capped_bound(tables) * (1 + 1e-9)
@@ -119,7 +120,9 @@ def test_one_more_node_never_lowers_the_best_flow(seed):
     assert best_by_brute_force(tables, 4) >= best_by_brute_force(tables, 3) * (1 - 1e-12)
 
 
-@pytest.mark.parametrize("solver", [Annealing(), Packing(), Swarm()], ids=lambda solver: type(solver).__name__)
+@pytest.mark.parametrize(
+    "solver", [Annealing(), Packing(), ReplicatedPortfolio()], ids=lambda made: type(made).__name__
+)
 def test_same_seed_same_trace(solver):
     """Two runs agree in every improvement."""
     traces = []
@@ -141,7 +144,7 @@ def test_same_seed_same_trace(solver):
 def test_no_portfolio_is_worse_than_what_swarms_do(maker):
     """Yardsticks give one genome each; the starts of the search are at least as good."""
     tables = read_helix(make_case(3, nodes=12, blocks=10)).tables
-    problem = ReplicatedProblem(tables, replicated_objective("served"))
+    problem = ReplicatedProblem(tables, objective_of("served", REPLICATED))
     starts = problem.starts()
     genome = next(maker.search(problem, np.random.default_rng(0), starts)).genomes
     assert genome.shape == (1, problem.genome_size)
@@ -153,10 +156,10 @@ def test_no_portfolio_is_worse_than_what_swarms_do(maker):
 def test_plan_holds_one_span_per_node_and_routing_that_sums_to_one():
     """The plan can be checked by anybody: ranges, routing weights, chains."""
     case = read_helix(make_case(1, nodes=10))
-    plan = solve_replicated(case, objective="served", time_limit=1.0)
+    plan = optimize(None, case, time_limit=1.0).plan
     assert plan.status == "solved"
     assert len(plan.ranges) == 10
-    problem = ReplicatedProblem(case.tables, replicated_objective("served"))
+    problem = ReplicatedProblem(case.tables, objective_of("served", REPLICATED))
     spans = [Span(i, a, b) for i, (a, b) in enumerate(plan.ranges) if b > a]
     assert 1.0 / problem.score(spans).cost == pytest.approx(plan.objective.value)
     assert sum(route.weight for route in plan.routing if route.source == "client") == pytest.approx(1.0)
@@ -168,7 +171,7 @@ def test_limits_are_respected():
     """Two holders of every block and a price limit."""
     case = read_helix(make_case(2, nodes=12, blocks=8))
     case = replace(case, tables=replace(case.tables, min_replicas=2))
-    plan = solve_replicated(case, objective="served", limits={"price": 12.0}, time_limit=1.5)
+    plan = optimize(None, case, limits={"price": 12.0}, time_limit=1.5).plan
     assert plan.status == "solved"
     assert plan.figures.min_holders >= 2
     assert plan.figures.price_per_hour <= 12.0 * (1 + 1e-9)
@@ -176,13 +179,13 @@ def test_limits_are_respected():
 
 def test_objectives_name_what_is_wrong():
     """Unknown names offer the nearest one; `served` is throughput."""
-    assert replicated_objective("served").single == "throughput"
-    assert replicated_objective({"flow": 2.0}).value(2.0 / 50) == pytest.approx(50.0)
-    assert replicated_objective("survival").value(0.25) == pytest.approx(0.75)
+    assert objective_of("served", REPLICATED).single == "throughput"
+    assert objective_of({"flow": 2.0}, REPLICATED).value(2.0 / 50) == pytest.approx(50.0)
+    assert objective_of("survival", REPLICATED).value(0.25) == pytest.approx(0.75)
     with pytest.raises(InputError, match="did you mean 'flow'"):
-        replicated_objective("flwo")
+        objective_of("flwo", REPLICATED)
     with pytest.raises(InputError, match="unknown limit"):
-        replicated_objective("flow", {"colour": 1})
+        objective_of("flow", REPLICATED, {"colour": 1})
     assert Objective.of("latency").terms is not REPLICATED
 
 
@@ -190,7 +193,7 @@ def test_objectives_name_what_is_wrong():
 def test_a_search_needs_some_time(seconds: float) -> None:
     """As for pipelines and fleets."""
     with pytest.raises(InputError, match="time_limit: expected a positive number of seconds"):
-        solve_replicated(read_helix(make_case(0)), time_limit=seconds)
+        optimize(None, read_helix(make_case(0)), time_limit=seconds)
 
 
 def test_reader_names_what_is_wrong(tmp_path):

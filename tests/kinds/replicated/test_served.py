@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from placement.kinds.replicated.case import case_of, from_request
-from placement.kinds.replicated.judge import judge
+from objectives.combine import REPLICATED
+from placement import optimize
+from placement.kinds.replicated.case import case_of
 from placement.kinds.replicated.problem import ReplicatedProblem
-from placement.kinds.replicated.solve import replicated_objective, solve_replicated
+from placement.optimize import judge
 from placement.plan.plan import PlacedSpan
 from placement.question.cluster import Cluster, Node
+from placement.question.objective import objective_of
 from placement.question.request import Constraints, Request
 from placement.question.workload import Workload
 from placement.readers.helix import read_helix
@@ -29,7 +31,7 @@ def test_estimate_follows_the_simulation():
     for seed in range(4, 12):
         case = make_case(seed, nodes=14, blocks=10)
         case["links"].update(source_bandwidth=1e8, sink_bandwidth=1e8)
-        problem = ReplicatedProblem(read_helix(case).tables, replicated_objective("served"))
+        problem = ReplicatedProblem(read_helix(case).tables, objective_of("served", REPLICATED))
         rng, found, expected = np.random.default_rng(0), [], []
         for genome in problem.random(rng, 40):
             spans = problem.decode(genome)
@@ -56,7 +58,7 @@ def test_tables_from_a_request():
     )
     latency, band = np.full((5, 5), 0.001), np.full((5, 5), 1e9)
     request = Request(model, Cluster(nodes, latency, band), Workload(128, 32, 8), kind="replicated", min_replicas=1)
-    problem = from_request(request)
+    problem = ReplicatedProblem(case_of(request).tables, request.objective)
     assert problem.objective.single == "throughput"
     assert problem.tables.n_blocks == model.n_blocks
     costs, broken = problem.evaluate(problem.starts()[:1])
@@ -79,16 +81,16 @@ def test_pins_include_and_max_nodes_are_kept():
         constraints=rules,
     )
     case = case_of(request)
-    plan = solve_replicated(case, stop=max_evaluations(20_000), time_limit=60.0)
+    plan = optimize(None, case, stop=max_evaluations(20_000), time_limit=60.0).plan
     held = {span.node: range(span.start, span.stop) for span in plan.placement}
     assert plan.status == "solved"
     assert 0 in held["n5"]
     assert 3 in held["n4"]
     assert "n3" in held
     assert len(held) <= 4
-    _, broken = judge(case, replicated_objective("served"), [PlacedSpan("n0", 0, 34)])
+    _, broken = judge(None, case, [PlacedSpan("n0", 0, 34)])
     assert broken == (
         "'n5' must hold embed, and does not",
         "'n4' must hold layer.2, and does not",
-        "'n3' must hold anything, and does not",
+        "'n3' must hold something, and does not",
     )

@@ -15,7 +15,7 @@ from objectives.replicated.served_bounds import fastest_chain_s, in_flight_bound
 from objectives.replicated.tables import ReplicatedTables
 from objectives.spans import Span
 from placement.kinds.replicated.problem import ReplicatedProblem
-from placement.kinds.replicated.solve import replicated_objective
+from placement.question.objective import objective_of
 from placement.readers.helix import read_helix
 from tests.objectives.replicated.cases import make_case, random_spans
 
@@ -33,7 +33,7 @@ def tables_of(seed: int, *, partial: bool, nodes: int = 9) -> ReplicatedTables:
 def test_no_placement_beats_a_bound(seed: int, partial: bool) -> None:
     """Random placements and constructive ones, every objective that has a bound."""
     tables = tables_of(seed, partial=partial)
-    problem = ReplicatedProblem(tables, replicated_objective("served"))
+    problem = ReplicatedProblem(tables, objective_of("served", REPLICATED))
     rng = np.random.default_rng(seed)
     rows = [np.array(random_spans(tables, rng)).T.ravel() for _ in range(20)]
     values, broken = problem.terms(np.concatenate([np.array(rows), problem.starts()]))
@@ -50,7 +50,7 @@ def test_one_node_that_holds_all_meets_its_bounds() -> None:
     for kind in case["node_types"].values():
         kind.update(max_layers=2, throughput=[100.0, 60.0], kv_cache_tokens_x_layers=[4e5, 4e5])
     tables = read_helix(case).tables
-    problem = ReplicatedProblem(tables, replicated_objective("served"))
+    problem = ReplicatedProblem(tables, objective_of("served", REPLICATED))
     terms = problem.score([Span(0, 0, 2)]).values
     for name in ("latency", "ttft", "best_chain"):
         bound = lower_bound(tables, Objective.of(name, terms=REPLICATED))
