@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from objectives.pipeline.terms import Terms
+from objectives.spans import Span
 from placement import InfeasibleError, InputError, NotFoundError, Plan, optimize, plugins, registry
 from placement.kinds.pipeline.problem import problem_of
 from placement.plan.plan import PlacedSpan
@@ -37,6 +38,9 @@ class Refuses:
         yield
 
 
+SLOW = (Span(1, 0, 5), Span(0, 5, 6))
+
+
 @dataclass(frozen=True)
 class Lies:
     """A solver that claims a bound, whatever it is, and more evaluations than there are placements."""
@@ -44,8 +48,8 @@ class Lies:
     bound: float
 
     def search(self, problem: Problem, rng: np.random.Generator, start: IntArray) -> Iterator[Proposal]:
-        """Propose the worst start."""
-        yield Proposal(start[-1:], 10**9, self.bound)
+        """Propose what puts most blocks on the slow node."""
+        yield Proposal(problem.encode(SLOW)[None, :], 10**9, self.bound)
 
 
 def test_a_solver_that_does_not_apply_is_an_error_of_one_line() -> None:
@@ -76,11 +80,10 @@ def test_a_false_bound_is_refused_loudly() -> None:
 
 def test_a_worse_proposal_than_the_start_changes_nothing() -> None:
     """The best start stays the answer, and a bound that says nothing proves nothing."""
-    starts = problem_of(read_request(CLUSTER)).starts()
     problem = problem_of(read_request(CLUSTER))
     result = optimize(None, CLUSTER, solver=Lies(-np.inf))
-    assert result.plan.objective.value == pytest.approx(problem.score(problem.decode(starts[0])).cost)
-    assert result.plan.objective.value < problem.score(problem.decode(starts[-1])).cost
+    assert result.plan.objective.value == pytest.approx(problem.score(problem.decode(problem.starts()[0])).cost)
+    assert result.plan.objective.value < problem.score(SLOW).cost
 
 
 def test_not_found_is_no_proof() -> None:

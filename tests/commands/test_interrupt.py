@@ -22,10 +22,10 @@ ENDLESS = ["--solver", "annealing", "--objective", "latency,price"]
 # A stopping criterion that presses Ctrl-C once the search is under way: no guess at how long anything takes.
 PRESS = """
 import os, signal, sys
-import placement.search.stop
+import placement.search.loop
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have told its background jobs to ignore it
-placement.search.stop.time_limit = lambda seconds: (
-    lambda progress: os.kill(os.getpid(), signal.SIGINT) if progress.evaluations > 1000 else None
+placement.search.loop.never = lambda progress: (
+    os.kill(os.getpid(), signal.SIGINT) if progress.evaluations > 1000 else None
 )
 from placement.cli import main
 main()
