@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+from .errors import InputError
+from .files import read_document
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +50,9 @@ READERS: tuple[tuple[frozenset[str], str], ...] = (
 
 def handler_of(path: Path) -> Handler | None:
     """Return who answers for a file; None for cluster files and for what cannot be read."""
-    if path.suffix.lower() != ".json":
-        return None
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    if not isinstance(data, Mapping):
+        data = read_document(path)
+    except InputError:
         return None
     for keys, target in READERS:
         if data.keys() >= keys:

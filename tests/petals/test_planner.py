@@ -189,7 +189,7 @@ def test_a_view_becomes_a_swarm_file_and_is_routed(tmp_path: Path) -> None:
     assert swarm.rtt_s[0, 1] == pytest.approx(0.05)
     assert len(data["petals"]["imputed"]) == 3  # everything about the server that answers no ping
     assert all(swarm.names[2] in pair for pair in data["petals"]["imputed"])
-    assert read(path)[1]["prefix"] == "m"
+    assert read(path)[1].prefix == "m"
 
 
 def test_span_limits_of_a_request_are_petals_own() -> None:
