@@ -94,8 +94,9 @@ def append_line(path: str | Path, line: str) -> None:
                 while raw:
                     raw = raw[file.write(raw) or 0 :]
             except BaseException:
-                if before is not None:
-                    file.truncate(before)
+                with contextlib.suppress(OSError):
+                    if before is not None:
+                        file.truncate(before)
                 raise
     except (OSError, ValueError) as error:
         raise _refused(error, str(path), "written") from None

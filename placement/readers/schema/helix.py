@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Discriminator, FailFast, Field, Tag
+from pydantic import Discriminator, Field, Tag
 
 from placement.files.entries import (
     MAX_COUNT,
@@ -20,8 +20,8 @@ from placement.files.entries import (
 
 from .fleet import Identity
 
-Row: Any = Annotated[list[NonNegativeNumber], FailFast(), Field(max_length=MAX_COUNT)]
-Table: Any = Annotated[list[Row], FailFast(), Field(max_length=MAX_COUNT)]
+Row: Any = Annotated[list[NonNegativeNumber], Field(max_length=MAX_COUNT, fail_fast=True)]
+Table: Any = Annotated[list[Row], Field(max_length=MAX_COUNT, fail_fast=True)]
 
 
 def _shape(value: object) -> str:
@@ -33,7 +33,7 @@ OneOrRow: Any = Annotated[
     Annotated[Row, Tag("<list>")] | Annotated[NonNegativeNumber, Tag("<number>")], Discriminator(_shape)
 ]
 Point: Any = Annotated[list[NonNegativeNumber], Field(min_length=2, max_length=2)]
-Curve: Any = Annotated[list[Point], FailFast(), Field(max_length=MAX_COUNT)]
+Curve: Any = Annotated[list[Point], Field(max_length=MAX_COUNT, fail_fast=True)]
 
 
 class HelixModel(Entry):
