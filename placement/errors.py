@@ -111,8 +111,9 @@ def shown(value: object) -> str:
 
 def nearest(word: str, valid: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the valid word closest to `word`, or an empty string."""
-    close = difflib.get_close_matches(str(word)[:MOST_VALUE].lower(), list(valid), n=1, cutoff=0.5)
-    return f"; did you mean '{close[0]}'?" if close else ""
+    known = {name.lower(): name for name in valid}
+    close = difflib.get_close_matches(str(word)[:MOST_VALUE].lower(), list(known), n=1, cutoff=0.5)
+    return f"; did you mean '{known[close[0]]}'?" if close else ""
 
 
 def _joined(place: str, message: str) -> str:

@@ -199,7 +199,7 @@ def test_big_or_absent_files(tmp_path):
     """Files over 10 MB are refused before they are read; absent ones are named."""
     path = tmp_path / "config.json"
     path.write_text("{" + " " * 11_000_000 + "}")
-    with pytest.raises(InputError, match="11.0 MB"):
+    with pytest.raises(InputError, match=r"11\.0 MB"):
         read_config(path)
     with pytest.raises(InputError, match="there is no such file"):
         read_config(tmp_path / "none.json")
