@@ -118,7 +118,7 @@ def test_a_decision_that_was_not_carried_out_is_void() -> None:
 def test_advice_is_worth_its_moves() -> None:
     """Ours betters the weakest block of the example with fewer moves than Petals would make."""
     swarm, about = read(EXAMPLES / "petals_status.yaml")
-    found = advise(swarm, block_bytes=float(about["block_bytes"]), load_bytes_per_s=float(about["load_bytes_per_s"]))
+    found = advise(swarm, block_bytes=about.block_bytes, load_bytes_per_s=about.load_bytes_per_s)
     assert found.ours.bottleneck > 2 * found.now.bottleneck
     assert found.ours.token_s < found.now.token_s
     assert 0 < len(found.moves) < found.petals.moves
