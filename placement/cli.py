@@ -7,6 +7,8 @@ for ``--help``.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -16,7 +18,7 @@ from importlib.util import find_spec
 import typer
 
 from .commands.output import ERROR, INFEASIBLE, INTERRUPTED, NOT_FOUND, print_json, say
-from .errors import InfeasibleError, NotFoundError, PlacementError, nearest
+from .errors import MOST_TOTAL, InfeasibleError, NotFoundError, PlacementError, nearest, shortened
 from .plan.plan import VERSION
 
 # Modules and the commands that each one registers, in the order of --help.
@@ -94,17 +96,24 @@ def run(arguments: list[str]) -> int:
             print_json({"status": "interrupted", "message": "no plan was found", "version": VERSION})
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read the output has left; keep Python from complaining about it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_output()  # whoever read it has left
         return ERROR
     except Exception as error:
         if os.environ.get("PLACEMENT_DEBUG"):
             raise
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EIO):
+            _forget_output()  # where it goes has no room for it
         message = message_of(error)
         say(f"error: {message}")
         if as_json:
             print_json({"status": "error", "message": message, "version": VERSION})
         return ERROR
+
+
+def _forget_output() -> None:
+    """Let what is still to be written go nowhere, so that Python does not complain about it at exit."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -117,14 +126,21 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def message_of(error: Exception) -> str:
-    """One line for people; what is no mistake of theirs says so."""
+    """One line for people, printable and of bounded length; what is no mistake of theirs says so."""
     if isinstance(error, PlacementError):
         return str(error)
+    return shortened(_message_of(error), MOST_TOTAL)
+
+
+def _message_of(error: Exception) -> str:
     usage = getattr(error, "format_message", None)  # errors of the argument parser, whichever click typer carries
     if usage is not None:
         return _usage(str(usage()))
     if isinstance(error, MemoryError):
         return "out of memory"
+    if isinstance(error, OSError):  # the system refuses: no room, no rights, no descriptors
+        place = f"{error.filename}: " if error.filename else ""
+        return f"{place}{error.strerror or error}"
     detail = " ".join(f"{type(error).__name__}: {error}".split())[:300]
     return f"internal error, please report it (PLACEMENT_DEBUG=1 shows where): {detail}"
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..errors import InputError
+from ..errors import InputError, shown
 from ..export.api import export_plan, refusals
 from ..export.replicas import exportable
 from ..files import write_atomic
@@ -22,7 +22,6 @@ from ..report.table import objective_line, stage_table
 from .options import File, Json, ModelName, Out, Seed, Set, TimeLimit, request_of
 from .output import INFEASIBLE, SOLVED, console, ensure_writable, print_json, say
 
-LONGEST_SPLIT = 10_000_000
 At = Annotated[
     list[str] | None,
     typer.Option("--at", metavar="NODE=ADDRESS", help="Where a node is: host:port, cuda:0, CUDA0, CPU; repeatable."),
@@ -162,23 +161,23 @@ def _pairs(given: list[str] | None) -> dict[str, str]:
     for item in given or ():
         node, equals, where = item.partition("=")
         if not (node.strip() and equals and where.strip()):
-            raise InputError(f"expected NODE=ADDRESS, got '{item}'", "--at")
+            raise InputError(f"expected NODE=ADDRESS, got {shown(item)}", "--at")
         found[node.strip()] = where.strip()
     return found
 
 
 def _text(split: str) -> str:
     """The split itself: given, in a file, or on standard input."""
+    from ..export.base import LONGEST_SPLIT
+    from ..files import read_text
+
     if split == "-":
-        return sys.stdin.read(LONGEST_SPLIT)
+        try:
+            return sys.stdin.read(LONGEST_SPLIT + 1)
+        except UnicodeDecodeError:
+            raise InputError("expected text in UTF-8", "standard input") from None
     try:
-        path = Path(split)
-        if not path.is_file():
-            return split
-        if path.stat().st_size > LONGEST_SPLIT:
-            raise InputError(f"expected at most {LONGEST_SPLIT // 1_000_000} MB", split)
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise InputError("expected text in UTF-8", split) from None
+        there = Path(split).is_file()
     except (OSError, ValueError):  # too long for a file name: it is the split
-        return split
+        there = False
+    return read_text(split, LONGEST_SPLIT) if there else split

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ..errors import InputError
+from .. import files
+from ..errors import printable
 from ..files import plain
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ SOLVED, ERROR, INFEASIBLE, NOT_FOUND, INTERRUPTED = 0, 1, 2, 3, 130
 
 
 def say(message: str) -> None:
-    """Write a remark to stderr."""
-    typer.echo(message, err=True)
+    """Write a remark to stderr; nothing in it can command a terminal."""
+    typer.echo("\n".join(printable(line) for line in message.split("\n")), err=True)
 
 
 def print_json(data: Any) -> None:
@@ -37,12 +38,8 @@ def console(*, stderr: bool = False) -> Console:
 def ensure_writable(*paths: Path | None) -> None:
     """Refuse a place that cannot be written before the search, not after it."""
     for path in paths:
-        if path is None:
-            continue
-        if path.is_dir():
-            raise InputError("expected a file to write, got a folder", str(path))
-        if not path.parent.is_dir():
-            raise InputError("there is no such folder", str(path.parent))
+        if path is not None:
+            files.ensure_writable(path)
 
 
 def exit_code(*, interrupted: bool, usable: bool, out: Path | None) -> int:

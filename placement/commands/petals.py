@@ -85,14 +85,12 @@ def advise(
     from ..petals.advise import RATE_BYTES_PER_S
     from ..petals.advise import advise as compare
     from ..petals.swarm_file import read
-    from ..readers.swarm import number
 
     if shape not in SHAPES:
         raise InputError(f"expected star or chain, got '{shape}'{nearest(shape, SHAPES)}", "--shape")
     swarm, about = read(file)
-    where = f"{file}: petals"
-    size = block_bytes or number(about, "block_bytes", where, default=0.0, zero=True)
-    rate = load_rate or number(about, "load_bytes_per_s", where, default=RATE_BYTES_PER_S)
+    size = block_bytes or about.block_bytes
+    rate = load_rate or about.load_bytes_per_s or RATE_BYTES_PER_S
     found = compare(
         swarm, shape=cast("Shape", shape), preference=preference, weight=weight, block_bytes=size,
         load_bytes_per_s=rate, most_moves=moves, seed=seed,

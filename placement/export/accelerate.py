@@ -11,9 +11,10 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import InputError
+from ..errors import InputError, shown
+from ..files import load_json
 from ..plan.plan import PlacedSpan, Plan
-from .base import Exported, Holds, Source, Target, merged, stages
+from .base import MOST_DIGITS, Exported, Holds, Source, Target, merged, stages
 from .checks import Checked
 
 # Modules of the families around Llama in transformers. The rotary tables are buffers that every layer reads: they sit
@@ -21,7 +22,7 @@ from .checks import Checked
 EMBED_MODULE, LAYER, NORM, ROTARY, HEAD_MODULE = (
     "model.embed_tokens", "model.layers.", "model.norm", "model.rotary_emb", "lm_head",
 )  # fmt: skip
-_LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks|block)\.(\d+)$")
+_LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks|block)\.(\d{1,9})$", re.ASCII)
 _EMBEDS = ("embed_tokens", "wte", "word_embeddings", "embed_in")
 _HEADS = ("lm_head", "embed_out", "output")
 
@@ -59,7 +60,8 @@ class Accelerate(Checked):
         """A map by layers; modules above layers (`model`, or an empty name) stand for all below them."""
         where = _map(source.text)
         last = source.n_layers + 1
-        nodes = [self._node(_of_block(where, block, last), source) for block in range(last + 1)]
+        exact = _by_block(where, last)
+        nodes = [self._node(_of_block(where, exact, block, last), source) for block in range(last + 1)]
         return merged([PlacedSpan(node, block, block + 1) for block, node in enumerate(nodes)])
 
     def _node(self, device: str, source: Source) -> str:
@@ -67,38 +69,43 @@ class Accelerate(Checked):
             if device == str(_value(given)):
                 return node
         nodes = source.nodes or source.known
-        if device.isdigit() and int(device) < len(nodes):
+        if device.isascii() and device.isdigit() and len(device) <= MOST_DIGITS and int(device) < len(nodes):
             return nodes[int(device)]
         if device in nodes:
             return device
-        raise InputError(f"which node is device '{device}'? say it with --at NODE={device}")
+        raise InputError(f"which node is device {shown(device)}? say it with --at NODE=DEVICE")
 
 
 def _value(device: str) -> int | str:
     """``cuda:1`` and ``1`` are one device, written as a number."""
     number = device.removeprefix("cuda:")
-    return int(number) if number.isascii() and number.isdigit() else device
+    return int(number) if number.isascii() and number.isdigit() and len(number) <= MOST_DIGITS else device
 
 
 def _map(text: str) -> dict[str, str]:
-    try:
-        data = json.loads(text)
-    except ValueError as error:
-        raise InputError(f"not a device_map in JSON ({error})") from None
-    if not isinstance(data, dict) or not all(isinstance(device, int | str) for device in data.values()):
+    data = load_json(text)
+    if not isinstance(data, dict) or not all(type(device) in (int, str) for device in data.values()):
         raise InputError('expected a device_map such as {"model.layers.0": 0, "lm_head": "cpu"}')
     return {str(name): str(_value(str(device))) for name, device in data.items()}
 
 
-def _of_block(where: dict[str, str], block: int, last: int) -> str:
-    """Device of a block: the module that is it, else the nearest module above it."""
+def _by_block(where: dict[str, str], last: int) -> dict[int, str]:
+    """Devices of the blocks that a module of the map is; the first one counts."""
+    found: dict[int, str] = {}
     for name, device in where.items():
         leaf = name.rpartition(".")[2]
         layer = _LAYER.search(name)
-        if layer and int(layer[1]) == block - 1 and 0 < block < last:
-            return device
-        if (block == 0 and leaf in _EMBEDS) or (block == last and leaf in _HEADS):
-            return device
+        if layer and int(layer[1]) + 1 < last:
+            found.setdefault(int(layer[1]) + 1, device)
+        elif leaf in _EMBEDS or leaf in _HEADS:
+            found.setdefault(0 if leaf in _EMBEDS else last, device)
+    return found
+
+
+def _of_block(where: dict[str, str], exact: dict[int, str], block: int, last: int) -> str:
+    """Device of a block: the module that is it, else the nearest module above it."""
+    if block in exact:
+        return exact[block]
     above = {0: ("model", ""), last: ("",)}.get(block, ("model.layers", "model", ""))
     for name in above:
         if name in where:

@@ -13,10 +13,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-from ..errors import InputError
+from ..errors import InputError, shown
+from ..files import load_json
 from ..plan.plan import PlacedSpan, Plan
 
 EMBED, HEAD = "embed", "head"
+LONGEST_SPLIT = 1_000_000  # characters: the regular expressions of all runtimes are linear in it
+MOST_DIGITS = 9  # of a layer's number
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +114,10 @@ class Source:
     at: Mapping[str, str] = field(default_factory=dict)
     known: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        if len(self.text) > LONGEST_SPLIT:
+            raise InputError(f"expected a split of at most {LONGEST_SPLIT} characters, got {len(self.text)}")
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -196,9 +203,6 @@ def node_order(plan: Plan) -> tuple[str, ...]:
     return tuple(dict.fromkeys(stage.node for stage in stages(plan)))
 
 
-_NODES = re.compile(r"^\s*(?:#|//)\s*nodes:\s*(\[.*\])\s*$", re.MULTILINE)
-
-
 def nodes_line(nodes: Sequence[str]) -> str:
     """The comment by which a text names its nodes."""
     return f"# nodes: {json.dumps(list(nodes), ensure_ascii=False)}"
@@ -206,13 +210,7 @@ def nodes_line(nodes: Sequence[str]) -> str:
 
 def named_nodes(source: Source, count: int | None = None) -> tuple[str, ...]:
     """The nodes of a text: those given, those that it names, or all; as many as it has stages, or an `InputError`."""
-    nodes = source.nodes
-    if not nodes and (found := _NODES.search(source.text)):
-        try:
-            nodes = tuple(str(name) for name in json.loads(found[1]))
-        except ValueError:
-            raise InputError(f"expected a list of node names, got {found[1]}") from None
-    nodes = nodes or source.known
+    nodes = source.nodes or _nodes_in(source.text) or source.known
     if not nodes:
         raise InputError("the split does not name its nodes: give them in its order with --nodes a,b")
     if count is not None and len(nodes) != count:
@@ -222,13 +220,34 @@ def named_nodes(source: Source, count: int | None = None) -> tuple[str, ...]:
     return nodes
 
 
+def _nodes_in(text: str) -> tuple[str, ...]:
+    """The names in the line ``# nodes: ["a", "b"]`` of a text, if it has one."""
+    for line in text.splitlines():
+        comment = line.strip().removeprefix("#").removeprefix("//").lstrip()
+        if comment.startswith("nodes:") and not line.lstrip().startswith("nodes:"):
+            listed = comment.removeprefix("nodes:").strip()
+            data = load_json(listed)
+            if not isinstance(data, list) or not all(isinstance(name, str) for name in data):
+                raise InputError(f"expected a list of node names, got {shown(listed)}")
+            return tuple(data)
+    return ()
+
+
+def whole(text: str, what: str) -> int:
+    """A whole number of a text; raise `InputError` for anything else, or one that is too long."""
+    text = text.strip()
+    if not (text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS):
+        raise InputError(f"expected {what}, got {shown(text)}")
+    return int(text)
+
+
 def counts_in(text: str, key: str, example: str) -> list[int]:
     """The whole numbers of ``key "20,12"``, ``key=20,12`` or a bare ``20,12``."""
     found = re.search(re.escape(key) + r"[=\s]+[\"']?([0-9][0-9,\s]*)", text)
     body = found[1] if found else text
     parts = [part.strip() for part in body.strip().strip("\"'").rstrip(",").split(",")]
     if not all(part.isascii() and part.isdigit() and len(part) < 7 for part in parts):
-        raise InputError(f"expected {key}, such as {example}, got '{' '.join(text.split())[:60]}'")
+        raise InputError(f"expected {key}, such as {example}, got {shown(' '.join(text[:200].split()))}")
     return [int(part) for part in parts]
 
 

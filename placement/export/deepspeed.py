@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 from ..errors import InputError
 from ..plan.plan import PlacedSpan, Plan
-from .base import Exported, Holds, Source, Target, layers_text, merged, named_nodes, nodes_line, stages
+from .base import Exported, Holds, Source, Target, layers_text, merged, named_nodes, nodes_line, stages, whole
 from .checks import Checked
 from .cyclic import from_bounds
 
-_PARTS = re.compile(r"parts\s*=\s*\[([\d,\s]+)\]")
+_PARTS = re.compile(r"parts\s*=\s*\[([\d,\s]+)\]", re.ASCII)
+_BARE = re.compile(r"\[?([\d,\s]+)\]?", re.ASCII)
 CODE = """\
 from deepspeed.pipe import PipelineModule
 
@@ -61,10 +62,10 @@ class Deepspeed(Checked):
 
     def read(self, source: Source) -> tuple[PlacedSpan, ...]:
         """`parts = [0, 20, 34]`: boundaries in entries of `layers`, embedding and head counted."""
-        found = _PARTS.search(source.text) or re.fullmatch(r"\s*\[?([\d,\s]+)\]?\s*", source.text)
+        found = _PARTS.search(source.text) or _BARE.fullmatch(source.text.strip())
         if not found:
             raise InputError("expected self.parts = [0, 20, 34]")
-        bounds = [int(part) for part in found[1].replace(",", " ").split()]
+        bounds = [whole(part, "block numbers") for part in found[1].replace(",", " ").split()]
         if len(bounds) < 2 or bounds[0] != 0 or bounds[-1] != source.n_layers + 2:
             raise InputError(f"expected parts from 0 to {source.n_layers + 2} (embedding, layers, head)")
         return from_bounds(bounds, named_nodes(source, len(bounds) - 1))

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import InputError
+from ..errors import InputError, shown
+from ..files import load_json
 from ..plan.plan import PlacedSpan, Plan
 from .base import Exported, Holds, Source, Target, placed, stages
 from .checks import Checked
@@ -57,10 +58,7 @@ class Exo(Checked):
 
     def read(self, source: Source) -> tuple[PlacedSpan, ...]:
         """Any JSON with shards in it; nodes by rank, or by `nodeToRunner`."""
-        try:
-            data = json.loads(source.text)
-        except ValueError as error:
-            raise InputError(f"not JSON ({error})") from None
+        data = load_json(source.text)
         shards = sorted(_shards(data, ""))
         if not shards:
             raise InputError("expected shards with startLayer and endLayer")
@@ -87,7 +85,7 @@ def _shards(data: Any, runner: str) -> Iterator[tuple[int, int, int, str]]:
     if "startlayer" in keys:
         numbers = [keys.get(key) for key in ("devicerank", "startlayer", "endlayer")]
         if not all(type(number) is int for number in numbers):
-            raise InputError(f"expected whole numbers in a shard, got {data}")
+            raise InputError(f"expected whole numbers in a shard, got {shown(data)}")
         yield numbers[0], numbers[1], numbers[2], runner  # type: ignore[misc]
         return
     for key, value in data.items():
@@ -99,6 +97,8 @@ def _tables(data: Any) -> Iterator[dict[str, str]]:
     if isinstance(data, dict):
         for key, value in data.items():
             if key in ("nodeToRunner", "node_to_runner") and isinstance(value, dict):
+                if not all(isinstance(runner, str) for runner in value.values()):
+                    raise InputError(f"expected a runner for each node, got {shown(value)}", key)
                 yield value
             else:
                 yield from _tables(value)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..errors import InputError
+from ..errors import InputError, shown
 from ..plan.plan import PlacedSpan, Plan
 from .base import (
     Exported,
@@ -33,6 +33,7 @@ PORT = 50052
 HOST_CPU = "CPU"
 _OVERRIDE = re.compile(r"(?:-ot|--override-tensor)[=\s]+(?:'([^']*)'|\"([^\"]*)\"|(\S+))")
 _RPC = re.compile(r"--rpc[=\s]+[\"']?([^\s\"']+)")
+_SHARE = re.compile(r"\d{1,9}(?:\.\d{0,9})?|\.\d{1,9}", re.ASCII)
 _NGL = re.compile(r"(?:-ngl|--gpu-layers|--n-gpu-layers)[=\s]+(\d{1,6})")
 
 
@@ -147,10 +148,10 @@ def _split(text: str) -> list[int]:
     found = re.search(r"(?:-ts|--tensor-split)[=\s]+[\"']?([\d.,/]+)", text)
     body = (found[1] if found else text.strip()).replace("/", ",")
     if "." in body:
-        try:
-            return [round(float(part) * 1_000_000) for part in body.split(",")]
-        except ValueError:
-            raise InputError(f"expected -ts 3,1, got '{body[:40]}'") from None
+        parts = [part.strip() for part in body.split(",")]
+        if not all(_SHARE.fullmatch(part) for part in parts):
+            raise InputError(f"expected -ts 3,1, got {shown(body)}")
+        return [round(float(part) * 1_000_000) for part in parts]
     return counts_in(body, "-ts", "-ts 3,1")
 
 
@@ -172,7 +173,7 @@ def _pairs(text: str) -> list[tuple[str, str]]:
     for part in text.split(","):
         pattern, equals, buffer = part.partition("=")
         if not (pattern and equals and buffer):
-            raise InputError(f"expected -ot PATTERN=BUFFER, got '{part}'")
+            raise InputError(f"expected -ot PATTERN=BUFFER, got {shown(part)}")
         pairs.append((pattern, buffer))
     return pairs
 
@@ -194,4 +195,4 @@ def _node_of(buffer: str, known: dict[str, str], host: str) -> str:
         return known[buffer]
     if buffer == HOST_CPU and host:
         return host
-    raise InputError(f"-ot names the buffer '{buffer}', which is none of {', '.join(known)}")
+    raise InputError(f"-ot names the buffer {shown(buffer)}, which is none of {', '.join(known)}")

@@ -8,16 +8,18 @@ back exactly.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
 
 from ..errors import InputError
+from .patterns import Name, Pattern, compiled
 
 CPU = -1
 # Tensors of attention, feed-forward and experts: an override that catches some of them splits a layer.
 PROBES = ("attn_q.weight", "attn_norm.weight", "ffn_down.weight", "ffn_down_exps.weight")
+
+MOST_STEPS = 10_000_000  # of patterns times layers: some seconds
 
 
 def devices_of_slots(split: Sequence[float], n_layers: int, ngl: int) -> list[int]:
@@ -37,9 +39,10 @@ def devices_of_slots(split: Sequence[float], n_layers: int, ngl: int) -> list[in
 
 def overridden(layers: list[str], overrides: Sequence[tuple[str, str]]) -> list[str]:
     """Device names of the layers after `-ot PATTERN=BUFFER`; the first pattern that matches a tensor wins."""
+    known = patterns(overrides, len(layers))
     out = list(layers)
     for layer in range(len(layers)):
-        caught = [_first(f"blk.{layer}.{probe}", overrides) for probe in PROBES]
+        caught = [_first(f"blk.{layer}.{probe}", known) for probe in PROBES]
         if len(set(caught)) > 1:
             raise InputError(
                 f"-ot moves a part of layer {layer} only; blocks are the smallest unit of a plan, so such a split "
@@ -49,11 +52,14 @@ def overridden(layers: list[str], overrides: Sequence[tuple[str, str]]) -> list[
     return out
 
 
-def _first(tensor: str, overrides: Sequence[tuple[str, str]]) -> str | None:
-    for pattern, buffer in overrides:
-        try:
-            if re.search(pattern, tensor):
-                return buffer
-        except re.error as error:
-            raise InputError(f"not a regular expression: {pattern} ({error})") from None
-    return None
+def patterns(overrides: Sequence[tuple[str, str]], n_layers: int) -> list[tuple[Pattern, str]]:
+    """Compile the patterns of overrides; refuse so many that reading them for every layer would take long."""
+    found = [(compiled(pattern), buffer) for pattern, buffer in dict.fromkeys(overrides)]
+    if sum(pattern.cost for pattern, _ in found) * n_layers > MOST_STEPS:
+        raise InputError("expected fewer or shorter -ot patterns, got more than can be tried on every layer")
+    return found
+
+
+def _first(tensor: str, known: Sequence[tuple[Pattern, str]]) -> str | None:
+    name = Name(tensor)
+    return next((buffer for pattern, buffer in known if pattern.found_in(name)), None)

@@ -10,14 +10,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ..errors import InputError
+from ..errors import InputError, shown
 from ..plan.plan import PlacedSpan, Plan
 from .base import Exported, Holds, Source, Stage, Target, layers_text, node_order, nodes_line, stages
 from .checks import Checked
 from .cyclic import from_bounds, round_nodes
 
 FLAG = "--pipeline-model-parallel-layout"
-LONGEST = 100_000
+LONGEST, DEEPEST = 100_000, 20  # letters of a layout, groups in each other
+_BLANKS = re.compile(r"[,\s]")
+_ITEM = re.compile(r"\(|(?:([EtmL|])|(\)))(?:\*(\d{1,5}))?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +70,20 @@ def letters(stage: Stage) -> str:
 
 def spelled(layout: str) -> str:
     """A layout without commas and repetitions."""
-    text = re.sub(r"[,\s]", "", layout)
-    while found := re.search(r"\(([EtmL|]*)\)\*(\d{1,5})|([EtmL|])\*(\d{1,5})", text):
-        body, times = (found[1], found[2]) if found[2] else (found[3], found[4])
-        if len(body) * int(times) + len(text) > LONGEST:
-            raise InputError("the layout is too long")
-        text = text[: found.start()] + body * int(times) + text[found.end() :]
-    if not text or set(text) - set("EtmL|"):
-        raise InputError(f"expected a layout such as Et*20|t*12,L, got '{layout[:60]}'")
-    return text
+    text, at, open_groups = _BLANKS.sub("", layout), 0, [""]
+    while at < len(text):
+        found = _ITEM.match(text, at)
+        if not found or len(open_groups) > DEEPEST or (found[2] and len(open_groups) == 1):
+            raise InputError(f"expected a layout such as Et*20|t*12,L, got {shown(layout)}")
+        at = found.end()
+        if found[0] == "(":
+            open_groups.append("")
+            continue
+        body = open_groups.pop() if found[2] else found[1]
+        times = int(found[3] or 1)
+        if len(open_groups[-1]) + len(body) * times > LONGEST:
+            raise InputError(f"expected a layout of at most {LONGEST} letters, got {shown(layout)}")
+        open_groups[-1] += body * times
+    if not text or len(open_groups) > 1:
+        raise InputError(f"expected a layout such as Et*20|t*12,L, got {shown(layout)}")
+    return open_groups[0]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ..errors import InputError
+from ..errors import InputError, shown
 from ..plan.plan import PlacedSpan, Plan
 from .base import Exported, Holds, Source, Target, named_nodes, nodes_line, stages
 from .checks import Checked
@@ -59,5 +59,5 @@ def _bare(text: str) -> list[tuple[str, str]]:
     found = [_RANGE.fullmatch(part) for part in re.split(r"[\s,]+", text.strip())]
     ranges = [(match[1], match[2]) for match in found if match]
     if not ranges or len(ranges) < len(found):
-        raise InputError(f"expected --block_indices 0:18, or ranges such as 0:18,18:32, got '{text.strip()[:60]}'")
+        raise InputError(f"expected --block_indices 0:18, or ranges such as 0:18,18:32, got {shown(text.strip())}")
     return ranges

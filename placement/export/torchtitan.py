@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from itertools import chain
 
 from ..errors import InputError
+from ..files import load_json
 from ..plan.plan import PlacedSpan, Plan
-from .base import Exported, Holds, Source, Stage, Target, node_order, nodes_line, stages
+from .base import Exported, Holds, Source, Stage, Target, node_order, nodes_line, stages, whole
 from .checks import Checked
 from .cyclic import from_bounds, round_nodes
 
 KEY = "module_fqns_per_model_part"
+_LISTS = re.compile(r"\[\s*\[")
+_COMMA = re.compile(r",\s*\]")  # TOML lets a list end with one
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +42,8 @@ class Torchtitan(Checked):
 
     def read(self, source: Source) -> tuple[PlacedSpan, ...]:
         """The list of lists, with or without the TOML around it."""
-        found = re.search(r"\[\s*\[.*\]\s*,?\s*\]", source.text, re.DOTALL)
-        try:
-            data = json.loads(re.sub(r",\s*\]", "]", found[0])) if found else None
-        except ValueError:
-            data = None
+        begin, end = _LISTS.search(source.text), source.text.rfind("]")
+        data = load_json(_COMMA.sub("]", source.text[begin.start() : end + 1])) if begin else None
         if not isinstance(data, list) or not all(isinstance(part, list) for part in data):
             raise InputError(f'expected {KEY} = [["tok_embeddings", "layers.0"], ["layers.1", "norm", "output"]]')
         blocks = [[number for name in part if (number := _block(str(name), source.n_layers)) >= 0] for part in data]
@@ -70,6 +70,4 @@ def _block(name: str, n_layers: int) -> int:
     if name in ("tok_embeddings", "output"):
         return 0 if name == "tok_embeddings" else n_layers + 1
     number = name.removeprefix("layers.")
-    if not (number.isascii() and number.isdigit()):
-        raise InputError(f"unknown module '{name}'")
-    return int(number) + 1
+    return whole(number, "a module such as layers.0") + 1

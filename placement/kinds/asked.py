@@ -9,14 +9,15 @@ from types import MappingProxyType
 from typing import Any
 
 from ..errors import InputError, nearest
+from ..files import read_document
 from ..plan.plan import PlacedSpan, Plan
 from ..plugins import load, plugins
 from ..question.cluster import Cluster
 from ..question.request import Request
 from ..question.workload import Workload
 from ..readers.cluster.graph import from_graph
-from ..readers.document import apply_overrides, read_document
 from ..readers.models.read import read_model
+from ..readers.overrides import apply_overrides
 from . import kind_named, kind_of_document, kind_of_question
 from .base import CustomObjective, Kind, Task, Wish
 

@@ -11,9 +11,11 @@ import yaml
 
 from objectives.routes.swarm import Swarm
 
-from ..errors import InputError
+from ..readers.schema.swarm import PetalsPart
 from ..readers.swarm import load, swarm_of
 from .view import CLIENT, Server, View
+
+MOST_LABEL = 60  # characters of a public name
 
 
 def document(view: View, prefix: str = "", block_bytes: float = 0.0, load_bytes_per_s: float = 0.0) -> dict[str, Any]:
@@ -50,12 +52,20 @@ def entry(server: Server, label: str) -> dict[str, Any]:
 
 
 def unique_labels(view: View) -> list[str]:
-    """Public names where they are there and differ, else the last characters of the peer id."""
-    labels = [server.label or server.name[-8:] for server in view.servers]
+    """Public names where they are there and differ, else the last characters of the peer id.
+
+    Public names are whatever a stranger announces: what a name in a swarm file cannot be is left out of them.
+    """
+    labels = [_name_of(server.label) or server.name[-8:] for server in view.servers]
     return [
         label if labels.count(label) == 1 and label != CLIENT else f"{label}-{server.name[-6:]}"
         for label, server in zip(labels, view.servers, strict=True)
     ]
+
+
+def _name_of(label: str) -> str:
+    words = " ".join("".join(mark if mark.isprintable() else " " for mark in label).split())
+    return words[:MOST_LABEL].rstrip()
 
 
 def text(data: Mapping[str, Any]) -> str:
@@ -64,10 +74,7 @@ def text(data: Mapping[str, Any]) -> str:
     return head + str(yaml.safe_dump(dict(data), sort_keys=False, width=120))
 
 
-def read(path: Path) -> tuple[Swarm, dict[str, Any]]:
+def read(path: Path | str) -> tuple[Swarm, PetalsPart]:
     """A swarm file for advice: blocks that nobody holds are no error; with its ``petals`` part."""
-    data = load(path)
-    about = data.get("petals", {})
-    if not isinstance(about, Mapping):
-        raise InputError(f"expected a mapping such as {{block_bytes: 4.5e8}}, got {about!r}", f"{path}: petals")
-    return swarm_of(data, str(path), whole=False), dict(about)
+    file = load(path)
+    return swarm_of(file, str(path), whole=False), file.petals

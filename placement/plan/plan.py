@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
 from ..files import plain, read_json, write_atomic
 
 VERSION = "0.1.0"
@@ -235,10 +234,9 @@ class Plan:
     @classmethod
     def load(cls, path: str | Path) -> Plan:
         """Read what `placement solve --out` wrote; raise `InputError` with file, key and value when it is no plan."""
-        try:
-            return cls.from_dict(read_json(path))
-        except InputError as error:
-            raise error if error.where.startswith(str(path)) else error.under(str(path)) from None
+        from .reading import plan_from  # pydantic comes with it
+
+        return plan_from(read_json(path), str(path))
 
 
 def _document(value: Any) -> Any:

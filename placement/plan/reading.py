@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from ..errors import InputError
-from ..readers.schema.fields import Entry, input_error
+from ..files.entries import Bool, Entry, Index, Name, Number, Text, parse
 from .plan import (
     Figures,
     FrontPoint,
@@ -24,13 +24,8 @@ from .plan import (
 MOST_BLOCKS = 1_000_000
 MOST_ITEMS = 1_000_000  # nodes, spans, chains, routes
 
-Text = Annotated[str, Field(strict=True, max_length=100_000)]
-Name = Annotated[str, Field(strict=True, min_length=1, max_length=200)]
-Block = Annotated[int, Field(strict=True, ge=0, le=MOST_BLOCKS)]
-Whole = Annotated[int, Field(strict=True, ge=0, lt=2**53)]
-Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-Figure = Annotated[float, Field(strict=True, allow_inf_nan=False)] | None
-Yes = Annotated[bool, Field(strict=True)]
+Block: Any = Annotated[int, Field(strict=True, ge=0, le=MOST_BLOCKS)]
+Figure: Any = Annotated[float, Field(strict=True, allow_inf_nan=False)] | None
 
 
 class SpanEntry(Entry):
@@ -53,7 +48,7 @@ class ChainEntry(Entry):
     nodes: tuple[Name, ...] = Field(min_length=1, max_length=MOST_ITEMS)
     stops: tuple[Block, ...] = ()
     blocks: tuple[Block, ...] = ()
-    capacity: Whole | None = None
+    capacity: Index | None = None
     seconds: Figure = None
     tokens_per_s: Figure = None
 
@@ -92,15 +87,15 @@ class ValueEntry(Entry):
     sense: Annotated[str, Field(pattern="^(minimize|maximize)$")]
     bound: Figure = None
     gap: Figure = None
-    proven_optimal: Yes
+    proven_optimal: Bool
 
 
 class PointEntry(Entry):
     """A plan of a Pareto front."""
 
-    values: dict[Name, Figure]
+    values: dict[str, Figure]
     placement: tuple[SpanEntry, ...] = Field(max_length=MOST_ITEMS)
-    figures: dict[Name, Figure] = Field(default={})
+    figures: dict[str, Figure] = Field(default={})
 
 
 class PlanEntry(Entry):
@@ -112,7 +107,7 @@ class PlanEntry(Entry):
     block_names: tuple[Name, ...] = Field(default=(), max_length=MOST_BLOCKS)
     placement: tuple[SpanEntry, ...] = Field(max_length=MOST_ITEMS)
     objective: ValueEntry
-    figures: dict[Name, Figure]
+    figures: dict[str, Figure]
     nodes: tuple[NodeEntry, ...] = Field(default=(), max_length=MOST_ITEMS)
     bottleneck: LimiterEntry | None = None
     chains: tuple[ChainEntry, ...] = Field(default=(), max_length=MOST_ITEMS)
@@ -121,8 +116,8 @@ class PlanEntry(Entry):
     ranges: tuple[tuple[Block, Block], ...] = Field(default=(), max_length=MOST_ITEMS)
     pareto: tuple[PointEntry, ...] = Field(default=(), max_length=MOST_ITEMS)
     solver: Text = ""
-    seed: Whole = 0
-    evaluations: Whole = 0
+    seed: Index = 0
+    evaluations: Index = 0
     seconds: Number = 0.0
     stopped_by: Text = ""
     kind: Name = "pipeline"
@@ -134,33 +129,29 @@ class PlanEntry(Entry):
     load_s: Figure = None
 
 
-def plan_from(data: object) -> Plan:
+def plan_from(data: object, where: str = "plan") -> Plan:
     """Build a plan from plain data.
 
     Parameters
     ----------
     data : object
         What JSON gave; version 0.1's documents of every kind are understood.
+    where : str
+        The file, for error messages.
 
     Raises
     ------
     InputError
         One line for each mistake, with its key and the value.
     """
-    if not isinstance(data, Mapping):
-        raise InputError("expected a plan: a JSON object with the keys placement, objective and figures")
+    if not isinstance(data, Mapping) or not data.keys() & {"placement", "figures", "objective"}:
+        raise InputError("expected a plan: a JSON object with the keys placement, objective and figures", where)
+    entry = parse(PlanEntry, _as_now(data), where)
     try:
-        entry = PlanEntry.model_validate(_as_now(data))
-    except ValidationError as error:
-        raise input_error(error, "plan") from None
-    _check_blocks(entry)
+        _check_blocks(entry)
+    except InputError as error:
+        raise error.under(where) from None
     return _plan(entry)
-
-
-def json_schema() -> dict[str, Any]:
-    """Return the JSON schema of a plan."""
-    schema = TypeAdapter(PlanEntry).json_schema()
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "plan.json"}
 
 
 def _as_now(data: Mapping[str, Any]) -> dict[str, Any]:

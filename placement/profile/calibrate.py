@@ -7,7 +7,6 @@ error is reported before and after, each run predicted by a fit to the *other* r
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,14 +15,17 @@ from typing import Any
 import numpy as np
 
 from ..costs.roofline import decode_table, prefill_row
-from ..errors import InputError
-from ..files import read_text
+from ..errors import InputError, nearest
+from ..files import read_document, read_lines
+from ..files.entries import parse
 from ..question.cluster import Cluster, Node
 from ..question.model import Model
 from ..question.request import Request
 from ..question.workload import Workload
+from ..readers.schema.runs import RunLine
 
 Runs = Sequence[Mapping[str, Any]]
+USED = {"placement", "measured", "blocks", "prompt_tokens", "output_tokens"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +60,8 @@ class Calibration:
 
 
 def read_runs(path: str | Path) -> list[dict[str, Any]]:
-    """Read what runs wrote, a JSON document a line."""
-    runs: list[dict[str, Any]] = []
-    for number, line in enumerate(read_text(path).splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            run = json.loads(line)
-            float(run["measured"]["time_per_token_s"])
-            runs.append(
-                {key: run[key] for key in ("placement", "measured", "blocks", "prompt_tokens", "output_tokens")}
-            )
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"line {number} is not a run ({type(error).__name__}: {error})", str(path)) from None
+    """Read what runs wrote, a JSON document a line; raise `InputError` with the file, the line and the key."""
+    runs = [parse(RunLine, data, where).model_dump(include=USED) for where, data in read_lines(path)]
     if not runs:
         raise InputError("expected at least one run, the file has none", str(path))
     return runs
@@ -88,8 +79,10 @@ def calibrate(request: Request, runs: Runs) -> Calibration:
     """
     model, cluster = request.model, request.cluster
     for number, run in enumerate(runs):
-        for span in run["placement"]:
-            cluster.index(span["node"])
+        for span in (*run["placement"], *run["blocks"]):
+            if span["node"] not in cluster.names:
+                hint = nearest(span["node"], cluster.names)
+                raise InputError(f"there is no node '{span['node']}' in the cluster{hint}", f"runs[{number}]")
             if span["stop"] > model.n_blocks:
                 raise InputError(
                     f"a run's plan has {span['stop']} blocks, the model {model.n_blocks}", f"runs[{number}]"
@@ -100,7 +93,7 @@ def calibrate(request: Request, runs: Runs) -> Calibration:
     for number, run in enumerate(runs):
         others = [other for k, other in enumerate(runs) if k != number] or list(runs)
         after.append(_error(model, cluster, run, *fit_runs(model, cluster, others)))
-    return Calibration(corrected(model, cluster, corrections, hop_s), corrections, hop_s, before, tuple(after))
+    return Calibration(corrected(cluster, corrections, hop_s), corrections, hop_s, before, tuple(after))
 
 
 def fit_runs(model: Model, cluster: Cluster, runs: Runs) -> tuple[dict[str, Correction], float]:
@@ -113,7 +106,7 @@ def fit_runs(model: Model, cluster: Cluster, runs: Runs) -> tuple[dict[str, Corr
             where = points.setdefault((row["node"], row["phase"]), [])
             where.append((predicted, row["stop"] - row["start"], row["seconds"]))
     found: dict[str, Correction] = {}
-    for name in {name for name, _ in points}:
+    for name in dict.fromkeys(name for name, _ in points):
         factor, overhead = _line(points.get((name, "decode"), []))
         prefill, _ = _line(points.get((name, "prefill"), []), with_overhead=False)
         found[name] = Correction(factor, prefill, overhead)
@@ -125,16 +118,16 @@ def fit_runs(model: Model, cluster: Cluster, runs: Runs) -> tuple[dict[str, Corr
     return found, float(max(0.0, np.median(extra))) if extra else 0.0
 
 
-def corrected(model: Model, cluster: Cluster, corrections: Mapping[str, Correction], hop_s: float) -> Cluster:
+def corrected(cluster: Cluster, corrections: Mapping[str, Correction], hop_s: float) -> Cluster:
     """Return the cluster with the corrections in its nodes and links."""
     nodes = tuple(
-        _corrected(model, node, corrections[node.name]) if node.name in corrections else node for node in cluster.nodes
+        _corrected(node, corrections[node.name]) if node.name in corrections else node for node in cluster.nodes
     )
     latency = cluster.latency_s + hop_s * (1.0 - np.eye(len(cluster.latency_s)))
     return Cluster(nodes, latency, np.array(cluster.bandwidth_bytes_per_s), cluster.notes)
 
 
-def _corrected(model: Model, node: Node, by: Correction) -> Node:
+def _corrected(node: Node, by: Correction) -> Node:
     def decode(row: Sequence[float]) -> tuple[float, ...]:
         return tuple(by.decode_factor * seconds + by.overhead_s for seconds in row)
 
@@ -147,7 +140,6 @@ def _corrected(model: Model, node: Node, by: Correction) -> Node:
             pass_overhead_s=by.decode_factor * node.pass_overhead_s,
         )
     # Decode is bound by memory, prefill by arithmetic: their factors go to those efficiencies.
-    del model
     return replace(
         node,
         bandwidth_efficiency=min(1.0, node.bandwidth_efficiency / by.decode_factor),
@@ -224,12 +216,11 @@ def corrected_yaml(path: str | Path, result: Calibration) -> str:
     """
     import yaml
 
-    from ..readers.document import read_document
-
     document = read_document(path)
     nodes = {node.name: node for node in result.cluster.nodes}
     for entry in document["nodes"]:
-        names = [name for name in nodes if name == entry["name"] or name.rpartition("-")[0] == entry["name"]]
+        count = entry.get("count")
+        names = [entry["name"]] if count is None else [f"{entry['name']}-{k}" for k in range(count)]
         ran = [name for name in names if name in result.corrections]
         if ran:
             entry.update(_entry(nodes[ran[0]]))

@@ -1,8 +1,7 @@
-"""Reader of fleets whose sessions reserve caches: one JSON file with `servers`, `num_blocks` and `block_gb`."""
+"""Reader of fleets whose sessions reserve caches: a file with `servers`, `num_blocks` and `block_gb`."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,13 @@ import numpy as np
 from objectives.sessions.chains import Fleet
 
 from ..errors import InfeasibleError, InputError
-from ..files import read_json
+from ..files import read_document
+from ..files.entries import ensure_different, parse
+from .schema.fleet import FleetFile
 
 KEYS = frozenset({"servers", "num_blocks", "block_gb", "cache_gb_per_block_job"})
 GB = 10**9
+MAX_CELLS = 2_000_000  # servers times blocks: the table of cache slots has a cell for each
 
 
 def is_fleet(data: object) -> bool:
@@ -23,47 +25,43 @@ def is_fleet(data: object) -> bool:
     return isinstance(data, Mapping) and data.keys() >= KEYS
 
 
-def read_fleet(path: Path) -> Fleet:
-    """Read a fleet from a file; errors name the file, the key and the value."""
-    data = read_json(path)
-    try:
-        return fleet_of(data)
-    except InputError as error:
-        raise error.under(str(path)) from None
+def read_fleet(path: Path | str) -> Fleet:
+    """Read a fleet from a JSON or YAML file; errors name the file, the key and the value."""
+    return fleet_of(read_document(path, expect=("servers", "num_blocks")), str(path))
 
 
-def fleet_of(data: Any) -> Fleet:
+def fleet_of(data: Any, where: str = "fleet") -> Fleet:
     """Build a fleet from plain data.
+
+    Parameters
+    ----------
+    data : mapping
+        The keys are those of `FleetFile`; sizes in 10^9 bytes, times in seconds.
+    where : str
+        The file, for error messages.
 
     Raises
     ------
     InputError
-        A key is missing or holds something else than a number in its range.
+        A key is missing, unknown, or holds something else than a number in its range.
     InfeasibleError
         The servers cannot hold all blocks, or none of them holds a block with the cache of one session.
     """
-    if not is_fleet(data):
-        missing = sorted(KEYS - data.keys()) if isinstance(data, Mapping) else sorted(KEYS)
-        raise InputError(f"expected the keys {', '.join(missing)}")
-    n_blocks = data["num_blocks"]
-    if isinstance(n_blocks, bool) or not isinstance(n_blocks, int) or n_blocks < 1:
-        raise InputError(f"expected a whole number of at least 1, got {n_blocks!r}", "num_blocks")
-    servers = data["servers"]
-    if not isinstance(servers, list) or not servers:
-        raise InputError("expected a list of at least one server", "servers")
-    names = tuple(_name(server, k) for k, server in enumerate(servers))
-    double = next((name for name in names if names.count(name) > 1), None)
-    if double is not None:
-        raise InputError(f"expected different ids, got {double!r} twice", "servers")
+    file = parse(FleetFile, data, where)
+    names = tuple(str(k) if server.id is None else server.id for k, server in enumerate(file.servers))
+    ensure_different(names, f"{where}: servers", "id")
+    if len(names) * file.num_blocks > MAX_CELLS:
+        found = f"{len(names)} servers and {file.num_blocks} blocks"
+        raise InputError(f"expected at most {MAX_CELLS} for servers times blocks, got {found}", where)
     fleet = Fleet(
         names,
-        np.array([_bytes(server, "memory_gb", f"servers[{k}]") for k, server in enumerate(servers)], dtype=np.int64),
-        np.array([_number(s, "tau_c_s", f"servers[{k}]", zero=True) for k, s in enumerate(servers)], dtype=float),
-        np.array([_number(server, "tau_p_s", f"servers[{k}]") for k, server in enumerate(servers)], dtype=float),
-        n_blocks,
-        _bytes(data, "block_gb", ""),
-        _bytes(data, "cache_gb_per_block_job", ""),
-        _number(data, "lambda_per_s", ""),
+        np.array([_bytes(server.memory_gb) for server in file.servers], dtype=np.int64),
+        np.array([server.tau_c_s for server in file.servers], dtype=float),
+        np.array([server.tau_p_s for server in file.servers], dtype=float),
+        file.num_blocks,
+        _bytes(file.block_gb),
+        _bytes(file.cache_gb_per_block_job),
+        file.lambda_per_s,
     )
     ensure_chain(fleet)
     return fleet
@@ -88,22 +86,5 @@ def ensure_chain(fleet: Fleet) -> None:
         )
 
 
-def _name(server: Any, k: int) -> str:
-    if not isinstance(server, Mapping):
-        raise InputError(f"expected a mapping, got {server!r}", f"servers[{k}]")
-    return str(server.get("id", k))
-
-
-def _number(data: Mapping[str, Any], key: str, where: str, *, zero: bool = False) -> float:
-    place = f"{where}.{key}" if where else key
-    if key not in data:
-        raise InputError("is missing", place)
-    value = data[key]
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not good or value < 0 or (value == 0 and not zero):
-        raise InputError(f"expected a number {'of at least' if zero else 'above'} 0, got {value!r}", place)
-    return float(value)
-
-
-def _bytes(data: Mapping[str, Any], key: str, where: str) -> int:
-    return max(1, round(_number(data, key, where) * GB))
+def _bytes(gigabytes: float) -> int:
+    return max(1, round(gigabytes * GB))

@@ -15,10 +15,13 @@ import numpy as np
 from objectives.replicated.tables import FloatArray, ReplicatedTables
 from placement.question.case import ReplicatedCase
 
-from ..errors import InputError
-from ..files import read_json
+from ..errors import InputError, nearest
+from ..files import read_document
+from ..files.entries import ensure_different, parse
+from .schema.helix import HelixFile, HelixLinks, HelixType
 
 SMALL = 8  # smallest batches of decode curves
+MAX_NODES = 2000  # links have the square of it
 KEYS = frozenset({"model", "node_types", "nodes", "links", "coordinator"})
 
 
@@ -28,101 +31,119 @@ def is_helix(data: Any) -> bool:
 
 
 def load_helix(path: str | Path, *, partial: bool = False) -> ReplicatedCase:
-    """Read a case from a JSON file; raise `InputError` naming what is wrong."""
-    data = read_json(path)
-    if not is_helix(data):
-        raise InputError(f"expected an object with the keys {', '.join(sorted(KEYS))}", str(path))
-    try:
-        return read_helix(data, partial=partial)
-    except InputError as error:
-        raise error.under(str(path)) from None
+    """Read a case from a JSON or YAML file; raise `InputError` naming what is wrong."""
+    return read_helix(read_document(path, expect=("model", "node_types", "nodes")), partial=partial, where=str(path))
 
 
-def read_helix(data: Mapping[str, Any], *, partial: bool = False) -> ReplicatedCase:
+def read_helix(data: Mapping[str, Any], *, partial: bool = False, where: str = "case") -> ReplicatedCase:
     """Build tables from a case.
 
     Parameters
     ----------
     data : mapping
-        The JSON object.
+        The keys are those of `HelixFile`.
     partial : bool
         Edge rule: False joins spans end to start only, True lets a chain enter a span anywhere.
+    where : str
+        The file, for error messages.
+
+    Raises
+    ------
+    InputError
+        A key is missing, unknown or out of range; a row has another length than there are nodes.
     """
+    file = parse(HelixFile, data, where)
     try:
-        return _read(data, partial)
-    except KeyError as error:
-        raise InputError(f"the key {error} is missing") from None
-    except (TypeError, ValueError, IndexError) as error:
-        raise InputError(f"not a case of this format ({error})") from None
+        return _case(file, partial)
+    except InputError as error:
+        raise error.under(where) from None
 
 
-def _read(data: Mapping[str, Any], partial: bool) -> ReplicatedCase:
-    model, types, links = data["model"], data["node_types"], data["links"]
-    blocks, names = int(model["num_layers"]), [str(node["type"]) for node in data["nodes"]]
+def _case(file: HelixFile, partial: bool) -> ReplicatedCase:
+    blocks, names = file.model.num_layers, tuple(node.type for node in file.nodes)
+    count, client = len(names), file.coordinator
+    if count > MAX_NODES:
+        raise InputError(f"expected at most {MAX_NODES} nodes, got {count}", "nodes")
     for index, name in enumerate(names):
-        if name not in types:
-            raise InputError(f"there is no node type '{name}'", f"nodes[{index}].type")
-    rows = [types[name] for name in names]
-    most = min(blocks, max(int(row["max_layers"]) for row in rows))
-    prompt_at, prompt_s = curves([row.get("prompt_ms_per_layer") or () for row in rows])
-    decode_at, decode_s = curves([row.get("decode_ms_per_layer") or () for row in rows])
-    work, client, count = data.get("workload", {}), data["coordinator"], len(names)
+        if name not in file.node_types:
+            hint = nearest(name, file.node_types)
+            raise InputError(f"there is no node type '{name}'{hint}", f"nodes[{index}].type")
+    for name, kind in file.node_types.items():
+        _check_type(kind, f"node_types.{name}")
+    rows = [file.node_types[name] for name in names]
+    most = min(blocks, max(row.max_layers for row in rows))
+    prompt_at, prompt_s = curves([row.prompt_ms_per_layer or () for row in rows])
+    decode_at, decode_s = curves([row.decode_ms_per_layer or () for row in rows])
     tables = ReplicatedTables(
         n_blocks=blocks,
-        rate=np.array([_padded(row["throughput"], int(row["max_layers"]), most) for row in rows]),
-        kv_tokens=np.array([_padded(_kv(row), int(row["max_layers"]), most) for row in rows]),
-        nic_in=np.array([float(row["nic_in"]) for row in rows]),
-        nic_out=np.array([float(row["nic_out"]) for row in rows]),
-        client_in=float(client["nic_in"]),
-        client_out=float(client["nic_out"]),
-        bandwidth_bytes_per_s=_links(links, "bandwidth", count),
-        latency_s=_links(links, "latency", count),
-        token_bytes=float(model["token_bytes"]),
-        activation_bytes=float(model["activation_bytes"]),
+        rate=np.array([_padded(row.throughput, row.max_layers, most) for row in rows]),
+        kv_tokens=np.array([_padded(_kv(row), row.max_layers, most) for row in rows]),
+        nic_in=np.array([row.nic_in for row in rows]),
+        nic_out=np.array([row.nic_out for row in rows]),
+        client_in=client.nic_in,
+        client_out=client.nic_out,
+        bandwidth_bytes_per_s=_links(file.links, "bandwidth", count),
+        latency_s=_links(file.links, "latency", count),
+        token_bytes=file.model.token_bytes,
+        activation_bytes=file.model.activation_bytes,
         partial=partial,
         prompt_at=prompt_at,
         prompt_s=prompt_s,
         decode_at=decode_at,
         decode_s=decode_s,
-        prompt_tokens=float(work.get("mean_prompt_tokens", 512)),
-        output_tokens=float(work.get("mean_output_tokens", 128)),
+        prompt_tokens=file.workload.mean_prompt_tokens,
+        output_tokens=file.workload.mean_output_tokens,
         concurrency=np.inf,
-        availability=np.array([float(node.get("availability", 1.0)) for node in data["nodes"]]),
-        price_per_hour=np.array([float(node.get("price_per_hour", 0.0)) for node in data["nodes"]]),
-        block_bytes=np.full(blocks, float(model.get("layer_bytes", 0.0))),
+        availability=np.array([node.availability for node in file.nodes]),
+        price_per_hour=np.array([node.price_per_hour for node in file.nodes]),
+        block_bytes=np.full(blocks, file.model.layer_bytes),
         running=np.zeros((count, 2), dtype=np.int64),
         min_replicas=1,
         max_stages=count,
     )
-    labels = tuple(
-        f"{name}-{node.get('id', index)}" for index, (name, node) in enumerate(zip(names, data["nodes"], strict=True))
-    )
-    regions = tuple(str(node.get("region", "")) for node in data["nodes"])
-    layers = tuple(f"layer.{b}" for b in range(blocks))
-    return ReplicatedCase(str(data.get("name", "")), labels, tuple(names), regions, tables, layers)
+    labels = tuple(f"{node.type}-{index if node.id is None else node.id}" for index, node in enumerate(file.nodes))
+    ensure_different(labels, "nodes", "type and id")
+    regions = tuple(node.region or "" for node in file.nodes)
+    return ReplicatedCase(file.name, labels, names, regions, tables, tuple(f"layer.{b}" for b in range(blocks)))
+
+
+def _check_type(kind: HelixType, where: str) -> None:
+    """Refuse a type without rates for the layers that it may hold, and curves that do not rise in size."""
+    if not kind.throughput:
+        raise InputError("expected the rate with 1, 2, ... layers, got an empty list", f"{where}.throughput")
+    for key in ("prompt_ms_per_layer", "decode_ms_per_layer"):
+        sizes = [point[0] for point in getattr(kind, key) or ()]
+        if sizes and (sizes != sorted(set(sizes)) or sizes[-1] <= 0):
+            raise InputError("expected points in rising order of their sizes, the last above 0", f"{where}.{key}")
 
 
 def _padded(values: Sequence[float], held: int, width: int) -> list[float]:
-    row = [float(value) for value in values[: min(held, width)]]
+    row = list(values[: min(held, width)])
     return row + [0.0] * (width - len(row))
 
 
-def _kv(row: Mapping[str, Any]) -> list[float]:
+def _kv(row: HelixType) -> list[float]:
     """Room in context tokens per block; the file counts tokens times blocks. None given: room for everything."""
-    found = row.get("kv_cache_tokens_x_layers")
-    if not found:
-        return [1e12] * int(row["max_layers"])
-    return [float(value) / (k + 1) for k, value in enumerate(found)]
+    if not row.kv_cache_tokens_x_layers:
+        return [1e12] * row.max_layers
+    return [value / (k + 1) for k, value in enumerate(row.kv_cache_tokens_x_layers)]
 
 
-def _links(links: Mapping[str, Any], name: str, count: int) -> FloatArray:
+def _links(links: HelixLinks, name: str, count: int) -> FloatArray:
     """Return an array (N + 1, N + 1), the client last."""
-    if name in links and [len(row) for row in links[name]] != [count] * count:
-        raise InputError(f"expected {count} rows of {count} numbers", f"links.{name}")
     table = np.zeros((count + 1, count + 1))
-    table[:count, :count] = np.array(links[name], dtype=np.float64) if name in links else 0.0
-    table[count, :count] = links.get(f"source_{name}", 0.0)
-    table[:count, count] = links.get(f"sink_{name}", 0.0)
+    rows = getattr(links, name)
+    if rows is not None:
+        if [len(row) for row in rows] != [count] * count:
+            raise InputError(f"expected {count} rows of {count} numbers", f"links.{name}")
+        table[:count, :count] = np.array(rows, dtype=np.float64)
+    for key, place in ((f"source_{name}", (count, slice(0, count))), (f"sink_{name}", (slice(0, count), count))):
+        value = getattr(links, key)
+        if isinstance(value, list) and len(value) != count:
+            raise InputError(
+                f"expected one number, or one for each of the {count} nodes, got {len(value)}", f"links.{key}"
+            )
+        table[place] = value
     return table
 
 

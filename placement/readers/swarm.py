@@ -2,41 +2,44 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
+import numpy.typing as npt
 
 from objectives.routes.swarm import HOP_S, Swarm
 
-from ..errors import InfeasibleError, InputError, nearest
-from ..files import read_text
+from ..errors import InfeasibleError, InputError
+from ..files import read_document
+from ..files.entries import ensure_different, parse
+from .schema.swarm import SwarmFile, span_of
 
-TOP = ("blocks", "servers", "client", "rtt_ms", "hop_ms", "within_ms", "churn", "petals")
-SERVER = ("name", "site", "blocks", "ms_per_block", "tokens_per_s", "price", "survival", "count", "petals")
+CLIENT = "client"
 
 
-def read_swarm(path: Path) -> Swarm:
+def read_swarm(path: Path | str) -> Swarm:
     """Read a swarm from a YAML or JSON file; errors name the file, the key and the value."""
     return swarm_of(load(path), str(path))
 
 
-def load(path: Path) -> dict[str, Any]:
-    """Read a mapping from a YAML file."""
-    try:
-        data = yaml.safe_load(read_text(path))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"not a YAML file ({' '.join(str(error).split())[:120]})", str(path)) from None
-    if not isinstance(data, dict):
-        raise InputError("expected a mapping with 'blocks', 'servers' and 'rtt_ms'", str(path))
-    return data
+def load(path: Path | str) -> SwarmFile:
+    """Read the entries of a swarm file."""
+    return parse(SwarmFile, read_document(path, expect=("blocks", "servers", "rtt_ms")), str(path))
 
 
-def swarm_of(data: Mapping[str, Any], where: str = "swarm", *, whole: bool = True) -> Swarm:
-    """Build a swarm from plain data; with `whole`, every block must be held.
+def swarm_of(data: Mapping[str, Any] | SwarmFile, where: str = "swarm", *, whole: bool = True) -> Swarm:
+    """Build a swarm from plain data.
+
+    Parameters
+    ----------
+    data : mapping or SwarmFile
+        Times in milliseconds, as in the file.
+    where : str
+        The file, for error messages.
+    whole : bool
+        Every block must be held.
 
     Raises
     ------
@@ -45,124 +48,89 @@ def swarm_of(data: Mapping[str, Any], where: str = "swarm", *, whole: bool = Tru
     InfeasibleError
         A block is held by nobody.
     """
-    try:
-        _known(data, TOP, "")
-        n_blocks = _whole(data, "blocks")
-        servers = data.get("servers")
-        if not isinstance(servers, list) or not servers:
-            raise InputError("expected a list of at least one server", "servers")
-        entries = [_server(item, k, n_blocks) for k, item in enumerate(servers)]
-        names = tuple(str(entry["name"]) for entry in entries)
-        double = next((name for name in names if names.count(name) > 1), None)
-        if double is not None:
-            raise InputError(f"expected different names, got '{double}' twice", "servers")
-        client = data.get("client", {})
-        if not isinstance(client, Mapping):
-            raise InputError(f"expected a mapping such as {{site: home}}, got {client!r}", "client")
-        sites = [str(entry["site"]) for entry in entries] + [str(client.get("site", "client"))]
-        hop = number(data, "hop_ms", "", default=HOP_S * 1e3, zero=True) / 1e3
-        swarm = Swarm(
-            names, _column(entries, "start").astype(np.int64), _column(entries, "stop").astype(np.int64),
-            _column(entries, "block_s"), _column(entries, "rate"), round_trips(data, (*names, "client"), sites),
-            n_blocks, hop, _column(entries, "price"), _column(entries, "survival"),
-        )  # fmt: skip
-    except InputError as error:
-        raise error.under(where) from None
+    file = data if isinstance(data, SwarmFile) else parse(SwarmFile, data, where)
+    names = tuple(f"server-{k}" if server.name is None else server.name for k, server in enumerate(file.servers))
+    ensure_different(names, f"{where}: servers", "name")
+    if CLIENT in names:
+        place = f"{where}: servers[{names.index(CLIENT)}].name"
+        raise InputError(f"the name '{CLIENT}' is taken by the client of the swarm", place)
+    spans = np.array([_span(server.blocks, k, file.blocks, where) for k, server in enumerate(file.servers)])
+    sites = [name if server.site is None else server.site for name, server in zip(names, file.servers, strict=True)]
+    swarm = Swarm(
+        names,
+        spans[:, 0].astype(np.int64),
+        spans[:, 1].astype(np.int64),
+        np.array([server.ms_per_block / 1e3 for server in file.servers]),
+        np.array([server.tokens_per_s for server in file.servers]),
+        round_trips(file, (*names, CLIENT), (*sites, file.client.site), where),
+        file.blocks,
+        HOP_S if file.hop_ms is None else file.hop_ms / 1e3,
+        np.array([server.price for server in file.servers]),
+        np.array([server.survival for server in file.servers]),
+    )
     if whole and swarm.missing is not None:
         raise InfeasibleError([f"block {swarm.missing} is held by nobody"])
     return swarm
 
 
-def _column(entries: list[dict[str, Any]], key: str) -> Any:
-    return np.array([entry[key] for entry in entries], dtype=float)
-
-
-def _server(item: Any, k: int, n_blocks: int) -> dict[str, Any]:
-    place = f"servers[{k}]"
-    if not isinstance(item, Mapping):
-        raise InputError(f"expected a mapping, got {item!r}", place)
-    _known(item, SERVER, place)
-    start, stop = span_of(item.get("blocks"), f"{place}.blocks", n_blocks)
-    survival = number(item, "survival", place, default=1.0)
-    if survival > 1.0:
-        raise InputError(f"expected a probability above 0, at most 1, got {survival:g}", f"{place}.survival")
-    name = str(item.get("name", f"server-{k}"))
-    return {
-        "name": name,
-        "site": item.get("site", name),
-        "start": start,
-        "stop": stop,
-        "block_s": number(item, "ms_per_block", place) / 1e3,
-        "rate": number(item, "tokens_per_s", place),
-        "price": number(item, "price", place, default=0.0, zero=True),
-        "survival": survival,
-    }
-
-
-def span_of(value: Any, place: str, n_blocks: int) -> tuple[int, int]:
-    """Read "a:b", the blocks a <= x < b."""
-    parts = str(value).split(":")
-    if len(parts) != 2 or not all(part.strip().isdecimal() for part in parts):
-        raise InputError(f"expected a span such as '0:8', its end exclusive, got {value!r}", place)
-    start, stop = (int(part) for part in parts)
-    if not start < stop <= n_blocks:
-        raise InputError(f"expected a span within 0:{n_blocks}, got '{value}'", place)
+def _span(text: str, number: int, n_blocks: int, where: str) -> tuple[int, int]:
+    start, stop = span_of(text)
+    if stop > n_blocks:
+        raise InputError(f"expected a span within 0:{n_blocks}, got '{text}'", f"{where}: servers[{number}].blocks")
     return start, stop
 
 
-def round_trips(data: Mapping[str, Any], names: tuple[str, ...], sites: list[str]) -> Any:
-    """Round trips in s between all places; pairs are looked up by names first, then by sites."""
-    table: dict[frozenset[str], float] = {}
-    given = data.get("rtt_ms")
-    if not isinstance(given, Mapping):
-        raise InputError("expected a mapping such as {a: {b: 20}} from place to place", "rtt_ms")
-    for first, row in given.items():
-        if not isinstance(row, Mapping):
-            raise InputError(f"expected a mapping, got {row!r}", f"rtt_ms.{first}")
-        for second in row:
-            value = number(row, second, f"rtt_ms.{first}", zero=True) / 1e3
-            table[frozenset((str(first), str(second)))] = value
-    within = number(data, "within_ms", "", default=1.0, zero=True) / 1e3
-    n = len(names)
-    rtt = np.zeros((n, n))
-    for i in range(n):
-        for j in range(i + 1, n):
-            between = table.get(frozenset((names[i], names[j])), table.get(frozenset((sites[i], sites[j]))))
-            if between is None and sites[i] == sites[j]:
-                between = within
-            if between is None:
-                raise InputError(
-                    f"the round trip between {names[i]} (site {sites[i]}) and {names[j]} (site {sites[j]}) is missing",
-                    "rtt_ms",
-                )
-            rtt[i, j] = rtt[j, i] = between
-    return rtt
+def round_trips(
+    file: SwarmFile, names: tuple[str, ...], sites: tuple[str, ...], where: str = "swarm"
+) -> npt.NDArray[np.float64]:
+    """Round trips between all places.
+
+    Parameters
+    ----------
+    file : SwarmFile
+        Pairs are looked up by names first, then by sites; within a site `within_ms` holds.
+    names, sites : tuple of str
+        Of the J servers, then the client's.
+    where : str
+        The file, for error messages.
+
+    Returns
+    -------
+    array (J + 1, J + 1)
+        Seconds, symmetric.
+
+    Raises
+    ------
+    InputError
+        A pair is given twice with two values, or not at all.
+    """
+    by_name = _table(file, names, where)
+    known = sorted(set(sites))
+    position = {site: k for k, site in enumerate(known)}
+    at = np.array([position[site] for site in sites])
+    by_site = _table(file, tuple(known), where)[np.ix_(at, at)]
+    found = np.where(np.isnan(by_name), by_site, by_name)
+    found = np.where(np.isnan(found) & (at[:, None] == at[None, :]), file.within_ms, found)
+    np.fill_diagonal(found, 0.0)
+    if np.isnan(found).any():
+        i, j = (int(axis[0]) for axis in np.nonzero(np.isnan(found)))
+        pair = f"{names[i]} (site {sites[i]}) and {names[j]} (site {sites[j]})"
+        raise InputError(f"the round trip between {pair} is missing", f"{where}: rtt_ms")
+    return found / 1e3
 
 
-def _known(data: Mapping[str, Any], keys: tuple[str, ...], place: str) -> None:
-    for key in data:
-        if key not in keys:
-            raise InputError(f"unknown key '{key}'{nearest(str(key), keys)}", place)
-
-
-def number(data: Mapping[str, Any], key: str, place: str, default: float | None = None, *, zero: bool = False) -> float:
-    """Read a number above 0 (or at least 0)."""
-    where = f"{place}.{key}" if place else str(key)
-    value: Any = data.get(key, default)
-    if value is None:
-        raise InputError("is missing", where)
-    if not is_number(value) or value < 0 or (value == 0 and not zero):
-        raise InputError(f"expected a number {'of at least' if zero else 'above'} 0, got {value!r}", where)
-    return float(value)
-
-
-def is_number(value: Any) -> bool:
-    """Tell a finite number from everything else, booleans included."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _whole(data: Mapping[str, Any], key: str) -> int:
-    value = data.get(key)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InputError(f"expected a whole number of at least 1, got {value!r}", key)
-    return value
+def _table(file: SwarmFile, places: tuple[str, ...], where: str) -> npt.NDArray[np.float64]:
+    """Milliseconds between the places that the file gives a number for; NaN elsewhere."""
+    position = {place: k for k, place in enumerate(places)}
+    table = np.full((len(places), len(places)), np.nan)
+    for first, row in file.rtt_ms.items():
+        for second, value in row.items():
+            if first in position and second in position:
+                i, j = position[first], position[second]
+                if not np.isnan(table[i, j]) and table[i, j] != value and i != j:
+                    raise InputError(
+                        f"the round trip is given twice, as {table[i, j]:g} and {value:g} ms",
+                        f"{where}: rtt_ms.{first}.{second}",
+                    )
+                table[i, j] = table[j, i] = value
+    return table

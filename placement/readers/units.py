@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from ..errors import shown
+
 _PREFIXES = "m:1e-3 u:1e-6 µ:1e-6 μ:1e-6 n:1e-9 k:1e3 K:1e3 M:1e6 G:1e9 T:1e12 P:1e15 E:1e18"
 _BINARY = "Ki:10 Mi:20 Gi:30 Ti:40 Pi:50"
 _UNITS = (
@@ -74,6 +76,8 @@ class Quantity:
             raise ValueError(f"expected {self.what} such as '{self.example}', got {shown(value)}")
         if isinstance(value, str):
             return self._checked(self._parsed(value), value)
+        if isinstance(value, int) and abs(value) > _LARGEST:
+            return self._checked(math.inf, value)
         if not math.isfinite(value) or value < 0:
             return self._checked(float(value), value)
         if not self.bare and value != 0:
@@ -122,13 +126,6 @@ price_per_hour_or_zero = Quantity("a price", "0.40 $/h", "dollar/h", zero=True)
 power = Quantity("a power", "300 W", "W", zero=True)
 token_rate = Quantity("a token rate", "50 token/s", "token/s")
 energy_per_token = Quantity("an energy per token", "5 J/token", "J/token")
-
-
-def shown(value: object) -> str:
-    """Return `value` for an error message: quoted when it is text, cut when it is long."""
-    text = f"'{value}'" if isinstance(value, str) else repr(value)
-    text = " ".join(text.split())
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _hint(unit: str) -> str:

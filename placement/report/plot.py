@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 from objectives.routes.swarm import Route
 
+from ..files import write_atomic
+
 Pixels = npt.NDArray[np.uint8]
 WIDTH, HEIGHT, EDGE = 900, 600, 70
 INK, EXACT, FOUND, GRID = (40, 40, 40), (31, 119, 180), (214, 39, 40), (225, 225, 225)
@@ -28,8 +30,8 @@ def draw(path: Path, exact: tuple[Route, ...], found: tuple[Route, ...] = ()) ->
     """Draw latency in ms (across) against tokens/s (up): the exact front as a staircase, NSGA-II's as squares."""
     pixels: Pixels = np.full((HEIGHT, WIDTH, 3), 255, dtype=np.uint8)
     ways = (*exact, *found)
-    across = _scale([1e3 * way.latency_s for way in ways], EDGE, WIDTH - 30)
-    up = _scale([way.rate for way in ways], HEIGHT - EDGE, 30)
+    across = Scale([1e3 * way.latency_s for way in ways], EDGE, WIDTH - 30)
+    up = Scale([way.rate for way in ways], HEIGHT - EDGE, 30)
     for part in range(5):
         x, y = EDGE + part * (WIDTH - 30 - EDGE) // 4, 30 + part * (HEIGHT - EDGE - 30) // 4
         _box(pixels, x, 30, 1, HEIGHT - EDGE - 30, GRID)
@@ -46,10 +48,10 @@ def draw(path: Path, exact: tuple[Route, ...], found: tuple[Route, ...] = ()) ->
         _box(pixels, x - 4, y - 4, 9, 9, EXACT)
     for way in found:
         _box(pixels, across(1e3 * way.latency_s) - 2, up(way.rate) - 2, 5, 5, FOUND)
-    path.write_bytes(png(pixels))
+    write_atomic(path, png(pixels))
 
 
-class _scale:  # noqa: N801 (reads as a function)
+class Scale:
     """Values to pixels."""
 
     def __init__(self, values: list[float], first: int, last: int) -> None:
@@ -58,6 +60,7 @@ class _scale:  # noqa: N801 (reads as a function)
         self.first, self.last = first, last
 
     def __call__(self, value: float) -> int:
+        """Return the pixel of a value."""
         return round(self.first + (value - self.low) / (self.high - self.low) * (self.last - self.first))
 
 

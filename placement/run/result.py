@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..files import write_atomic
+from ..files import append_line, write_atomic
 from ..plan.plan import Figures, Plan
 
 
@@ -155,8 +155,7 @@ class RunResult:
 
     def append_to(self, path: str | Path) -> None:
         """Add the run to a JSONL file."""
-        with Path(path).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(self.record()) + "\n")
+        append_line(path, json.dumps(self.record()))
 
     def write_trace(self, path: str | Path) -> None:
         """Write a Chrome trace (chrome://tracing, Perfetto): one row per worker, one for the client's tokens."""

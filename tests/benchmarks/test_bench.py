@@ -173,7 +173,7 @@ def test_a_folder_of_cases_and_cluster_files(tmp_path: Path) -> None:
     assert "| swarm |" in table
     assert "| lab |" in table
     (cases / "broken.json").write_text("{", encoding="utf-8")
-    with pytest.raises(InputError, match="not a JSON file"):
+    with pytest.raises(InputError, match="not valid JSON"):
         bench(Options(instances=cases, out=out))
 
 

@@ -54,7 +54,7 @@ ARGUMENTS: dict[str, tuple[list[str], str]] = {
     "unknown device": (["--set", "nodes[0].device=rtx-4091"], "did you mean 'rtx-4090'?"),
     "no network": (["--set", "network={}"], "network"),
     "start from nowhere": (["--start", "nowhere.json"], "nowhere.json"),
-    "start from a cluster file": (["--start", "tiny.yaml"], "not a JSON file"),
+    "start from a cluster file": (["--start", "tiny.yaml"], "not valid JSON"),
     "start from other JSON": (["--start", "other.json"], "not a plan of this version"),
     "start from a list": (["--start", "list.json"], "expected a JSON object"),
     "out into no folder": (["--out", "nowhere/plan.json"], "there is no such folder"),

@@ -119,7 +119,7 @@ def test_a_decision_that_was_not_carried_out_is_void() -> None:
 def test_advice_is_worth_its_moves() -> None:
     """Ours betters the weakest block of the example with fewer moves than Petals would make."""
     swarm, about = read(EXAMPLES / "petals_status.yaml")
-    found = advise(swarm, block_bytes=float(about["block_bytes"]), load_bytes_per_s=float(about["load_bytes_per_s"]))
+    found = advise(swarm, block_bytes=about.block_bytes, load_bytes_per_s=about.load_bytes_per_s)
     assert found.ours.bottleneck > 2 * found.now.bottleneck
     assert found.ours.token_s < found.now.token_s
     assert 0 < len(found.moves) < found.petals.moves
@@ -190,7 +190,7 @@ def test_a_view_becomes_a_swarm_file_and_is_routed(tmp_path: Path) -> None:
     assert swarm.rtt_s[0, 1] == pytest.approx(0.05)
     assert len(data["petals"]["imputed"]) == 3  # everything about the server that answers no ping
     assert all(swarm.names[2] in pair for pair in data["petals"]["imputed"])
-    assert read(path)[1]["prefix"] == "m"
+    assert read(path)[1].prefix == "m"
 
 
 def test_span_limits_of_a_request_are_petals_own() -> None:

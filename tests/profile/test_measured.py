@@ -221,7 +221,7 @@ def test_bad_run_files_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "runs.jsonl").write_text('{"measured": 3}\n')
     with pytest.raises(InputError, match="line 1"):
         read_runs(tmp_path / "runs.jsonl")
-    with pytest.raises(InputError, match="No such file"):
+    with pytest.raises(InputError, match="there is no such file"):
         read_runs(tmp_path / "none" / "runs.jsonl")
 
 

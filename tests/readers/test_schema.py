@@ -12,15 +12,16 @@ from hypothesis import strategies as st
 
 from objectives.combine import PIPELINE, REPLICATED, TERMS
 from placement.errors import InputError
-from placement.readers.schema.fields import key_path
-from placement.readers.schema.file import ClusterFile, json_schema, parse
+from placement.files.document import key_path
+from placement.files.entries import json_schema, parse
+from placement.readers.schema.file import ClusterFile
 
 NODE = {"name": "a", "device": "t4"}
 
 
 def test_defaults() -> None:
     """A model and one node are enough."""
-    entry = parse({"model": "x", "nodes": [NODE]}, "f")
+    entry = parse(ClusterFile, {"model": "x", "nodes": [NODE]}, "f")
     assert entry.workload.concurrency == 1
     assert entry.objective is None  # latency, or served where replicated: the reader knows
     assert entry.contiguous
@@ -32,10 +33,12 @@ def test_limits_are_kept_by_term() -> None:
     """Limits have units, and two words for one term keep the tighter one."""
     limits = {"ttft": "2 s", "time_per_token": "100 ms", "latency": "80 ms", "price": "3 $/h"}
     limits |= {"throughput": "50 tokens/s", "energy": "5 J/token", "request_time": "1 min"}
-    entry = parse({"model": "x", "nodes": [NODE], "limits": limits}, "f")
+    entry = parse(ClusterFile, {"model": "x", "nodes": [NODE], "limits": limits}, "f")
     expected = {"ttft": 2.0, "latency": 0.08, "price": 3.0, "throughput": 50.0, "energy": 5.0, "request_time": 60.0}
     assert entry.limits.by_term(PIPELINE) == pytest.approx(expected)
-    entry = parse({"model": "x", "nodes": [NODE], "limits": {"flow": "9 tokens/s", "served": "5 tokens/s"}}, "f")
+    entry = parse(
+        ClusterFile, {"model": "x", "nodes": [NODE], "limits": {"flow": "9 tokens/s", "served": "5 tokens/s"}}, "f"
+    )
     assert entry.limits.by_term(REPLICATED) == {"flow": 9.0, "throughput": 5.0}
     with pytest.raises(InputError, match=r"limits\.served: this is a limit of replicated placements"):
         entry.limits.by_term(PIPELINE)
@@ -44,14 +47,14 @@ def test_limits_are_kept_by_term() -> None:
 @pytest.mark.parametrize("spec", ["throughput", "ttft,price", ["latency", "price"], {"latency": 1, "price": 0.5}])
 def test_objectives_in_all_forms(spec: object) -> None:
     """One name, several, or weights."""
-    assert parse({"model": "x", "nodes": [NODE], "objective": spec}, "f").objective == spec
+    assert parse(ClusterFile, {"model": "x", "nodes": [NODE], "objective": spec}, "f").objective == spec
 
 
 def test_short_forms() -> None:
     """One number or name where a mapping is allowed too."""
     node = {**NODE, "compute": "4 TFLOP/s", "efficiency": 0.5, "interconnect": "nvlink-3"}
     network = {"within": {"default": "ethernet-10g"}, "default": {"link": "wifi-6", "latency": "5 ms"}}
-    entry = parse({"model": "x", "nodes": [node], "network": network}, "f")
+    entry = parse(ClusterFile, {"model": "x", "nodes": [node], "network": network}, "f")
     assert entry.nodes[0].compute == {"any": 4e12}
     assert entry.nodes[0].efficiency is not None
     assert entry.nodes[0].efficiency.bandwidth == 0.5
@@ -62,13 +65,13 @@ def test_short_forms() -> None:
 def test_measured_tables() -> None:
     """Sizes of a decode table may be text, as JSON has it; values are numbers, lists or texts with a unit."""
     node = {"name": "a", "memory": "1 GiB", "decode_table": {"1": 0.01, 4: [0.01, 0.02], 8: "20 ms"}}
-    entry = parse({"model": "x", "nodes": [node]}, "f")
+    entry = parse(ClusterFile, {"model": "x", "nodes": [node]}, "f")
     assert entry.nodes[0].decode_table == {1: (0.01,), 4: (0.01, 0.02), 8: (0.02,)}
 
 
 def test_json_schema_names_every_key() -> None:
     """`placement schema` prints a document with all keys, closed against others."""
-    schema = json_schema()
+    schema = json_schema(ClusterFile, "cluster.yaml")
     json.dumps(schema)
     assert set(schema["properties"]) == set(ClusterFile.model_fields)
     assert schema["additionalProperties"] is False
@@ -80,7 +83,7 @@ def test_json_schema_names_every_key() -> None:
 def test_every_term_is_an_objective() -> None:
     """The schema and the objectives agree on the names."""
     for term in (*TERMS, *REPLICATED.names, *REPLICATED.aliases):
-        parse({"model": "x", "nodes": [NODE], "objective": term}, "f")
+        parse(ClusterFile, {"model": "x", "nodes": [NODE], "objective": term}, "f")
 
 
 def test_key_paths() -> None:
@@ -99,7 +102,7 @@ _VALUES = st.recursive(
 def message(data: dict[str, object]) -> str:
     """Return the error of some data, or what an error would begin with when there is none."""
     try:
-        parse(data, "f")
+        parse(ClusterFile, data, "f")
     except InputError as error:
         return str(error)
     return "f: nodes[0]"

@@ -11,10 +11,10 @@ import numpy as np
 
 from placement.catalog import hardware
 from placement.errors import InputError, nearest
+from placement.files.entries import parse
 from placement.question.cluster import CLIENT, Cluster, FloatArray, Node
 
-from ..schema.fields import input_error
-from ..schema.file import parse
+from ..schema.file import ClusterFile
 from ..schema.nodes import LinkEntry
 from .links import LOOPBACK, check_connected
 from .nodes import LinkSpeed, expand, link_speed
@@ -155,7 +155,7 @@ def _nodes(graph: nx.Graph, keys: Sequence[Any], notes: list[str]) -> list[Node]
             raise InputError("a node of a graph is one node: leave 'count' out", f"graph node {key!r}")
         entries.append({**attributes, "name": str(key)})
     try:
-        checked = parse({"nodes": entries}, "graph").nodes
+        checked = parse(ClusterFile, {"nodes": entries}, "graph").nodes
     except InputError as error:
         raise _named(error, keys) from None
     longest = max(
@@ -178,7 +178,7 @@ def _named(error: InputError, keys: Sequence[Any]) -> InputError:
         return f"node {keys[int(match[1])]!r}"
 
     pattern = re.compile(r"nodes\[(\d+)\]")
-    return InputError(pattern.sub(name, error.detail), pattern.sub(name, error.where))
+    return InputError.several([(pattern.sub(name, place), pattern.sub(name, told)) for place, told in error.findings])
 
 
 def _with_unit(name: str, value: Any) -> Any:
@@ -196,16 +196,12 @@ def _with_unit(name: str, value: Any) -> Any:
 def _speeds(graph: nx.Graph) -> nx.DiGraph:
     """Return the links alone, checked, as a directed graph."""
     import networkx as nx
-    from pydantic import ValidationError
 
     links = nx.DiGraph()
     links.add_nodes_from(graph.nodes)
     for one, other, attributes in graph.edges(data=True):
         where = f"graph edge {one!r} to {other!r}"
-        try:
-            entry = LinkEntry.model_validate({key: _with_unit(key, value) for key, value in attributes.items()})
-        except ValidationError as error:
-            raise input_error(error, where) from None
+        entry = parse(LinkEntry, {key: _with_unit(key, value) for key, value in attributes.items()}, where)
         speed = link_speed(entry, where)
         links.add_edge(one, other, bandwidth=speed.bandwidth, latency=speed.latency)
         if not graph.is_directed():

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from placement.errors import InputError, nearest
+from placement.files.entries import MAX_COUNT
 from placement.question.model import Block, Model, Tie
 
-from ..schema.fields import MAX_COUNT
 from ..schema.model import BlockEntry, InlineModel
 
 _EMBED = frozenset({"embed", "embedding", "embeddings", "embed_tokens", "wte"})

@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from placement.catalog import hardware
-from placement.errors import InputError
+from placement.errors import InputError, shown
+from placement.files.entries import MAX_COUNT
 from placement.question.cluster import CLIENT, Node
 
-from .. import units
-from ..schema.fields import MAX_COUNT
 from ..schema.nodes import LinkEntry, NodeEntry
 
 
@@ -194,7 +193,7 @@ def _formats(rates: Mapping[str, float], where: str) -> dict[str, float]:
         plain = _FORMATS.get(name.lower(), name.lower())
         if plain not in _KNOWN_FORMATS:
             known = ", ".join(_KNOWN_FORMATS)
-            raise InputError(f"expected a number format ({known}), got {units.shown(name)}", f"{where}.compute")
+            raise InputError(f"expected a number format ({known}), got {shown(name)}", f"{where}.compute")
         found[plain] = rate
     if not found:
         raise InputError("expected at least one number format, got none", f"{where}.compute")

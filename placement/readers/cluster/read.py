@@ -8,17 +8,20 @@ from typing import Any
 
 from objectives.combine import PIPELINE, REPLICATED, Objective
 from placement.errors import InputError, nearest
+from placement.files import read_document
+from placement.files.entries import MAX_COUNT, parse
 from placement.question.model import Model
 from placement.question.request import Constraints, Request
 from placement.question.workload import Workload
 
-from ..document import apply_overrides, read_document
-from ..schema.fields import MAX_COUNT
-from ..schema.file import ClusterFile, parse
+from ..overrides import apply_overrides
+from ..schema.file import ClusterFile
 from ..schema.model import InlineModel
 from .inline import inline_model
 from .links import connect
 from .nodes import expand
+
+KEYS = ("model", "nodes")
 
 
 def read_request(
@@ -47,7 +50,7 @@ def read_request(
     if isinstance(source, Mapping):
         where, folder, data = "cluster", Path(), dict(source)
     else:
-        where, folder, data = str(source), Path(source).parent, read_document(source)
+        where, folder, data = str(source), Path(source).parent, read_document(source, expect=KEYS)
     return request_of(apply_overrides(data, overrides), where, folder, model)
 
 
@@ -65,7 +68,7 @@ def request_of(data: Mapping[str, Any], where: str, folder: Path, model: object 
     model : optional
         As for `read_request`.
     """
-    entry = parse(data, where)
+    entry = parse(ClusterFile, data, where)
     try:
         return _request(entry, folder, model)
     except InputError as error:

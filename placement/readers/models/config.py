@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from placement.errors import InputError
+from placement.files import read_document
 from placement.question.model import Model
 
 from .build import build_model
@@ -113,20 +113,7 @@ def read_shape(values: Mapping[str, Any], where: str = "config.json") -> Shape:
 
 def load_json(path: Path, largest: int = LARGEST_FILE) -> Mapping[str, Any]:
     """Return the mapping in a JSON file of at most `largest` bytes."""
-    try:
-        size = path.stat().st_size
-        if size > largest:
-            raise InputError(f"the file has {size / 1e6:.0f} MB; at most {largest / 1e6:.0f} MB are read", str(path))
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror or error}", str(path)) from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"is not valid JSON: {error}", str(path)) from None
-    except (RecursionError, ValueError) as error:
-        raise InputError(f"is not usable JSON: {type(error).__name__}", str(path)) from None
-    if not isinstance(values, dict):
-        raise InputError(f"expected a JSON object, got {shown(values)}", str(path))
-    return values
+    return read_document(path, largest=largest, form="json")
 
 
 def _language_model(values: Mapping[str, Any], where: str) -> tuple[Mapping[str, Any], tuple[str, ...]]:

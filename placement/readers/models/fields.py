@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from placement.errors import InputError
+from placement.errors import shown as shown
 
 LARGEST = 10**9
 """No size in a config.json is larger: a bigger number is a mistake, and would overflow what is computed from it."""
@@ -111,9 +112,3 @@ class Fields:
     def error(self, key: str, message: str) -> InputError:
         """Return an error about `key`."""
         return InputError(message, f"{self.where}: {key}")
-
-
-def shown(value: object) -> str:
-    """Return `value` as a person would write it, cut short when it is long."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

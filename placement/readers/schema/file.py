@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationError
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from objectives.combine import REPLICATED, TERMS, TermSet
-from placement.errors import InputError, nearest
+from placement.errors import InputError, nearest, shown
+from placement.files.entries import MAX_COUNT, Bool, Count, Entry, Name, PositiveInt
 
-from .. import units
-from .fields import (
-    MAX_COUNT,
-    BlockRef,
-    Bool,
-    Count,
-    Duration,
-    Energy,
-    Entry,
-    Fraction,
-    Name,
-    PositiveInt,
-    PriceLimit,
-    Size,
-    TokenRate,
-    Weight,
-    input_error,
-)
+from .fields import BlockRef, Duration, Energy, Fraction, PriceLimit, Size, TokenRate, Weight
 from .model import InlineModel
 from .nodes import Client, Network, NodeEntry
 
@@ -78,7 +61,7 @@ def _check_term(name: object) -> None:
     known = (*TERMS, *REPLICATED.names, *REPLICATED.aliases)  # a tuple: what stands in a file may be no name at all
     if name not in known:
         hint = nearest(str(name), (*TERMS, *REPLICATED.names))
-        raise ValueError(f"unknown objective {units.shown(name)} (known: {', '.join(TERMS)}){hint}")
+        raise ValueError(f"unknown objective {shown(name)} (known: {', '.join(TERMS)}){hint}")
 
 
 def _objective(value: object) -> object:
@@ -94,7 +77,7 @@ def _objective(value: object) -> object:
         if len(set(value)) < len(value):
             raise ValueError("an objective is named twice")
     else:
-        raise ValueError(f"expected a name, a list of names, or weights by name, got {units.shown(value)}")
+        raise ValueError(f"expected a name, a list of names, or weights by name, got {shown(value)}")
     return value
 
 
@@ -153,30 +136,3 @@ class ClusterFile(Entry):
     max_stages: PositiveInt | None = Field(default=None, description="longest chain of a replicated placement")
     runtime: Name | None = Field(default=None, description="the runtime that the plan is for")
     server_push: Bool = Field(default=False, description="petals: servers hand on to each other, not by the client")
-
-
-def parse(data: Mapping[str, Any], where: str) -> ClusterFile:
-    """Check the content of a cluster file.
-
-    Parameters
-    ----------
-    data : mapping
-        What YAML or JSON gave.
-    where : str
-        The file, for error messages.
-
-    Raises
-    ------
-    InputError
-        One line per mistake: file, key path, value.
-    """
-    try:
-        return ClusterFile.model_validate(dict(data))
-    except ValidationError as error:
-        raise input_error(error, where) from None
-
-
-def json_schema() -> dict[str, Any]:
-    """Return the JSON schema of a cluster file."""
-    schema = ClusterFile.model_json_schema()
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "cluster.yaml"}

@@ -6,19 +6,9 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from .fields import (
-    MAX_COUNT,
-    BlockRef,
-    Bool,
-    Count,
-    Entry,
-    Name,
-    NonNegativeInt,
-    Operations,
-    PositiveInt,
-    Size,
-    SizeOrZero,
-)
+from placement.files.entries import MAX_COUNT, Bool, Count, Entry, Name, NonNegativeInt, PositiveInt
+
+from .fields import BlockRef, Operations, Size, SizeOrZero
 
 
 class BlockEntry(Entry):

@@ -6,19 +6,16 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from placement.errors import shown
+from placement.files.entries import MAX_COUNT, Bool, Count, Entry, Name, PositiveInt
+
 from .. import units
 from .fields import (
-    MAX_COUNT,
     Bandwidth,
-    Bool,
     Compute,
-    Count,
-    Entry,
     Fraction,
     Latency,
     MemoryBandwidth,
-    Name,
-    PositiveInt,
     Power,
     Price,
     SecondsPerBlock,
@@ -118,7 +115,7 @@ def _as_table(value: object) -> object:
     for key, item in value.items():
         size = int(key) if isinstance(key, str) and key.isascii() and key.isdigit() else key
         if not isinstance(size, int) or isinstance(size, bool) or not 1 <= size <= 1_000_000:
-            raise ValueError(f"expected micro-batch sizes of at least 1 as keys, got {units.shown(key)}")
+            raise ValueError(f"expected micro-batch sizes of at least 1 as keys, got {shown(key)}")
         table[size] = item
     if not table:
         raise ValueError("expected at least one micro-batch size, got none")

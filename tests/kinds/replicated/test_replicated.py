@@ -209,5 +209,5 @@ def test_reader_names_what_is_wrong(tmp_path):
         read_helix(short)
     path = tmp_path / "case.json"
     path.write_text("{")
-    with pytest.raises(InputError, match="not a JSON file"):
+    with pytest.raises(InputError, match="not valid JSON"):
         load_helix(path)

@@ -183,7 +183,7 @@ def test_mistakes_are_named(change, expected):
 
 @pytest.mark.parametrize(
     ("content", "expected"),
-    [("{", "is not valid JSON"), ("[1]", "expected a JSON object"), ("\xff\xfe", "JSON"), ("[" * 100_000, "JSON"),
+    [("{", "not valid JSON"), ("[1]", "expected a mapping"), ("\xff\xfe", "UTF-8"), ("[" * 100_000, "JSON"),
      ('{"a": ' + "9" * 5000 + "}", "JSON")],
 )  # fmt: skip
 def test_broken_files(tmp_path, content, expected):
@@ -199,9 +199,9 @@ def test_big_or_absent_files(tmp_path):
     """Files over 10 MB are refused before they are read; absent ones are named."""
     path = tmp_path / "config.json"
     path.write_text("{" + " " * 11_000_000 + "}")
-    with pytest.raises(InputError, match="11 MB"):
+    with pytest.raises(InputError, match=r"11\.0 MB"):
         read_config(path)
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="there is no such file"):
         read_config(tmp_path / "none.json")
 
 

@@ -1,0 +1,110 @@
+"""What a case in Helix's format may hold: measured rates by type of node and number of layers, and links."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Discriminator, Field, Tag
+
+from placement.files.entries import (
+    MAX_COUNT,
+    Count,
+    Entry,
+    Name,
+    NonNegativeNumber,
+    PositiveNumber,
+    Probability,
+    Text,
+    unused,
+)
+
+from .fleet import Identity
+
+Row: Any = Annotated[list[NonNegativeNumber], Field(max_length=MAX_COUNT, fail_fast=True)]
+Table: Any = Annotated[list[Row], Field(max_length=MAX_COUNT, fail_fast=True)]
+
+
+def _shape(value: object) -> str:
+    """Tag the branch of a union by the shape of the value, so that errors speak of one branch only."""
+    return "<list>" if isinstance(value, list) else "<number>"
+
+
+OneOrRow: Any = Annotated[
+    Annotated[Row, Tag("<list>")] | Annotated[NonNegativeNumber, Tag("<number>")], Discriminator(_shape)
+]
+Point: Any = Annotated[list[NonNegativeNumber], Field(min_length=2, max_length=2)]
+Curve: Any = Annotated[list[Point], Field(max_length=MAX_COUNT, fail_fast=True)]
+
+
+class HelixModel(Entry):
+    """The model: equal layers."""
+
+    num_layers: Count
+    token_bytes: PositiveNumber = Field(description="bytes of a token between client and nodes")
+    activation_bytes: PositiveNumber = Field(description="bytes of a token between nodes")
+    layer_bytes: NonNegativeNumber = Field(default=0.0, description="weights of a layer")
+    name: Any = unused("name of the model")
+
+
+class HelixType(Entry):
+    """A type of node: what it does by the number of layers that it holds."""
+
+    max_layers: Count
+    throughput: Row = Field(description="tokens per second with 1, 2, ... layers; prompt tokens count")
+    nic_in: PositiveNumber = Field(description="bytes per second into the node")
+    nic_out: PositiveNumber = Field(description="bytes per second out of the node")
+    kv_cache_tokens_x_layers: Row | None = Field(default=None, description="tokens times layers, with 1, 2, ... layers")
+    prompt_ms_per_layer: Curve | None = Field(default=None, description="milliseconds by tokens of the batch")
+    decode_ms_per_layer: Curve | None = Field(default=None, description="milliseconds by sequences of the batch")
+    vram_bytes: Any = unused("memory of the node")
+
+
+class HelixNode(Entry):
+    """One node."""
+
+    type: Identity = Field(description="a key of node_types")
+    id: Identity | None = Field(default=None, description="by default its number in the list")
+    region: Identity | None = None
+    availability: Probability = 1.0
+    price_per_hour: NonNegativeNumber = 0.0
+
+
+class HelixLinks(Entry):
+    """Links: N rows of N numbers, and of the client one number or N."""
+
+    bandwidth: Table | None = Field(default=None, description="bytes per second; 0 is no link")
+    latency: Table | None = Field(default=None, description="seconds, one way")
+    source_bandwidth: OneOrRow = Field(default=0.0, description="bytes per second from the client")
+    source_latency: OneOrRow = Field(default=0.0, description="seconds from the client")
+    sink_bandwidth: OneOrRow = Field(default=0.0, description="bytes per second to the client")
+    sink_latency: OneOrRow = Field(default=0.0, description="seconds to the client")
+
+
+class HelixCoordinator(Entry):
+    """The client."""
+
+    nic_in: PositiveNumber
+    nic_out: PositiveNumber
+
+
+class HelixWork(Entry):
+    """The requests."""
+
+    mean_prompt_tokens: PositiveNumber = 512.0
+    mean_output_tokens: PositiveNumber = 128.0
+    note: Any = unused("a remark")
+
+
+class HelixFile(Entry):
+    """A cluster by its measured rates."""
+
+    model: HelixModel
+    node_types: dict[Name, HelixType] = Field(min_length=1, max_length=MAX_COUNT)
+    nodes: list[HelixNode] = Field(min_length=1, max_length=MAX_COUNT)
+    links: HelixLinks
+    coordinator: HelixCoordinator
+    workload: HelixWork = HelixWork()
+    name: Text = ""
+    origin: Any = unused("where the case is from")
+    units: Any = unused("a remark")
+    note: Any = unused("a remark")

@@ -1,0 +1,72 @@
+"""What a swarm file may hold: servers with spans, rates and sites, and the round trips between sites."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+
+from placement.errors import shown
+from placement.files.entries import Count, Entry, Name, NonNegativeNumber, PositiveNumber, Probability, Text, unused
+
+MAX_SERVERS = 2000  # the table of round trips has the square of it
+_SPAN = re.compile(r"\s{0,9}(\d{1,9})\s{0,9}:\s{0,9}(\d{1,9})\s{0,9}", re.ASCII)
+
+
+def span_of(text: str) -> tuple[int, int]:
+    """Read "a:b", the blocks a <= x < b; raise `ValueError` for anything else."""
+    found = _SPAN.fullmatch(text)
+    if not found or int(found[1]) >= int(found[2]):
+        raise ValueError(f"expected a span such as '0:8', its end exclusive, got {shown(text)}")
+    return int(found[1]), int(found[2])
+
+
+def _as_span(text: str) -> str:
+    span_of(text)
+    return text
+
+
+Span: Any = Annotated[Text, AfterValidator(_as_span)]
+
+
+class SwarmServer(Entry):
+    """One server and the blocks that it holds."""
+
+    name: Name | None = Field(default=None, description="by default server-0, server-1, ...")
+    site: Name | None = Field(default=None, description="where it is, for rtt_ms; by default its name")
+    blocks: Span = Field(description="'0:8': the blocks 0 to 7")
+    ms_per_block: PositiveNumber = Field(description="milliseconds of one block for one token")
+    tokens_per_s: PositiveNumber = Field(description="tokens per second that it can give to a chain")
+    price: NonNegativeNumber = Field(default=0.0, description="$ of a block and token")
+    survival: Probability = Field(default=1.0, description="probability that it stays for a session")
+    petals: Any = unused("what it announces: peer, state, version, cache_tokens")
+
+
+class SwarmClient(Entry):
+    """Who asks."""
+
+    site: Name = Field(default="client", description="where the client is, for rtt_ms")
+
+
+class PetalsPart(Entry):
+    """What advice for a Petals swarm needs."""
+
+    prefix: Text = Field(default="", description="name of the model in the DHT")
+    block_bytes: NonNegativeNumber = Field(default=0.0, description="bytes of a block's weights; 0: not known")
+    load_bytes_per_s: PositiveNumber | None = Field(default=None, description="download rate of a server")
+    imputed: Any = unused("pairs whose round trip nobody measured")
+
+
+class SwarmFile(Entry):
+    """A swarm as a client sees it."""
+
+    blocks: Count = Field(description="blocks of the model")
+    servers: list[SwarmServer] = Field(min_length=1, max_length=MAX_SERVERS)
+    rtt_ms: dict[Name, dict[Name, NonNegativeNumber]] = Field(
+        description="milliseconds of a round trip, between servers or sites: {berlin: {paris: 22}}"
+    )
+    client: SwarmClient = SwarmClient()
+    hop_ms: NonNegativeNumber | None = Field(default=None, description="overhead of a hop; by default Petals' 18 ms")
+    within_ms: NonNegativeNumber = Field(default=1.0, description="round trip within a site")
+    petals: PetalsPart = PetalsPart()
