@@ -62,7 +62,7 @@ SOLVERS: Mapping[str, Entry] = MappingProxyType(
             ".kinds.pipeline.solvers.exhaustive:Exhaustive", "every placement of a tiny problem", "exact"
         ),
         "milp": Entry(
-            ".kinds.pipeline.solvers.milp:Milp",
+            ".kinds.milp:Milp",
             "mixed-integer programming (Pyomo, HiGHS), proves the optimum",
             "exact",
             BOTH,
@@ -104,9 +104,7 @@ SOLVERS: Mapping[str, Entry] = MappingProxyType(
             "yardstick",
             ("replicated",),
         ),
-        "chain": Entry(
-            ".kinds.replicated.solvers.yardsticks:Chain", "one node per stage", "yardstick", ("replicated",)
-        ),
+        "chain": Entry(".kinds.replicated.solvers.chain:Chain", "one node per stage", "yardstick", ("replicated",)),
         "uniform": Entry(
             ".kinds.pipeline.solvers.yardsticks:Uniform", "equal block counts (vLLM, Megatron)", "yardstick"
         ),

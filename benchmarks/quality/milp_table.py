@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from placement.kinds.milp import Milp
 from placement.kinds.pipeline.solvers.exact import Exact
-from placement.kinds.pipeline.solvers.milp import Milp
 from placement.search.solver import NotApplicableError
 
 from ..instances import Instance, load

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..combine import Objective
 from .tables import ReplicatedTables
 
 
@@ -23,17 +22,3 @@ def capped_bound(tables: ReplicatedTables) -> float:
         room = float((blocks * np.minimum(tables.rate, flow)).max(axis=1).sum())
         low, high = (flow, high) if room >= flow * tables.n_blocks * (1 - 1e-12) else (low, flow)
     return high
-
-
-def lower_bound(tables: ReplicatedTables, objective: Objective) -> float:
-    """Return a proven lower bound on the objective's cost: of a flow, what is served, and the time of a request."""
-    from . import served_bounds  # which builds on the bounds of flows here
-
-    name = objective.single
-    if name in ("flow", "throughput"):
-        most = capped_bound(tables) if name == "flow" else served_bounds.served_bound(tables)
-        return objective.weights[name] / most if most > 0 else -np.inf
-    if name in ("latency", "best_chain", "ttft"):
-        seconds = served_bounds.round_trip_bound_s(tables)[int(name == "ttft")]
-        return objective.weights[name] * seconds if np.isfinite(seconds) else -np.inf
-    return -np.inf

@@ -11,8 +11,9 @@ import typer
 
 from ..errors import InputError, shown
 from ..export.api import export_plan, refusals
+from ..export.base import LONGEST_SPLIT
 from ..export.replicas import exportable
-from ..files import write_atomic
+from ..files import read_text, write_atomic
 from ..kinds import kind_named
 from ..kinds.pipeline.imported import import_split
 from ..optimize import optimize
@@ -168,9 +169,6 @@ def _pairs(given: list[str] | None) -> dict[str, str]:
 
 def _text(split: str) -> str:
     """The split itself: given, in a file, or on standard input."""
-    from ..export.base import LONGEST_SPLIT
-    from ..files import read_text
-
     if split == "-":
         try:
             return sys.stdin.read(LONGEST_SPLIT + 1)

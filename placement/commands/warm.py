@@ -17,6 +17,7 @@ from objectives.spans import Span
 from placement.search.kernels import SOURCES
 
 from ..kinds.pipeline.problem import PipelineProblem
+from ..search.solvers.annealing import Annealing
 
 
 def help_if_cold() -> None:
@@ -48,8 +49,6 @@ def tiny() -> PipelineProblem:
 
 def main() -> None:
     """Compile the bound, then the walk of annealing: what a run needs after its starts."""
-    from ..search.solvers.annealing import Annealing
-
     problem = tiny()
     problem.lower_bound()
     start = problem.encode([Span(0, 0, 2)])[None, :]

@@ -101,8 +101,6 @@ def under(request: Request, runtime: Runtime) -> tuple[Request, ...]:
     holds = runtime.holds
     if not holds.layers:
         raise InputError(f"{runtime.name} cannot hold a layer placement", "runtime")
-    if request.kind == "replicated" and not holds.replicas:
-        raise InputError(f"{runtime.name} holds every block once, the placement is replicated", "runtime")
     model = request.model
     if model.n_blocks < 3 or (model.blocks[0].name, model.blocks[-1].name) != (EMBED, HEAD):
         raise InputError(

@@ -14,7 +14,7 @@ def exportable(plan: Plan) -> Plan:
     Where the model is decoder layers alone, embedding and head go with the first and the last layer: a client has them.
     """
     names, blocks = plan.block_names, plan.n_blocks
-    if plan.kind == "pipeline" or not names or EMBED in names or HEAD in names:
+    if not names or EMBED in names or HEAD in names:
         return plan
     spans = tuple(
         PlacedSpan(span.node, span.start + (span.start > 0), span.stop + 1 + (span.stop == blocks))

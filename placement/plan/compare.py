@@ -87,7 +87,7 @@ def differences(yours: Plan, best: Plan) -> list[str]:
     if step > best_step * 1.001:
         lines.append(f"time per token: {seconds(step)} instead of {seconds(best_step)}")
     hops, best_hops = hops_of(yours), hops_of(best)
-    if yours.kind == "pipeline" and hops > best_hops:
+    if not yours.routing and hops > best_hops:
         lines.append(f"hops: {hops} between nodes instead of {best_hops}")
     if yours.nodes and yours.figures.in_flight < best.figures.in_flight:
         lines.append(

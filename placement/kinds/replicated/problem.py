@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from objectives.combine import Objective
-from objectives.replicated.flow_bounds import lower_bound
+from objectives.replicated.bounds import lower_bound
 from objectives.replicated.kernels.scores import replicated_batch, replicated_data
 from objectives.replicated.tables import FloatArray, IntArray, ReplicatedTables
 from objectives.replicated.terms import ReplicatedTerms, ReplicatedViolation, replicated_terms, replicated_violation

@@ -8,6 +8,9 @@ import numpy as np
 
 from objectives.replicated.tables import IntArray
 
+from .kernels.stages import decode_stages
+from .solvers.yardsticks import EqualStages, Petals, Separate
+
 if TYPE_CHECKING:
     from placement.search.solver import Solver
 
@@ -19,8 +22,6 @@ SMALL = 200
 
 def staged(problem: ReplicatedProblem, stage: IntArray, count: int) -> IntArray | None:
     """Genome of an ordered partition (stage of each node, -1: idle), its stages sized for the best flow."""
-    from .kernels.stages import decode_stages
-
     genome = np.zeros(problem.genome_size, dtype=np.int64)
     return genome if decode_stages(stage.copy(), count, problem.data, genome) else None
 
@@ -64,8 +65,6 @@ def constructive(problem: ReplicatedProblem) -> IntArray:
 
 def yardsticks(problem: ReplicatedProblem) -> list[IntArray]:
     """What swarms do today, so that no solver is worse; Petals' joining only on clusters where it is quick."""
-    from .solvers.yardsticks import EqualStages, Petals, Separate
-
     makers: list[Solver] = [EqualStages(), Separate()]
     if problem.tables.n_nodes <= SMALL:
         makers.append(Petals(rebalance=False))

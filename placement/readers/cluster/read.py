@@ -14,6 +14,7 @@ from placement.question.model import Model
 from placement.question.request import Constraints, Request
 from placement.question.workload import Workload
 
+from ..models.read import read_model
 from ..overrides import apply_overrides
 from ..schema.file import ClusterFile
 from ..schema.model import InlineModel
@@ -109,8 +110,6 @@ def _model(entry: ClusterFile, folder: Path, given: object | None) -> Model:
     weights = entry.quantization or entry.dtype
     if isinstance(spec, InlineModel):
         return inline_model(spec, weights)
-    from ..models.read import read_model  # here, because an inline model needs no reader
-
     if given is None and isinstance(spec, str):
         beside = folder / spec  # a path in a file is relative to that file
         spec = str(beside) if beside.exists() else spec

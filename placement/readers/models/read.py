@@ -35,7 +35,7 @@ def read_model(spec: str | Path | Model | Any, *, weights: str = "bfloat16", kv_
         return _read_path(Path(spec).expanduser(), str(spec), weights, kv_dtype)
     module: Any = spec
     if hasattr(module, "named_parameters"):
-        from .torch_module import read_module
+        from .torch_module import read_module  # torch comes with it
 
         return read_module(module, kv_dtype=kv_dtype)
     raise InputError(f"expected a preset name, a path, a Model or a torch module, got {shown(spec)}", "model")
@@ -47,13 +47,13 @@ def _read_path(path: Path, spec: str, weights: str, kv_dtype: str | None) -> Mod
     except (OSError, ValueError):
         is_dir = is_file = False
     if is_dir:
-        from .safetensors import read_checkpoint
+        from .safetensors import read_checkpoint  # only checkpoints need it
 
         return read_checkpoint(path, weights=weights, kv_dtype=kv_dtype)
     if not is_file:
         raise _unknown(spec)
     if path.suffix.lower() == ".gguf":
-        from .gguf import read_gguf
+        from .gguf import read_gguf  # the package gguf comes with it
 
         return read_gguf(path, kv_dtype=kv_dtype)
     if path.suffix.lower() in (".safetensors", ".bin", ".pt", ".pth"):

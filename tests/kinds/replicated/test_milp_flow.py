@@ -11,7 +11,7 @@ import pytest
 from objectives.combine import REPLICATED
 from objectives.replicated.flow_bounds import capped_bound
 from objectives.replicated.tables import ReplicatedTables
-from placement.kinds.pipeline.solvers.milp import Milp
+from placement.kinds.milp import Milp
 from placement.kinds.replicated.problem import ReplicatedProblem
 from placement.kinds.replicated.solvers.milp_flow import FlowTask
 from placement.kinds.replicated.solvers.milp_flow_model import TOKENS, build, flow_layout

@@ -27,7 +27,7 @@ MARGIN = 1e-7  # taken off a bound that is not yet the optimum, for rounding
 
 
 @dataclass(frozen=True)
-class Milp:
+class PipelineMilp:
     """Hyper-parameters.
 
     Attributes
@@ -35,23 +35,14 @@ class Milp:
     most_hops : int
         Largest model: pairs of places times cuts.
     presolve : bool
-        Let HiGHS simplify models of pipelines first. That cannot be interrupted; replicated ones always are.
-    most_columns : int
-        Largest model of replicated placements.
-    warm_rounds : int
-        Rounds of the metaheuristic from whose best plan a replicated placement begins.
+        Let HiGHS simplify the model first. That cannot be interrupted.
     """
 
     most_hops: int = 150_000
     presolve: bool = False
-    most_columns: int = 150_000
-    warm_rounds: int = 60
 
     def search(self, problem: Problem, rng: np.random.Generator, start: IntArray) -> Iterator[Proposal]:
         """Yield incumbents and bounds until the optimum is proven."""
-        if not isinstance(problem, PipelineProblem):
-            yield from self.replicated(problem, rng, start)
-            return
         pipeline = self.applicable(problem)
         room = layout(pipeline.tables)
         if room.hops > self.most_hops:
@@ -65,16 +56,6 @@ class Milp:
                 yield task.proposal(event)
         finally:
             solving.stop()
-
-    def replicated(self, problem: Problem, rng: np.random.Generator, start: IntArray) -> Iterator[Proposal]:
-        """Spans and flow, see `milp_flow_model`."""
-        from placement.kinds.replicated.problem import ReplicatedProblem
-        from placement.kinds.replicated.solvers.milp_flow import search_flow
-
-        if not isinstance(problem, ReplicatedProblem):
-            raise NotApplicableError("milp needs a pipeline problem or a replicated one")
-        ensure_installed()
-        yield from search_flow(problem, rng, start, most_columns=self.most_columns, warm_rounds=self.warm_rounds)
 
     def applicable(self, problem: Problem) -> PipelineProblem:
         """Return the problem when the model covers it."""

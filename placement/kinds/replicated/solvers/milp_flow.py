@@ -16,6 +16,7 @@ from placement.search.solver import IntArray, NotApplicableError, Proposal
 
 from ..problem import ReplicatedProblem
 from .milp_flow_model import TOKENS, FlowLayout, build, flow_layout
+from .portfolio import ReplicatedPortfolio
 
 MARGIN = 1e-7  # taken off a bound that is not yet the optimum, for rounding
 
@@ -32,8 +33,6 @@ def search_flow(
     warm_rounds : int
         Rounds of the portfolio for replicated placements, whose best plan HiGHS begins from.
     """
-    from .portfolio import ReplicatedPortfolio
-
     room = applicable(problem)
     if room.size > most_columns:
         raise NotApplicableError(f"the mixed-integer model would have {room.size} columns, more than {most_columns}")

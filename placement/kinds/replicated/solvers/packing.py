@@ -13,8 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from objectives.replicated.kernels.scores import ReplicatedData
 from placement.search.problem import Problem
 from placement.search.solver import IntArray, NotApplicableError, Proposal
+
+from ..kernels.packing import best_target, pack, unpack
+from ..kernels.stages import read_stages, stages_flow
 
 ROUND = 50_000
 FEW = 50  # nodes up to which the temperatures hold as they are
@@ -46,14 +50,9 @@ class Packing:
 
     def search(self, problem: Problem, rng: np.random.Generator, start: IntArray) -> Iterator[Proposal]:
         """Cycle for ever."""
-        from objectives.replicated.kernels.scores import ReplicatedData
-
         data = problem.data
         if not isinstance(data, ReplicatedData):
             raise NotApplicableError("packing works on replicated placements only")
-        from ..kernels.packing import pack
-        from ..kernels.stages import read_stages, stages_flow
-
         slot = np.zeros(data.n_nodes, dtype=np.int64)
         if read_stages(start[0], data, slot) == 0:
             slot[:] = rng.integers(0, max(1, data.n_nodes // 3), data.n_nodes)
@@ -81,8 +80,6 @@ class Packing:
 
 def sized(slot: IntArray, data: Any, flow: float) -> tuple[float, IntArray]:
     """Return (tokens/s, genome) of a partition at the largest flow that it holds, at least `flow`; links left out."""
-    from ..kernels.packing import best_target, unpack
-
     flow = float(best_target(slot, data, flow))
     genome = np.zeros(2 * data.n_nodes, dtype=np.int64)
     unpack(slot, data, flow, genome)

@@ -101,18 +101,3 @@ class Separate:
             where = np.arange(len(nodes)) % stages
             first[nodes], last[nodes] = cuts[where], cuts[where + 1]
         yield Proposal(genome_of(first, last), 1)
-
-
-@dataclass(frozen=True)
-class Chain:
-    """One node per stage: the largest F with sum over nodes of max{k : rate(k) >= F} >= L."""
-
-    def search(self, problem: Problem, rng: np.random.Generator, start: IntArray) -> Iterator[Proposal]:
-        """Yield one placement, or the first start where there are more nodes than a chain may have."""
-        from ..problem import ReplicatedProblem
-        from ..starts import chain
-
-        tables_of(problem)
-        assert isinstance(problem, ReplicatedProblem)
-        genome = chain(problem)
-        yield Proposal((start[0] if genome is None else genome)[None, :], 1)
