@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from objectives.combine import TERMS, Objective
+from placement.kinds.milp import Milp
 from placement.kinds.pipeline.problem import PipelineProblem
 from placement.kinds.pipeline.solvers.exhaustive import Exhaustive
-from placement.kinds.pipeline.solvers.milp import LINEAR, Milp
+from placement.kinds.pipeline.solvers.milp import LINEAR
 from placement.kinds.pipeline.solvers.milp_model import twins
 from placement.search.highs import quiet_solver
 from placement.search.loop import Outcome, run
