@@ -73,6 +73,14 @@ def test_solvers_know_problems_only(path: Path) -> None:
         assert not (at_once and top(name) in {"pyomo", "highspy"}), f"{name} is imported with the module"
 
 
+@pytest.mark.parametrize("path", [p for p in FILES if p.parts[:2] == ("placement", "simulate")], ids=str)
+def test_simulations_know_no_kind(path: Path) -> None:
+    """They stand on objectives and on each other, late imports too: kinds may use them."""
+    assert {top(name) for name, _ in imports(path)} <= {"numpy", "objectives", "placement"} | sys.stdlib_module_names
+    own = [name for name, _ in imports(path) if top(name) == "placement"]
+    assert all(f"{name}.".startswith(("placement.simulate.", "placement.search.kernels.")) for name in own), own
+
+
 @pytest.mark.parametrize("path", FILES, ids=str)
 def test_torch_stays_at_home(path: Path) -> None:
     """torch is imported where real tensors are, and nowhere else."""
