@@ -29,15 +29,15 @@ def read_json(path: str | Path) -> Any:
         raise InputError(f"not a JSON file ({error})", str(path)) from None
 
 
-def write_atomic(path: Path, text: str) -> None:
-    """Write `text` to `path` by a rename; raise `InputError` when the place cannot be written."""
+def write_atomic(path: Path, data: str | bytes) -> None:
+    """Write text or bytes to `path` by a rename; raise `InputError` when the place cannot be written."""
     try:
         handle, name = tempfile.mkstemp(dir=path.parent or Path("."), prefix=f".{path.name}.")
     except OSError as error:
         raise InputError(error.strerror or str(error), str(path)) from None
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data.encode("utf-8") if isinstance(data, str) else data)
         os.chmod(name, 0o644)
         os.replace(name, path)
     except OSError as error:

@@ -13,7 +13,19 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted(path.relative_to(ROOT) for name in ("objectives", "placement") for path in (ROOT / name).rglob("*.py"))
-HEAVY = {"torch", "numba", "deap", "pyomo", "networkx", "pint", "plotly", "pydantic", "gguf", "safetensors"}
+HEAVY = {
+    "torch",
+    "numba",
+    "deap",
+    "pyomo",
+    "networkx",
+    "pint",
+    "pydantic",
+    "gguf",
+    "safetensors",
+    "matplotlib",
+    "jinja2",
+}
 TORCH_HOMES = ("placement/run/", "placement/profile/", "placement/readers/models/torch_module.py")
 
 
@@ -147,4 +159,4 @@ def test_solve_loads_what_it_needs() -> None:
     words = "solve examples/home_lab.yaml --solver annealing --time-limit 0.2 --quiet"
     found = loaded(RUN, *words.split())
     assert "numba" in found
-    assert not found & {"torch", "deap", "pyomo", "highspy", "networkx", "plotly", "transformers", "gguf"}
+    assert not found & {"torch", "deap", "pyomo", "highspy", "networkx", "matplotlib", "jinja2", "transformers", "gguf"}
