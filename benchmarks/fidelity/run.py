@@ -9,7 +9,7 @@ between; figures are compared with the mean, and the rankings of single measurem
 is what a perfect prediction could not be expected to pass by much. An emulated host mostly sleeps, so that on a machine
 with many cores several placements may run at once (`--lanes`).
 
-Writes ``runs.jsonl``, ``summary.json`` and ``scatter.svg`` and prints the summary.
+Writes ``runs.jsonl``, ``summary.json`` and, with matplotlib, ``scatter.svg``, and prints the summary.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ import numpy as np
 from benchmarks.fidelity.errors import error_summary, kendall_tau, quantiles
 from benchmarks.fidelity.hosts import Hosts, base_profile, emulated, make_hosts, model_folder, random_spans
 from benchmarks.fidelity.scatter import scatter_svg
+from benchmarks.quality.charts import can_draw
 from objectives.spans import Span
 from placement.optimize import optimize
 from placement.profile.calibrate import calibrate, read_runs
@@ -77,7 +78,8 @@ def main() -> int:
     rows = [{key: value for key, value in row.items() if key != "hosts"} for row in rows]
     text = json.dumps({**report, "rows": rows}, indent=1)
     (options.out / f"summary-{name}.json").write_text(text + "\n", encoding="utf-8")
-    (options.out / f"scatter-{name}.svg").write_text(scatter_svg(rows, FIGURES), encoding="utf-8")
+    if can_draw():
+        (options.out / f"scatter-{name}.svg").write_text(scatter_svg(rows, FIGURES), encoding="utf-8")
     print(json.dumps(report, indent=1))
     return 0
 

@@ -87,9 +87,9 @@ def bench(
         raise InputError(f"expected at least one seed and some seconds, got {options.seeds} and {options.seconds}")
     wanted = list(experiments(chosen(options), solvers, options.seconds, options.seeds))
     path = options.out / "runs.csv"
+    todo = store.missing(wanted, store.read(path))
     writer = store.Writer(path)
     try:
-        todo = store.missing(wanted, store.read(path))
         whole = perform_all(todo, options.workers or cores(), writer.add, show, options.minutes)
     finally:
         writer.close()
@@ -129,10 +129,7 @@ def records_of(path: Path) -> list[Record]:
     """Records of a file; `InputError` when it has none of ours."""
     if not path.is_file():
         raise InputError("no such file", str(path))
-    try:
-        return store.read(path)
-    except (KeyError, ValueError) as error:
-        raise InputError(f"not a file of runs ({error})", str(path)) from None
+    return store.read(path)
 
 
 def names_of(text: str | None, default: Sequence[str]) -> tuple[str, ...]:
