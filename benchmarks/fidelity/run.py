@@ -69,12 +69,21 @@ def main() -> int:
     logs = measure_all(rows, options)
     (options.out / f"runs-{name}.jsonl").write_text("".join(f"{line}\n" for row in logs for line in row))
     report = {
-        "model": options.model, "placements": len(rows), "seconds": time.perf_counter() - began,
-        "conditions": {"cores": os.cpu_count(), "load": os.getloadavg()[0], "hop_s": hop_s, "lanes": lanes(options),
-                       "pass_overhead_s": base.pass_overhead_s, "decode_layer_s": base.decode_table[1][1],
-                       "decode_head_s": base.decode_table[1][-1], "prefill_layer_s": base.prefill_s_per_block[1]},
+        "model": options.model,
+        "placements": len(rows),
+        "seconds": time.perf_counter() - began,
+        "conditions": {
+            "cores": os.cpu_count(),
+            "load": os.getloadavg()[0],
+            "hop_s": hop_s,
+            "lanes": lanes(options),
+            "pass_overhead_s": base.pass_overhead_s,
+            "decode_layer_s": base.decode_table[1][1],
+            "decode_head_s": base.decode_table[1][-1],
+            "prefill_layer_s": base.prefill_s_per_block[1],
+        },
         "summary": {figure: summarize(rows, figure) for figure in FIGURES} | calibrated(rows, options.out, name),
-    }  # fmt: skip
+    }
     rows = [{key: value for key, value in row.items() if key != "hosts"} for row in rows]
     text = json.dumps({**report, "rows": rows}, indent=1)
     (options.out / f"summary-{name}.json").write_text(text + "\n", encoding="utf-8")

@@ -20,9 +20,15 @@ from .pool import cores, perform_all
 
 # Of every family the small one or the medium one, and solvers that say most in little time.
 QUICK_INSTANCES = (
-    "home-lab-small", "office-lan-small", "geo-small", "tight-memory-medium", "experts-small", "kv-heads-small",
-    "cuts-and-ties-medium", "several-runs-medium",
-)  # fmt: skip
+    "home-lab-small",
+    "office-lan-small",
+    "geo-small",
+    "tight-memory-medium",
+    "experts-small",
+    "kv-heads-small",
+    "cuts-and-ties-medium",
+    "several-runs-medium",
+)
 QUICK_SOLVERS = ("auto", "exact", "annealing", "genetic", "uniform", "balanced")
 
 

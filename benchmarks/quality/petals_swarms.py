@@ -25,10 +25,15 @@ BLOCKS, BLOCK_BYTES, CACHE_BYTES = 70, 1_320_000_000, 118_600_000
 FLOPS_PER_TOKEN, OVERHEAD_S, HOP_S = 5e9, 1e-3, 0.018
 PROMPT, OUTPUT, LOAD = 200, 1848, 0.7  # a cache holds 2048 tokens
 # Bytes of memory, FLOP/s and bytes/s of A100 80 GB, A100 40 GB, RTX 4090, RTX 3090, T4.
-CLASSES = np.array([
-    (79.1e9, 312e12, 2039e9), (39.6e9, 312e12, 1555e9), (23.6e9, 165e12, 1008e9), (23.6e9, 71e12, 936e9),
-    (14.6e9, 65e12, 320e9),
-])  # fmt: skip
+CLASSES = np.array(
+    [
+        (79.1e9, 312e12, 2039e9),
+        (39.6e9, 312e12, 1555e9),
+        (23.6e9, 165e12, 1008e9),
+        (23.6e9, 71e12, 936e9),
+        (14.6e9, 65e12, 320e9),
+    ]
+)
 SHARES = (0.15, 0.2, 0.25, 0.25, 0.15)
 RULES = ("petals", "gbp-cr+gca+jffc", "ours")
 
@@ -48,9 +53,15 @@ def drawn(seed: int) -> ChurningSwarm:
     rtt = (rtt + rtt.T) / 2
     block = PROMPT * FLOPS_PER_TOKEN / flops + OUTPUT * (BLOCK_BYTES / bandwidth + OVERHEAD_S)
     fleet = Fleet(
-        tuple(f"s{j}" for j in range(servers)), memory.astype(np.int64), OUTPUT * (rtt[-1, :servers] + HOP_S), block,
-        BLOCKS, BLOCK_BYTES, CACHE_BYTES, 1.0,
-    )  # fmt: skip
+        tuple(f"s{j}" for j in range(servers)),
+        memory.astype(np.int64),
+        OUTPUT * (rtt[-1, :servers] + HOP_S),
+        block,
+        BLOCKS,
+        BLOCK_BYTES,
+        CACHE_BYTES,
+        1.0,
+    )
     problem = ChainProblem(fleet)
     layouts = list(placements(fleet, all_servers, 1.05))
     costs, broken = problem.evaluate(np.stack([problem.genome(spans) for spans in layouts]))
@@ -101,8 +112,10 @@ def summary(days: dict[str, list[DayFigures]], seconds: float) -> None:
         cells += [np.nanmean([day.p95_s for day in found]), np.mean([day.broken for day in found])]
         cells += [np.mean([day.outage_s for day in found]) / 60, np.mean([day.moves for day in found])]
         cells += [np.mean([day.loaded_bytes for day in found]) / 1e9]
-        print(f"{name:<17}{cells[0]:10.1f}{cells[1]:9.0f}{cells[2]:9.0f}" + "".join(f"{c:{w}.1f}" for c, w in
-              zip(cells[3:], (8, 12, 8, 9), strict=True)))  # fmt: skip
+        print(
+            f"{name:<17}{cells[0]:10.1f}{cells[1]:9.0f}{cells[2]:9.0f}"
+            + "".join(f"{c:{w}.1f}" for c, w in zip(cells[3:], (8, 12, 8, 9), strict=True))
+        )
     ours = days["ours"]
     for name in RULES[:2]:
         served = sum(day.served for day in ours) / max(1, sum(day.served for day in days[name]))
@@ -110,9 +123,11 @@ def summary(days: dict[str, list[DayFigures]], seconds: float) -> None:
         both = [shared(a, b) for a, b in zip(ours, days[name], strict=True)]
         first, second = np.mean(both, axis=0)
         moves = sum(day.moves for day in ours) / max(1, sum(day.moves for day in days[name]))
-        print(f"ours / {name}: served x{served:.3f}, mean response x{mean:.3f}, moves x{moves:.2f}; "
-              f"sessions that both serve: {first:.0f} s against {second:.0f} s, x{first / second:.3f}, "
-              f"faster in {sum(a < b for a, b in both)} of {len(both)} swarms")  # fmt: skip
+        print(
+            f"ours / {name}: served x{served:.3f}, mean response x{mean:.3f}, moves x{moves:.2f}; "
+            f"sessions that both serve: {first:.0f} s against {second:.0f} s, x{first / second:.3f}, "
+            f"faster in {sum(a < b for a, b in both)} of {len(both)} swarms"
+        )
 
 
 def shared(ours: DayFigures, other: DayFigures) -> tuple[float, float]:
