@@ -2,7 +2,8 @@
 
 Exit codes: 0 solved, 1 error, 2 proven infeasible, 3 not found in the time there was, 130 interrupted. Commands live in
 modules with a function ``register(app)``; a module is imported when one of its commands is asked for, or all of them
-for ``--help``.
+for ``--help``. Other packages
+add commands as entry points of the group ``placement.commands``, each such a function of one command.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from importlib.util import find_spec
 import typer
 
 from .commands.output import ERROR, INFEASIBLE, INTERRUPTED, NOT_FOUND, print_json, say
-from .errors import MOST_TOTAL, InfeasibleError, NotFoundError, PlacementError, nearest, shortened
+from .errors import MOST_TOTAL, InfeasibleError, InputError, NotFoundError, PlacementError, nearest, shortened
 from .plan.plan import VERSION
+from .plugins import load, names, plugins
 
 # Modules and the commands that each one registers, in the order of --help.
 MODULES: dict[str, tuple[str, ...]] = {
@@ -29,10 +31,16 @@ MODULES: dict[str, tuple[str, ...]] = {
     "placement.commands.tables": ("tables",),
     "placement.commands.catalog": ("catalog",),
     "placement.commands.schema": ("schema",),
-    "placement.commands.bench": ("bench",),
     "placement.commands.route": ("route",),
     "placement.commands.petals": ("petals",),
     "placement.commands.run": ("run", "profile", "calibrate", "replan"),
+}
+OWN = tuple(name for group in MODULES.values() for name in group)
+GROUP = "placement.commands"
+# Registered by the sources of this project, whose modules are not part of an installed wheel.
+SOURCES_ONLY = {
+    "bench": "the benchmarks are not part of the installed package: get the sources of llm-placement, run "
+    "pip install -e '.[bench]' there, and repeat the command"
 }
 
 
@@ -58,11 +66,36 @@ def build_app(wanted: str | None = None) -> typer.Typer:
         if context.invoked_subcommand is None:
             typer.echo(context.get_help())
 
-    there = [module for module in MODULES if find_spec(module) is not None]
-    owners = [module for module in there if wanted in MODULES[module]]
-    for module in owners or there:
+    owners = [module for module, names in MODULES.items() if wanted in names]
+    for module in owners or MODULES:
         import_module(module).register(app)
+    if not owners:
+        _add_plugins(app, wanted)
     return app
+
+
+def _add_plugins(app: typer.Typer, wanted: str | None) -> None:
+    """Add the command of another package that is wanted, or those of all of them."""
+    points = plugins(GROUP, OWN)
+    there = {name: point for name, point in points.items() if name not in SOURCES_ONLY or _is_there(point.module)}
+    if wanted in SOURCES_ONLY and wanted not in there:
+        raise InputError(SOURCES_ONLY[wanted])
+    for name, point in there.items():
+        if wanted in there and name != wanted:
+            continue
+        try:
+            load(point)(app)
+        except InputError as error:
+            if name == wanted:
+                raise
+            say(f"warning: {error}")
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ImportError:  # not even the package around it
+        return False
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -149,7 +182,6 @@ def _usage(message: str) -> str:
     """Add what --help would tell; offer the nearest command for an unknown one."""
     line = " ".join(message.split()).rstrip(".")
     if line.startswith("No such command"):
-        commands = [name for names in MODULES.values() for name in names]
         word = line.split("'")[1] if "'" in line else ""
-        line = f"no such command '{word}'{nearest(word, commands)}"
+        line = f"no such command '{word}'{nearest(word, names(GROUP, OWN))}"
     return f"{line} (see placement --help)"

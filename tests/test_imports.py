@@ -13,7 +13,19 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted(path.relative_to(ROOT) for name in ("objectives", "placement") for path in (ROOT / name).rglob("*.py"))
-HEAVY = {"torch", "numba", "deap", "pyomo", "networkx", "pint", "plotly", "pydantic", "gguf", "safetensors"}
+HEAVY = {
+    "torch",
+    "numba",
+    "deap",
+    "pyomo",
+    "networkx",
+    "pint",
+    "pydantic",
+    "gguf",
+    "safetensors",
+    "matplotlib",
+    "jinja2",
+}
 TORCH_HOMES = ("placement/run/", "placement/profile/", "placement/readers/models/torch_module.py")
 
 
@@ -71,6 +83,14 @@ def test_solvers_know_problems_only(path: Path) -> None:
         assert top(name) in {"numpy", "objectives", "deap", "pyomo", "highspy"} | sys.stdlib_module_names, name
         assert top(name) not in {"time", "os", "sys", "pathlib", "subprocess", "io"}, name
         assert not (at_once and top(name) in {"pyomo", "highspy"}), f"{name} is imported with the module"
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if p.parts[:2] == ("placement", "simulate")], ids=str)
+def test_simulations_know_no_kind(path: Path) -> None:
+    """They stand on objectives and on each other, late imports too: kinds may use them."""
+    assert {top(name) for name, _ in imports(path)} <= {"numpy", "objectives", "placement"} | sys.stdlib_module_names
+    own = [name for name, _ in imports(path) if top(name) == "placement"]
+    assert all(f"{name}.".startswith(("placement.simulate.", "placement.search.kernels.")) for name in own), own
 
 
 @pytest.mark.parametrize("path", FILES, ids=str)
@@ -139,4 +159,4 @@ def test_solve_loads_what_it_needs() -> None:
     words = "solve examples/home_lab.yaml --solver annealing --time-limit 0.2 --quiet"
     found = loaded(RUN, *words.split())
     assert "numba" in found
-    assert not found & {"torch", "deap", "pyomo", "highspy", "networkx", "plotly", "transformers", "gguf"}
+    assert not found & {"torch", "deap", "pyomo", "highspy", "networkx", "matplotlib", "jinja2", "transformers", "gguf"}

@@ -9,7 +9,7 @@ between; figures are compared with the mean, and the rankings of single measurem
 is what a perfect prediction could not be expected to pass by much. An emulated host mostly sleeps, so that on a machine
 with many cores several placements may run at once (`--lanes`).
 
-Writes ``runs.jsonl``, ``summary.json`` and ``scatter.svg`` and prints the summary.
+Writes ``runs.jsonl``, ``summary.json`` and, with matplotlib, ``scatter.svg``, and prints the summary.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ import numpy as np
 from benchmarks.fidelity.errors import error_summary, kendall_tau, quantiles
 from benchmarks.fidelity.hosts import Hosts, base_profile, emulated, make_hosts, model_folder, random_spans
 from benchmarks.fidelity.scatter import scatter_svg
+from benchmarks.quality.charts import can_draw
 from objectives.spans import Span
 from placement.optimize import optimize
 from placement.profile.calibrate import calibrate, read_runs
@@ -68,16 +69,26 @@ def main() -> int:
     logs = measure_all(rows, options)
     (options.out / f"runs-{name}.jsonl").write_text("".join(f"{line}\n" for row in logs for line in row))
     report = {
-        "model": options.model, "placements": len(rows), "seconds": time.perf_counter() - began,
-        "conditions": {"cores": os.cpu_count(), "load": os.getloadavg()[0], "hop_s": hop_s, "lanes": lanes(options),
-                       "pass_overhead_s": base.pass_overhead_s, "decode_layer_s": base.decode_table[1][1],
-                       "decode_head_s": base.decode_table[1][-1], "prefill_layer_s": base.prefill_s_per_block[1]},
+        "model": options.model,
+        "placements": len(rows),
+        "seconds": time.perf_counter() - began,
+        "conditions": {
+            "cores": os.cpu_count(),
+            "load": os.getloadavg()[0],
+            "hop_s": hop_s,
+            "lanes": lanes(options),
+            "pass_overhead_s": base.pass_overhead_s,
+            "decode_layer_s": base.decode_table[1][1],
+            "decode_head_s": base.decode_table[1][-1],
+            "prefill_layer_s": base.prefill_s_per_block[1],
+        },
         "summary": {figure: summarize(rows, figure) for figure in FIGURES} | calibrated(rows, options.out, name),
-    }  # fmt: skip
+    }
     rows = [{key: value for key, value in row.items() if key != "hosts"} for row in rows]
     text = json.dumps({**report, "rows": rows}, indent=1)
     (options.out / f"summary-{name}.json").write_text(text + "\n", encoding="utf-8")
-    (options.out / f"scatter-{name}.svg").write_text(scatter_svg(rows, FIGURES), encoding="utf-8")
+    if can_draw():
+        (options.out / f"scatter-{name}.svg").write_text(scatter_svg(rows, FIGURES), encoding="utf-8")
     print(json.dumps(report, indent=1))
     return 0
 

@@ -57,12 +57,16 @@ def unequal_chain(rng: np.random.Generator) -> Document:
         "workload": {"prompt_tokens": 128, "output_tokens": 128, "concurrency": parts},
         "objective": "bottleneck",
         "nodes": [
-            {"name": f"gpu-{i}", "memory": "24 GiB", "decode_seconds_per_block": seconds,
-             "prefill_seconds_per_block": seconds}
+            {
+                "name": f"gpu-{i}",
+                "memory": "24 GiB",
+                "decode_seconds_per_block": seconds,
+                "prefill_seconds_per_block": seconds,
+            }
             for i in range(parts)
         ],
         "network": {"default": {"link": "nvlink-3"}},
-    }  # fmt: skip
+    }
 
 
 CLASSICS: dict[str, Callable[[np.random.Generator], Document]] = {

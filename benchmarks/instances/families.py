@@ -19,14 +19,22 @@ OFFICE = ("rtx-a4000", "rtx-a5000", "rtx-4060-ti-16gb", "rtx-4080", "rtx-3060-12
 CLOUD = ("a100-40gb-sxm", "a100-80gb-pcie", "l4", "t4", "a10g", "v100-32gb", "a30", "l40s")
 REGIONS = ("us-east-1", "us-west-2", "eu-west-1", "eu-central-1", "ap-northeast-1", "ap-southeast-1")
 BETWEEN = (
-    (0, 1, "wan-us-west-2-us-east-1"), (0, 2, "wan-us-east-1-eu-west-1"), (0, 3, "wan-us-east-1-eu-central-1"),
-    (0, 4, "wan-us-east-1-ap-northeast-1"), (0, 5, "wan-us-east-1-ap-southeast-1"),
-    (1, 2, "wan-us-west-2-eu-west-1"), (1, 3, "wan-us-west-2-eu-central-1"), (1, 4, "wan-us-west-2-ap-northeast-1"),
-    (1, 5, "wan-us-west-2-ap-southeast-1"), (2, 3, "wan-eu-central-1-eu-west-1"),
-    (2, 4, "wan-ap-northeast-1-eu-west-1"), (2, 5, "wan-ap-southeast-1-eu-west-1"),
-    (3, 4, "wan-ap-northeast-1-eu-central-1"), (3, 5, "wan-ap-southeast-1-eu-central-1"),
+    (0, 1, "wan-us-west-2-us-east-1"),
+    (0, 2, "wan-us-east-1-eu-west-1"),
+    (0, 3, "wan-us-east-1-eu-central-1"),
+    (0, 4, "wan-us-east-1-ap-northeast-1"),
+    (0, 5, "wan-us-east-1-ap-southeast-1"),
+    (1, 2, "wan-us-west-2-eu-west-1"),
+    (1, 3, "wan-us-west-2-eu-central-1"),
+    (1, 4, "wan-us-west-2-ap-northeast-1"),
+    (1, 5, "wan-us-west-2-ap-southeast-1"),
+    (2, 3, "wan-eu-central-1-eu-west-1"),
+    (2, 4, "wan-ap-northeast-1-eu-west-1"),
+    (2, 5, "wan-ap-southeast-1-eu-west-1"),
+    (3, 4, "wan-ap-northeast-1-eu-central-1"),
+    (3, 5, "wan-ap-southeast-1-eu-central-1"),
     (4, 5, "wan-ap-northeast-1-ap-southeast-1"),
-)  # fmt: skip
+)
 
 
 def workload(rng: np.random.Generator, concurrency: tuple[int, ...]) -> dict[str, int]:
@@ -303,10 +311,14 @@ def several_runs(rng: np.random.Generator, size: str) -> Document:
     need = models.bytes_of(model, work["prompt_tokens"] + work["output_tokens"])
     owner, beside = rng.integers(0, nodes, blocks), models.workspace_mib(model, work)
     entries = [
-        {"name": f"n{i}", "device": str(rng.choice(GAMING)), "reserve": "0 B",
-         "memory": f"{int(need[owner == i].sum() * rng.uniform(1.0, 1.1) / 2**20) + 1 + beside} MiB"}
+        {
+            "name": f"n{i}",
+            "device": str(rng.choice(GAMING)),
+            "reserve": "0 B",
+            "memory": f"{int(need[owner == i].sum() * rng.uniform(1.0, 1.1) / 2**20) + 1 + beside} MiB",
+        }
         for i in range(nodes)
-    ]  # fmt: skip
+    ]
     return {
         "model": model,
         "workload": work,

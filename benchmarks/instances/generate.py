@@ -44,8 +44,22 @@ def documents() -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 def text(purpose: str, document: dict[str, Any]) -> str:
     """The file: a comment that says what it is for, then YAML."""
-    order = ("model", "quantization", "dtype", "placement", "workload", "objective", "limits", "client", "contiguous",
-             "min_replicas", "max_nodes", "max_stages", "nodes", "network")  # fmt: skip
+    order = (
+        "model",
+        "quantization",
+        "dtype",
+        "placement",
+        "workload",
+        "objective",
+        "limits",
+        "client",
+        "contiguous",
+        "min_replicas",
+        "max_nodes",
+        "max_stages",
+        "nodes",
+        "network",
+    )
     ordered = {key: document[key] for key in order if key in document}
     if set(ordered) != set(document):
         raise ValueError(f"Expected keys of {order}, got {sorted(set(document) - set(order))}.")

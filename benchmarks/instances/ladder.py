@@ -10,14 +10,28 @@ import numpy as np
 
 # (preset, quantization or None), ascending in bytes.
 DENSE = (
-    ("llama-3.2-1b", None), ("llama-3.2-3b", None), ("llama-3.1-8b", "q4_k_m"), ("llama-3.1-8b", None),
-    ("llama-2-13b", None), ("gemma-2-27b", "int8"), ("llama-3.1-70b", "q4_k_m"), ("llama-3.1-70b", "int8"),
-    ("llama-2-70b", None), ("llama-3.1-405b", "q4_k_m"), ("bloom-176b", None), ("llama-3.1-405b", None),
-)  # fmt: skip
+    ("llama-3.2-1b", None),
+    ("llama-3.2-3b", None),
+    ("llama-3.1-8b", "q4_k_m"),
+    ("llama-3.1-8b", None),
+    ("llama-2-13b", None),
+    ("gemma-2-27b", "int8"),
+    ("llama-3.1-70b", "q4_k_m"),
+    ("llama-3.1-70b", "int8"),
+    ("llama-2-70b", None),
+    ("llama-3.1-405b", "q4_k_m"),
+    ("bloom-176b", None),
+    ("llama-3.1-405b", None),
+)
 MOE = (
-    ("gpt-oss-20b", None), ("mixtral-8x7b", "q4_k_m"), ("mixtral-8x7b", None), ("mixtral-8x22b", "q4_k_m"),
-    ("deepseek-v2", "q4_k_m"), ("deepseek-v2", None), ("deepseek-v3", "q4_k_m"),
-)  # fmt: skip
+    ("gpt-oss-20b", None),
+    ("mixtral-8x7b", "q4_k_m"),
+    ("mixtral-8x7b", None),
+    ("mixtral-8x22b", "q4_k_m"),
+    ("deepseek-v2", "q4_k_m"),
+    ("deepseek-v2", None),
+    ("deepseek-v3", "q4_k_m"),
+)
 
 
 @lru_cache(maxsize=64)

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from placement.files import write_atomic
+
 from ..quality.experiments import Experiment, Record, perform
 from ..quality.store import read
 from . import BEST, Known, known, load
@@ -38,7 +40,7 @@ def write(best: dict[str, Known]) -> None:
     """Write the file, sorted by name."""
     bounded = {name: item for name, item in sorted(best.items()) if np.isfinite(item.bound)}
     rows = {name: {**asdict(item), "proven": item.proven} for name, item in bounded.items()}
-    BEST.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    write_atomic(BEST, json.dumps(rows, indent=1) + "\n")
 
 
 def main() -> None:

@@ -40,9 +40,7 @@ def main() -> None:
 
     try:
         if given.report_only:
-            files = report_only(
-                given.report_only, given.out, seconds=given.seconds, shipped=given.instances == HERE
-            )  # fmt: skip
+            files = report_only(given.report_only, given.out, seconds=given.seconds, shipped=given.instances == HERE)
         else:
             more: dict[str, object] = {"instances": given.instances, "out": given.out, "workers": given.workers}
             more |= {key: names_of(value, ()) for key in ("names", "solvers") if (value := getattr(given, key))}

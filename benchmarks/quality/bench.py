@@ -20,9 +20,15 @@ from .pool import cores, perform_all
 
 # Of every family the small one or the medium one, and solvers that say most in little time.
 QUICK_INSTANCES = (
-    "home-lab-small", "office-lan-small", "geo-small", "tight-memory-medium", "experts-small", "kv-heads-small",
-    "cuts-and-ties-medium", "several-runs-medium",
-)  # fmt: skip
+    "home-lab-small",
+    "office-lan-small",
+    "geo-small",
+    "tight-memory-medium",
+    "experts-small",
+    "kv-heads-small",
+    "cuts-and-ties-medium",
+    "several-runs-medium",
+)
 QUICK_SOLVERS = ("auto", "exact", "annealing", "genetic", "uniform", "balanced")
 
 
@@ -87,9 +93,9 @@ def bench(
         raise InputError(f"expected at least one seed and some seconds, got {options.seeds} and {options.seconds}")
     wanted = list(experiments(chosen(options), solvers, options.seconds, options.seeds))
     path = options.out / "runs.csv"
+    todo = store.missing(wanted, store.read(path))
     writer = store.Writer(path)
     try:
-        todo = store.missing(wanted, store.read(path))
         whole = perform_all(todo, options.workers or cores(), writer.add, show, options.minutes)
     finally:
         writer.close()
@@ -129,10 +135,7 @@ def records_of(path: Path) -> list[Record]:
     """Records of a file; `InputError` when it has none of ours."""
     if not path.is_file():
         raise InputError("no such file", str(path))
-    try:
-        return store.read(path)
-    except (KeyError, ValueError) as error:
-        raise InputError(f"not a file of runs ({error})", str(path)) from None
+    return store.read(path)
 
 
 def names_of(text: str | None, default: Sequence[str]) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ from objectives.pipeline.additive import ADDITIVE, step_cost, weighted_cost
 from objectives.pipeline.bounds import EFFORT, lower_bound
 from objectives.pipeline.relaxation import Relaxation, Relaxed
 from objectives.replicated.flow_bounds import capped_bound, work_bound
+from placement.files import write_atomic
 from placement.kinds.pipeline.problem import PipelineProblem
 from placement.kinds.replicated.problem import ReplicatedProblem
 
@@ -143,8 +145,9 @@ def main() -> None:
     found = measure(tuple(filter(None, given.names.split(","))), given.repeat)
     print(summary(found))
     if given.out:
-        with given.out.open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerows([("kind", "instance", "bound", "tightness", "seconds"), *found])
+        file = io.StringIO()
+        csv.writer(file).writerows([("kind", "instance", "bound", "tightness", "seconds"), *found])
+        write_atomic(given.out, file.getvalue())
 
 
 if __name__ == "__main__":

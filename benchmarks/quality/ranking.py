@@ -15,6 +15,7 @@ import numpy.typing as npt
 from .experiments import Record
 from .gaps import by_cell
 
+ALPHA = 0.05  # of both tests
 FEWEST = 3  # solvers, and instances, without which ranks say nothing
 
 
@@ -84,7 +85,7 @@ def rank(records: Sequence[Record], solvers: Sequence[str]) -> Ranking | None:
     p_value = 1.0 if alike else float(friedmanchisquare(*rounded.T).pvalue)
     pairs = np.ones((k, k)) if alike else np.asarray(posthoc_nemenyi_friedman(rounded), dtype=np.float64)
     order = np.argsort(means, kind="stable")
-    critical = float(studentized_range.ppf(0.95, k, np.inf) / np.sqrt(2) * np.sqrt(k * (k + 1) / (6 * n)))
+    critical = float(studentized_range.ppf(1.0 - ALPHA, k, np.inf) / np.sqrt(2) * np.sqrt(k * (k + 1) / (6 * n)))
     return Ranking(
         tuple(solvers[i] for i in order),
         tuple(means[order].tolist()),

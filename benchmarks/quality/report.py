@@ -9,14 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
+from placement.files import write_atomic
+
 from ..instances import Known
 from ..rivals import RIVALS
-from . import gaps, markdown, profiles, svg
+from . import charts, gaps, markdown, profiles
 from .experiments import Record, is_random
-from .page import page
+from .page import Section, page
 from .ranking import Ranking, rank
 
-Section = tuple[str, str, str]
 OURS = "auto"
 LEAST, MOST = 1e-4, 1.0  # gaps that charts show
 
@@ -40,7 +41,7 @@ def write(records: list[Record], known: Mapping[str, Known], solvers: Sequence[s
         *_ranks(ranking),
     ]
     files = {
-        "gaps.md": "\n".join(f"## {heading}\n\n{text}\n\n{body}" for heading, text, body in sections if body[0] == "|"),
+        "gaps.md": "\n".join(f"## {part.heading}\n\n{part.text}\n\n{part.table}" for part in sections if part.table),
         "gaps.csv": markdown.gap_csv(table),
         "gaps_equal_evaluations.csv": markdown.gap_csv(fair),
         **{f"{name}.csv": curves_csv(lines) for name, lines in curves.items()},
@@ -48,7 +49,7 @@ def write(records: list[Record], known: Mapping[str, Known], solvers: Sequence[s
     }
     out.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
-        (out / name).write_text(content, encoding="utf-8")
+        write_atomic(out / name, content)
     return [out / name for name in files]
 
 
@@ -67,16 +68,25 @@ def _tables(
     searching: Sequence[str],
 ) -> list[Section]:
     return [
-        ("By solver", "Of the median over the seeds of each instance, at equal seconds.",
-         markdown.summary_markdown(table, solvers)),
-        ("Gap to the best known, equal seconds",
-         "Median / worst over the seeds; a dash is nothing feasible, a blank not attempted. The second column says how "
-         "well the best known is proven.",
-         markdown.gap_markdown(table, solvers, best)),
-        ("Gap to the best known, equal evaluations",
-         "Each instance at the number of placements that the slowest of its runs scored, starts included.",
-         markdown.gap_markdown(fair, searching, best) if fair else "<p>No two searches to compare.</p>"),
-    ]  # fmt: skip
+        Section(
+            "By solver",
+            "Of the median over the seeds of each instance, at equal seconds.",
+            table=markdown.summary_markdown(table, solvers),
+        ),
+        Section(
+            "Gap to the best known, equal seconds",
+            "Median / worst over the seeds; a dash is nothing feasible, a blank not attempted. The second column says "
+            "how well the best known is proven.",
+            table=markdown.gap_markdown(table, solvers, best),
+        ),
+        Section(
+            "Gap to the best known, equal evaluations",
+            "Each instance at the number of placements that the slowest of its runs scored, starts included."
+            if fair
+            else "No two searches to compare.",
+            table=markdown.gap_markdown(fair, searching, best) if fair else "",
+        ),
+    ]
 
 
 def _proofs(records: list[Record]) -> list[Section]:
@@ -92,7 +102,7 @@ def _proofs(records: list[Record]) -> list[Section]:
         f"{sum(value < 1e-6 for value in known)}. The rest, the mean over the seeds (a dash: no plan or no bound)."
     )
     lines = [[name, markdown.percent(value)] for value, name in open_ones]
-    return [(f"What {OURS} proves", text, markdown.rows(lines, ["instance", "proven gap"]))]
+    return [Section(f"What {OURS} proves", text, table=markdown.rows(lines, ["instance", "proven gap"]))]
 
 
 def _duels(records: list[Record], solvers: Sequence[str]) -> list[Section]:
@@ -109,45 +119,65 @@ def _duels(records: list[Record], solvers: Sequence[str]) -> list[Section]:
     ]
     head = ["rival", f"{OURS} better", "equal", "rival better", "where the rival is better"]
     text = f"By median cost at equal seconds. {OURS} is no worse in {100 * good / total:.1f}% of {total} pairs."
-    return [(f"{OURS} against the rivals", text, markdown.rows(lines, head))]
+    return [Section(f"{OURS} against the rivals", text, table=markdown.rows(lines, head))]
 
 
 def _ranks(ranking: Ranking | None) -> list[Section]:
     if ranking is None:
-        return [("Ranks", "", "<p>Too few instances or solvers, or scipy and scikit-posthocs are missing.</p>")]
+        return [Section("Ranks", "Too few instances or solvers, or scipy and scikit-posthocs are missing.")]
     lines = [[name, f"{value:.2f}"] for name, value in zip(ranking.solvers, ranking.ranks, strict=True)]
     text = (
         f"Average ranks over {ranking.instances} instances (Friedman p = {ranking.p_value:.2g}); ranks that differ by "
         f"less than {ranking.critical_difference:.2f} are not told apart at 5% (Nemenyi)."
     )
-    return [
-        ("Ranks", text, markdown.rows(lines, ["solver", "average rank"])),
-        ("Critical differences", "Joined: not told apart.", svg.differences(ranking)),
-    ]
+    found = [Section("Ranks", text, table=markdown.rows(lines, ["solver", "average rank"]))]
+    if charts.can_draw():
+        found.append(Section("Critical differences", "Joined: not told apart.", drawing=charts.differences(ranking)))
+    return found
 
 
 def _charts(curves: Mapping[str, profiles.Curves]) -> list[Section]:
+    if not charts.can_draw():
+        return [Section("Charts", "Charts need matplotlib: pip install 'llm-placement[bench]'.")]
     gaps_shown = {
         name: [(100 * (ratio - 1), share) for ratio, share in curve if ratio - 1 <= MOST]
         for name, curve in curves["profile"].items()
     }
     timed = [x for curve in (*curves["anytime"].values(), *curves["time_to_target"].values()) for x, _ in curve]
     names = tuple(curves["profile"])
-    seconds = svg.Axis("seconds", 0.01, max([0.1, *timed]), log=True)
-    share = svg.Axis("share of runs", 0.0, 1.0)
+    seconds = charts.Axis("seconds", 0.01, max([0.1, *timed]), log=True)
     means = {name: [(x, 100 * y) for x, y in curve] for name, curve in curves["anytime"].items()}
+    profile = charts.chart(
+        gaps_shown,
+        charts.Axis("above the best solver, %", 100 * LEAST, 100 * MOST, log=True),
+        charts.Axis("share of instances", 0.0, 1.0),
+        stairs=True,
+        names=names,
+    )
+    target = charts.chart(
+        curves["time_to_target"], seconds, charts.Axis("share of runs", 0.0, 1.0), stairs=True, names=names
+    )
+    anytime = charts.chart(
+        means, seconds, charts.Axis("mean gap, %", 100 * LEAST, 100.0, log=True), stairs=False, names=names
+    )
     return [
-        ("Performance profiles", "Share of instances whose cost is at most so far above that of the best solver; "
-         "at the left edge: equal.",
-         svg.chart(gaps_shown, svg.Axis("above the best solver, %", 100 * LEAST, 100 * MOST, log=True),
-                   svg.Axis("share of instances", 0.0, 1.0), stairs=True, names=names)),
-        ("Time to target", "Share of runs that are within 0.5% of the best known. Solvers that attempted nearly all "
-         "instances.",
-         svg.chart(curves["time_to_target"], seconds, share, stairs=True, names=names)),
-        ("Anytime", "Mean gap to the best known; runs without a feasible plan count as 100%. Solvers that attempted "
-         "nearly all instances.",
-         svg.chart(means, seconds, svg.Axis("mean gap, %", 100 * LEAST, 100.0, log=True), stairs=False, names=names)),
-    ]  # fmt: skip
+        Section(
+            "Performance profiles",
+            "Share of instances whose cost is at most so far above that of the best solver; at the left edge: equal.",
+            drawing=profile,
+        ),
+        Section(
+            "Time to target",
+            "Share of runs that are within 0.5% of the best known. Solvers that attempted nearly all instances.",
+            drawing=target,
+        ),
+        Section(
+            "Anytime",
+            "Mean gap to the best known; runs without a feasible plan count as 100%. Solvers that attempted nearly all "
+            "instances.",
+            drawing=anytime,
+        ),
+    ]
 
 
 def curves_csv(curves: profiles.Curves) -> str:

@@ -22,7 +22,13 @@ def drawn_swarm(seed: int, servers: int, blocks: int = 80, sites: int = 6) -> Sw
         sizes = np.minimum(sizes + 1, blocks)
     spans = np.array(joined(sizes.tolist(), speed, blocks))
     return Swarm(
-        tuple(f"s{j}" for j in range(servers)), spans[:, 0], spans[:, 1], 0.004 / speed,
-        np.round(speed * 60.0 / np.sqrt(sizes), 3), rtt, blocks, price=1e-7 * speed**1.3,
+        tuple(f"s{j}" for j in range(servers)),
+        spans[:, 0],
+        spans[:, 1],
+        0.004 / speed,
+        np.round(speed * 60.0 / np.sqrt(sizes), 3),
+        rtt,
+        blocks,
+        price=1e-7 * speed**1.3,
         survival=rng.uniform(0.9, 0.999, servers),
-    )  # fmt: skip
+    )

@@ -108,9 +108,15 @@ class DifferentialEvolution:
         def body(score: Any) -> None:
             while True:
                 differential_evolution(
-                    lambda x: score(x.T), bounds, seed=int(rng.integers(LARGEST_SEED)), vectorized=True,
-                    updating="deferred", polish=False, maxiter=10_000, tol=1e-8,
-                )  # fmt: skip
+                    lambda x: score(x.T),
+                    bounds,
+                    seed=int(rng.integers(LARGEST_SEED)),
+                    vectorized=True,
+                    updating="deferred",
+                    polish=False,
+                    maxiter=10_000,
+                    tol=1e-8,
+                )
 
         yield from threaded(body, problem, partial(from_shares, problem))
 

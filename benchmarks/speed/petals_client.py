@@ -24,9 +24,16 @@ def view(servers: int, blocks: int) -> View:
     for j, name in enumerate(swarm.names):
         pings = {swarm.names[k]: float(swarm.rtt_s[j, k]) for k in rng.choice(servers, servers // 10, replace=False)}
         found.append(
-            Server(name, int(swarm.starts[j]), int(swarm.stops[j]), float(swarm.rates[j]),
-                   1.0 / float(swarm.block_s[j]), 100_000, pings)
-        )  # fmt: skip
+            Server(
+                name,
+                int(swarm.starts[j]),
+                int(swarm.stops[j]),
+                float(swarm.rates[j]),
+                1.0 / float(swarm.block_s[j]),
+                100_000,
+                pings,
+            )
+        )
     return View(blocks, tuple(found), {name: float(swarm.rtt_s[-1, j]) for j, name in enumerate(swarm.names)})
 
 

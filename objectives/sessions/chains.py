@@ -137,6 +137,11 @@ def broken_rules(fleet: Fleet, plan: Composition) -> list[str]:
     return found
 
 
+def chain_genome(spans: Sequence[Range]) -> IntArray:
+    """Spans, one per server, as a row (2 J,): the first block of each server, then the number of blocks of each."""
+    return np.array([a for a, _ in spans] + [b - a for a, b in spans], dtype=np.int64)
+
+
 def free_slots(fleet: Fleet, spans: Sequence[Range], chains: Sequence[Chain] = ()) -> list[int]:
     """Cache slots of every server that the chains leave free."""
     free = [int(fleet.slots[j, stop - start]) for j, (start, stop) in enumerate(spans)]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from ..errors import InputError, nearest
+from ..report.plot import draw, ensure_drawable
 from .options import Json, Seed
 from .output import SOLVED, console, ensure_writable, print_json
 
@@ -52,6 +53,7 @@ def route(
     if not 0 <= precision < 1:
         raise InputError(f"expected a part of at least 0 and below 1, got {precision}", "--precision")
     ensure_writable(plot)
+    ensure_drawable(plot)
     swarm, form = read_swarm(file), cast("Shape", shape)
     exact = exact_front_3d(swarm, form, third, precision=precision) if third else exact_front(swarm, form)
     found: tuple[Route, ...] = ()
@@ -59,9 +61,7 @@ def route(
         found = search_front(swarm, form, third=third, seconds=nsga2, seed=seed)
     ratio = hypervolume_ratio(found, exact, thirds=third is not None) if found else None
     if plot is not None:
-        from ..report.plot import draw
-
-        draw(plot, exact, found)
+        draw(plot, exact, found, third=third)
     if json:
         print_json(document(swarm, form, third, exact, ratio) | {"precision": precision if third else 0.0})
     else:

@@ -20,7 +20,7 @@ from objectives.routes.swarm import HOP_S
 from objectives.sessions.chains import Fleet, greedy_chains, total_rate
 from objectives.spans import Range, count_holders
 
-from ..simulate.churn.span_rule import Weighed
+from ..simulate.churn.span_rule import SpanRule
 
 log = logging.getLogger("placement.petals")
 REST_S = 1800.0  # a server that has moved stays for as long, unless a block is held by nobody
@@ -66,7 +66,7 @@ Held = Mapping[str, Told]
 
 
 def fleet_of(told: Held, n_blocks: int) -> Fleet:
-    """The swarm as `Weighed` sees it, servers in the order of their names; sessions of one token.
+    """The swarm as `SpanRule` sees it, servers in the order of their names; sessions of one token.
 
     All servers of a release keep equal caches for each block, so what tells them apart is their throughput: the
     sessions that fit on a server's blocks are in proportion to it.
@@ -91,12 +91,12 @@ class ServerRules:
     ----------
     read : callable
         What the DHT says, as `Held`.
-    rule : Weighed
+    rule : SpanRule
         Decides; its price of a move, and how long a move must have been worth it, are the hysteresis.
     """
 
     read: Callable[[Sequence[Any]], Held]
-    rule: Weighed = field(default_factory=Weighed)
+    rule: SpanRule = field(default_factory=SpanRule)
     clock: Callable[[], float] = time.monotonic
     speed: float | None = None
     decided: tuple[float, Range] | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ..quantities import percent, quantity
 
@@ -14,14 +14,23 @@ if TYPE_CHECKING:
 
     from ..search.stop import Progress
 
+UNKNOWN = 1e6  # a time limit of as many seconds is none
+
+
+class Move(Protocol):
+    """Moves a bar."""
+
+    def __call__(self, done: float, text: str, total: float | None = None, /) -> None:
+        """Set what is done and the text beside it; a total, once it is known."""
+        ...
+
 
 @contextmanager
 def progress_bar(
     objective: Objective, time_limit: float, *, hidden: bool = False
 ) -> Iterator[Callable[[Progress], None] | None]:
     """Show a bar while the body runs and give it the function that moves it; None where nobody looks at stderr."""
-    total = time_limit if time_limit < 1e6 else None
-    with _bar("preparing", total, hidden=hidden) as move:
+    with text_bar(time_limit, hidden=hidden) as move:
         if move is None:
             yield None
             return
@@ -35,19 +44,23 @@ def progress_bar(
 @contextmanager
 def count_bar(first: str, unit: str, total: int, *, hidden: bool = False) -> Iterator[Callable[[int], None] | None]:
     """Show `first` until something was counted, then how many of `total`; None where nobody looks at stderr."""
-    with _bar(first, total, hidden=hidden) as move:
+    with text_bar(total, first=first, hidden=hidden) as move:
         yield None if move is None else lambda count: move(count, f"{count:,} of {total:,} {unit}")
 
 
 @contextmanager
-def text_bar(time_limit: float, *, hidden: bool = False) -> Iterator[Callable[[float, str], None] | None]:
-    """Show a bar and give the body the function that moves it, with its text; None where nobody looks at stderr."""
-    with _bar("preparing", time_limit if time_limit < 1e6 else None, hidden=hidden) as move:
-        yield move
+def text_bar(total: float | None = None, *, first: str = "preparing", hidden: bool = False) -> Iterator[Move | None]:
+    """Show a bar and give the body the function that moves it, with its text; None where nobody looks at stderr.
 
-
-@contextmanager
-def _bar(first: str, total: float | None, *, hidden: bool) -> Iterator[Callable[[float, str], None] | None]:
+    Parameters
+    ----------
+    total : float or None
+        What will be done, in any unit; None, or more than ten days of seconds, when nobody knows.
+    first : str
+        Text until the bar is moved.
+    hidden : bool
+        Show nothing.
+    """
     if hidden or not sys.stderr.isatty():
         yield None
         return
@@ -57,8 +70,12 @@ def _bar(first: str, total: float | None, *, hidden: bool) -> Iterator[Callable[
 
     columns = (BarColumn(bar_width=20), TimeElapsedColumn(), TextColumn("{task.description}"))
     with Bar(*columns, console=Console(stderr=True), transient=True, expand=False) as bar:
-        task = bar.add_task(first, total=total)
-        yield lambda done, text: bar.update(task, completed=done, description=text)
+        task = bar.add_task(first, total=total if total is not None and total < UNKNOWN else None)
+
+        def move(done: float, text: str, total: float | None = None, /) -> None:
+            bar.update(task, completed=done, description=text, total=total)
+
+        yield move
 
 
 def describe(objective: Objective, progress: Progress) -> str:

@@ -64,12 +64,23 @@ def simulate(
     per_byte = np.zeros((n + 1, n + 1))
     np.divide(1.0, tables.bandwidth_bytes_per_s, out=per_byte, where=tables.bandwidth_bytes_per_s > 0)
     stream = Stream(
-        start=start, stop=stop, weights=weights.copy(), kv_tokens=kv, per_byte=per_byte,
-        latency=tables.latency_s.copy(), prompt_at=tables.prompt_at.copy(), prompt_s=tables.prompt_s.copy(),
-        decode_at=tables.decode_at.copy(), decode_s=tables.decode_s.copy(), token_bytes=tables.token_bytes,
-        activation_bytes=tables.activation_bytes, n_blocks=tables.n_blocks, prompt_tokens=tables.prompt_tokens,
-        output_tokens=tables.output_tokens, concurrency=min(tables.concurrency, float(MOST_IN_FLIGHT)),
-    )  # fmt: skip
+        start=start,
+        stop=stop,
+        weights=weights.copy(),
+        kv_tokens=kv,
+        per_byte=per_byte,
+        latency=tables.latency_s.copy(),
+        prompt_at=tables.prompt_at.copy(),
+        prompt_s=tables.prompt_s.copy(),
+        decode_at=tables.decode_at.copy(),
+        decode_s=tables.decode_s.copy(),
+        token_bytes=tables.token_bytes,
+        activation_bytes=tables.activation_bytes,
+        n_blocks=tables.n_blocks,
+        prompt_tokens=tables.prompt_tokens,
+        output_tokens=tables.output_tokens,
+        concurrency=min(tables.concurrency, float(MOST_IN_FLIGHT)),
+    )
     return Served(*map(float, closed_loop(stream, rng, warm_s, warm_s + seconds, MOST_IN_FLIGHT)))
 
 

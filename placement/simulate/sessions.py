@@ -38,9 +38,16 @@ def responses(
     slots = int(most.sum())
     out = np.zeros(len(arrivals))
     join_fastest_free(
-        arrivals, sizes, slow, most, np.zeros(slots), np.zeros(slots, dtype=np.int64),
-        np.zeros(len(most), dtype=np.int64), np.zeros(len(arrivals), dtype=np.int64), out,
-    )  # fmt: skip
+        arrivals,
+        sizes,
+        slow,
+        most,
+        np.zeros(slots),
+        np.zeros(slots, dtype=np.int64),
+        np.zeros(len(most), dtype=np.int64),
+        np.zeros(len(arrivals), dtype=np.int64),
+        out,
+    )
     return out
 
 

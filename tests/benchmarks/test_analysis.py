@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -10,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.instances import Known
-from benchmarks.quality import gaps, markdown, page, profiles, report, svg
+from benchmarks.quality import charts, gaps, markdown, page, profiles, report
 from benchmarks.quality.experiments import Record
+from benchmarks.quality.ranking import Ranking
 
 costs = st.one_of(st.floats(0.5, 100.0), st.just(float("inf")))
 keys = st.tuples(st.sampled_from("abcd"), st.sampled_from("xyz"), st.integers(0, 3))
@@ -99,12 +103,6 @@ def test_texts() -> None:
     assert markdown.cell_text(gaps.Cell(np.inf, np.inf, 0, 1, True, 0)) == ""
 
 
-def test_groups_of_ranks() -> None:
-    """Largest runs within the difference, none inside another."""
-    assert svg.groups((1.0, 1.5, 2.4, 4.0), 1.0) == [(0, 1), (1, 2)]
-    assert svg.groups((1.0, 5.0), 1.0) == []
-
-
 def test_ranks() -> None:
     """The better solver ranks first; equal ones share their rank and differ by nothing."""
     pytest.importorskip("scipy")
@@ -124,14 +122,59 @@ def test_ranks() -> None:
     assert alike.p_value == 1.0
 
 
+def drawn(elements: list[str]) -> list[ElementTree.Element]:
+    """SVG elements, parsed."""
+    return [ElementTree.fromstring(element) for element in elements]
+
+
 def test_the_page_is_one_file() -> None:
-    """No scripts, nothing to load, names escaped."""
+    """No scripts, nothing to load, names escaped; drawings parse, and none takes a name of another one."""
+    pytest.importorskip("matplotlib")
     runs = [record(i, s, 0, c) for i in "abcd" for s, c in (("x", 1.0), ("<y>", 1.2))]
     curves = profiles.performance(runs, ["x", "<y>"])
-    text = page.page("T", [("Tables", "", "| a | b |\n| --- | ---: |\n| <i> | 2 |"), *report._charts(
-        {"profile": curves, "time_to_target": curves, "anytime": curves})])  # fmt: skip
-    assert "<script" not in text
-    assert "http" not in text.replace("http-equiv", "")
-    assert "&lt;i&gt;" in text
+    sections = report._charts({"profile": curves, "time_to_target": curves, "anytime": curves})
+    table = page.Section("Tables", "some <text>", table="| a | b |\n| --- | ---: |\n| <i> | 2 |")
+    text = page.page("T", [table, *sections])
+    assert not re.search(r"<script|<link|@import|\bsrc=|href=\"(?!#)|url\((?!#)", text)
+    assert "<td>&lt;i&gt;</td><td>2</td>" in text
+    assert "some &lt;text&gt;" in text
     assert "&lt;y&gt;" in text
     assert text.count("<svg") == 3
+    names = [node.get("id") for one in drawn([part.drawing for part in sections]) for node in one.iter()]
+    given = [name for name in names if name is not None]
+    assert len(given) == len(set(given))
+
+
+def test_charts_are_the_same_again() -> None:
+    """Equal curves give equal text, with the axes' names and a line for each curve."""
+    pytest.importorskip("matplotlib")
+    curves = {"x": [(1.0, 0.5), (2.0, 1.0)], "y": []}
+    axes = charts.Axis("seconds", 0.1, 10.0, log=True), charts.Axis("share of runs", 0.0, 1.0)
+    one, two = (charts.chart(curves, *axes, stairs=True) for _ in range(2))
+    assert one == two
+    words = ["".join(node.itertext()) for node in drawn([one])[0].iter("{http://www.w3.org/2000/svg}text")]
+    assert {"seconds", "share of runs", "x", "y"} <= set(words)
+    assert charts.chart({"x": []}, *axes, stairs=True) == ""
+
+
+def test_solvers_that_are_not_told_apart_share_a_bar() -> None:
+    """Two that are alike and one that is not: one bar, and a rank beside each name."""
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("scikit_posthocs")
+    same, other = 0.8, 0.001
+    table = np.array([[1.0, same, other], [same, 1.0, other], [other, other, 1.0]])
+    element = charts.differences(Ranking(("a", "b", "c"), (1.25, 1.75, 3.0), 20, 1e-6, 0.7, table))
+    words = ["".join(node.itertext()) for node in drawn([element])[0].iter("{http://www.w3.org/2000/svg}text")]
+    assert {"a 1.25", "b 1.75", "3.00 c"} <= set(words)
+    assert element.count(f"stroke: {charts.BAR}") == 1
+
+
+def test_a_report_without_matplotlib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables and curves are written all the same; the page says what is missing."""
+    monkeypatch.setattr(charts, "find_spec", lambda _: None)
+    runs = [record(i, s, 0, c) for i in "abcd" for s, c in (("x", 1.0), ("y", 1.2), ("z", 1.3))]
+    report.write(runs, {}, ["x", "y", "z"], tmp_path)
+    text = (tmp_path / "bench.html").read_text(encoding="utf-8")
+    assert "<svg" not in text
+    assert "llm-placement[bench]" in text
+    assert "| a |" in (tmp_path / "gaps.md").read_text(encoding="utf-8")

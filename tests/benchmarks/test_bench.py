@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +19,17 @@ from placement.cli import run
 from placement.errors import InputError
 from placement.registry import SOLVERS
 from placement.search.solvers.annealing import Annealing
+from tests.entry_points import installed, of_the_sources
 from tests.objectives.replicated.cases import make_case
 
 TWO = ("classic-three-nodes", "home-lab-small")
+
+
+@pytest.fixture(autouse=True)
+def _of_the_sources() -> Iterator[None]:
+    """`placement bench` is registered, also where the package is installed without it."""
+    with installed(of_the_sources()):
+        yield
 
 
 def options(out: Path) -> Options:
@@ -175,15 +184,6 @@ def test_a_folder_of_cases_and_cluster_files(tmp_path: Path) -> None:
     (cases / "broken.json").write_text("{", encoding="utf-8")
     with pytest.raises(InputError, match="not valid JSON"):
         bench(Options(instances=cases, out=out))
-
-
-def test_the_command_without_the_harness(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Installed alone, the command says how to get the harness."""
-    from placement.commands import bench as command
-
-    monkeypatch.setattr(command, "__file__", "/nowhere/at/all/placement/commands/bench.py")
-    assert run(["bench", "--quick"]) == 1
-    assert "pip install -e '.[bench]'" in capsys.readouterr().err
 
 
 def test_names_and_quick() -> None:

@@ -17,9 +17,12 @@ def test_bounds_are_bounds() -> None:
 
 def test_the_summary() -> None:
     rows = [
-        ("pipeline", "a", "quick", 0.5, 0.1), ("pipeline", "b", "quick", 0.7, 0.1),
-        ("pipeline", "a", "slow", 1.0, 0.9), ("pipeline", "b", "slow", 1.0, 0.1), ("replicated", "c", "work", 0.9, 0.0),
-    ]  # fmt: skip
+        ("pipeline", "a", "quick", 0.5, 0.1),
+        ("pipeline", "b", "quick", 0.7, 0.1),
+        ("pipeline", "a", "slow", 1.0, 0.9),
+        ("pipeline", "b", "slow", 1.0, 0.1),
+        ("replicated", "c", "work", 0.9, 0.0),
+    ]
     text = summary(rows)
     assert "Best under 0.5 s: quick" in text
     assert "| quick | pipeline | 2 of 2 | 0.6000 | 0.500 | 0 |" in text

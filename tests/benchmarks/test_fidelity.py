@@ -45,9 +45,12 @@ def hosts(pass_s: float) -> Hosts:
     """Three emulated hosts, made from a machine on which a block takes a millisecond."""
     model = read_model("llama-3.1-8b")
     base = Node(
-        name="here", memory_bytes=1e12, decode_table={1: (0.001,) * model.n_blocks},
-        prefill_s_per_block=(0.002,) * model.n_blocks, pass_overhead_s=pass_s,
-    )  # fmt: skip
+        name="here",
+        memory_bytes=1e12,
+        decode_table={1: (0.001,) * model.n_blocks},
+        prefill_s_per_block=(0.002,) * model.n_blocks,
+        pass_overhead_s=pass_s,
+    )
     work = Workload(16, 8, 1)
     rng = np.random.default_rng(0)
     return make_hosts(Path(), base, model, rng, 3, work, slow=(2.0, 8.0), room=(1.1, 1.2), hop_s=0.0005)

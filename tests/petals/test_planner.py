@@ -1,4 +1,4 @@
-"""The planner's side without Petals: a server's choices, advice, swarm files, span limits, days with caches."""
+"""The planner's side without Petals: a server's choices, advice, swarm files, span limits."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
 import yaml
 
 from objectives.petals.rules import cache_size, most_blocks, throughputs
-from objectives.sessions.chains import Fleet
 from placement.cli import run
 from placement.kinds.replicated.case import case_of
 from placement.petals.advise import advise
@@ -26,9 +24,6 @@ from placement.petals.view import Server, View
 from placement.plan.plan import Figures, ObjectiveValue, PlacedSpan, Plan
 from placement.readers.cluster.read import read_request
 from placement.readers.swarm import read_swarm
-from placement.simulate.churn.session_rules import Composed, PetalsSlots, WeighedSlots
-from placement.simulate.churn.sessions_day import Site, SlotRule, simulate_slots
-from placement.simulate.churn.world import Event
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -255,55 +250,3 @@ def test_ends_belong_to_the_layers_beside_them() -> None:
     assert found.block_names == ("embed", *names, "head")
     assert (found.n_blocks, found.ranges) == (6, ((0, 3), (3, 6), (0, 0)))
     assert [(span.start, span.stop) for span in found.placement] == [(0, 3), (3, 6)]
-
-
-def site(servers: int = 6) -> Site:
-    """Alike servers that hold half of a model of ten blocks; ten sessions an hour and server."""
-    fleet = Fleet(
-        tuple(f"s{j}" for j in range(servers)), np.full(servers, 8_000_000_000), np.full(servers, 40.0),
-        np.full(servers, 10.0), 10, 1_000_000_000, 100_000_000, servers / 360.0,
-    )  # fmt: skip
-    rtt = np.full((servers + 1, servers + 1), 0.02)
-    return Site(fleet, rtt, 1000)
-
-
-RULES: list[Any] = [PetalsSlots, Composed, WeighedSlots]
-
-
-@pytest.mark.parametrize("make", RULES)
-def test_a_day_with_caches_adds_up_and_repeats(make: type[SlotRule]) -> None:
-    """The same seed gives the same day; who is served needs at least the bare time of two hops."""
-    events = (*tuple(Event(0.001 * j, j, True) for j in range(6)), Event(3000.0, 2, False), Event(5000.0, 2, True))
-    day = simulate_slots(site(), make(), events, seed=1, seconds=4 * 3600.0)
-    assert day == simulate_slots(site(), make(), events, seed=1, seconds=4 * 3600.0)
-    assert 0 < day.served <= day.arrived - day.gave_up
-    assert day.mean_s < day.p95_s
-    assert 0 < day.outage_s < 3600.0
-
-
-@pytest.mark.parametrize("make", RULES)
-def test_a_lost_server_breaks_its_sessions(make: type[SlotRule]) -> None:
-    """Two servers, both needed; one goes for good: nobody is served from then on."""
-    events = (Event(0.0, 0, True), Event(0.001, 1, True), Event(3600.0, 1, False))
-    two = site(2)
-    day = simulate_slots(two, make(), events, seed=2, seconds=2 * 3600.0)
-    assert day.outage_s >= 3600.0
-    assert day.served < day.arrived
-
-
-def test_patience_is_for_waiting() -> None:
-    """A session of hours that breaks waits out a gap shorter than its patience; it does not give up for its age."""
-    slow = site(2)
-    slow = replace(slow, fleet=replace(slow.fleet, block_s=np.full(2, 1000.0), arrivals_per_s=1 / 2000.0))
-    gap = (Event(5000.0, 1, False), Event(5300.0, 1, True))
-    day = simulate_slots(slow, Composed(), (Event(0.0, 0, True), Event(0.001, 1, True), *gap), seed=1, seconds=9000.0)
-    assert day.broken > 0
-    assert day.gave_up == 0
-
-
-def test_petals_takes_what_petals_takes() -> None:
-    """8 GB less 2 GiB of 14336, over 1 GB and two caches of 0.1 GB: four blocks, at the weakest place."""
-    rule, events = PetalsSlots(), (Event(0.0, 0, True), Event(0.001, 1, True))
-    assert rule.size(site(), 0) == 4
-    day = simulate_slots(site(2), rule, events, seconds=1800.0)
-    assert day.served == 0  # eight of ten blocks are held

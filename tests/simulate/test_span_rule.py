@@ -9,25 +9,31 @@ import pytest
 
 from objectives.sessions.chains import Fleet, chain_seconds, fastest_chain
 from objectives.spans import count_holders
-from placement.simulate.churn.session_rules import Fastest, WeighedSlots, uses_of
-from placement.simulate.churn.sessions_day import Site, State
-from placement.simulate.churn.span_rule import Weighed, sessions
+from placement.simulate.churn.day import ChurningSwarm, SwarmState
+from placement.simulate.churn.span_rule import SpanRule, sessions
+from placement.simulate.churn.swarm_rules import FastestFreeChain, SteadySpanRule, uses_of
 
 
 def fleet(seed: int = 0, servers: int = 9, n_blocks: int = 28) -> Fleet:
     """Servers of 8 to 40 GB, blocks of 1 GB."""
     rng = np.random.default_rng(seed)
     return Fleet(
-        tuple(f"s{j}" for j in range(servers)), rng.integers(8, 40, servers) * 1_000_000_000,
-        rng.uniform(20.0, 80.0, servers), rng.uniform(2.0, 9.0, servers), n_blocks, 1_000_000_000, 100_000_000, 0.02,
-    )  # fmt: skip
+        tuple(f"s{j}" for j in range(servers)),
+        rng.integers(8, 40, servers) * 1_000_000_000,
+        rng.uniform(20.0, 80.0, servers),
+        rng.uniform(2.0, 9.0, servers),
+        n_blocks,
+        1_000_000_000,
+        100_000_000,
+        0.02,
+    )
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_the_compiled_fastest_chain_is_the_plain_one(seed: int) -> None:
     """With any slots free, also after others were asked for."""
     rng, one = np.random.default_rng(seed), fleet(seed)
-    compiled = Fastest(one)
+    compiled = FastestFreeChain(one)
     for _ in range(5):
         spans = {}
         for j in range(one.n_servers):
@@ -45,7 +51,7 @@ def test_the_compiled_fastest_chain_is_the_plain_one(seed: int) -> None:
 
 def test_spans_keep_room_and_end_at_cuts() -> None:
     """Of the least sessions; a server of a given size takes windows of that size only."""
-    rule, one = Weighed(parts=7), fleet()
+    rule, one = SpanRule(parts=7), fleet()
     for j in range(one.n_servers):
         options = rule.options(one, j)
         assert len(options)
@@ -62,7 +68,7 @@ def test_spans_keep_room_and_end_at_cuts() -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_servers_that_come_make_the_swarm_whole_and_even(seed: int) -> None:
     """No block has less than a third of the mean room, and a move that is then worth it betters both values."""
-    rule, one = Weighed(parts=7), fleet(seed, servers=16)
+    rule, one = SpanRule(parts=7), fleet(seed, servers=16)
     spans: dict[int, tuple[int, int]] = {}
     for j in range(one.n_servers):
         spans[j] = rule.join(one, spans, j)
@@ -77,10 +83,10 @@ def test_servers_that_come_make_the_swarm_whole_and_even(seed: int) -> None:
 def test_a_hole_is_mended_once_it_has_lasted() -> None:
     """Not at the first look; by one move, to what nobody holds."""
     one = fleet(servers=6)
-    state = State(Site(one, np.full((7, 7), 0.02), 1000), free=[0] * 6)
+    state = SwarmState(ChurningSwarm(one, np.full((7, 7), 0.02), 1000), free=[0] * 6)
     state.spans = dict.fromkeys(range(6), (0, 14))
     state.ready_s = dict.fromkeys(range(6), 0.0)
-    rule, rng = WeighedSlots(), np.random.default_rng(0)
+    rule, rng = SteadySpanRule(), np.random.default_rng(0)
     assert rule.review(state, rng) == {}
     state.now = 600.0
     moves = rule.review(state, rng)

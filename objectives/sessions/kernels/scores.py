@@ -248,3 +248,10 @@ def chain_batch(genomes, d, costs, violations):  # type: ignore[no-untyped-def]
     """Fill costs and violations of genomes (n, 2 J)."""
     for k in range(genomes.shape[0]):
         costs[k], violations[k] = chain_cost(genomes[k], d)
+
+
+def chain_scores(genomes: IntArray, data: ChainData) -> tuple[FloatArray, FloatArray]:
+    """Costs and violations (n,) of genomes (n, 2 J)."""
+    costs, broken = np.empty(len(genomes)), np.empty(len(genomes))
+    chain_batch(np.ascontiguousarray(genomes), data, costs, broken)
+    return costs, broken

@@ -23,8 +23,7 @@ from itertools import pairwise
 import numpy as np
 
 from objectives.sessions.chains import Fleet, FloatArray, IntArray, birth_death
-
-from .lp import Master
+from placement.search.column_program import ColumnProgram
 
 RANGES = 96  # ranges of T that chords cover
 DAMPING = 0.5  # part of the last prices in the next ones, which spares most of the zigzag of cutting planes
@@ -112,7 +111,7 @@ class Cuts:
     def line(self, sessions: float, rounds: int, go_on: Callable[[], bool]) -> Line:
         """Bound the rate of so many sessions at once, infinite for any number; valid whenever it stops."""
         n = self.sharing.fleet.n_servers
-        master = Master(np.append(np.ones(n), sessions))
+        master = ColumnProgram(np.append(np.ones(n), sessions))
         for rate, parts in self.columns:
             master.add(rate, parts)
         prices = master.solve() if self.columns else np.zeros(n + 1)

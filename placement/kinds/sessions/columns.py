@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
@@ -25,8 +24,7 @@ from objectives.sessions.chains import (
     total_rate,
 )
 from objectives.spans import Range
-
-from .lp import Master
+from placement.search.column_program import ColumnProgram
 
 ROUNDS, RANGES = 30, 48
 INTEGER_SECONDS = 1.0
@@ -97,7 +95,7 @@ def relaxed(fleet: Fleet, spans: tuple[Range, ...], first: tuple[Chain, ...]) ->
     grid = np.geomspace(low, high * (1.0 + 1e-9), RANGES + 1)
     slots = np.array(free_slots(fleet, spans), dtype=float).clip(min=0.0)
     sessions = float(slots.sum() // fleet.n_blocks)
-    master, chains = Master(slots), []
+    master, chains = ColumnProgram(slots), []
     prices = np.zeros(fleet.n_servers)
     waiting, seen = list(first), set()
     for _ in range(ROUNDS):
@@ -129,13 +127,13 @@ def reduced(fleet: Fleet, chain: Chain, prices: FloatArray) -> float:
 def rounded(fleet: Fleet, spans: tuple[Range, ...], chains: list[Chain]) -> list[tuple[Chain, ...]]:
     """Whole capacities: the integer program over the columns, what is left filled greedily."""
     slots = np.array(free_slots(fleet, spans), dtype=float).clip(min=0.0)
-    master: Any = Master(slots, whole=True, seconds=INTEGER_SECONDS)
+    master = ColumnProgram(slots, whole=True, seconds=INTEGER_SECONDS)
     for chain in chains:
         used = np.zeros(fleet.n_servers)
         used[list(chain.servers)] = chain.blocks
         master.add(1.0 / chain_seconds(fleet, chain), used)
     master.solve()
-    counts = np.floor(np.array(master.values()) + 1e-6).astype(int)
+    counts = np.floor(master.values() + 1e-6).astype(int)
     taken = [Chain(c.servers, c.stops, int(n)) for c, n in zip(chains, counts, strict=True) if n > 0]
     if min(free_slots(fleet, spans, taken)) < min(0, int(slots.min())):  # the solver's tolerance is not ours
         return []

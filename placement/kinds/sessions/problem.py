@@ -15,6 +15,7 @@ from objectives.sessions.chains import (
     Chain,
     Composition,
     Fleet,
+    chain_genome,
     chain_seconds,
     fastest_kept,
     greedy_chains,
@@ -93,11 +94,9 @@ class ChainProblem:
 
     def evaluate(self, genomes: IntArray) -> tuple[FloatArray, FloatArray]:
         """Return costs and violations (n,)."""
-        from objectives.sessions.kernels.scores import chain_batch
+        from objectives.sessions.kernels.scores import chain_scores
 
-        costs, broken = np.empty(len(genomes)), np.empty(len(genomes))
-        chain_batch(np.ascontiguousarray(genomes), self.data, costs, broken)
-        return costs, broken
+        return chain_scores(genomes, self.data)
 
     def terms(self, genomes: IntArray) -> tuple[FloatArray, FloatArray]:
         """One term: the cost."""
@@ -113,7 +112,7 @@ class ChainProblem:
 
     def genome(self, spans: Sequence[tuple[int, int]]) -> IntArray:
         """Ranges, one per server, to a genome."""
-        return np.array([a for a, _ in spans] + [b - a for a, b in spans], dtype=np.int64)
+        return chain_genome(spans)
 
     def ranges(self, spans: Spans) -> tuple[tuple[int, int], ...]:
         """Spans to ranges, one per server."""

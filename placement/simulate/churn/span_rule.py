@@ -12,13 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
 from objectives.sessions.chains import Fleet, FloatArray, IntArray
 from objectives.spans import Range, count_holders, lacking
-from placement.kinds.sessions.problem import ChainProblem
 
 Spans = Mapping[int, Range]
 WAIT_S, HOPS = 2000.0, 4  # a response beyond WAIT_S and a chain of HOPS servers is as bad as any
@@ -26,7 +24,7 @@ POWER = 4  # of the soft minimum
 
 
 @dataclass(frozen=True)
-class Weighed:
+class SpanRule:
     """What a layout is worth, who goes where, and which move pays.
 
     Attributes
@@ -97,7 +95,10 @@ class Weighed:
 
     def response(self, fleet: Fleet, genomes: IntArray) -> FloatArray:
         """Logarithm of the response time of the greedy chains, at most that of a very long wait; more for a hole."""
-        costs, broken = _problem(fleet).evaluate(np.ascontiguousarray(genomes))
+        # Here, not above: a Petals client imports this file beside the servers' functions and needs no compiler.
+        from objectives.sessions.kernels.scores import RESPONSE, chain_data, chain_scores
+
+        costs, broken = chain_scores(genomes, chain_data(fleet, RESPONSE))
         top = fleet.session_s.mean() * HOPS + fleet.block_s.mean() * fleet.n_blocks + WAIT_S
         served = np.log(np.clip(costs, 1e-9, top)) + self.overload * broken
         return np.where(broken >= 1, np.log(top) + 3.0 + broken, served)
@@ -152,7 +153,7 @@ def sessions(fleet: Fleet, server: int, spans: IntArray) -> FloatArray:
 
 
 def genomes(fleet: Fleet, spans: Spans, server: int | None = None, options: IntArray | None = None) -> IntArray:
-    """Rows as `ChainProblem` reads them: the layout, once for each option of a server."""
+    """Genomes (n, 2 J) of `objectives.sessions.kernels.scores`: the layout, once for each option of a server."""
     n = fleet.n_servers
     row = np.zeros(2 * n, dtype=np.int64)
     for j, (start, stop) in spans.items():
@@ -162,8 +163,3 @@ def genomes(fleet: Fleet, spans: Spans, server: int | None = None, options: IntA
     rows = np.repeat(row[None, :], len(options), axis=0)
     rows[:, server], rows[:, n + server] = options[:, 0], options[:, 1] - options[:, 0]
     return rows
-
-
-@lru_cache(maxsize=4)
-def _problem(fleet: Fleet) -> ChainProblem:
-    return ChainProblem(fleet, response=True)

@@ -13,6 +13,7 @@ from placement.kinds.pipeline.problem import PipelineProblem
 from placement.kinds.pipeline.solvers.exhaustive import Exhaustive
 from placement.kinds.pipeline.solvers.milp import LINEAR
 from placement.kinds.pipeline.solvers.milp_model import twins
+from placement.search.column_program import ColumnProgram
 from placement.search.highs import quiet_solver
 from placement.search.loop import Outcome, run
 from placement.search.solver import NotApplicableError, Solver
@@ -109,6 +110,10 @@ def test_it_can_be_stopped_and_keeps_off_stdout(capfd: pytest.CaptureFixture[str
     search.close()
     assert max(proposal.bound for proposal in proposals) <= problem.evaluate(problem.starts())[0].min() * (1 + 1e-9)
     quiet_solver()
+    program = ColumnProgram(np.ones(1), whole=True)
+    program.add(1.0, np.ones(1))
+    program.solve()
+    assert program.values().tolist() == [1.0]
     assert capfd.readouterr().out == ""
 
 

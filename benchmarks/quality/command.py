@@ -1,17 +1,17 @@
-"""`placement bench`: how far each solver is from proven optima, by the harness that lies beside the package."""
+"""`placement bench`: how far each solver is from proven optima. Registered by the entry point in pyproject.toml."""
 
 from __future__ import annotations
 
-import sys
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import InputError
-from .output import INTERRUPTED, SOLVED, console, say
+from placement.commands.output import INTERRUPTED, SOLVED, console, say
+from placement.report.progress import text_bar
+
+if TYPE_CHECKING:
+    from .experiments import Record
 
 Folder = Annotated[
     Path | None, typer.Option("--instances", metavar="DIR", help="Cluster files or Helix cases instead of the shipped.")
@@ -51,7 +51,8 @@ def bench(
 
     An interrupted benchmark goes on where it stopped when it is started again with the same --out.
     """
-    harness = find()
+    from . import bench as harness  # loads solvers and rivals, which --help has no use for
+
     if report_only:
         return _written(harness.report_only(report_only, out, seconds=seconds, shipped=instances is None))
     more: dict[str, Any] = {"out": out, "workers": workers}
@@ -62,8 +63,13 @@ def bench(
     }
     options = harness.Options.quick(**more) if quick else harness.Options(**more)
     try:
-        with _Bar() as bar:
-            files = harness.bench(options, bar.show, say)
+        with text_bar() as move:
+
+            def show(done: int, total: int, record: Record) -> None:
+                if move is not None:
+                    move(done, f"{record.instance}: {record.solver}", total)
+
+            files = harness.bench(options, show, say)
     except KeyboardInterrupt:
         say(f"interrupted; what is done is in {out / 'runs.csv'}, the same command goes on from there")
         return INTERRUPTED
@@ -75,37 +81,3 @@ def _written(files: list[Path]) -> int:
     for path in files:
         screen.print(str(path), markup=False)
     return SOLVED
-
-
-def find() -> ModuleType:
-    """Import the harness; raise `InputError` that says how to get it."""
-    root = Path(__file__).resolve().parents[2]
-    if not (root / "benchmarks" / "quality").is_dir():
-        raise InputError(
-            "the benchmark harness is not beside the installed package: get the sources of llm-placement, run "
-            "pip install -e '.[bench]' there, and repeat the command"
-        )
-    if str(root) not in sys.path:
-        sys.path.insert(0, str(root))
-    return import_module("benchmarks.quality.bench")
-
-
-class _Bar:
-    """A progress bar on stderr."""
-
-    def __enter__(self) -> _Bar:
-        from rich.console import Console
-        from rich.progress import Progress
-
-        self.progress = Progress(console=Console(stderr=True), transient=True)
-        self.task = self.progress.add_task("starting", total=None)
-        self.progress.start()
-        return self
-
-    def show(self, done: int, total: int, record: Any) -> None:
-        """One more run is done."""
-        text = f"{record.instance}: {record.solver}"
-        self.progress.update(self.task, completed=done, total=total, description=text)
-
-    def __exit__(self, *_: object) -> None:
-        self.progress.stop()
