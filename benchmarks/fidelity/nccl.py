@@ -36,6 +36,7 @@ from objectives.pipeline.terms import bottleneck, step_s
 from objectives.spans import Span
 from placement.kinds.pipeline.build import problem_of
 from placement.kinds.pipeline.plan import objective_value, plan_of
+from placement.kinds.pipeline.replan import replan
 from placement.plan.plan import Plan
 from placement.profile.node import profile_node
 from placement.question.cluster import Cluster
@@ -280,7 +281,9 @@ def faults(options: Any, scratch: Path) -> dict[str, Any]:
         launch = Launch(started=pids.update, progress=progress, timeout_s=120.0)
         key = "recovered" if recover else "stopped"
         try:
-            result = run_plan(plan, folder, [prompt], tokens, recover=recover, launch=launch, **common)
+            result = run_plan(
+                plan, folder, [prompt], tokens, replan=replan if recover else None, launch=launch, **common
+            )
             report[key] = {"equal": list(result.tokens[0]) == expected, "notes": list(result.notes)}
         except RunError as error:
             report[key] = {"message": str(error), "tokens_kept": [len(row) for row in error.tokens]}

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from ..costs.roofline import decode_table, prefill_row
 from ..errors import InputError
@@ -22,6 +23,7 @@ from ..question.cluster import Cluster, Node
 from ..question.model import Model
 from ..question.request import Request
 from ..question.workload import Workload
+from ..readers.document import read_document
 
 Runs = Sequence[Mapping[str, Any]]
 
@@ -100,7 +102,7 @@ def calibrate(request: Request, runs: Runs) -> Calibration:
     for number, run in enumerate(runs):
         others = [other for k, other in enumerate(runs) if k != number] or list(runs)
         after.append(_error(model, cluster, run, *fit_runs(model, cluster, others)))
-    return Calibration(corrected(model, cluster, corrections, hop_s), corrections, hop_s, before, tuple(after))
+    return Calibration(corrected(cluster, corrections, hop_s), corrections, hop_s, before, tuple(after))
 
 
 def fit_runs(model: Model, cluster: Cluster, runs: Runs) -> tuple[dict[str, Correction], float]:
@@ -113,7 +115,7 @@ def fit_runs(model: Model, cluster: Cluster, runs: Runs) -> tuple[dict[str, Corr
             where = points.setdefault((row["node"], row["phase"]), [])
             where.append((predicted, row["stop"] - row["start"], row["seconds"]))
     found: dict[str, Correction] = {}
-    for name in {name for name, _ in points}:
+    for name in dict.fromkeys(name for name, _ in points):
         factor, overhead = _line(points.get((name, "decode"), []))
         prefill, _ = _line(points.get((name, "prefill"), []), with_overhead=False)
         found[name] = Correction(factor, prefill, overhead)
@@ -125,16 +127,16 @@ def fit_runs(model: Model, cluster: Cluster, runs: Runs) -> tuple[dict[str, Corr
     return found, float(max(0.0, np.median(extra))) if extra else 0.0
 
 
-def corrected(model: Model, cluster: Cluster, corrections: Mapping[str, Correction], hop_s: float) -> Cluster:
+def corrected(cluster: Cluster, corrections: Mapping[str, Correction], hop_s: float) -> Cluster:
     """Return the cluster with the corrections in its nodes and links."""
     nodes = tuple(
-        _corrected(model, node, corrections[node.name]) if node.name in corrections else node for node in cluster.nodes
+        _corrected(node, corrections[node.name]) if node.name in corrections else node for node in cluster.nodes
     )
     latency = cluster.latency_s + hop_s * (1.0 - np.eye(len(cluster.latency_s)))
     return Cluster(nodes, latency, np.array(cluster.bandwidth_bytes_per_s), cluster.notes)
 
 
-def _corrected(model: Model, node: Node, by: Correction) -> Node:
+def _corrected(node: Node, by: Correction) -> Node:
     def decode(row: Sequence[float]) -> tuple[float, ...]:
         return tuple(by.decode_factor * seconds + by.overhead_s for seconds in row)
 
@@ -147,7 +149,6 @@ def _corrected(model: Model, node: Node, by: Correction) -> Node:
             pass_overhead_s=by.decode_factor * node.pass_overhead_s,
         )
     # Decode is bound by memory, prefill by arithmetic: their factors go to those efficiencies.
-    del model
     return replace(
         node,
         bandwidth_efficiency=min(1.0, node.bandwidth_efficiency / by.decode_factor),
@@ -222,14 +223,12 @@ def corrected_yaml(path: str | Path, result: Calibration) -> str:
     Nodes of one entry (`count`) get the correction of the first of them that ran. The links are written out pair by
     pair when hops cost more than they say.
     """
-    import yaml
-
-    from ..readers.document import read_document
-
     document = read_document(path)
     nodes = {node.name: node for node in result.cluster.nodes}
     for entry in document["nodes"]:
-        names = [name for name in nodes if name == entry["name"] or name.rpartition("-")[0] == entry["name"]]
+        title, count = entry["name"], entry.get("count")
+        # The names that the reader of cluster files gives.
+        names = [title] if count is None else [f"{title}-{number}" for number in range(int(count))]
         ran = [name for name in names if name in result.corrections]
         if ran:
             entry.update(_entry(nodes[ran[0]]))
