@@ -29,7 +29,11 @@ MODULES: dict[str, tuple[str, ...]] = {
     "placement.commands.bench": ("bench",),
     "placement.commands.route": ("route",),
     "placement.commands.petals": ("petals",),
-    "placement.commands.run": ("run", "profile", "calibrate", "replan"),
+    "placement.commands.run": ("run",),
+    "placement.commands.profile": ("profile",),
+    "placement.commands.links": ("links",),
+    "placement.commands.calibrate": ("calibrate",),
+    "placement.commands.replan": ("replan",),
 }
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import InputError
-from .options import File, Json, ModelName, Out, Seed, Set, TimeLimit, request_of
+from .options import File, Json, ModelName, Out, Seed, Set, TimeLimit, pairs_of, request_of
 from .output import INFEASIBLE, SOLVED, console, ensure_writable, print_json, say
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
 def export(
     plan: Annotated[Path, typer.Argument(metavar="PLAN.JSON", help="What `solve --out` wrote.")],
     to: Annotated[str, typer.Option("--to", metavar="NAME", help="accelerate, vllm, llama.cpp, ... (see the README)")],
-    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write to a file; atomic.")] = None,
+    out: Out = None,
     model: Annotated[str, typer.Option("--model", metavar="NAME", help="What the runtime shall load.")] = "",
     at: At = None,
     cluster: Annotated[
@@ -71,7 +71,7 @@ def export(
     held = chosen
     if found and nearest is not None and request is not None:
         held = nearest_plan(chosen, to, request, time_limit=time_limit, seed=seed)
-    exported = export_plan(held, to, model=model, at=_pairs(at), request=request, style=style)
+    exported = export_plan(held, to, model=model, at=pairs_of(at, "--at", "NODE=ADDRESS"), request=request, style=style)
     remarks = [*_nearest_lines(found, chosen, held), *(f"note: {line}" for line in exported.lost)]
     for line in remarks:
         say(line)
@@ -120,7 +120,7 @@ def import_(
     ensure_writable(out)
     request = _without_runtime(request_of(file, overrides, model))
     order = [name.strip() for name in nodes.split(",")] if nodes else []
-    plan, broken = import_split(_text(split), source, request, nodes=order, at=_pairs(at))
+    plan, broken = import_split(_text(split), source, request, nodes=order, at=pairs_of(at, "--at", "NODE=ADDRESS"))
     if out is not None:
         plan.save(out)
     if json:
@@ -144,17 +144,6 @@ def _show(plan: Plan, broken: tuple[str, ...]) -> None:
     for line in broken:
         screen.print(f"breaks a rule: {line}", style="red", markup=False)
     screen.print(objective_line(plan.objective), markup=False)
-
-
-def _pairs(given: list[str] | None) -> dict[str, str]:
-    """``NODE=ADDRESS`` by node."""
-    found: dict[str, Any] = {}
-    for item in given or ():
-        node, equals, where = item.partition("=")
-        if not (node.strip() and equals and where.strip()):
-            raise InputError(f"expected NODE=ADDRESS, got '{item}'", "--at")
-        found[node.strip()] = where.strip()
-    return found
 
 
 def _text(split: str) -> str:

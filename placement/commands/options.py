@@ -1,4 +1,4 @@
-"""Options that several commands have, and the request that they stand for."""
+"""Options that several commands have, and what they stand for."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from ..errors import InputError
 
 if TYPE_CHECKING:
     from ..question.request import Request
@@ -26,7 +28,18 @@ SolverName = Annotated[str, typer.Option("--solver", metavar="NAME", help="auto,
 Seed = Annotated[int, typer.Option("--seed", help="Same seed, same search.", min=0)]
 TimeLimit = Annotated[float, typer.Option("--time-limit", metavar="SECONDS", help="Seconds of search at most.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout and nothing else.")]
-Out = Annotated[Path | None, typer.Option("--out", metavar="PLAN.JSON", help="Write the plan; atomic.")]
+Out = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write the result to a file; atomic.")]
+
+
+def pairs_of(given: list[str] | None, option: str, expected: str = "NODE=VALUE") -> dict[str, str]:
+    """Values by name of an option that may be repeated, such as ``--device tower=cuda:0``."""
+    found: dict[str, str] = {}
+    for item in given or ():
+        name, equals, value = (part.strip() for part in item.partition("="))
+        if not (name and equals and value):
+            raise InputError(f"expected {expected}, got {item[:80]!r}", option)
+        found[name] = value
+    return found
 
 
 def for_runtime(request: Request, runtime: str | None) -> Request:
@@ -36,7 +49,6 @@ def for_runtime(request: Request, runtime: str | None) -> Request:
         return request
     from dataclasses import replace
 
-    from ..errors import InputError
     from ..registry import make_runtime
 
     chosen = make_runtime(name)
