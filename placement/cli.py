@@ -33,7 +33,11 @@ MODULES: dict[str, tuple[str, ...]] = {
     "placement.commands.schema": ("schema",),
     "placement.commands.route": ("route",),
     "placement.commands.petals": ("petals",),
-    "placement.commands.run": ("run", "profile", "calibrate", "replan"),
+    "placement.commands.run": ("run",),
+    "placement.commands.profile": ("profile",),
+    "placement.commands.links": ("links",),
+    "placement.commands.calibrate": ("calibrate",),
+    "placement.commands.replan": ("replan",),
 }
 OWN = tuple(name for group in MODULES.values() for name in group)
 GROUP = "placement.commands"

@@ -43,7 +43,7 @@ from placement.question.request import Request
 from placement.question.workload import Workload
 from placement.readers.models.config import read_config
 from placement.run.architecture import find, skeleton_from
-from placement.run.loader import Blank, materialize
+from placement.run.random_weights import Blank, materialize
 from placement.run.stage import Stage
 
 BILLION = {

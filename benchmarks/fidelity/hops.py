@@ -49,7 +49,7 @@ def raw_s() -> dict[str, float]:
 
 
 def _two_processes(*words: str) -> dict[str, Any]:
-    from placement.run.launcher import free_port
+    from placement.run.control import free_port
 
     command = [sys.executable, "-m", "benchmarks.fidelity.hops", "--port", str(free_port("127.0.0.1")), *words]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.fidelity.hosts import base_profile, emulated, make_hosts, model_folder, random_spans
+from placement.kinds.pipeline.replan import replan_at_once
 from placement.question.workload import Workload
 from placement.run import Launch, run_plan
 
@@ -55,7 +56,14 @@ def main() -> int:
 
         began = time.monotonic()
         result = run_plan(
-            plan, folder, prompts, options.tokens, recover=True, limit_s=2.0, launch=Launch(started=started), **common
+            plan,
+            folder,
+            prompts,
+            options.tokens,
+            replan=replan_at_once,
+            limit_s=2.0,
+            launch=Launch(started=started),
+            **common,
         )  # type: ignore[arg-type]
         same = result.tokens == expected
         equal += same

@@ -36,6 +36,7 @@ from objectives.pipeline.terms import bottleneck, step_s
 from objectives.spans import Span
 from placement.kinds.pipeline.plan import plan_of
 from placement.kinds.pipeline.problem import problem_of
+from placement.kinds.pipeline.replan import replan_at_once
 from placement.plan.plan import Plan
 from placement.plan.values import objective_value
 from placement.profile.node import profile_node
@@ -281,7 +282,9 @@ def faults(options: Any, scratch: Path) -> dict[str, Any]:
         launch = Launch(started=pids.update, progress=progress, timeout_s=120.0)
         key = "recovered" if recover else "stopped"
         try:
-            result = run_plan(plan, folder, [prompt], tokens, recover=recover, launch=launch, **common)
+            result = run_plan(
+                plan, folder, [prompt], tokens, replan=replan_at_once if recover else None, launch=launch, **common
+            )
             report[key] = {"equal": list(result.tokens[0]) == expected, "notes": list(result.notes)}
         except RunError as error:
             report[key] = {"message": str(error), "tokens_kept": [len(row) for row in error.tokens]}

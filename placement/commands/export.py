@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from ..errors import InputError, shown
+from ..errors import InputError
 from ..export.api import export_plan, refusals
 from ..export.base import LONGEST_SPLIT
 from ..export.replicas import exportable
@@ -20,7 +20,7 @@ from ..optimize import optimize
 from ..plan.plan import Plan
 from ..question.request import Request
 from ..report.table import objective_line, stage_table
-from .options import File, Json, ModelName, Out, Seed, Set, TimeLimit, request_of
+from .options import File, Json, ModelName, Out, Seed, Set, TimeLimit, pairs_of, request_of
 from .output import INFEASIBLE, SOLVED, console, ensure_writable, print_json, say
 
 At = Annotated[
@@ -38,7 +38,7 @@ def register(app: typer.Typer) -> None:
 def export(
     plan: Annotated[Path, typer.Argument(metavar="PLAN.JSON", help="What `solve --out` wrote.")],
     to: Annotated[str, typer.Option("--to", metavar="NAME", help="accelerate, vllm, llama.cpp, ... (see the README)")],
-    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write to a file; atomic.")] = None,
+    out: Out = None,
     model: Annotated[str, typer.Option("--model", metavar="NAME", help="What the runtime shall load.")] = "",
     at: At = None,
     cluster: Annotated[
@@ -69,7 +69,7 @@ def export(
     held = chosen
     if found and nearest is not None and request is not None:
         held = nearest_plan(chosen, to, request, time_limit=time_limit, seed=seed)
-    exported = export_plan(held, to, model=model, at=_pairs(at), request=request, style=style)
+    exported = export_plan(held, to, model=model, at=pairs_of(at, "--at", "NODE=ADDRESS"), request=request, style=style)
     remarks = [*_nearest_lines(found, chosen, held), *(f"note: {line}" for line in exported.lost)]
     for line in remarks:
         say(line)
@@ -134,7 +134,7 @@ def import_(
     ensure_writable(out)
     request = _without_runtime(request_of(file, overrides, model))
     order = [name.strip() for name in nodes.split(",")] if nodes else []
-    plan, broken = import_split(_text(split), source, request, nodes=order, at=_pairs(at))
+    plan, broken = import_split(_text(split), source, request, nodes=order, at=pairs_of(at, "--at", "NODE=ADDRESS"))
     if out is not None:
         plan.save(out)
     if json:
@@ -154,17 +154,6 @@ def _show(plan: Plan, broken: tuple[str, ...]) -> None:
     for line in broken:
         screen.print(f"breaks a rule: {line}", style="red", markup=False)
     screen.print(objective_line(plan.objective), markup=False)
-
-
-def _pairs(given: list[str] | None) -> dict[str, str]:
-    """``NODE=ADDRESS`` by node."""
-    found: dict[str, Any] = {}
-    for item in given or ():
-        node, equals, where = item.partition("=")
-        if not (node.strip() and equals and where.strip()):
-            raise InputError(f"expected NODE=ADDRESS, got {shown(item)}", "--at")
-        found[node.strip()] = where.strip()
-    return found
 
 
 def _text(split: str) -> str:

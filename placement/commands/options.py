@@ -1,4 +1,4 @@
-"""Options that several commands have, and the request that they stand for."""
+"""Options that several commands have, and what they stand for."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ..errors import InputError, shown
 from ..question.request import Request
 from ..readers.cluster.read import read_request
 
@@ -27,7 +28,18 @@ Seed = Annotated[int, typer.Option("--seed", help="Same seed, same search.", min
 TimeLimit = Annotated[float, typer.Option("--time-limit", metavar="SECONDS", help="Seconds of search at most.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no table.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout and nothing else.")]
-Out = Annotated[Path | None, typer.Option("--out", metavar="PLAN.JSON", help="Write the plan; atomic.")]
+Out = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write the result to a file; atomic.")]
+
+
+def pairs_of(given: list[str] | None, option: str, expected: str = "NODE=VALUE") -> dict[str, str]:
+    """Values by name of an option that may be repeated, such as ``--device tower=cuda:0``."""
+    found: dict[str, str] = {}
+    for item in given or ():
+        name, equals, value = (part.strip() for part in item.partition("="))
+        if not (name and equals and value):
+            raise InputError(f"expected {expected}, got {shown(item)}", option)
+        found[name] = value
+    return found
 
 
 def request_of(file: Path, overrides: list[str] | None, model: str | None) -> Request:

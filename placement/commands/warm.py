@@ -35,16 +35,29 @@ def tiny() -> PipelineProblem:
     ones = np.ones((2, 2))
     return PipelineProblem(
         CostTables(
-            batches=np.array([1]), decode_s=ones[None], prefill_s=ones, weight_bytes=np.ones(2), kv_bytes=np.ones(2),
-            capacity_bytes=np.full(2, 9.0), cut_bytes=np.ones(3), prompt_cut_bytes=np.ones(3),
+            batches=np.array([1]),
+            decode_s=ones[None],
+            prefill_s=ones,
+            weight_bytes=np.ones(2),
+            kv_bytes=np.ones(2),
+            capacity_bytes=np.full(2, 9.0),
+            cut_bytes=np.ones(3),
+            prompt_cut_bytes=np.ones(3),
             latency_s=np.ones((3, 3)),
-            bandwidth_bytes_per_s=np.ones((3, 3)), price_per_hour=np.ones(2), power_w=np.ones(2),
-            cut_allowed=np.ones(3, dtype=bool), allowed=np.ones((2, 2), dtype=bool),
-            ties=np.empty((0, 2), dtype=np.int64), required=np.zeros(2, dtype=bool), max_nodes=2, contiguous=True,
-            output_tokens=2, concurrency=1,
+            bandwidth_bytes_per_s=np.ones((3, 3)),
+            price_per_hour=np.ones(2),
+            power_w=np.ones(2),
+            cut_allowed=np.ones(3, dtype=bool),
+            allowed=np.ones((2, 2), dtype=bool),
+            ties=np.empty((0, 2), dtype=np.int64),
+            required=np.zeros(2, dtype=bool),
+            max_nodes=2,
+            contiguous=True,
+            output_tokens=2,
+            concurrency=1,
         ),
         Objective(),
-    )  # fmt: skip
+    )
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from ..costs.roofline import decode_table, prefill_row
 from ..errors import InputError, nearest
@@ -214,13 +215,12 @@ def corrected_yaml(path: str | Path, result: Calibration) -> str:
     Nodes of one entry (`count`) get the correction of the first of them that ran. The links are written out pair by
     pair when hops cost more than they say.
     """
-    import yaml
-
     document = read_document(path)
     nodes = {node.name: node for node in result.cluster.nodes}
     for entry in document["nodes"]:
-        count = entry.get("count")
-        names = [entry["name"]] if count is None else [f"{entry['name']}-{k}" for k in range(count)]
+        title, count = entry["name"], entry.get("count")
+        # The names that the reader of cluster files gives.
+        names = [title] if count is None else [f"{title}-{number}" for number in range(int(count))]
         ran = [name for name in names if name in result.corrections]
         if ran:
             entry.update(_entry(nodes[ran[0]]))

@@ -1,7 +1,4 @@
-"""What a device is and what it can do at best: memory, bandwidth, FLOP/s by number format, launch overhead.
-
-torch is imported when a device is looked at, not before.
-"""
+"""What a device is and what it can do at best: memory, bandwidth, FLOP/s by number format, launch overhead."""
 
 from __future__ import annotations
 
@@ -12,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import psutil
+import torch
 
 from ..errors import InputError
 
@@ -52,9 +51,6 @@ class Peaks:
 
 def detect(device: str) -> Hardware:
     """Look at a device; raise `InputError` when it is not there."""
-    import psutil
-    import torch
-
     conditions = {
         "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "torch": str(torch.__version__),
@@ -106,8 +102,6 @@ def _nvidia(name: str) -> dict[str, str]:
 
 def synchronizer(device: str) -> Callable[[], None]:
     """Return what waits for a device to have finished."""
-    import torch
-
     if device.startswith("cuda"):
         return lambda: torch.cuda.synchronize(device)
     if device == "mps":
@@ -147,8 +141,6 @@ def timed(
 
 def measure_peaks(hardware: Hardware, budget_s: float = 6.0) -> Peaks:
     """Measure a device with plain copies, matrix products and tiny operations."""
-    import torch
-
     device, wait = hardware.device, synchronizer(hardware.device)
     share = budget_s / (len(_DTYPES) + 2)
     n_bytes = int(min(256e6 if device == "cpu" else 2e9, hardware.free_bytes / 16))

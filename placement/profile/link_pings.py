@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
-if TYPE_CHECKING:
-    from ..run.transport import Transport
+from ..run.transport import BROKEN, STOP, WORK, LinkDownError, Message, Transport
 
 SMALL, LARGE, PINGS, LOADS = 256, 1 << 20, 200, 8
 """Numbers of 4 bytes in a small and in a large message, and how many of each."""
@@ -61,39 +60,29 @@ def part(transport: Transport, me: int, next_one: int) -> None:
 
     One of the two may leave first: a connection that breaks now has carried all that it should.
     """
-    from ..run.transport import STOP, LinkDownError, Message
-
     with contextlib.suppress(LinkDownError):
         transport.send(Message(STOP, me, next_one))
         transport.receive(_LIMIT_S)
     transport.close()
 
 
-def _values(transport: Transport, n: int) -> Any:
-    import torch
-
+def _values(transport: Transport, n: int) -> torch.Tensor:
     return torch.zeros((1, 1, n), device=transport.device if transport.between_gpus else "cpu")
 
 
-def _trip(transport: Transport, me: int, other: int, values: Any) -> float:
-    from ..run.transport import WORK, Message
-
+def _trip(transport: Transport, me: int, other: int, values: torch.Tensor) -> float:
     began = time.perf_counter()
     transport.send(Message(WORK, me, other, values=values))
     _next(transport)
     return time.perf_counter() - began
 
 
-def _answer(transport: Transport, me: int, other: int, values: Any) -> None:
-    from ..run.transport import WORK, Message
-
+def _answer(transport: Transport, me: int, other: int, values: torch.Tensor) -> None:
     _next(transport)
     transport.send(Message(WORK, me, other, values=values))
 
 
 def _next(transport: Transport) -> None:
-    from ..run.transport import BROKEN
-
     message = transport.receive(_LIMIT_S)
     if message is None:
         raise RuntimeError(f"no answer within {_LIMIT_S:.0f} s")

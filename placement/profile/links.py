@@ -1,26 +1,35 @@
-"""`placement profile --serve` and `--peers`: latency and bandwidth of links, over the transport that the executor uses.
+"""`placement links`: latency and bandwidth of links, over the transport that the executor uses.
 
-A peer must know the server's token: both prove it by an HMAC over the other's random number, and the group that the two
+A peer must know the server's token: both prove it (see `placement.run.proven_connection`), and the group that the two
 then form is named by a secret derived from it. Under torchrun all pairs of processes are measured in turn.
 """
 
 from __future__ import annotations
 
-import hashlib
 import hmac
-import json
 import os
 import secrets
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from typing import Any
 
+import torch
+import torch.distributed as dist
+from torch.distributed import PrefixStore  # type: ignore[attr-defined]
+
 from ..errors import InputError, PlacementError
+from ..run.control import free_port, open_store
+from ..run.device_groups import DeviceGroups, make_group
+from ..run.proven_connection import PeerError, hear, prove, say
+from ..run.transport import Transport
 from .link_pings import part, ping, pong
 
 _LIMIT_S = 20.0
+_PROOF_LIMIT_S = 5.0
+"""Whoever calls has this long for its proof: others wait meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +61,16 @@ class LinkProfile:
         }
 
 
-def serve(token: str, *, bind: str = "127.0.0.1", port: int = 0, name: str = "", once: bool = False,
-          ready: Any = None, limit_s: float | None = None) -> None:  # fmt: skip
+def serve(
+    token: str,
+    *,
+    bind: str = "127.0.0.1",
+    port: int = 0,
+    name: str = "",
+    once: bool = False,
+    ready: Callable[[int], None] | None = None,
+    limit_s: float | None = None,
+) -> None:
     """Answer measurements until stopped.
 
     Parameters
@@ -62,12 +79,21 @@ def serve(token: str, *, bind: str = "127.0.0.1", port: int = 0, name: str = "",
         Peers must know it; at least 8 characters.
     bind : str
         Address to listen on; nothing but loopback unless told otherwise.
-    ready : callable, optional
-        Called with the port.
+    port : int
+        TCP port to listen on; 0 for a free one.
+    name : str
+        What this end is called in the results; by default the name of the host.
     once : bool
         Stop after the first measurement.
+    ready : callable, optional
+        Called with the port.
     limit_s : float, optional
         Stop after that many seconds.
+
+    Raises
+    ------
+    InputError
+        The token is too short, or the address or port cannot be used.
     """
     _check_token(token)
     server = socket.socket()
@@ -88,14 +114,13 @@ def serve(token: str, *, bind: str = "127.0.0.1", port: int = 0, name: str = "",
                 peer, _ = server.accept()
             except TimeoutError:
                 continue
-            with peer:
-                peer.settimeout(_LIMIT_S)
-                try:
-                    _answer(peer, token, bind, name or socket.gethostname())
-                except (OSError, ValueError, PlacementError, RuntimeError):
-                    continue  # a stranger, or a peer that left: the next one may be fine
-                if once:
-                    return
+            try:
+                with prove(peer, token, serving=True, limit_s=_PROOF_LIMIT_S) as connection:
+                    _answer(connection, token, bind, name or socket.gethostname())
+            except (OSError, ValueError, PlacementError, RuntimeError):
+                continue  # a stranger, or a peer that left: the next one may be fine
+            if once:
+                return
 
 
 def measure_peer(address: str, token: str, *, name: str = "") -> LinkProfile:
@@ -105,18 +130,23 @@ def measure_peer(address: str, token: str, *, name: str = "") -> LinkProfile:
     if not host or not port.isdigit():
         raise InputError(f"expected host:port, got {address!r}", "--peers")
     try:
-        with socket.create_connection((host, int(port)), timeout=_LIMIT_S) as peer:
-            peer.settimeout(_LIMIT_S)
-            mine = peer.getsockname()[0]
-            secret, hello = _prove(peer, token, {"name": name or socket.gethostname()})
-            transport = _pair(host, int(hello["store"]), secret, 1, mine)
+        own = socket.create_connection((host, int(port)), timeout=_LIMIT_S)
+    except (OSError, OverflowError) as error:
+        raise InputError(f"cannot be reached ({getattr(error, 'strerror', None) or error})", address) from None
+    mine, title, nonce = own.getsockname()[0], name or socket.gethostname(), secrets.token_hex(16)
+    try:
+        with prove(own, token, serving=False, limit_s=_LIMIT_S) as connection:
+            say(connection, {"name": title, "nonce": nonce})
+            told = hear(connection)
+            secret = _group_secret(token, nonce, str(told["nonce"]))
+            transport = _pair(open_store(host, int(told["store"]), serve=False), secret, 1, mine)
             figures = ping(transport, 1, 0)
             part(transport, 1, 0)
-    except OSError as error:
-        raise InputError(f"cannot be reached ({error.strerror or error})", address) from None
-    except (ValueError, RuntimeError) as error:
+    except PeerError as error:
+        raise InputError(f"{error}: is the token the same there?", address) from None
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise InputError(f"the measurement broke off ({str(error).splitlines()[0]})", address) from None
-    return LinkProfile(name or socket.gethostname(), str(hello["name"]), *figures)
+    return LinkProfile(title, str(told["name"]), *figures)
 
 
 def measure_all_pairs(names: Sequence[str] | None = None, *, device: str = "cpu") -> list[LinkProfile]:
@@ -129,8 +159,6 @@ def measure_all_pairs(names: Sequence[str] | None = None, *, device: str = "cpu"
     device : str
         "cpu": tensors in host memory, over gloo. "cuda": tensors on the GPU of the local rank, over nccl.
     """
-    import torch.distributed as dist
-
     missing = [key for key in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT") if key not in os.environ]
     if missing:
         raise InputError(f"expected to be started by torchrun ({', '.join(missing)} not set)", "--all-pairs")
@@ -138,33 +166,26 @@ def measure_all_pairs(names: Sequence[str] | None = None, *, device: str = "cpu"
     try:
         rank, size = dist.get_rank(), dist.get_world_size()
         titles = list(names) if names else [f"rank-{k}" for k in range(size)]
-        found: list[LinkProfile] = []
+        figures = torch.zeros((size, size, 3), dtype=torch.float64)
         transport = _among_all(rank, size, device)
         for a in range(size):
             for b in range(a + 1, size):
                 dist.barrier()
                 if rank == a:
-                    found.append(LinkProfile(titles[a], titles[b], *ping(transport, a, b)))
+                    figures[a, b] = torch.tensor(ping(transport, a, b), dtype=torch.float64)
                 elif rank == b:
                     pong(transport, b, a)
         dist.barrier()
         if size > 1:
             part(transport, rank, (rank + 1) % size)
-        gathered: list[Any] = [None] * size
-        rows = [(f.a, f.b, f.latency_s, f.latency_p95_s, f.bandwidth_bytes_per_s) for f in found]
-        dist.all_gather_object(gathered, rows)
-        return [LinkProfile(*row) for rows in gathered for row in rows] if rank == 0 else []
+        dist.all_reduce(figures)  # each pair has one row that is not zero; no collective of objects, which are pickled
+        pairs = [(a, b) for a in range(size) for b in range(a + 1, size)]
+        return [LinkProfile(titles[a], titles[b], *figures[a, b].tolist()) for a, b in pairs] if rank == 0 else []
     finally:
         dist.destroy_process_group()
 
 
-def _among_all(rank: int, size: int, device: str) -> Any:
-    import torch
-    import torch.distributed as dist
-
-    from ..run.device_groups import DeviceGroups
-    from ..run.transport import Transport
-
+def _among_all(rank: int, size: int, device: str) -> Transport:
     if not device.startswith("cuda"):
         return Transport(dist.group.WORLD, range(size), rank)
     if not torch.cuda.is_available():
@@ -181,62 +202,19 @@ def _check_token(token: str) -> None:
         raise InputError("expected a token of at least 8 characters, the same on both sides", "--token")
 
 
-def _answer(peer: socket.socket, token: str, bind: str, name: str) -> None:
-    from ..run.control import open_store
-
-    nonce = secrets.token_hex(16)
-    _say(peer, {"nonce": nonce})
-    hello = _hear(peer)
-    if not hmac.compare_digest(_sign(token, "peer", nonce), str(hello.get("proof"))):
-        _say(peer, {"error": "the token is not the same"})
-        raise InputError("a peer with another token", "--serve")
-    with socket.socket() as probe:
-        probe.bind((bind, 0))
-        port = probe.getsockname()[1]
+def _answer(connection: Connection, token: str, bind: str, name: str) -> None:
+    told, nonce = hear(connection), secrets.token_hex(16)
+    port = free_port(bind)
     store = open_store(bind, port, serve=True)
-    _say(peer, {"proof": _sign(token, "server", str(hello["nonce"])), "store": port, "name": name})
-    secret = _sign(token, "group", nonce + str(hello["nonce"]))
-    transport = _pair(bind, port, secret, 0, bind, store)
+    say(connection, {"name": name, "nonce": nonce, "store": port})
+    transport = _pair(store, _group_secret(token, str(told.get("nonce")), nonce), 0, bind)
     pong(transport, 0, 1)
     part(transport, 0, 1)
 
 
-def _prove(peer: socket.socket, token: str, about: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    challenge, nonce = _hear(peer), secrets.token_hex(16)
-    _say(peer, {"proof": _sign(token, "peer", str(challenge["nonce"])), "nonce": nonce, **about})
-    hello = _hear(peer)
-    if "error" in hello or not hmac.compare_digest(_sign(token, "server", nonce), str(hello.get("proof"))):
-        raise InputError("the server has another token", "--token")
-    return _sign(token, "group", str(challenge["nonce"]) + nonce), hello
+def _pair(store: Any, secret: str, rank: int, address: str) -> Transport:
+    return Transport(make_group(PrefixStore(secret, store), rank, 2, address, _LIMIT_S), [0, 1], rank)
 
 
-def _pair(host: str, port: int, secret: str, rank: int, address: str, store: Any = None) -> Any:
-    from torch.distributed import PrefixStore  # type: ignore[attr-defined]
-
-    from ..run.control import open_store
-    from ..run.device_groups import make_group
-    from ..run.transport import Transport
-
-    own = store if store is not None else open_store(host, port, serve=False)
-    return Transport(make_group(PrefixStore(secret, own), rank, 2, address, _LIMIT_S), [0, 1], rank)
-
-
-def _sign(token: str, role: str, text: str) -> str:
-    return hmac.new(token.encode(), f"{role}:{text}".encode(), hashlib.sha256).hexdigest()
-
-
-def _say(peer: socket.socket, data: dict[str, Any]) -> None:
-    peer.sendall((json.dumps(data) + "\n").encode())
-
-
-def _hear(peer: socket.socket) -> dict[str, Any]:
-    line = b""
-    while not line.endswith(b"\n"):
-        piece = peer.recv(1)
-        if not piece or len(line) > 4096:
-            raise ValueError("the other side ended the talk")
-        line += piece
-    data = json.loads(line)
-    if not isinstance(data, dict):
-        raise ValueError("not a message of this program")
-    return data
+def _group_secret(token: str, *nonces: str) -> str:
+    return hmac.digest(token.encode(), "".join(["group", *nonces]).encode(), "sha256").hex()

@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from ..errors import InputError
 from ..question.model import Block, Model
+from ..run.architecture import find, skeleton, skeleton_from
+from ..run.random_weights import materialize
 from .hardware import Hardware, synchronizer, timed
 from .pauses import Rest
 
@@ -105,8 +108,6 @@ def measure_blocks(
     rest : Rest, optional
         Before every pass, as in a pipeline; none measures passes in a row.
     """
-    import torch
-
     starts, kinds = kinds_of(model)
     points = len(batches) * len(contexts) + len(prompts)
     # Most of a model is of one or two kinds: those get most of the time.
@@ -139,9 +140,15 @@ def measure_blocks(
 
 
 def _sample(
-    kind: int, phase: str, batch: int, tokens: int, times: Sequence[float], flops: float, n_bytes: float,
+    kind: int,
+    phase: str,
+    batch: int,
+    tokens: int,
+    times: Sequence[float],
+    flops: float,
+    n_bytes: float,
     pass_s: float = 0.0,
-) -> Sample:  # fmt: skip
+) -> Sample:
     middle = float(np.median(times))
     spread = float(np.subtract(*np.quantile(times, [0.75, 0.25]))) / max(middle, 1e-12)
     return Sample(kind, phase, batch, tokens, middle, spread, len(times), flops, n_bytes, pass_s)
@@ -164,18 +171,13 @@ class _Runner:
         cache_bytes: float,
         prompt: int,
     ) -> None:
-        import torch
-
-        from ..run.architecture import find
-        from ..run.loader import materialize
-
         self.device, self.block, self.clock = hardware.device, block, time.perf_counter
         self.rest: Callable[[float], None] | None = None
         self.wake_s = 0.0
         self.wait = synchronizer(hardware.device)
         self.dtype = getattr(torch, dtype)
-        skeleton = skeleton_of(source, dtype)
-        arch = find(skeleton)
+        empty = skeleton_of(source, dtype)
+        arch = find(empty)
         if arch.n_blocks != model.n_blocks:
             raise InputError(f"the configuration gives {arch.n_blocks} blocks, the model has {model.n_blocks}", "model")
         own = sum(p.numel() * p.element_size() for m in arch.modules(block) for p in m.parameters())
@@ -191,13 +193,11 @@ class _Runner:
             )
         self.blocks = range(block, block + copies)
         for number in self.blocks:
-            self.stage = materialize(skeleton, number, self.device)
+            self.stage = materialize(empty, number, self.device)
         self.arch = arch
         self.hidden = int(self.arch.config.hidden_size)
 
     def _values(self, batch: int, tokens: int) -> Any:
-        import torch
-
         if self.block == 0:
             return torch.zeros((batch, tokens), dtype=torch.int64, device=self.device)
         return torch.randn((batch, tokens, self.hidden), device=self.device).to(self.dtype)
@@ -252,8 +252,6 @@ def _less(seconds: float, pass_s: float) -> float:
 
 def skeleton_of(source: Any, dtype: str) -> Any:
     """Return a model without memory from a folder, a config.json or a configuration."""
-    from ..run.architecture import skeleton, skeleton_from
-
     if callable(source):
         return source(dtype)
     if isinstance(source, Mapping):

@@ -9,15 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+import yaml
 
+from ..catalog.presets import models
 from ..errors import InputError
 from ..files import write_atomic
 from ..question.cluster import Node
 from ..question.model import Model
 from ..question.workload import Workload
+from ..readers.models.read import read_model
+from ..run.gguf_to_folder import checkpoint_folder
 from .hardware import Hardware, Peaks, detect, measure_peaks
 from .measure import Sample, kinds_of, measure_blocks
-from .pauses import Rest
+from .pauses import PAUSES, Rest
 from .roofline_fit import Roofline, fit
 
 
@@ -72,8 +77,6 @@ class NodeProfile:
 
     def to_yaml(self) -> str:
         """Return the entry as YAML; conditions and quality of the fit are comments."""
-        import yaml
-
         line = self.roofline
         facts = {
             "device": f"{self.hardware.name} ({self.hardware.device})",
@@ -105,7 +108,7 @@ def profile_node(
     budget_s: float = 25.0,
     threads: int = 0,
     clock: Callable[[], float] = time.perf_counter,
-    rest: Rest | None = Rest(),  # noqa: B008
+    rest: Rest | None = PAUSES,
 ) -> NodeProfile:
     """Measure a device with the blocks of a model.
 
@@ -135,8 +138,6 @@ def profile_node(
     InputError
         The device is not there, or the measurement would not fit into its free memory.
     """
-    import torch
-
     work = workload or Workload()
     before = torch.get_num_threads()
     try:
@@ -145,13 +146,19 @@ def profile_node(
         source, blocks = model_and_source(model, dtype)
         number = dtype or (blocks.weights if hasattr(torch, blocks.weights) else blocks.compute_dtype)
         hardware = detect(device)
-        contexts = (work.prompt_tokens, int(work.mean_context_tokens), work.context_tokens)
         prompts = sorted({max(1, work.prompt_tokens // 4), work.prompt_tokens})
         samples = measure_blocks(
-            source, blocks, hardware, dtype=number, batches=batches, contexts=(contexts[1],), prompts=prompts,
+            source,
+            blocks,
+            hardware,
+            dtype=number,
+            batches=batches,
+            contexts=(int(work.mean_context_tokens),),
+            prompts=prompts,
             budget_s=budget_s,
-            clock=clock, rest=rest,
-        )  # fmt: skip
+            clock=clock,
+            rest=rest,
+        )
         peaks = measure_peaks(hardware)
     finally:
         torch.set_num_threads(before)
@@ -200,16 +207,11 @@ def node_of(
 
 def model_and_source(model: Any, dtype: str = "") -> tuple[Any, Model]:
     """Return where the configuration is, and the model as blocks in the format that will be measured."""
-    from ..catalog.presets import models
-    from ..readers.models.read import read_model
-
     key = str(model).strip().lower()
     if key in models():
         return models()[key].config, read_model(key, weights=dtype or "bfloat16")
     path = Path(str(model)).expanduser()
     if path.suffix.lower() == ".gguf":
-        from ..run.gguf_to_folder import checkpoint_folder
-
         path = checkpoint_folder(path)
     if not path.exists():
         return path, read_model(str(model))  # says what is wrong with the name

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
+
 
 @dataclass(frozen=True, slots=True)
 class Rest:
@@ -32,8 +34,6 @@ class Rest:
 
     def between(self, device: str) -> Callable[[float], None]:
         """Return what is called before a pass, with the seconds of the one before."""
-        import torch
-
         other = torch.ones(int(self.evict_bytes) // 4) if self.evict_bytes and device == "cpu" else None
 
         def rest(last_s: float) -> None:
@@ -49,3 +49,7 @@ class Rest:
         """Say it in the conditions of a profile."""
         pause = f"{self.times:g} passes ({self.least_s * 1e3:g} to {self.most_s * 1e3:g} ms)"
         return f"after a pause of {pause}" + (f", {self.evict_bytes / 1e6:.0f} MB read" if self.evict_bytes else "")
+
+
+PAUSES = Rest()
+"""What goes before every pass unless told otherwise."""

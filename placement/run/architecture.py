@@ -5,11 +5,8 @@ Blocks are numbered as everywhere: 0 is `embed`, 1 to L are the decoder layers, 
 
 from __future__ import annotations
 
-import contextlib
 import inspect
-import io
-import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +15,7 @@ import torch
 from torch import nn
 
 from ..errors import InputError
+from .quiet import quiet
 
 _CACHE_WORDS = ("cache", "past_key_values", "past_key_value", "layer_past")
 _LAYERS, _EMBED, _POSITION, _NORM = ("layers", "h"), ("embed_tokens", "wte"), ("wpe",), ("norm", "ln_f")
@@ -146,19 +144,6 @@ def _empty(config: Any, dtype: str) -> nn.Module:
     model.eval()
     built: nn.Module = model
     return built
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep progress bars and remarks of transformers off the terminal."""
-    logger = logging.getLogger("transformers")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with contextlib.redirect_stderr(io.StringIO()):
-            yield
-    finally:
-        logger.setLevel(level)
 
 
 def _first(base: nn.Module | None, names: tuple[str, ...]) -> nn.Module | None:

@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from .job import Job
-from .transport import FORGET, TOKENS, WORK, Message
+from .transport import FORGET, WORK, Message
 
 Send = Callable[[Message], None]
 
@@ -116,6 +117,19 @@ class Client:
                 rows[row] = tokens[:stop]
         return [rows[row] for row in sorted(rows)]
 
+    def records(self) -> list[dict[str, Any]]:
+        """Return the times of every token of every micro-batch as plain data."""
+        return [
+            {
+                "rows": batch.rows,
+                "prompt": batch.prompts.shape[1],
+                "began_s": batch.began_s,
+                "times_s": batch.times_s,
+                "restarts": batch.restarts,
+            }
+            for batch in self.batches.values()
+        ]
+
     def _ended(self, batch: Batch) -> bool:
         return self.job.eos is not None and all(self.job.eos in row for row in batch.tokens)
 
@@ -141,6 +155,3 @@ def make_batches(prompts: Sequence[Sequence[int]], most: int) -> list[Batch]:
         Batch(k, tuple(rows), torch.tensor([prompts[r] for r in rows], dtype=torch.int32), [[] for _ in rows])
         for k, rows in enumerate(sorted(groups))
     ]
-
-
-__all__ = ["TOKENS", "Batch", "Client", "make_batches"]

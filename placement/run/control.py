@@ -6,19 +6,15 @@ It lives in the key-value store of the rendezvous (torchrun's, or the one that t
 from __future__ import annotations
 
 import json
-import os
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any
 
-from ..errors import PlacementError
+from ..errors import InputError, PlacementError
 
 STORE_TIMEOUT_S = 20.0
-CUT_OFF = 4
-"""Exit code of a worker that can no longer reach the store."""
 
 
 class RunError(PlacementError):
@@ -56,6 +52,16 @@ def open_store(address: str, port: int, *, serve: bool) -> Any:
     return TCPStore(address, port, None, True, timeout, wait_for_workers=False, master_listen_fd=fd)
 
 
+def free_port(address: str) -> int:
+    """Return a TCP port that is free now."""
+    with socket.socket() as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError as error:
+            raise InputError(f"not an address of this host ({error.strerror})", address) from None
+        return int(probe.getsockname()[1])
+
+
 class Control:
     """One process's view of the store.
 
@@ -91,99 +97,3 @@ class Control:
             if missing:
                 time.sleep(0.01)
         return True
-
-
-class Pulse(threading.Thread):
-    """Beats for a worker, and notices new plans and the end of the run.
-
-    Parameters
-    ----------
-    control : Control
-        With a store connection of its own.
-    interval_s : float
-    busy_since : callable
-        Returns when the main thread took up the message it computes on (`time.monotonic`), 0 when idle.
-    on_news : callable
-        Called with the number of a new generation, or None for the end of the run.
-    """
-
-    def __init__(
-        self,
-        control: Control,
-        interval_s: float,
-        busy_since: Callable[[], float],
-        on_news: Callable[[int | None], None],
-    ) -> None:
-        super().__init__(name="pulse", daemon=True)
-        self.control, self.interval_s, self.busy_since, self.on_news = control, interval_s, busy_since, on_news
-        self.generation = 0
-
-    def run(self) -> None:
-        """Beat until the process ends."""
-        count = 0
-        try:
-            while True:
-                count += 1
-                since = self.busy_since()
-                busy = time.monotonic() - since if since else 0.0
-                self.control.put(f"beat/{self.control.uid}", [count, busy])
-                if self.control.store.check(["stop"]):
-                    self.on_news(None)
-                if self.control.store.check([f"plan/{self.generation + 1}"]):
-                    self.generation += 1
-                    self.on_news(self.generation)
-                time.sleep(self.interval_s)
-        except Exception:  # the store is gone: nobody is left to talk to
-            os._exit(CUT_OFF)
-
-
-class Watch(threading.Thread):
-    """Finds the workers that gave no sign of life, and the errors that workers published.
-
-    Parameters
-    ----------
-    control : Control
-        With a store connection of its own.
-    interval_s, limit_s, step_limit_s : float
-        Between looks; without a beat; on one message.
-    on_lost, on_error : callable
-        Called with the number of a process, and with an error message.
-    """
-
-    def __init__(
-        self,
-        control: Control,
-        interval_s: float,
-        limit_s: float,
-        step_limit_s: float,
-        on_lost: Callable[[int, str], None],
-        on_error: Callable[[str], None],
-    ) -> None:
-        super().__init__(name="watch", daemon=True)
-        self.control, self.interval_s, self.limit_s, self.step_limit_s = control, interval_s, limit_s, step_limit_s
-        self.on_lost, self.on_error = on_lost, on_error
-        self.members: set[int] = set()
-        self._seen: dict[int, tuple[int, float]] = {}
-
-    def run(self) -> None:
-        """Look until the process ends."""
-        while True:
-            time.sleep(self.interval_s)
-            error = self.control.get("error")
-            if error:
-                self.on_error(str(error))
-            for uid in sorted(self.members):
-                self._look(uid)
-
-    def _look(self, uid: int) -> None:
-        count, busy = self.control.get(f"beat/{uid}") or (0, 0.0)
-        before, since = self._seen.get(uid, (-1, 0.0))
-        now = time.monotonic()
-        if count != before:
-            self._seen[uid] = (count, now)
-            since = now
-        silent = now - since
-        if silent > self.limit_s or busy > self.step_limit_s:
-            self.members.discard(uid)
-            what = f"no sign of life for {silent:.1f} s" if silent > self.limit_s else f"hung for {busy:.0f} s"
-            self.on_lost(uid, what)

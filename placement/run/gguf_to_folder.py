@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from ..errors import InputError
+from .quiet import quiet
 
 CACHE_VARIABLE = "PLACEMENT_CACHE"
 """Environment variable that names the folder for converted checkpoints."""
@@ -42,8 +43,6 @@ def _mark(path: Path) -> str:
 
 def _convert(path: Path, target: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-
-    from .architecture import quiet
 
     target.parent.mkdir(parents=True, exist_ok=True)
     # Written beside and renamed: two processes that convert at once both end with a whole folder.

@@ -81,8 +81,9 @@ class Job:
         A worker that computes on one message for longer than this counts as hung.
     start_limit_s : float
         Seconds for loading and connecting.
-    recover : bool
-        Replan on the remaining nodes when a worker is lost (needs `cluster`).
+    replan : str
+        ``module:name`` of the function that finds the next plan when a worker is lost (see
+        `placement.run.recovery.Replan`; needs `cluster`); empty: the run ends then.
     cluster : mapping or None
         The cluster as plain data.
     address : str
@@ -108,7 +109,7 @@ class Job:
     limit_s: float = 6.0
     step_limit_s: float = 120.0
     start_limit_s: float = 120.0
-    recover: bool = False
+    replan: str = ""
     cluster: Mapping[str, Any] | None = None
     address: str = "127.0.0.1"
     addresses: Mapping[str, str] = field(default_factory=dict)
@@ -122,6 +123,8 @@ class Job:
             raise InputError(f"expected at least one token to generate, got {self.tokens}", "tokens")
         if self.micro_batch < 1 or self.in_flight < 0:
             raise InputError(f"expected whole numbers, got {self.micro_batch} and {self.in_flight}", "micro_batch")
+        if self.replan and self.cluster is None:
+            raise InputError("a run that replans needs the cluster", "cluster")
         if self.backend not in ("gloo", "nccl"):
             raise InputError(f"expected gloo or nccl, got {self.backend!r}", "backend")
         for node in {span.node for span in self.plan.placement} if self.backend == "nccl" else ():
@@ -232,7 +235,7 @@ def _merged(spans: Sequence[PlacedSpan]) -> Chain:
 
 def places_of(job: Job) -> tuple[str, ...]:
     """Names of the nodes of a run: those of the plan, in stage order, then spare ones; the client comes last."""
-    spare = [str(node["name"]) for node in job.cluster["nodes"]] if job.recover and job.cluster else []
+    spare = [str(node["name"]) for node in job.cluster["nodes"]] if job.replan and job.cluster else []
     return (*dict.fromkeys([*(span.node for span in job.plan.placement), *spare]), CLIENT)
 
 

@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import InputError
 from ..plan.plan import Plan
 from ..question.cluster import Cluster
-from .control import RunError
+from .control import RunError, free_port
 from .job import Emulation, Job, chains_of, cluster_to_data, places_of
+from .namespaces import Network
+from .prompts import token_ids
+from .recovery import Replan, name_of
 from .result import RunResult, make_result
 from .starter import Starter
 
-if TYPE_CHECKING:
-    from .namespaces import Network
-
 _GRACE_S = 3.0
-_FATAL = ("Error", "error", "Killed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +57,7 @@ def run_plan(
     tokens: int = 64,
     *,
     cluster: Cluster | None = None,
-    recover: bool = False,
+    replan: Replan | None = None,
     slow: Mapping[str, float] | None = None,
     emulate_links: bool = False,
     launch: Launch | None = None,
@@ -76,9 +74,10 @@ def run_plan(
     tokens : int
         Tokens to generate for each prompt.
     cluster : Cluster, optional
-        Needed for `recover` and `emulate_links`.
-    recover : bool
-        Go on with the remaining nodes when a worker is lost.
+        Needed for `replan` and `emulate_links`.
+    replan : callable, optional
+        Go on with the remaining nodes when a worker is lost: what finds the next plan, such as
+        `placement.kinds.pipeline.replan.replan`. None ends the run then.
     slow : mapping of str to float, optional
         Node to the factor by which its blocks take longer.
     emulate_links : bool
@@ -98,8 +97,8 @@ def run_plan(
     RunError
         A worker failed; all processes are gone.
     """
-    if (recover or emulate_links) and cluster is None:
-        raise InputError("recovery and emulated links need the cluster", "cluster")
+    if emulate_links and cluster is None:
+        raise InputError("emulated links need the cluster", "cluster")
     how = launch or Launch()
     emulation = Emulation(slow=dict(slow or {}), how="in-transport" if slow else "none")
     if emulate_links and cluster is not None:
@@ -109,8 +108,6 @@ def run_plan(
         options["addresses"] = dict(how.network.addresses)
     texts: list[Any] = [prompts] if isinstance(prompts, str) else list(prompts)
     if texts and isinstance(texts[0], str):
-        from .prompts import token_ids
-
         ids = token_ids(model, [str(text) for text in texts])
     else:
         ids = [tuple(int(token) for token in row) for row in texts]
@@ -120,7 +117,7 @@ def run_plan(
         prompts=tuple(ids),
         tokens=tokens,
         emulation=emulation,
-        recover=recover,
+        replan=name_of(replan) if replan is not None else "",
         cluster=None if cluster is None else cluster_to_data(cluster),
         **options,
     )
@@ -154,16 +151,6 @@ def run_job(job: Job, launch: Launch) -> RunResult:
     return make_result(raw, job.plan, job.emulation.how)
 
 
-def free_port(address: str) -> int:
-    """Return a TCP port that is free now."""
-    with socket.socket() as probe:
-        try:
-            probe.bind((address, 0))
-        except OSError as error:
-            raise InputError(f"not an address of this host ({error.strerror})", address) from None
-        return int(probe.getsockname()[1])
-
-
 def _await(job: Job, starter: Starter, folder: Path, places: Sequence[str], launch: Launch) -> dict[str, Any]:
     client, result, until = len(places) - 1, folder / "result.json", time.monotonic() + launch.timeout_s
     failed_at, seen = 0.0, 0
@@ -180,7 +167,7 @@ def _await(job: Job, starter: Starter, folder: Path, places: Sequence[str], laun
         if client in codes:
             raise RunError(_last_line(folder, [client], codes, places))
         bad = [uid for uid, code in codes.items() if code]
-        if bad and not job.recover:
+        if bad and not job.replan:
             failed_at = failed_at or time.monotonic()
             # The client usually tells why; a worker that never reached it is asked for its last words.
             if time.monotonic() > failed_at + _GRACE_S:

@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from ..errors import InputError
 from .architecture import Architecture, find, skeleton
+from .gguf_to_folder import checkpoint_folder
 from .weights import Shards
-
-if TYPE_CHECKING:
-    from .stage import Stage
 
 
 @dataclass
@@ -44,8 +41,6 @@ class Loader:
     held: set[int] = field(init=False, default_factory=set)
 
     def __post_init__(self) -> None:
-        from .gguf_to_folder import checkpoint_folder
-
         self.folder = checkpoint_folder(Path(self.folder))
         self.model = skeleton(self.folder, self.dtype)
         self.arch = find(self.model)
@@ -113,38 +108,3 @@ class Loader:
     def _set(self, name: str, tensor: torch.Tensor) -> None:
         owner, _, leaf = name.rpartition(".")
         self.model.get_submodule(owner)._parameters[leaf] = nn.Parameter(tensor, requires_grad=False)
-
-
-def materialize(model: nn.Module, block: int, device: str) -> Stage:
-    """Give one block of a skeleton random weights on a device: enough to measure its speed.
-
-    Returns
-    -------
-    Stage
-        Runs that block only.
-    """
-    from .stage import Stage
-
-    arch = find(model)
-    for module in arch.modules(block):
-        for name, parameter in list(module.named_parameters()):
-            owner, _, leaf = name.rpartition(".")
-            values = torch.empty(parameter.shape, dtype=parameter.dtype, device=device)
-            flat, tile = values.view(-1), (torch.rand(65_521) * 0.04 - 0.02).to(values)
-            # A short pattern, repeated: random numbers for a gigabyte would take longer than the measurement.
-            for start in range(0, flat.numel(), 256 * tile.numel()):
-                piece = flat[start : start + 256 * tile.numel()]
-                piece.copy_(tile.repeat(-(-piece.numel() // tile.numel()))[: piece.numel()])
-            module.get_submodule(owner)._parameters[leaf] = nn.Parameter(values, requires_grad=False)
-        module.to(device)
-    if arch.rotary is not None:
-        arch.rotary.to(device)
-    return Stage(Blank(arch, device))
-
-
-@dataclass
-class Blank:
-    """What a stage needs of a loader when there is no checkpoint."""
-
-    arch: Architecture
-    device: str

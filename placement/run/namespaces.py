@@ -99,30 +99,16 @@ def _host(namespace: str, veth: str, bridge: str, address: str) -> None:
 def _shape(namespace: str, place: str, places: Sequence[str], addresses: Mapping[str, str], plain: Emulation) -> None:
     tc = ("tc", "-n", namespace)
     _do(*tc, "qdisc", "add", "dev", "eth0", "root", "handle", "1:", "htb", "default", "999")
-    _do(
-        *tc,
-        "class",
-        "add",
-        "dev",
-        "eth0",
-        "parent",
-        "1:",
-        "classid",
-        "1:999",
-        "htb",
-        "rate",
-        "10gbit",
-        "quantum",
-        "60000",
-    )
+    unshaped = ("classid", "1:999", "htb", "rate", "10gbit", "quantum", "60000")
+    _do(*tc, "class", "add", "dev", "eth0", "parent", "1:", *unshaped)
     for k, other in enumerate(places):
         bandwidth = plain.links.get(f"{place}>{other}", (0.0, 0.0))[1]
         if other == place or not 0 < bandwidth < FASTEST:
             continue
         rate, minor = f"{int(bandwidth * 8)}bit", f"1:{k + 1}"
         # Frames are longer than what they carry: 1500 bytes hold 1448 of a TCP stream, and 14 go around them.
-        _do(*tc, "class", "add", "dev", "eth0", "parent", "1:", "classid", minor, "htb", "rate", rate,
-            "burst", "32k", "quantum", "15000")  # fmt: skip
+        shaped = ("classid", minor, "htb", "rate", rate, "burst", "32k", "quantum", "15000")
+        _do(*tc, "class", "add", "dev", "eth0", "parent", "1:", *shaped)
         match = ("u32", "match", "ip", "dst", f"{addresses[other]}/32", "flowid", minor)
         _do(*tc, "filter", "add", "dev", "eth0", "parent", "1:", "protocol", "ip", *match)
 

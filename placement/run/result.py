@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -143,11 +144,10 @@ class RunResult:
         groups: dict[tuple[str, int, int, str, int], list[float]] = {}
         rows = [len(batch["rows"]) for batch in self.batches]
         for node, events in self.events.items():
-            for began, ended, batch, position, size, start, stop, _ in events:
+            for began, ended, batch, position, _tokens, start, stop, _computed_s in events:
                 phase = "decode" if position > 0 else "prefill"
                 key = (node, int(start), int(stop), phase, rows[int(batch)])
                 groups.setdefault(key, []).append(ended - began)
-                del size
         return [
             {"node": n, "start": a, "stop": b, "phase": phase, "batch": k, "seconds": float(np.median(times))}
             for (n, a, b, phase, k), times in groups.items()
@@ -165,20 +165,25 @@ class RunResult:
             rows.append(_named(number, node))
             for start_s, end_s, batch, position, size, start, stop, computed_s in events:
                 phase = "decode" if position > 0 else "prefill"
-                rows.append(
-                    {"name": f"{phase} batch {batch:.0f}", "cat": phase, "ph": "X", "pid": 1, "tid": number,
-                     "ts": (start_s - began) * 1e6, "dur": (end_s - start_s) * 1e6,
-                     "args": {"blocks": f"{start:.0f}:{stop:.0f}", "position": position, "tokens": size,
-                              "computed_us": computed_s * 1e6}}
-                )  # fmt: skip
+                what = {"blocks": f"{start:.0f}:{stop:.0f}", "position": position, "tokens": size}
+                args = {**what, "computed_us": computed_s * 1e6}
+                times = {"ts": (start_s - began) * 1e6, "dur": (end_s - start_s) * 1e6}
+                name = f"{phase} batch {batch:.0f}"
+                rows.append({"name": name, "cat": phase, "ph": "X", "pid": 1, "tid": number, **times, "args": args})
         rows.append(_named(len(self.events), "client"))
         for number, one in enumerate(self.batches):
             for k, time_s in enumerate(one["times_s"]):
-                rows.append(
-                    {"name": f"token {k} of batch {number}", "cat": "token", "ph": "i", "s": "t", "pid": 1,
-                     "tid": len(self.events), "ts": (time_s - began) * 1e6}
-                )  # fmt: skip
+                at = {"pid": 1, "tid": len(self.events), "ts": (time_s - began) * 1e6}
+                rows.append({"name": f"token {k} of batch {number}", "cat": "token", "ph": "i", "s": "t", **at})
         write_atomic(Path(path), json.dumps({"traceEvents": rows, "displayTimeUnit": "ms"}))
+
+
+def write_raw(out: Path | None, raw: Mapping[str, Any]) -> None:
+    """Write what the client's process knows at the end, for `make_result`; without a file, print the tokens."""
+    if out is not None:
+        write_atomic(out, json.dumps(raw))
+    elif "error" not in raw:
+        sys.stdout.write(json.dumps({"tokens": raw["tokens"]}) + "\n")
 
 
 def make_result(raw: Mapping[str, Any], plan: Plan, emulation: str) -> RunResult:

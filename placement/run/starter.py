@@ -42,7 +42,7 @@ class Starter:
                 )
             self._programs[number], self.pids[number] = program, program.pid
             return
-        self.pids[number] = _Zygote.shared().start(self, number, args, log, family, netns)
+        self.pids[number] = _WarmProcess.shared().start(self, number, args, log, family, netns)
 
     def poll(self) -> dict[int, int]:
         """Return the exit codes of the workers that have ended, by number."""
@@ -63,14 +63,14 @@ class Starter:
                 program.wait(10)
 
 
-class _Zygote:
+class _WarmProcess:
     """The warm process; one for the whole life of this one."""
 
-    _shared: _Zygote | None = None
+    _shared: _WarmProcess | None = None
     _one = threading.Lock()
 
     @classmethod
-    def shared(cls) -> _Zygote:
+    def shared(cls) -> _WarmProcess:
         with cls._one:  # runs may be started from several threads
             if cls._shared is None or cls._shared.program.poll() is not None:
                 cls._shared = cls()
@@ -79,13 +79,14 @@ class _Zygote:
 
     def __init__(self) -> None:
         command = [sys.executable, "-m", "placement.run.warm_fork"]
-        self.program = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=_environment()
-        )
+        # torch must not make a CUDA context before the fork, not even to look whether there is a GPU.
+        env = _environment() | {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
+        pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
+        self.program = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=nothing, env=env)
         self._ids, self._lock = itertools.count(), threading.Lock()
         self._owners: dict[int, tuple[Starter, int]] = {}
         self._started: queue.Queue[dict[str, Any]] = queue.Queue()
-        threading.Thread(target=self._listen, name="zygote", daemon=True).start()
+        threading.Thread(target=self._listen, name="warm process", daemon=True).start()
 
     def start(self, owner: Starter, number: int, args: list[str], log: Path, family: str, netns: str | None) -> int:
         key = next(self._ids)

@@ -15,13 +15,12 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
-if TYPE_CHECKING:
-    from .device_groups import DeviceGroups
+from .device_groups import DeviceGroups
 
 WORK, TOKENS, FORGET, STOP, WAKE, BROKEN = range(6)
 _MAGIC = 0x504C4143

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -79,11 +81,11 @@ def test_what_a_pass_takes_once_is_told_from_its_blocks(tiny_model: Make, monkey
     monkeypatch.setattr(Rest, "between", between)
     folder = tiny_model("llama")
     model = read_model(folder)
-    common = {"dtype": "float32", "batches": (1,), "contexts": (8,), "prompts": (8,), "budget_s": 0.05}
+    common: dict[str, Any] = {"dtype": "float32", "batches": (1,), "contexts": (8,), "prompts": (8,), "budget_s": 0.05}
     samples = measure_blocks(folder, model, detect("cpu"), clock=lambda: now[0], rest=Rest(), **common)
     found = {(s.kind, s.phase): (s.seconds, s.pass_s) for s in samples}
     assert found[0, "decode"][1] == pytest.approx(5.0)
-    assert found[1, "decode"] == (pytest.approx(2.0), pytest.approx(5.0))
+    assert found[1, "decode"] == pytest.approx((2.0, 5.0))
     assert found[1, "prefill"][0] == pytest.approx(2.0)
     assert found[2, "decode"][0] == pytest.approx(1.0)
     in_a_row = measure_blocks(folder, model, detect("cpu"), clock=lambda: now[0], **common)
@@ -120,21 +122,26 @@ def test_links_need_the_token() -> None:
         ports.append(port)
         known.set()
 
-    options = {"ready": ready, "once": True, "limit_s": 30.0, "name": "b"}
+    options = {"ready": ready, "once": True, "limit_s": 300.0, "name": "b"}
     thread = threading.Thread(target=serve, args=("correct horse",), kwargs=options, daemon=True)
     thread.start()
-    assert known.wait(10)
+    assert known.wait(60)
+    # Strangers before the measurement: one sends rubbish, one leaves at once.
+    for rubbish in (b"GET / HTTP/1.1\r\n\r\n", b""):
+        with socket.create_connection(("127.0.0.1", ports[0])) as stranger:
+            stranger.sendall(rubbish)
     with pytest.raises(InputError, match="token"):
         measure_peer(f"127.0.0.1:{ports[0]}", "another token")
     link = measure_peer(f"127.0.0.1:{ports[0]}", "correct horse", name="a")
     assert (link.a, link.b) == ("a", "b")
-    assert 0 < link.latency_s < 0.1
-    assert link.bandwidth_bytes_per_s > 1e6
+    assert 0 < link.latency_s <= link.latency_p95_s
+    assert link.bandwidth_bytes_per_s > 0
     with pytest.raises(InputError, match="8 characters"):
         serve("short")
     with pytest.raises(InputError, match="cannot be reached"):
         measure_peer("127.0.0.1:9", "correct horse")
-    thread.join(10)
+    thread.join(60)
+    assert not thread.is_alive()
 
 
 def test_a_profile_is_a_node_of_a_cluster_file(tiny_model: Make, tmp_path: Path) -> None:
@@ -197,6 +204,28 @@ def test_calibration_finds_a_wrong_factor(tmp_path: Path) -> None:
     better = read_request(tmp_path / "better.yaml").cluster
     assert better.nodes[0].decode_s_per_block[0] == pytest.approx(0.02)
     assert better.latency_s[0, 1] == pytest.approx(0.002, rel=0.05)
+
+
+def test_corrections_go_to_the_entries_whose_nodes_ran(tmp_path: Path) -> None:
+    """`tower` and `tower-fast` are two entries, `many` is many-0 and many-1; corrections keep the runs' order."""
+    names = {"tower": "a", "tower-fast": "b"}
+    blocks = [{"name": name, "weights": "1 MiB", "activation_per_token": "1 KiB"} for name in "efgh"]
+    node = {"memory": "1 GiB", "decode_seconds_per_block": 0.01, "prefill_seconds_per_block": 0.02}
+    document = {
+        "model": {"name": "m", "blocks": blocks},
+        "nodes": [{"name": name, **node} for name in names] + [{"name": "many", "count": 2, **node}],
+        "network": {"default": {"bandwidth": "1 GB/s", "latency": "1 ms"}},
+    }
+    text = "\n".join(json.dumps(_run(cut)) for cut in (1, 2, 3))
+    for name, short in names.items():
+        text = text.replace(f'"node": "{short}"', f'"node": "{name}"')
+    (tmp_path / "runs.jsonl").write_text(text)
+    (tmp_path / "cluster.yaml").write_text(json.dumps(document))
+    result = calibrate(read_request(tmp_path / "cluster.yaml"), read_runs(tmp_path / "runs.jsonl"))
+    assert list(result.corrections) == ["tower", "tower-fast"]
+    (tmp_path / "better.yaml").write_text(corrected_yaml(tmp_path / "cluster.yaml", result))
+    found = [n.decode_s_per_block[0] for n in read_request(tmp_path / "better.yaml").cluster.nodes]
+    assert found == pytest.approx([0.02, 0.01, 0.01, 0.01])
 
 
 def _run(cut: int) -> dict[str, object]:

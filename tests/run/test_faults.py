@@ -18,6 +18,7 @@ pytest.importorskip("torch")
 pytest.importorskip("accelerate")
 
 from placement.errors import PlacementError
+from placement.kinds.pipeline.replan import replan_at_once
 from placement.run import Launch, RunError, run_plan
 from tests.run.tiny_models import greedy, plan_by_hand, small_cluster, some_prompts
 
@@ -26,15 +27,17 @@ PLAN = plan_by_hand(("a", 0, 2), ("b", 2, 4), ("c", 4, 6))
 
 
 def fails(*args: Any, **options: Any) -> str:
-    """Run a plan that must fail within 20 s, and return its message: one line."""
+    """Run a plan that must fail by itself, leaving no process, and return its message: one line."""
     pids: dict[str, int] = {}
-    began = time.monotonic()
+    launch = Launch(started=pids.update, port=options.pop("port", 0), timeout_s=300.0)
     with pytest.raises(PlacementError) as caught:
-        run_plan(*args, launch=Launch(started=pids.update, port=options.pop("port", 0)), **options)
-    assert time.monotonic() - began < 20
-    time.sleep(0.2)
+        run_plan(*args, launch=launch, **options)
+    until = time.monotonic() + 60.0  # the kernel ends killed processes when it comes to it
+    while any(_runs(pid) for pid in pids.values()) and time.monotonic() < until:
+        time.sleep(0.01)
     assert not [pid for pid in pids.values() if _runs(pid)]
     assert "\n" not in str(caught.value)
+    assert "time-out" not in str(caught.value)
     return str(caught.value)
 
 
@@ -103,13 +106,17 @@ def test_no_such_model_and_no_prompt(tiny_model: Make, tmp_path: Path) -> None:
 
 def test_without_recovery_a_lost_worker_ends_the_run(tiny_model: Make) -> None:
     """The error names the worker and carries the tokens so far."""
-    began = time.monotonic()
     with pytest.raises(RunError, match="'b'") as caught:
         run_plan(
-            PLAN, tiny_model("gpt2"), some_prompts(1), 50, cluster=small_cluster(3, latency_s=0.02),
-            emulate_links=True, limit_s=1.5, launch=_strike("b", signal.SIGKILL, 2),
-        )  # fmt: skip
-    assert time.monotonic() - began < 20
+            PLAN,
+            tiny_model("gpt2"),
+            some_prompts(1),
+            50,
+            cluster=small_cluster(3, latency_s=0.02),
+            emulate_links=True,
+            limit_s=1.5,
+            launch=_strike("b", signal.SIGKILL, 2),
+        )
     assert len(caught.value.tokens) == 1
     assert 2 <= len(caught.value.tokens[0]) < 50
 
@@ -120,9 +127,16 @@ def test_a_lost_worker_is_replaced(tiny_model: Make, who: str, how: signal.Signa
     """A worker that is killed, and one that hangs: the others take its blocks over, and the text is the same."""
     folder, prompts = tiny_model("gpt2"), some_prompts(2)
     result = run_plan(
-        PLAN, folder, prompts, 50, cluster=small_cluster(3, latency_s=0.02), emulate_links=True, recover=True,
-        limit_s=1.5, launch=_strike(who, how, after),
-    )  # fmt: skip
+        PLAN,
+        folder,
+        prompts,
+        50,
+        cluster=small_cluster(3, latency_s=0.02),
+        emulate_links=True,
+        replan=replan_at_once,
+        limit_s=1.5,
+        launch=_strike(who, how, after),
+    )
     assert [list(row) for row in result.tokens] == greedy(folder, prompts, 50)
     assert who in result.notes[0]
     assert who not in {span.node for span in result.plan.placement}
@@ -133,9 +147,16 @@ def test_a_plan_that_goes_back_and_forth_is_replaced(tiny_model: Make) -> None:
     folder, prompts = tiny_model("llama"), some_prompts(1)
     plan = plan_by_hand(("a", 0, 2), ("b", 2, 3), ("a", 3, 4), ("b", 4, 6))
     result = run_plan(
-        plan, folder, prompts, 30, cluster=small_cluster(2, latency_s=0.02), emulate_links=True, recover=True,
-        limit_s=1.5, launch=_strike("b", signal.SIGKILL, 3),
-    )  # fmt: skip
+        plan,
+        folder,
+        prompts,
+        30,
+        cluster=small_cluster(2, latency_s=0.02),
+        emulate_links=True,
+        replan=replan_at_once,
+        limit_s=1.5,
+        launch=_strike("b", signal.SIGKILL, 3),
+    )
     assert [list(row) for row in result.tokens] == greedy(folder, prompts, 30)
     assert {span.node for span in result.plan.placement} == {"a"}
 

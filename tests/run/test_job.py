@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,7 +46,7 @@ def test_chains_and_places() -> None:
     assert [(s.node, s.start, s.stop) for s in chains_of(plan)[0]] == [("a", 0, 3), ("b", 3, 6)]
     data = cluster_to_data(small_cluster(3))
     assert places_of(Job(plan, "m", ((1,),), 1)) == ("a", "b", "client")
-    assert places_of(Job(plan, "m", ((1,),), 1, recover=True, cluster=data)) == ("a", "b", "c", "client")
+    assert places_of(Job(plan, "m", ((1,),), 1, replan="m:f", cluster=data)) == ("a", "b", "c", "client")
 
 
 @pytest.mark.parametrize(
@@ -73,9 +74,11 @@ def test_a_plan_for_another_model() -> None:
 
 def test_numbers_that_make_no_sense() -> None:
     """No prompt, no tokens, a factor below one."""
+    base: dict[str, Any] = {"plan": PLAN, "model": "m", "prompts": ((1,),), "tokens": 1}
+    changes: dict[str, Any]
     for changes in ({"prompts": ()}, {"prompts": ((),)}, {"tokens": 0}, {"micro_batch": 0}):
         with pytest.raises(InputError):
-            Job(**{"plan": PLAN, "model": "m", "prompts": ((1,),), "tokens": 1, **changes})
+            Job(**{**base, **changes})
     with pytest.raises(InputError, match="factor"):
         Job(PLAN, "m", ((1,),), 1, emulation=Emulation(slow={"a": 0.5}))
 

@@ -21,7 +21,8 @@ Make = Callable[[str], Path]
 def _load(folder: Path) -> Any:
     import transformers
 
-    return transformers.AutoModelForCausalLM.from_pretrained(folder).eval()
+    model: Any = transformers.AutoModelForCausalLM.from_pretrained(folder)
+    return model.eval()
 
 
 def _generate(model: Any, prompts: list[list[int]]) -> list[list[int]]:

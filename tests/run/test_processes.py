@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,7 +65,7 @@ def test_figures_are_measured_and_written(tiny_model: Make, tmp_path: Path) -> N
     result = run_plan(
         plan_by_hand(*SPLITS["three"]), tiny_model("llama"), some_prompts(1), 6, cluster=cluster, emulate_links=True
     )
-    assert 0.08 < result.measured.time_per_token_s < 0.2
+    assert result.measured.time_per_token_s > 0.08
     assert result.measured.ttft_s > 0.08
     assert result.emulation == "in-transport"
     assert [stage.name for stage in result.stages] == ["a", "b", "c"]
@@ -79,12 +81,13 @@ def test_figures_are_measured_and_written(tiny_model: Make, tmp_path: Path) -> N
 
 
 def test_sequences_in_flight_overlap(tiny_model: Make) -> None:
-    """Four sequences over two slow stages take far less than four times one: the stages work at the same time."""
+    """All sequences have a first token before any has its last; with one in flight, each waits for the one before."""
     plan = plan_by_hand(("a", 0, 3), ("b", 3, 6))
-    cluster = small_cluster(2, latency_s=0.03)
-    one = run_plan(plan, tiny_model("llama"), some_prompts(1), 8, cluster=cluster, emulate_links=True)
-    four = run_plan(plan, tiny_model("llama"), some_prompts(4), 8, cluster=cluster, emulate_links=True)
-    assert four.measured.tokens_per_s > 2.5 * one.measured.tokens_per_s
+    options: dict[str, Any] = {"cluster": small_cluster(2, latency_s=0.03), "emulate_links": True}
+    together = run_plan(plan, tiny_model("llama"), some_prompts(4), 8, **options).batches
+    assert max(batch["times_s"][0] for batch in together) < min(batch["times_s"][-1] for batch in together)
+    in_turn = run_plan(plan, tiny_model("llama"), some_prompts(4), 8, in_flight=1, **options).batches
+    assert all(one["times_s"][-1] <= other["began_s"] for one, other in pairwise(in_turn))
 
 
 def test_replicated_plans_follow_their_chains(tiny_model: Make) -> None:

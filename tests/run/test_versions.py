@@ -15,7 +15,7 @@ pytest.importorskip("torch")
 pytest.importorskip("accelerate")
 
 from placement.plan.plan import VERSION
-from placement.run.launcher import free_port
+from placement.run.control import free_port
 from tests.run.tiny_models import plan_by_hand
 
 ROOT = Path(__file__).parents[2]
@@ -39,9 +39,14 @@ def test_a_worker_of_another_version(tiny_model: Callable[[str], Path], tmp_path
     port, workers = free_port("127.0.0.1"), []
     for rank, sources in enumerate((ROOT, other_version(tmp_path / "other"))):
         env = os.environ | {
-            "PYTHONPATH": str(sources), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "RANK": str(rank),
-            "WORLD_SIZE": "2", "LOCAL_RANK": "0", "OMP_NUM_THREADS": "1",
-        }  # fmt: skip
+            "PYTHONPATH": str(sources),
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(port),
+            "RANK": str(rank),
+            "WORLD_SIZE": "2",
+            "LOCAL_RANK": "0",
+            "OMP_NUM_THREADS": "1",
+        }
         command = [sys.executable, "-m", "placement.run.worker", str(tmp_path / "plan.json")]
         command += ["--model", str(tiny_model("llama")), "--ids", "1,2,3", "--tokens", "4"]
         workers.append(

@@ -22,6 +22,7 @@ def save_model(kind: str, folder: Path, **changes: Any) -> Path:
     common = {"vocab_size": VOCABULARY, "hidden_size": 32, "num_hidden_layers": LAYERS, "num_attention_heads": 4}
     # Large random weights: logits far apart, so that rounding decides nothing.
     sizes: dict[str, Any] = {**common, "num_key_value_heads": 2, "intermediate_size": 48, "initializer_range": 0.3}
+    config: Any
     none = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
     if kind == "llama":
         config = tf.LlamaConfig(**{**sizes, **none, "tie_word_embeddings": True, **changes})
@@ -34,10 +35,15 @@ def save_model(kind: str, folder: Path, **changes: Any) -> Path:
         config = tf.Qwen2MoeConfig(**{**sizes, **none, **experts, "shared_expert_intermediate_size": 24, **changes})
     else:
         config = tf.GPT2Config(
-            vocab_size=VOCABULARY, n_embd=32, n_layer=LAYERS, n_head=4, n_positions=64, initializer_range=0.3,
+            vocab_size=VOCABULARY,
+            n_embd=32,
+            n_layer=LAYERS,
+            n_head=4,
+            n_positions=64,
+            initializer_range=0.3,
             **{**none, **changes},
-        )  # fmt: skip
-    model = tf.AutoModelForCausalLM.from_config(config)
+        )
+    model: Any = tf.AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
     model.save_pretrained(folder, max_shard_size="60KB")
     return folder
 
@@ -47,7 +53,8 @@ def greedy(folder: Path, prompts: list[list[int]], tokens: int) -> list[list[int
     import torch
     import transformers as tf
 
-    model = tf.AutoModelForCausalLM.from_pretrained(folder).eval()
+    model: Any = tf.AutoModelForCausalLM.from_pretrained(folder)
+    model.eval()
     ids = torch.tensor(prompts)
     mask = torch.ones_like(ids)
     out = model.generate(ids, attention_mask=mask, max_new_tokens=tokens, do_sample=False, pad_token_id=0)

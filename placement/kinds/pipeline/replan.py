@@ -23,6 +23,7 @@ from placement.question.workload import Workload
 from placement.readers.models.read import read_model
 from placement.search.loop import run
 from placement.search.solver import Solver
+from placement.search.solvers.annealing import Annealing
 from placement.search.solvers.auto import Auto
 
 from ..base import FoundBy
@@ -136,6 +137,19 @@ def replan(
     for move in moves:
         loads[move.node] = loads.get(move.node, 0.0) + move.n_bytes / _rate(load_bytes_per_s, move.node)
     return Replanned(new, moves, max(loads.values(), default=0.0))
+
+
+def replan_at_once(
+    plan: Plan, model: Any, cluster: Cluster | Request, /, *, lost: Sequence[str], time_limit: float
+) -> Replanned:
+    """The next plan within a fraction of a second, by annealing alone: for runs that wait for it.
+
+    Parameters
+    ----------
+    plan, model, cluster, lost, time_limit
+        As for `replan`.
+    """
+    return replan(plan, model, cluster, lost=lost, solver=Annealing(), time_limit=time_limit)
 
 
 def _task(

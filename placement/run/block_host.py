@@ -1,0 +1,103 @@
+"""The blocks of one node in this process: loaded as plans ask, run on messages, with what each pass took."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..plan.plan import PlacedSpan
+from .architecture import block_names
+from .emulate import Pace
+from .job import Chain, Job, check_plan, check_prompts
+from .loader import Loader
+from .stage import Stage
+from .transport import Message
+
+MOST_EVENTS = 200_000
+"""Passes that are noted one by one; a longer run goes on without."""
+
+Event = tuple[float, float, int, int, int, int, int, float]
+"""One pass: (began_s, ended_s, batch, position, tokens, start, stop, computed_s)."""
+
+
+class BlockHost:
+    """Loads and runs the blocks of a node.
+
+    Parameters
+    ----------
+    job : Job
+        Its checkpoint, device, number format and emulated pace.
+    node : str
+        Which of its nodes this is.
+
+    Raises
+    ------
+    InputError
+        The checkpoint cannot be read, or the plan or the prompts do not fit it.
+    """
+
+    def __init__(self, job: Job, node: str) -> None:
+        device = job.devices.get(node, "cpu")
+        if device.startswith("cuda"):
+            torch.cuda.set_device(device)
+        self.node, self.device = node, device
+        self.loader = Loader(Path(job.model), device, job.dtype)
+        n_blocks = self.loader.arch.n_blocks
+        check_plan(job.plan, n_blocks, block_names(n_blocks))
+        check_prompts(job, *self.loader.sizes())
+        self.stage = Stage(self.loader, max(len(prompt) for prompt in job.prompts) + job.tokens)
+        self.pace = Pace(job.emulation.slow.get(node, 1.0))
+        self.warm_up_tokens = min(32, len(job.prompts[0]))
+        self.busy_since = 0.0
+        """When the pass under way began (`time.monotonic`), 0 when there is none; the beating thread reads it."""
+        self.events: list[Event] = []
+        self.read_bytes, self.cache_peak_bytes = 0, 0
+
+    def hold(self, chains: Sequence[Chain]) -> int:
+        """Load what the chains of a new plan ask of this node, drop the rest and all caches; return the bytes read."""
+        own = sorted({(span.start, span.stop) for chain in chains for span in chain if span.node == self.node})
+        self.stage.caches.clear()
+        read = self.loader.hold({block for start, stop in own for block in range(start, stop)})
+        self.read_bytes += read
+        for start, stop in own:
+            self.stage.warm_up(start, stop, self.warm_up_tokens)
+        return read
+
+    def run(self, message: Message, span: PlacedSpan) -> tuple[torch.Tensor, Event]:
+        """Pass the values of a message through a span; return what comes out, and the event to `note` afterwards."""
+        assert message.values is not None
+        self.busy_since = time.monotonic()
+        try:
+            began = self.pace.start()
+            values = self.stage.run(message.batch, span.start, span.stop, message.position, message.values)
+            computed_s = self.pace.stop(values)
+        finally:
+            self.busy_since = 0.0
+        what = (message.batch, message.position, message.values.shape[1], span.start, span.stop)
+        return values, (began, time.perf_counter(), *what, computed_s)
+
+    def note(self, event: Event) -> None:
+        """Keep the figures of a pass: nobody waits for this, so it comes after the message."""
+        if len(self.events) < MOST_EVENTS:
+            self.events.append(event)
+        self.cache_peak_bytes = max(self.cache_peak_bytes, self.stage.cache_bytes())
+
+    def forget(self, batch: int) -> None:
+        """Drop the cache of a micro-batch that has ended."""
+        self.stage.forget(batch)
+
+    def stats(self) -> dict[str, Any]:
+        """Return events and memory in bytes, as plain data."""
+        data: dict[str, Any] = {
+            "events": self.events,
+            "weight_bytes": self.loader.bytes_held(),
+            "cache_bytes": self.cache_peak_bytes,
+            "read_bytes": self.read_bytes,
+        }
+        if self.device.startswith("cuda"):
+            data["device_bytes"] = torch.cuda.max_memory_allocated(self.device)
+        return data
