@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from ..errors import InfeasibleError, PlacementError
+from ..errors import InfeasibleError, NotFoundError, PlacementError
 from ..plan.plan import Plan
 from .block_host import BlockHost
 from .client import Client
@@ -222,7 +222,7 @@ class WorkerProcess:
         gone = [name for uid, name in enumerate(self.here.places[:-1]) if uid not in left]
         try:
             new = self.recovery.next_plan(old.plan, gone)
-        except InfeasibleError as error:
+        except (InfeasibleError, NotFoundError) as error:
             raise RunError(f"{what}, and the rest cannot hold the model: {error}", self.client.texts()) from None
         self.notes.append(f"{what}; replanned in {time.perf_counter() - began:.2f} s, {new.moved_bytes / 1e6:.1f} MB")
         for name in lost:
