@@ -37,8 +37,8 @@ class Replan(Protocol):
     """Finds the next plan: `placement.kinds.pipeline.replan.replan_at_once`, or a function like it.
 
     It is called with the running plan, None (the request has the model), the request, and by name `lost` (nodes that
-    are gone) and `time_limit` (seconds). It raises `InfeasibleError` or `NotFoundError` when the remaining nodes cannot hold
-    the model.
+    are gone) and `time_limit` (seconds). It raises `InfeasibleError` or `NotFoundError` when no plan of the remaining
+    nodes was found.
     """
 
     def __call__(
