@@ -8,6 +8,7 @@ add commands as entry points of the group ``placement.commands``, each such a fu
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import errno
 import os
@@ -15,6 +16,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 
 import typer
 
@@ -71,11 +73,27 @@ def build_app(wanted: str | None = None) -> typer.Typer:
             typer.echo(context.get_help())
 
     owners = [module for module, names in MODULES.items() if wanted in names]
-    for module in owners or MODULES:
+    for module in owners:
         import_module(module).register(app)
     if not owners:
+        for module, name in ((module, name) for module, names in MODULES.items() for name in names):
+            app.command(name, help=summary_of(module, name))(_nothing)
         _add_plugins(app, wanted)
     return app
+
+
+def _nothing() -> None:
+    """Stands for a command in the list of --help, where none is run."""
+
+
+def summary_of(module: str, command: str) -> str:
+    """The first line of a command's docstring, read off its source: --help imports no command."""
+    spec = find_spec(module)
+    source = Path(spec.origin or "").read_text(encoding="utf-8") if spec is not None else ""
+    tree = ast.parse(source)
+    wanted = {command, f"{command}_"}
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name in wanted]
+    return (ast.get_docstring(functions[0] if functions else tree) or "").partition("\n")[0]
 
 
 def _add_plugins(app: typer.Typer, wanted: str | None) -> None:

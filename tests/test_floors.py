@@ -108,7 +108,7 @@ def names(node: ast.AST, source: str) -> list[str]:
         level = len(name) - len(name.lstrip("."))
         if level:
             return [absolute(name[level:], source, level)] if ":" in node.value else []
-        return [name] if name in MODULES and name not in GROUPS else []
+        return [name] if name in MODULES and "." in name and name not in GROUPS else []
     return []
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 
 import pytest
 
+import placement
 from placement.cli import OWN, SOURCES_ONLY
 from placement.readers.schema.file import ClusterFile, Limits, WorkloadEntry
 from placement.readers.schema.model import BlockEntry, InlineModel, TieEntry
@@ -51,3 +53,33 @@ def test_the_solver_is_the_one_that_runs() -> None:
     source = (ROOT / "examples" / "own_solver.py").read_text(encoding="utf-8")
     lines = [line for line in listing[1].splitlines() if line.strip() and "def search" not in line]
     assert not [line for line in lines if line not in source]
+
+
+def test_public_names_are_documented() -> None:
+    """Each name of the package is on the page of the API, exists, and has a docstring of its own."""
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    for name in placement.__all__:
+        assert f"`{name}" in page, name
+        found = getattr(placement, name)
+        assert name == "__version__" or (found.__doc__ and found.__doc__.strip()), name
+
+
+def test_public_functions_say_what_they_take_and_raise() -> None:
+    """The docstring of a public function with three parameters or more has them, and what it raises."""
+    for name in placement.__all__:
+        found = getattr(placement, name)
+        if inspect.isfunction(found) and len(inspect.signature(found).parameters) >= 3:
+            assert "Parameters\n" in (found.__doc__ or ""), name
+            assert "Raises\n" in (found.__doc__ or ""), name
+
+
+def code_blocks() -> list[str]:
+    """Python listings of the README and of the pages that can run as they stand."""
+    texts = [(ROOT / "docs" / "api.md").read_text(encoding="utf-8")]
+    return [listing for text in texts for listing in re.findall(r"```python\n(.*?)```", text, re.DOTALL)]
+
+
+@pytest.mark.parametrize("listing", code_blocks())
+def test_listings_run(listing: str) -> None:
+    """What the page of the API prints is what runs."""
+    exec(compile(listing, "docs/api.md", "exec"), {})

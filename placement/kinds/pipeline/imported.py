@@ -42,6 +42,11 @@ def import_split(
         With the figures that are predicted for it.
     broken : tuple of str
         Rules of the question that it breaks, such as bytes that are missing.
+
+    Raises
+    ------
+    InputError
+        The split is none that the runtime writes, or does not suit the model and the nodes.
     """
     for node in (*nodes, *(at or {})):
         request.cluster.index(node)
