@@ -68,22 +68,28 @@ class Swarm:
         Star: every server answers the client, which is what released Petals runs. Chain: servers hand over to each
         other, which is what its Dijkstra assumes.
         """
-        n = self.n_servers
-        if shape == "star":
-            return np.tile(self.rtt_s[n, :n] + self.hop_s, (n + 1, 1))
-        return self.rtt_s[:, :n] / 2.0 + self.hop_s
+        return self._hops[shape][0]
 
     def leave_s(self, shape: Shape) -> FloatArray:
         """Seconds (J,) from the last server back to the client."""
-        n = self.n_servers
-        return np.zeros(n) if shape == "star" else self.rtt_s[:n, n] / 2.0
+        return self._hops[shape][1]
 
-    @property
+    @cached_property
+    def _hops(self) -> dict[Shape, tuple[FloatArray, FloatArray]]:
+        """Ways in and back for each shape, read-only: every chain that is scored asks for them."""
+        n = self.n_servers
+        star = np.tile(self.rtt_s[n, :n] + self.hop_s, (n + 1, 1)), np.zeros(n)
+        chain = self.rtt_s[:, :n] / 2.0 + self.hop_s, self.rtt_s[:n, n] / 2.0
+        for table in (*star, *chain):
+            table.setflags(write=False)
+        return {"star": star, "chain": chain}
+
+    @cached_property
     def block_price(self) -> FloatArray:
         """$ of a block and token at each server (J,); 0 where no price is known."""
         return np.zeros(self.n_servers) if self.price is None else self.price
 
-    @property
+    @cached_property
     def loss(self) -> FloatArray:
         """-ln of the probability that each server stays for a session (J,); 0 where none is known."""
         return np.zeros(self.n_servers) if self.survival is None else -np.log(self.survival)

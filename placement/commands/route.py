@@ -10,13 +10,12 @@ from typing import Annotated, Any
 import typer
 
 from objectives.pareto import hypervolume_ratio
-from objectives.routes.swarm import Route
 
 from ..kinds.asked import Asked, ask
 from ..kinds.routes.solvers.portfolio import FRONTS
 from ..optimize import Search, answer
 from ..plan.plan import Plan
-from ..report.plot import draw
+from ..report.plot import draw, ensure_drawable
 from .options import Json, Seed, ShapeOption
 from .output import console, ensure_writable, exit_code, print_json
 
@@ -52,6 +51,7 @@ def route(
 ) -> int:
     """Show the chains through a swarm that no other one beats in latency and throughput."""
     ensure_writable(plot)
+    ensure_drawable(plot)
     keys = {"shape": shape.value if shape else None, "precision": precision}
     overrides = [f"{key}={value}" for key, value in keys.items() if value is not None]
     objective = ["latency", "throughput", *([third.value] if third else [])]
@@ -60,7 +60,7 @@ def route(
     found = answer(asked, Search(FRONTS, nsga2, seed)).plan if nsga2 > 0 else None
     ratio = None if found is None else hypervolume_ratio(traded(asked, found), traded(asked, plan))
     if plot is not None:
-        draw(plot, chains(plan), chains(found))
+        draw(plot, plan.pareto, found.pareto if found is not None else (), third=third.value if third else None)
     if json:
         print_json(plan.to_dict() | document(asked, plan, third) | {"nsga2_hypervolume_ratio": ratio})
     else:
@@ -91,9 +91,3 @@ def traded(asked: Asked, plan: Plan) -> list[list[float]]:
     """The values of the objectives of a front, each minimised."""
     minimised = asked.kind.terms.minimised
     return [[minimised(name, value) for name, value in point.values.items()] for point in plan.pareto]
-
-
-def chains(plan: Plan | None) -> tuple[Route, ...]:
-    """The values of a front for a picture."""
-    points = plan.pareto if plan is not None else ()
-    return tuple(Route((), point.figures["time_per_token_s"], point.figures["tokens_per_s"]) for point in points)

@@ -8,7 +8,7 @@ from objectives.combine import Objective
 from objectives.routes.swarm import Shape, Swarm
 from objectives.routes.terms import ROUTES
 
-from ..errors import InputError
+from ..errors import InputError, shown
 
 SHAPES = ("star", "chain")
 PRECISION = 0.02
@@ -38,6 +38,6 @@ class RoutesQuestion:
 
     def __post_init__(self) -> None:
         if self.shape not in SHAPES:
-            raise InputError(f"expected 'star' or 'chain', got {str(self.shape)[:80]!r}", "shape")
+            raise InputError(f"expected 'star' or 'chain', got {shown(self.shape)}", "shape")
         if not 0.0 <= self.precision < 1.0:
             raise InputError(f"expected a part of at least 0 and below 1, got {self.precision}", "precision")

@@ -152,11 +152,12 @@ class _State:
 
     def offer(self, spans: Spans, score: Score) -> None:
         values = self.traded(score)
-        for other in list(self.archive):
-            if (self.archive[other] <= values).all():
+        if self.archive:
+            others, table = list(self.archive), np.array(list(self.archive.values()))
+            if (table <= values).all(axis=1).any():
                 return
-            if (values <= self.archive[other]).all():
-                del self.archive[other]
+            for k in np.flatnonzero((values <= table).all(axis=1)):
+                del self.archive[others[k]]
         if len(self.archive) < MOST_PARETO:
             self.archive[spans] = values
 

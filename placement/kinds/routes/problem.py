@@ -56,7 +56,9 @@ class RoutesProblem:
         return RouteData(
             np.stack([swarm.starts, swarm.stops], axis=1).astype(np.int64),
             np.ascontiguousarray(nodes, dtype=float),
-            np.ascontiguousarray(swarm.enter_s(self.shape)),
+            np.array(
+                swarm.enter_s(self.shape), order="C"
+            ),  # a copy: kernels are compiled for arrays that may be written
             holders,
             self.objective.weight_vector(),
             self.objective.limit_vector(),
