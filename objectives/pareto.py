@@ -21,11 +21,12 @@ def front(points: npt.ArrayLike) -> npt.NDArray[np.int64]:
     values = np.asarray(points, dtype=float)
     if not len(values):
         return np.empty(0, dtype=np.int64)
-    kept: list[int] = []
+    kept, best, count = np.empty(len(values), dtype=np.int64), np.empty_like(values), 0
     for k in np.lexsort(values.T[::-1]):
-        if not any((values[other] <= values[k]).all() for other in kept):
-            kept.append(int(k))
-    return np.array(kept, dtype=np.int64)
+        if not (best[:count] <= values[k]).all(axis=1).any():
+            kept[count], best[count] = k, values[k]
+            count += 1
+    return kept[:count]
 
 
 def hypervolume(points: npt.ArrayLike, reference: Sequence[float]) -> float:
@@ -49,6 +50,13 @@ def hypervolume(points: npt.ArrayLike, reference: Sequence[float]) -> float:
             for low, high in zip(heights, tops, strict=True)
         )
     )
+
+
+def hypervolume_ratio(found: npt.ArrayLike, exact: npt.ArrayLike) -> float:
+    """Hypervolume of a front (n, D) over that of the exact one, below a corner a tenth beyond the exact one's worst."""
+    best = np.asarray(exact, dtype=float)
+    corner = (best.max(axis=0) * 1.1 + 1e-12).tolist()
+    return hypervolume(found, corner) / hypervolume(best, corner)
 
 
 def _area(values: FloatArray, corner: FloatArray) -> float:

@@ -6,7 +6,7 @@ Other packages add solvers by entry points of the group ``placement.solvers`` (a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
@@ -30,21 +30,25 @@ class Entry:
     role : str
         "search" (improves for ever), "exact" (proves), "yardstick" (one split of today's tools) or "portfolio".
     kinds : tuple of str
-        Placements that it works on: "pipeline", "replicated".
+        Placements that it works on: "pipeline", "replicated", "sessions", "routes".
+    elsewhere : mapping of str to str
+        Kinds for which another class bears the name, and its path.
     """
 
     path: str
     summary: str
     role: str
     kinds: tuple[str, ...] = ("pipeline",)
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
 
-    def make(self) -> Solver:
-        """Import the solver and make it with its default hyper-parameters."""
-        return cast("Solver", attribute(self.path, __package__ or "placement")())
+    def make(self, kind: str = "") -> Solver:
+        """Import the solver of a kind and make it with its default hyper-parameters."""
+        return cast("Solver", attribute(self.elsewhere.get(kind, self.path), __package__ or "placement")())
 
 
 ANY = ("pipeline", "replicated", "sessions", "routes")
 BOTH = ("pipeline", "replicated")
+MOST = (*BOTH, "routes")
 
 GROUP = "placement.solvers"
 SOLVERS: Mapping[str, Entry] = MappingProxyType(
@@ -56,7 +60,11 @@ SOLVERS: Mapping[str, Entry] = MappingProxyType(
             ANY,
         ),
         "exact": Entry(
-            ".kinds.pipeline.solvers.exact:Exact", "dynamic programming over node types, proves the optimum", "exact"
+            ".kinds.pipeline.solvers.exact:Exact",
+            "dynamic programming over node types, or shortest paths (routes): proves the optimum, or the front",
+            "exact",
+            ("pipeline", "routes"),
+            {"routes": ".kinds.routes.solvers.exact:Exact"},
         ),
         "exhaustive": Entry(
             ".kinds.pipeline.solvers.exhaustive:Exhaustive", "every placement of a tiny problem", "exact"
@@ -67,18 +75,18 @@ SOLVERS: Mapping[str, Entry] = MappingProxyType(
             "exact",
             BOTH,
         ),
-        "genetic": Entry(".search.solvers.genetic:Genetic", "genetic algorithm (DEAP)", "search", BOTH),
-        "annealing": Entry(".search.solvers.annealing:Annealing", "simulated annealing with reheats", "search", BOTH),
+        "genetic": Entry(".search.solvers.genetic:Genetic", "genetic algorithm (DEAP)", "search", MOST),
+        "annealing": Entry(".search.solvers.annealing:Annealing", "simulated annealing with reheats", "search", MOST),
         "tempering": Entry(
-            ".search.solvers.tempering:Tempering", "replica exchange: walks at several temperatures", "search", BOTH
+            ".search.solvers.tempering:Tempering", "replica exchange: walks at several temperatures", "search", MOST
         ),
         "pso": Entry(
-            ".search.solvers.pso:ParticleSwarm", "particle swarm on random keys, decoded optimally", "search", BOTH
+            ".search.solvers.pso:ParticleSwarm", "particle swarm on random keys, decoded optimally", "search", MOST
         ),
-        "tabu": Entry(".search.solvers.tabu:Tabu", "tabu search with restarts", "search", BOTH),
+        "tabu": Entry(".search.solvers.tabu:Tabu", "tabu search with restarts", "search", MOST),
         "beam": Entry(".kinds.pipeline.solvers.beam:Beam", "beam search guided by the Lagrangian bound", "search"),
         "nsga2": Entry(
-            ".search.solvers.nsga2:NSGA2", "NSGA-II (DEAP): several objectives, a Pareto front", "search", BOTH
+            ".search.solvers.nsga2:NSGA2", "NSGA-II (DEAP): several objectives, a Pareto front", "search", MOST
         ),
         "patterns": Entry(
             ".kinds.replicated.solvers.patterns:Patterns",
@@ -146,7 +154,7 @@ def make_solver(name: str, kind: str = "") -> Solver:
         if kind and kind not in SOLVERS[name].kinds:
             known = solver_names(kind)
             raise InputError(f"'{name}' does not solve {kind} plans (known here: {', '.join(known)})", "solver")
-        return SOLVERS[name].make()
+        return SOLVERS[name].make(kind)
     return cast("Solver", from_plugin(GROUP, SOLVERS, name, "solver")())
 
 

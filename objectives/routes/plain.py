@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .swarm import FloatArray, Shape, Swarm
+from ..pareto import front
+from .swarm import FloatArray, Route, Shape, Swarm, route_of
 
 BoolArray = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
@@ -23,7 +24,7 @@ class PlainWays:
     def __init__(
         self, swarm: Swarm, shape: Shape, extra_s: FloatArray | None = None, slow: FloatArray | None = None
     ) -> None:
-        self.swarm, self.star = swarm, shape == "star"
+        self.swarm, self.shape, self.star = swarm, shape, shape == "star"
         enter = swarm.enter_s(shape)
         self.enter = enter if extra_s is None else enter + extra_s
         self.leave = swarm.leave_s(shape)
@@ -90,6 +91,22 @@ class PlainWays:
         total += self.enter[self.swarm.n_servers, ways[:, 0]]
         total += (self.enter[ways[:, :-1], ways[:, 1:]] * hop).sum(axis=1)
         return total
+
+    def front(self) -> tuple[Route, ...]:
+        """Every trade of latency against throughput, the fastest chain first, one chain for each.
+
+        The throughput of a chain is that of its slowest server: for each rate as a threshold the slower servers are
+        dropped and the shortest chain is taken. Load decides which chains are found; the values of the routes are
+        without it. Empty where a block is held by nobody.
+        """
+        found: dict[tuple[int, ...], Route] = {}
+        least = 0.0
+        while (way := self.shortest(least_rate=least)) is not None:
+            found[way] = route_of(self.swarm, way, self.shape)
+            # Thresholds up to this chain's own rate would only find it again.
+            least = float(np.nextafter(found[way].rate, np.inf))
+        routes = list(found.values())
+        return tuple(routes[k] for k in front([(route.latency_s, 1.0 / route.rate) for route in routes]))
 
     def _entered(
         self, first: bool, before: FloatArray, there: np.ndarray, hold: np.ndarray

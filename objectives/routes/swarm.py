@@ -68,24 +68,31 @@ class Swarm:
         Star: every server answers the client, which is what released Petals runs. Chain: servers hand over to each
         other, which is what its Dijkstra assumes.
         """
-        n = self.n_servers
-        if shape == "star":
-            return np.tile(self.rtt_s[n, :n] + self.hop_s, (n + 1, 1))
-        return self.rtt_s[:, :n] / 2.0 + self.hop_s
+        return self._hops[shape][0]
 
     def leave_s(self, shape: Shape) -> FloatArray:
         """Seconds (J,) from the last server back to the client."""
-        n = self.n_servers
-        return np.zeros(n) if shape == "star" else self.rtt_s[:n, n] / 2.0
+        return self._hops[shape][1]
 
-    def third(self, name: str) -> tuple[FloatArray, FloatArray]:
-        """Third cost on entering a server and for each block there: price in $/token, or -ln of survival."""
-        zero = np.zeros(self.n_servers)
-        if name == "price":
-            return zero, zero if self.price is None else self.price
-        if name == "reliability":
-            return (zero if self.survival is None else -np.log(self.survival)), zero
-        raise ValueError(f"expected 'price' or 'reliability', got '{name}'")
+    @cached_property
+    def _hops(self) -> dict[Shape, tuple[FloatArray, FloatArray]]:
+        """Ways in and back for each shape, read-only: every chain that is scored asks for them."""
+        n = self.n_servers
+        star = np.tile(self.rtt_s[n, :n] + self.hop_s, (n + 1, 1)), np.zeros(n)
+        chain = self.rtt_s[:, :n] / 2.0 + self.hop_s, self.rtt_s[:n, n] / 2.0
+        for table in (*star, *chain):
+            table.setflags(write=False)
+        return {"star": star, "chain": chain}
+
+    @cached_property
+    def block_price(self) -> FloatArray:
+        """$ of a block and token at each server (J,); 0 where no price is known."""
+        return np.zeros(self.n_servers) if self.price is None else self.price
+
+    @cached_property
+    def loss(self) -> FloatArray:
+        """-ln of the probability that each server stays for a session (J,); 0 where none is known."""
+        return np.zeros(self.n_servers) if self.survival is None else -np.log(self.survival)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +107,17 @@ class Route:
         Seconds per token.
     rate : float
         Tokens/s: that of the slowest server.
-    third : float
-        Price in $/token or -ln of survival, 0 when not asked for.
+    price : float
+        $/token.
+    loss : float
+        -ln of the probability that every server of the chain stays for a session: it adds up along the chain.
     """
 
     servers: tuple[int, ...]
     latency_s: float
     rate: float
-    third: float = 0.0
+    price: float = 0.0
+    loss: float = 0.0
 
     @property
     def stages(self) -> tuple[tuple[int, int, int], ...]:
@@ -117,17 +127,16 @@ class Route:
         return tuple((self.servers[start], start, stop) for start, stop in zip(cuts, ends, strict=True))
 
 
-def route_of(swarm: Swarm, servers: tuple[int, ...], shape: Shape, third: str | None = None) -> Route:
+def route_of(swarm: Swarm, servers: tuple[int, ...], shape: Shape) -> Route:
     """Cost of a chain, in plain Python: the reference."""
-    enter, leave = swarm.enter_s(shape), swarm.leave_s(shape)
-    at, latency, extra = swarm.n_servers, 0.0, 0.0
-    step, per_block = swarm.third(third) if third else (np.zeros(swarm.n_servers), np.zeros(swarm.n_servers))
+    enter, leave, block_price, loss = swarm.enter_s(shape), swarm.leave_s(shape), swarm.block_price, swarm.loss
+    at, latency, price, lost = swarm.n_servers, 0.0, 0.0, 0.0
     for j in servers:
         if j != at:
             latency += enter[at, j]
-            extra += step[j]
+            lost += loss[j]
         latency += swarm.block_s[j]
-        extra += per_block[j]
+        price += block_price[j]
         at = j
     rate = min(float(swarm.rates[j]) for j in servers)
-    return Route(tuple(servers), float(latency + leave[at]), rate, float(extra))
+    return Route(tuple(servers), float(latency + leave[at]), rate, float(price), float(lost))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,14 @@ import typer
 from ..errors import InputError, shown
 from ..question.request import Request
 from ..readers.cluster.read import read_request
+
+
+class ShapeName(StrEnum):
+    """How the servers of a chain answer."""
+
+    STAR = "star"
+    CHAIN = "chain"
+
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="cluster.yaml: model, nodes, network (see the README)")]
 ModelName = Annotated[
@@ -28,6 +37,10 @@ Seed = Annotated[int, typer.Option("--seed", help="Same seed, same search.", min
 TimeLimit = Annotated[float, typer.Option("--time-limit", metavar="SECONDS", help="Seconds of search at most.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no table.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout and nothing else.")]
+ShapeOption = Annotated[
+    ShapeName | None,
+    typer.Option("--shape", help="star: servers answer the client; chain: one another. Wins over the file."),
+]
 Out = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write the result to a file; atomic.")]
 
 

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
+import json as json_text
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated
 
 import typer
 
-from ..errors import InputError, nearest
-from .options import Json, Seed
+from ..errors import InputError
+from ..files import plain, write_atomic
+from ..petals.advise import RATE_BYTES_PER_S, Advice
+from ..petals.advise import advise as compare
+from ..petals.dht import read_view
+from ..petals.swarm_file import document, read, text
+from .options import Json, Out, Seed, ShapeOption
 from .output import SOLVED, console, ensure_writable, print_json
 
-if TYPE_CHECKING:
-    from objectives.routes.swarm import Shape
-
-    from ..petals.advise import Advice
-
-SHAPES = ("star", "chain")
 Peers = Annotated[list[str] | None, typer.Option("--peers", metavar="ADDRESS", help="A peer of it; repeatable.")]
 Prefix = Annotated[str, typer.Option("--prefix", metavar="NAME", help="The model's dht_prefix.")]
 Blocks = Annotated[int, typer.Option("--blocks", metavar="N", help="Decoder layers of the model.")]
-BlockBytes = Annotated[float, typer.Option("--block-bytes", metavar="BYTES", help="Weights of a block.")]
-LoadRate = Annotated[float, typer.Option("--load-rate", metavar="BYTES/S", help="Download rate of a server.")]
+BlockBytes = Annotated[float, typer.Option("--block-bytes", metavar="BYTES", help="Weights of a block.", min=0.0)]
+LoadRate = Annotated[float, typer.Option("--load-rate", metavar="BYTES/S", help="Download rate of a server.", min=0.0)]
 
 
 def register(app: typer.Typer) -> None:
@@ -42,10 +42,6 @@ def status(
     json: Json = False,
 ) -> int:
     """Read the live state of a swarm from its DHT, without weights, as a swarm file."""
-    from ..files import write_atomic
-    from ..petals.dht import read_view
-    from ..petals.swarm_file import document, text
-
     for value, key, hint in (
         (peers, "--peers", "an address"),
         (prefix, "--prefix", "a name"),
@@ -66,9 +62,7 @@ def status(
 
 def advise(
     file: Annotated[Path, typer.Argument(metavar="SWARM.YAML", help="What `petals status` wrote, or a file like it.")],
-    shape: Annotated[
-        str, typer.Option("--shape", help="star: servers answer the client; chain: one another.")
-    ] = "star",
+    shape: ShapeOption = None,
     preference: Annotated[
         float, typer.Option("--preference", help="0: the fastest chain; 1: throughput.", min=0.0, max=1.0)
     ] = 0.5,
@@ -79,22 +73,20 @@ def advise(
     block_bytes: BlockBytes = 0.0,
     load_rate: LoadRate = 0.0,
     seed: Seed = 0,
+    out: Out = None,
     json: Json = False,
 ) -> int:
     """Petals' balance of a swarm against ours, and the moves worth making."""
-    from ..petals.advise import RATE_BYTES_PER_S
-    from ..petals.advise import advise as compare
-    from ..petals.swarm_file import read
-
-    if shape not in SHAPES:
-        raise InputError(f"expected star or chain, got '{shape}'{nearest(shape, SHAPES)}", "--shape")
-    swarm, about = read(file)
+    ensure_writable(out)
+    swarm, about, own_shape = read(file)
     size = block_bytes or about.block_bytes
     rate = load_rate or about.load_bytes_per_s or RATE_BYTES_PER_S
     found = compare(
-        swarm, shape=cast("Shape", shape), preference=preference, weight=weight, block_bytes=size,
+        swarm, shape=shape.value if shape else own_shape, preference=preference, weight=weight, block_bytes=size,
         load_bytes_per_s=rate, most_moves=moves, seed=seed,
     )  # fmt: skip
+    if out is not None:
+        write_atomic(out, json_text.dumps(plain(found.plan_document()), indent=2) + "\n")
     if json:
         print_json(found.to_dict())
     else:

@@ -65,7 +65,7 @@ KINDS: Mapping[str, Entry] = MappingProxyType(
             ".routes.kind:ROUTES",
             "chains through a swarm that stands already",
             (frozenset({"servers", "blocks"}),),
-            questions=frozenset({"objectives.routes.swarm.Swarm"}),
+            questions=frozenset({"objectives.routes.swarm.Swarm", "placement.question.routes.RoutesQuestion"}),
         ),
         "replicated": Entry(
             ".replicated.kind:REPLICATED",

@@ -13,7 +13,6 @@ from objectives.routes.plain import BoolArray, PlainWays
 from objectives.routes.swarm import FloatArray, IntArray, Route, Shape, Swarm, route_of
 
 from ..errors import InfeasibleError, InputError
-from ..kinds.routes.front import exact_front
 from .calibrate import Calibration, Step
 from .view import View
 
@@ -70,7 +69,7 @@ class Chooser:
         swarm, shape = self.swarm, self.calibration.shape
         if swarm is None or swarm.missing is not None:
             return
-        found = exact_front(swarm, shape, plain=self._ways(swarm, shape, None))
+        found = self._ways(swarm, shape, None).front()
         if swarm is self.swarm:
             self.archive, self.archive_shape = found, shape
             self.ways = np.array([route.servers for route in found], dtype=np.int64)

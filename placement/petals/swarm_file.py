@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from objectives.routes.swarm import Swarm
+from objectives.routes.swarm import Shape, Swarm
 
 from ..readers.schema.swarm import PetalsPart
 from ..readers.swarm import load, swarm_of
@@ -74,7 +74,7 @@ def text(data: Mapping[str, Any]) -> str:
     return head + str(yaml.safe_dump(dict(data), sort_keys=False, width=120))
 
 
-def read(path: Path | str) -> tuple[Swarm, PetalsPart]:
-    """A swarm file for advice: blocks that nobody holds are no error; with its ``petals`` part."""
+def read(path: Path | str) -> tuple[Swarm, PetalsPart, Shape]:
+    """A swarm file for advice: blocks that nobody holds are no error; with its ``petals`` part, and its shape."""
     file = load(path)
-    return swarm_of(file, str(path), whole=False), file.petals
+    return swarm_of(file, str(path), whole=False), file.petals, file.shape

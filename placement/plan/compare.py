@@ -77,7 +77,8 @@ def differences(yours: Plan, best: Plan) -> list[str]:
     """Say in words where a split loses: the bottleneck, hops, compute, and memory that is left over."""
     lines = []
     mine, other = yours.bottleneck, best.bottleneck
-    if mine.kind and yours.figures.micro_batch == best.figures.micro_batch and mine.seconds > other.seconds * 1.001:
+    batches = [plan.figures.get("micro_batch") for plan in (yours, best)]
+    if mine.kind and batches[0] == batches[1] and mine.seconds > other.seconds * 1.001:
         more = percent(mine.seconds / other.seconds - 1.0) if other.seconds > 0 else "far"
         lines.append(
             f"bottleneck: {mine.kind} {mine.where} is busy {seconds(mine.seconds)} per micro-batch, "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,10 +14,11 @@ from ..files import write_atomic
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from objectives.routes.swarm import Route
+    from ..plan.plan import FrontPoint
 
 FORMATS = ("png", "svg", "pdf")
 EXACT, FOUND = "#1f77b4", "#d62728"
+FIGURES = {"price": "price_per_token", "reliability": "survival"}
 THIRDS = {"price": "price, $ per token", "reliability": "probability that no server of the chain fails"}
 
 
@@ -40,15 +40,17 @@ def ensure_drawable(path: Path | None) -> None:
         raise InputError("drawing needs the package matplotlib: pip install 'llm-placement[plot]'", str(path))
 
 
-def draw(path: Path, exact: Sequence[Route], found: Sequence[Route] = (), *, third: str | None = None) -> None:
+def draw(
+    path: Path, exact: Sequence[FrontPoint], found: Sequence[FrontPoint] = (), *, third: str | None = None
+) -> None:
     """Draw latency against throughput: the exact front, and the chains that a search found beside it.
 
     Parameters
     ----------
     path : Path
         Picture to write; its ending gives the format.
-    exact, found : sequence of Route
-        Chains of the exact front, and of the search.
+    exact, found : sequence of FrontPoint
+        Of the plan with the exact front, and of the one that was searched for: `Plan.pareto`.
     third : str or None
         The third objective of the front, "price" or "reliability"; it colours the chains. Without one the front is a
         staircase: what lies below and to the right of it is beaten.
@@ -82,11 +84,12 @@ def draw(path: Path, exact: Sequence[Route], found: Sequence[Route] = (), *, thi
     write_atomic(path, picture.getvalue())
 
 
-def _points(chains: Sequence[Route]) -> tuple[list[float], list[float]]:
-    return [1e3 * chain.latency_s for chain in chains], [chain.rate for chain in chains]
+def _points(chains: Sequence[FrontPoint]) -> tuple[list[float], list[float]]:
+    figures = [chain.figures for chain in chains]
+    return [1e3 * row["time_per_token_s"] for row in figures], [row["tokens_per_s"] for row in figures]
 
 
-def _coloured(axes: Axes, chains: Sequence[Route], third: str) -> None:
-    values = [math.exp(-chain.third) if third == "reliability" else chain.third for chain in chains]
+def _coloured(axes: Axes, chains: Sequence[FrontPoint], third: str) -> None:
+    values = [chain.figures[FIGURES[third]] for chain in chains]
     dots = axes.scatter(*_points(chains), c=values, marker="o", label="exact front")
     axes.figure.colorbar(dots, ax=axes, label=THIRDS[third])

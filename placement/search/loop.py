@@ -23,7 +23,7 @@ BOUND_STEP = 1e-3  # part of the bound by which it must rise for the trace to sh
 
 
 class FalseBoundError(PlacementError):
-    """A bound was claimed that a feasible placement contradicts: the solver, or the problem's own bound, is wrong."""
+    """A bound or a whole front was claimed that a feasible placement contradicts: whoever claimed it is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,8 @@ class Outcome:
         What a solver said about its proofs.
     finalists : tuple of tuple of Span
         Placements that the solver wants to have looked at more closely, the last one named last.
+    whole_front : float or None
+        The solver proved that nothing is missing in `pareto` that is better by more than this part; None: no proof.
     """
 
     spans: Spans
@@ -77,6 +79,7 @@ class Outcome:
     winner: str = ""
     remark: str = ""
     finalists: tuple[Spans, ...] = ()
+    whole_front: float | None = None
 
 
 @dataclass
@@ -95,6 +98,7 @@ class _State:
     archive: dict[Spans, npt.NDArray[np.float64]] = field(default_factory=dict)
     finalists: dict[Spans, None] = field(default_factory=dict)
     seen: set[bytes] = field(default_factory=set)
+    whole_front: float | None = None
 
     def take(self, proposal: Proposal) -> None:
         self.evaluations += proposal.evaluations
@@ -103,6 +107,8 @@ class _State:
         self.consider(proposal.genomes, proposal.solver)
         for genome in () if proposal.finalists is None else proposal.finalists:
             self.finalists[self.problem.decode(genome)] = None
+        if proposal.whole_front is not None and self.problem.objective.pareto:
+            self.settle(proposal.genomes, proposal.whole_front)
 
     def raise_bound(self, bound: float) -> None:
         if bound <= self.bound:
@@ -128,14 +134,30 @@ class _State:
             if self.problem.objective.pareto and score.violation == 0:
                 self.offer(spans, score)
 
-    def offer(self, spans: Spans, score: Score) -> None:
+    def settle(self, genomes: IntArray, part: float) -> None:
+        """Let a whole front take the place of what was collected; refuse one that a placement contradicts."""
+        scored = {spans: self.problem.score(spans) for spans in map(self.problem.decode, genomes)}
+        kept = {spans: self.traded(score) for spans, score in scored.items() if score.violation == 0}
+        table = np.array(list(kept.values())).reshape(len(kept), -1)
+        for values in self.archive.values():
+            if not (table <= values * (1.0 + part) * (1.0 + CONTRADICTION)).all(axis=1).any():
+                raise FalseBoundError(f"a front was called whole, but a placement found before it has {values}")
+        self.archive, self.whole_front = kept, part
+
+    def traded(self, score: Score) -> npt.NDArray[np.float64]:
+        """The values of the objectives that are traded."""
         names = self.problem.objective.terms.names
-        values = score.values[[names.index(name) for name in self.problem.objective.pareto]]
-        for other in list(self.archive):
-            if (self.archive[other] <= values).all():
+        values: npt.NDArray[np.float64] = score.values[[names.index(name) for name in self.problem.objective.pareto]]
+        return values
+
+    def offer(self, spans: Spans, score: Score) -> None:
+        values = self.traded(score)
+        if self.archive:
+            others, table = list(self.archive), np.array(list(self.archive.values()))
+            if (table <= values).all(axis=1).any():
                 return
-            if (values <= self.archive[other]).all():
-                del self.archive[other]
+            for k in np.flatnonzero((values <= table).all(axis=1)):
+                del self.archive[others[k]]
         if len(self.archive) < MOST_PARETO:
             self.archive[spans] = values
 
@@ -223,6 +245,7 @@ def run(
         winner=state.winner,
         remark=state.remark,
         finalists=tuple(state.finalists),
+        whole_front=state.whole_front,
     )
 
 

@@ -40,6 +40,9 @@ class Proposal:
     finalists : int array (n, G) or None
         Genomes that deserve a closer look: a kind may compare them by what it can afford for a few only, such as a
         simulation.
+    whole_front : float or None
+        With several objectives: nothing but these genomes belongs on the front. For every trade that is possible there
+        is one here that is by no more than this part worse in any value; 0 is the exact front. None: no such claim.
     """
 
     genomes: IntArray
@@ -48,6 +51,7 @@ class Proposal:
     solver: str = ""
     remark: str = ""
     finalists: IntArray | None = None
+    whole_front: float | None = None
 
 
 Proposals = Generator[Proposal, Progress | None, None]

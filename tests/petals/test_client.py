@@ -9,13 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from benchmarks.quality.swarm_cases import drawn_swarm
-from objectives.routes.plain import PlainWays
 from placement import InfeasibleError, InputError, PlacementError
-from placement.kinds.routes.front import exact_front
 from placement.petals import install, sessions
 from placement.petals.calibrate import Calibration, Step
 from placement.petals.chooser import Chooser
@@ -34,19 +29,6 @@ SWARM = view(
     Server("c", 0, 8, 10.0, 1000.0), Server("d", 3, 8, 60.0, 250.0),
     a=0.02, b=0.02, c=0.05, d=0.03,
 )  # fmt: skip
-
-
-@settings(max_examples=25, deadline=None)
-@given(seed=st.integers(0, 10_000), chain=st.booleans())
-def test_the_plain_search_is_the_compiled_one(seed: int, chain: bool) -> None:
-    """Fronts are equal: the same latencies and rates."""
-    swarm, shape = drawn_swarm(seed, 6 + seed % 12), "chain" if chain else "star"
-    ours = exact_front(swarm, shape, plain=PlainWays(swarm, shape))
-    theirs = exact_front(swarm, shape)
-    assert [r.rate for r in ours] == [r.rate for r in theirs]
-    assert [r.latency_s for r in ours] == pytest.approx([r.latency_s for r in theirs])
-    for route in ours:
-        assert PlainWays(swarm, shape).seconds(np.array([route.servers])) == pytest.approx(route.latency_s)
 
 
 def chooser(preference: float = 0.0) -> Chooser:

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from objectives.petals.rules import cache_size, most_blocks, throughputs
+from placement import InputError
 from placement.cli import run
 from placement.kinds.replicated.case import case_of
 from placement.petals.advise import advise
@@ -113,7 +114,7 @@ def test_a_decision_that_was_not_carried_out_is_void() -> None:
 
 def test_advice_is_worth_its_moves() -> None:
     """Ours betters the weakest block of the example with fewer moves than Petals would make."""
-    swarm, about = read(EXAMPLES / "petals_status.yaml")
+    swarm, about, _ = read(EXAMPLES / "petals_status.yaml")
     found = advise(swarm, block_bytes=about.block_bytes, load_bytes_per_s=about.load_bytes_per_s)
     assert found.ours.bottleneck > 2 * found.now.bottleneck
     assert found.ours.token_s < found.now.token_s
@@ -127,7 +128,7 @@ def test_advice_is_worth_its_moves() -> None:
 
 def test_moves_better_the_value_they_are_chosen_by() -> None:
     """One after another, and a swarm with a hole is mended first."""
-    swarm, _ = read(EXAMPLES / "petals_status.yaml")
+    swarm, _, _ = read(EXAMPLES / "petals_status.yaml")
     layouts = Layouts(swarm, tuple((swarm.stops - swarm.starts).tolist()))
     spans = layouts.spans()
     spans[5] = (0, 6)  # nobody holds the last blocks
@@ -146,6 +147,47 @@ def test_the_command_gives_advice(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["petals", "advise", str(EXAMPLES / "petals_status.yaml"), "--json"]) == 0
     data = json.loads(capsys.readouterr().out)
     assert data["moves"][0]["loaded_bytes"] == data["moves"][0]["loaded_blocks"] * 450e6
+    assert list(data) == ["status", "kind", "now", "petals", "ours", "petals_would_move", "moves", "plan"]
+
+
+def test_advice_is_a_plan_of_the_layout_after_the_moves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every server with its span, the front of chains through them, the moves beside; `Plan.load` reads it."""
+    out = tmp_path / "plan.json"
+    assert run(["petals", "advise", str(EXAMPLES / "petals_status.yaml"), "--json", "--out", str(out)]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    plan = Plan.load(out)
+    assert plan.to_dict() == shown["plan"]
+    assert json.loads(out.read_text())["moves"] == shown["moves"]
+    assert (plan.kind, plan.status, plan.n_blocks) == ("routes", "solved", 32)
+    swarm, _, _ = read(EXAMPLES / "petals_status.yaml")
+    held = {span.node: (span.start, span.stop) for span in plan.placement}
+    before = {name: (int(a), int(b)) for name, a, b in zip(swarm.names, swarm.starts, swarm.stops, strict=True)}
+    moved = {move["server"]: tuple(move["to"]) for move in shown["moves"]}
+    assert held == before | moved
+    for chain in plan.chains:
+        for node, start, stop in zip(chain.nodes, (0, *chain.stops), chain.stops, strict=False):
+            assert held[node][0] <= start < stop <= held[node][1]
+    assert plan.chains[0].seconds == plan.figures.time_per_token_s == shown["ours"]["token_s"]
+    assert plan.figures.weakest_block_tokens_per_s == shown["ours"]["tokens_per_s"]
+
+
+def test_advice_for_a_hole_that_stays_is_no_solved_plan() -> None:
+    """Without a move, a block of nobody makes the plan infeasible, without figures of chains."""
+    swarm, _, _ = read(EXAMPLES / "petals_status.yaml")
+    holes = replace(swarm, stops=np.minimum(swarm.stops, 31))
+    plan = advise(holes, most_moves=0).plan
+    assert (plan.status, plan.chains, plan.objective.value) == ("infeasible", (), 0.0)
+    assert set(plan.figures) == {"weakest_block_tokens_per_s"}
+    assert any("held by nobody" in note for note in plan.notes)
+    assert Plan.from_dict(plan.to_dict()) == plan
+
+
+@pytest.mark.parametrize("options", [{"preference": 1.5}, {"weight": float("nan")}, {"block_bytes": -1.0}])
+def test_advice_refuses_numbers_out_of_range(options: dict[str, float]) -> None:
+    """By name."""
+    swarm, _, _ = read(EXAMPLES / "petals_status.yaml")
+    with pytest.raises(InputError, match=next(iter(options))):
+        advise(swarm, **options)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -154,7 +196,7 @@ def test_the_command_gives_advice(capsys: pytest.CaptureFixture[str]) -> None:
         (["status", "--prefix", "x", "--blocks", "8"], "--peers"),
         (["status", "--peers", "/ip4/127.0.0.1/tcp/1/p2p/Qm", "--prefix", "x", "--blocks", "8"], "requirements"),
         (["advise", "nowhere.yaml"], "nowhere.yaml"),
-        (["advise", str(EXAMPLES / "petals_status.yaml"), "--shape", "ring"], "star or chain"),
+        (["advise", str(EXAMPLES / "petals_status.yaml"), "--shape", "ring"], "'ring' is not one of 'star', 'chain'"),
     ],
 )
 def test_mistakes_are_one_line(

@@ -8,13 +8,16 @@ from xml.etree import ElementTree
 
 import pytest
 
-from objectives.routes.swarm import Route
 from placement.cli import run
 from placement.errors import InputError
+from placement.plan.plan import Figures, FrontPoint
 from placement.report import plot
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "petals_swarm.yaml"
-FRONT = (Route((0,), 0.1, 9.0, 0.1), Route((1,), 0.2, 12.5, 0.3), Route((2,), 0.4, 25.0, 0.2))
+FRONT = tuple(
+    FrontPoint({}, (), Figures(time_per_token_s=seconds, tokens_per_s=rate, price_per_token=price, survival=1 - price))
+    for seconds, rate, price in ((0.1, 9.0, 0.1), (0.2, 12.5, 0.3), (0.4, 25.0, 0.2))
+)
 TAG = "{http://www.w3.org/2000/svg}"
 
 
@@ -57,6 +60,6 @@ def test_without_matplotlib(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     """The extra is named, before the search."""
     there = util.find_spec
     monkeypatch.setattr(plot, "find_spec", lambda name: None if name == "matplotlib" else there(name))
-    monkeypatch.setattr("placement.kinds.routes.front.exact_front", lambda *_: pytest.fail("it searches"))
+    monkeypatch.setattr("placement.commands.route.answer", lambda *_: pytest.fail("it searches"))
     assert run(["route", str(EXAMPLE), "--plot", "front.png"]) == 1
     assert "pip install 'llm-placement[plot]'" in capsys.readouterr().err

@@ -1,178 +1,194 @@
-"""Exact Pareto fronts of chains through a swarm.
+"""Exact searches for chains through a swarm: one cost or two that add up, above a least rate.
 
-Latency and throughput: the throughput of a chain is that of its slowest server, so for each distinct rate as a
-threshold the slower servers are dropped and the shortest path is taken. Three objectives: at each threshold a
-label-setting search over latency and the third cost (E. Q. V. Martins, "On a multicriteria shortest path problem", EJOR
-16(2), 1984, doi:10.1016/0377-2217(84)90077-8).
+One cost: shortest paths. Two: label setting (E. Q. V. Martins, "On a multicriteria shortest path problem", EJOR 16(2),
+1984, doi:10.1016/0377-2217(84)90077-8). The throughput of a chain is that of its slowest server, so a trade against
+throughput is a row of such searches, one for each rate that a server has.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from objectives.pareto import front
-from objectives.routes.plain import PlainWays
-from objectives.routes.swarm import FloatArray, Route, Shape, Swarm, route_of
-from placement.errors import InfeasibleError, InputError
+from objectives.routes.swarm import FloatArray, IntArray, Route, Shape, Swarm, route_of
+from objectives.routes.terms import ADDED, ROUTES, added_value, route_values
+from placement.search.solver import NotApplicableError
 
-if TYPE_CHECKING:
-    from .kernels.routes import RouteData
+from .kernels.routes import BLOCK_S, LEAVE, PER_BLOCK, STEP, RouteData, route_ahead, route_labels, shortest_route
 
 FIRST_LABELS, MOST_LABELS = 64, 8192
+MOST_ROOM = 2**33  # bytes of labels: what is touched of them is far less
+Way = tuple[int, ...]
 
 
-def route_data(swarm: Swarm, shape: Shape, third: str | None = None) -> RouteData:
-    """Pack a swarm for the kernels."""
-    from .kernels.routes import RouteData
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What is added up along a chain.
 
-    n = swarm.n_servers
-    step, per_block = swarm.third(third) if third else (np.zeros(n), np.zeros(n))
-    holders = np.zeros((swarm.n_blocks, n + 1), dtype=np.int64)
-    for b in range(swarm.n_blocks):
-        there = np.flatnonzero((swarm.starts <= b) & (b < swarm.stops))
-        holders[b, 0] = len(there)
-        holders[b, 1 : 1 + len(there)] = there
-    nodes = np.stack([swarm.block_s, swarm.rates, swarm.leave_s(shape), step, per_block], axis=1)
-    spans = np.stack([swarm.starts, swarm.stops], axis=1).astype(np.int64)
-    return RouteData(
-        spans, np.ascontiguousarray(nodes, dtype=float), np.ascontiguousarray(swarm.enter_s(shape)), holders,
-        np.full((2, n), np.inf),
-    )  # fmt: skip
+    Attributes
+    ----------
+    first : mapping of str to float
+        Terms (latency, price, or reliability as -ln of survival) and their weights.
+    second : str
+        Price or reliability, traded against the first cost; empty for one cost alone.
+    """
 
+    first: Mapping[str, float] = field(default_factory=lambda: {"latency": 1.0})
+    second: str = ""
 
-def ensure_route(swarm: Swarm) -> None:
-    """Raise when a block is held by nobody."""
-    if swarm.missing is not None:
-        raise InfeasibleError([f"block {swarm.missing} is held by nobody"])
+    def of(self, route: Route) -> tuple[float, float]:
+        """Both costs of a chain; the second is 0 where there is one only."""
+        first = sum(weight * added_value(route, name) for name, weight in self.first.items())
+        return first, added_value(route, self.second) if self.second else 0.0
 
 
-def exact_front(swarm: Swarm, shape: Shape = "star", *, plain: PlainWays | None = None) -> tuple[Route, ...]:
-    """Every trade of latency against throughput, the fastest chain first, one chain for each.
+class ChainSearch:
+    """Searches over one swarm. Whoever searches has one of its own: it keeps room between calls.
 
     Parameters
     ----------
-    plain : PlainWays, optional
-        Search with it instead of the compiled kernel; its load is in the chains, not in the values of the routes.
+    swarm : Swarm
+    shape : str
+        "star" or "chain".
+    data : RouteData
+        The swarm's, of that shape.
+    costs : Costs
     """
-    ensure_route(swarm)
-    search = plain.shortest if plain is not None else _compiled(swarm, shape)
-    found: list[Route] = []
-    least = 0.0
-    while (way := search(least_rate=least)) is not None:
-        route = route_of(swarm, way, shape)
-        found.append(route)
-        # Thresholds up to this chain's own rate would only find it again.
-        least = float(np.nextafter(route.rate, np.inf))
-    return _kept(found)
+
+    def __init__(self, swarm: Swarm, shape: Shape, data: RouteData, costs: Costs) -> None:
+        self.swarm, self.shape, self.costs = swarm, shape, costs
+        self.data = arranged(data, costs)
+        blocks, n = swarm.n_blocks, swarm.n_servers
+        self.via: IntArray = np.zeros((blocks, n), dtype=np.int64)
+        self.way: IntArray = np.zeros(blocks, dtype=np.int64)
+        self.labels, self.room = FIRST_LABELS, _Room(n, blocks, 0)
+
+    def cheapest(self, least: float) -> Route | None:
+        """The chain of the least first cost among those that serve `least` tokens/s; None where there is none."""
+        way = self._shortest(self.data, least)
+        return None if way is None else route_of(self.swarm, way, self.shape)
+
+    def rising(self, least: float) -> Iterator[Route]:
+        """The cheapest chains for every least rate from `least` tokens/s on, each once, the slowest first."""
+        while (route := self.cheapest(least)) is not None:
+            yield route
+            # Thresholds up to this chain's own rate would only find it again.
+            least = float(np.nextafter(route.rate, np.inf))
+
+    def falling(self, rates: FloatArray, slack: float) -> Iterator[list[Route]]:
+        """Chains that no other one beats in both costs at each least rate, the highest rate first.
+
+        Chains that are known then serve at least as fast as those that are still sought: a label is dropped when a
+        known chain beats the least that it can still become.
+
+        Parameters
+        ----------
+        rates : array (R,)
+            Least rates in tokens/s, falling.
+        slack : float
+            1: exact. 1.02: a chain is left out when a known one is as fast and within 2% of it in both costs.
+        """
+        known = np.empty((0, 2))
+        for least in rates.tolist():
+            seeds = [route_of(self.swarm, way, self.shape) for way in self._supported(least)]
+            if not seeds:
+                continue
+            known = self._lowest(known, seeds)
+            new = [route_of(self.swarm, way, self.shape) for way in self._labels(least, known, slack)]
+            known = self._lowest(known, new)
+            yield seeds + new
+
+    def _shortest(self, data: RouteData, least: float) -> Way | None:
+        found = np.isfinite(shortest_route(data, least, self.via, self.way))
+        return tuple(self.way.tolist()) if found else None
+
+    def _supported(self, least: float) -> list[Way]:
+        """Shortest chains of weighted sums of both costs, each once; none where no chain is so fast."""
+        data = self.data
+        blocks, n = data.holders.shape[0], len(data.nodes)
+        first = data.nodes[:, BLOCK_S].sum() + data.enter[n].sum() / blocks
+        scale = first / max(float(data.nodes[:, PER_BLOCK].sum() + data.nodes[:, STEP].sum() / blocks), 1e-300)
+        ways: dict[Way, None] = {}
+        for weight in (0.0, *(scale * 2.0**k for k in range(-6, 13))):
+            nodes = data.nodes.copy()
+            nodes[:, BLOCK_S] += weight * data.nodes[:, PER_BLOCK]
+            mixed = data._replace(nodes=nodes, enter=data.enter + weight * data.nodes[None, :, STEP])
+            if (way := self._shortest(mixed, least)) is not None:
+                ways[way] = None
+        return list(ways)
+
+    def _lowest(self, known: FloatArray, routes: list[Route]) -> FloatArray:
+        """Pairs of costs that none of the others beats, by the first one."""
+        points = np.concatenate([known, np.array([self.costs.of(route) for route in routes]).reshape(-1, 2)])
+        points = points[np.lexsort((points[:, 1], points[:, 0]))]
+        before = np.concatenate([[np.inf], np.minimum.accumulate(points[:, 1])[:-1]])
+        return np.ascontiguousarray(points[points[:, 1] < before])
+
+    def _labels(self, least: float, known: FloatArray, slack: float) -> list[Way]:
+        n, blocks = self.swarm.n_servers, self.swarm.n_blocks
+        ahead = np.full((blocks, n, 2), np.inf)
+        route_ahead(self.data, least, ahead)
+        while self.labels <= MOST_LABELS and _Room.size(n, blocks, self.labels) <= MOST_ROOM:
+            if self.room.labels != self.labels:
+                self.room = _Room(n, blocks, self.labels)
+            room, out = self.room, np.zeros((self.labels, blocks), dtype=np.int64)
+            results = np.zeros((self.labels, 2))
+            count = route_labels(
+                self.data, least, ahead, known, slack, room.values, room.ways, room.counts, out, results
+            )
+            if count >= 0:
+                return [tuple(row) for row in out[:count].tolist()]
+            self.labels *= 2
+        raise NotApplicableError(
+            f"the front has more than {self.labels // 2} chains at one rate; ask for a coarser precision"
+        )
 
 
-def _compiled(swarm: Swarm, shape: Shape) -> Callable[..., tuple[int, ...] | None]:
-    from .kernels.routes import shortest_route
+class _Room:
+    """Where labels lie: values of the last two blocks, whence each label came, and how many there are."""
 
-    data = route_data(swarm, shape)
-    via = np.zeros((swarm.n_blocks, swarm.n_servers), dtype=np.int64)
-    way = np.zeros(swarm.n_blocks, dtype=np.int64)
+    def __init__(self, n: int, blocks: int, labels: int) -> None:
+        self.labels = labels
+        self.values = np.zeros((2, n + 1, labels, 2))
+        self.ways: IntArray = np.zeros((blocks + 1, n + 1, labels, 2), dtype=np.int64)
+        self.counts: IntArray = np.zeros((blocks + 1, n + 1), dtype=np.int64)
 
-    def search(least_rate: float) -> tuple[int, ...] | None:
-        return tuple(way.tolist()) if np.isfinite(shortest_route(data, least_rate, via, way)) else None
+    @staticmethod
+    def size(n: int, blocks: int, labels: int) -> int:
+        """Bytes of the largest of them."""
+        return 16 * (blocks + 1) * (n + 1) * labels
 
-    return search
+
+def arranged(data: RouteData, costs: Costs) -> RouteData:
+    """The data of a problem with the two costs of a search in the places that the kernels read."""
+    seconds, price, loss = (costs.first.get(name, 0.0) for name in ("latency", "price", "reliability"))
+    nodes = data.nodes.copy()
+    enter = loss * data.nodes[None, :, STEP] + np.zeros_like(data.enter)
+    nodes[:, BLOCK_S], nodes[:, LEAVE] = price * data.nodes[:, PER_BLOCK], 0.0
+    if seconds:
+        nodes[:, BLOCK_S] += seconds * data.nodes[:, BLOCK_S]
+        nodes[:, LEAVE] = seconds * data.nodes[:, LEAVE]
+        enter += seconds * data.enter
+    if costs.second != "reliability":
+        nodes[:, STEP] = 0.0
+    if costs.second != "price":
+        nodes[:, PER_BLOCK] = 0.0
+    return data._replace(nodes=nodes, enter=enter)
 
 
-def exact_front_3d(
-    swarm: Swarm, shape: Shape = "star", third: str = "price", *, precision: float = 0.0
-) -> tuple[Route, ...]:
-    """Every trade of latency, throughput and a third cost ("price" or "reliability"), by latency.
+def least_values(swarm: Swarm, shape: Shape, data: RouteData, least: float = 0.0) -> dict[str, float]:
+    """The best possible minimised value of each term alone, of chains of servers with at least `least` tokens/s.
 
-    Thresholds on the rate fall, so chains that are known serve at least as fast as those that are still sought: a label
-    is dropped when a known chain beats the least that it can still become.
-
-    Parameters
-    ----------
-    precision : float
-        0: exact. Otherwise for each chain of the exact front there is one here that is as fast in tokens/s and no more
-        than this part above it in latency and in the third cost.
+    Empty where no chain is so fast. Throughput counts as seconds per token, reliability as the probability that some
+    server leaves. Parameters as for `ChainSearch`.
     """
-    ensure_route(swarm)
-    data = route_data(swarm, shape, third)
-    found: list[Route] = []
-    known = np.empty((0, 2))
-    labels = FIRST_LABELS
-    for least in np.unique(swarm.rates)[::-1]:
-        seeds = [route_of(swarm, way, shape, third) for way in _supported(data, float(least))]
-        if not seeds:
-            continue
-        known = _steps(known, seeds)
-        ways, labels = _labels(swarm, data, float(least), known, 1.0 + precision, labels)
-        new = [route_of(swarm, way, shape, third) for way in ways]
-        known = _steps(known, new)
-        found += seeds + new
-    return _kept(found)
-
-
-def _supported(data: RouteData, least: float) -> list[tuple[int, ...]]:
-    """Shortest chains of weighted sums of latency and third cost, each once; none where no chain is so fast."""
-    from .kernels.routes import BLOCK_S, PER_BLOCK, STEP, shortest_route
-
-    blocks, n = data.holders.shape[0], len(data.nodes)
-    via, way = np.zeros((blocks, n), dtype=np.int64), np.zeros(blocks, dtype=np.int64)
-    seconds = data.nodes[:, BLOCK_S].sum() + data.enter[n].sum() / blocks
-    scale = seconds / max(float(data.nodes[:, PER_BLOCK].sum() + data.nodes[:, STEP].sum() / blocks), 1e-300)
-    ways: dict[tuple[int, ...], None] = {}
-    for weight in (0.0, *(scale * 2.0**k for k in range(-6, 13))):
-        nodes = data.nodes.copy()
-        nodes[:, BLOCK_S] += weight * data.nodes[:, PER_BLOCK]
-        mixed = data._replace(nodes=nodes, enter=data.enter + weight * data.nodes[None, :, STEP])
-        if np.isfinite(shortest_route(mixed, least, via, way)):
-            ways[tuple(way.tolist())] = None
-    return list(ways)
-
-
-def _steps(known: FloatArray, routes: list[Route]) -> FloatArray:
-    """Latencies and third costs that none of them beats, by latency."""
-    points = np.concatenate([known, np.array([(r.latency_s, r.third) for r in routes]).reshape(-1, 2)])
-    points = points[np.lexsort((points[:, 1], points[:, 0]))]
-    before = np.concatenate([[np.inf], np.minimum.accumulate(points[:, 1])[:-1]])
-    return np.ascontiguousarray(points[points[:, 1] < before])
-
-
-def _labels(
-    swarm: Swarm, data: RouteData, least: float, known: FloatArray, slack: float, labels: int
-) -> tuple[list[tuple[int, ...]], int]:
-    from .kernels.routes import route_ahead, route_labels
-
-    n, blocks = swarm.n_servers, swarm.n_blocks
-    ahead = np.full((blocks, n, 2), np.inf)
-    route_ahead(data, least, ahead)
-    while labels <= MOST_LABELS:
-        out, results = np.zeros((labels, blocks), dtype=np.int64), np.zeros((labels, 2))
-        values, ways, counts = _room(n, blocks, labels)
-        count = route_labels(data, least, ahead, known, slack, values, ways, counts, out, results)
-        if count >= 0:
-            return [tuple(row) for row in out[:count].tolist()], labels
-        labels *= 2
-    raise InputError(f"the front has more than {MOST_LABELS} chains at one rate; ask for a coarser precision than this")
-
-
-@lru_cache(maxsize=1)
-def _room(n: int, blocks: int, labels: int):  # type: ignore[no-untyped-def]
-    return (
-        np.zeros((2, n + 1, labels, 2)),
-        np.zeros((blocks + 1, n + 1, labels, 2), dtype=np.int64),
-        np.zeros((blocks + 1, n + 1), dtype=np.int64),
-    )
-
-
-def values_of(routes: tuple[Route, ...], *, thirds: bool = False) -> list[tuple[float, ...]]:
-    """Minimised values: latency in s, seconds per token of the slowest server, and the third cost."""
-    return [(r.latency_s, 1.0 / r.rate, r.third) if thirds else (r.latency_s, 1.0 / r.rate) for r in routes]
-
-
-def _kept(found: list[Route]) -> tuple[Route, ...]:
-    found = list({route.servers: route for route in found}.values())
-    kept = front(values_of(tuple(found), thirds=True))
-    return tuple(found[k] for k in kept)
+    fastest = [swarm.rates[(swarm.starts <= b) & (b < swarm.stops)].max() for b in range(swarm.n_blocks)]
+    found = {"throughput": 1.0 / float(min(fastest))}
+    for name in ADDED:
+        route = ChainSearch(swarm, shape, data, Costs({name: 1.0})).cheapest(least)
+        if route is None:
+            return {}
+        found[name] = float(route_values(route)[ROUTES.names.index(name)])
+    return found

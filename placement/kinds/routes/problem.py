@@ -1,49 +1,68 @@
-"""NSGA-II for chains through a swarm: the solver, the loop and the kernels are those of placements."""
+"""Chains through a swarm as the solvers see them: genomes in, scores out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
-from objectives.combine import Objective, TermSet
-from objectives.pareto import hypervolume
+from objectives.combine import Objective
 from objectives.routes.swarm import Route, Shape, Swarm, route_of
+from objectives.routes.terms import ROUTES, excess, route_cost, route_values
 from objectives.spans import Span
+from placement.question.routes import TRADE
 from placement.search.problem import FloatArray, IntArray, Score, Spans
+from placement.search.solver import Solver
 
-from .front import ensure_route, route_data, values_of
-
-ROUTE_TERMS = TermSet(
-    names=("latency", "throughput", "third"),
-    units={"latency": "s/token", "throughput": "tokens/s", "third": ""},
-    limits={},
-    inverse=frozenset({"throughput"}),
-)
-
-LEVELS = 16  # least rates that greedy chains keep to
+from .front import least_values
+from .kernels.routes import RouteData, route_from_keys, route_terms
+from .starts import greedy_chains
 
 
 @dataclass(frozen=True)
-class RouteProblem:
-    """Chains as genomes: the server of each block, always one that holds it."""
+class RoutesProblem:
+    """Chains as genomes: the server of each block, always one that holds it.
+
+    Attributes
+    ----------
+    swarm : Swarm
+        Every block is held.
+    objective : Objective
+        Over the terms of `ROUTES`.
+    shape : str
+        "star": every server answers the client; "chain": servers hand over to each other.
+    precision : float
+        Part by which a front of three objectives may miss the exact one in its costs; 0 is exact.
+    """
 
     swarm: Swarm
+    objective: Objective = TRADE
     shape: Shape = "star"
-    third: str | None = None
+    precision: float = 0.0
 
     @cached_property
-    def data(self):  # type: ignore[no-untyped-def]
+    def data(self) -> Any:
         """What the compiled loops read."""
-        return route_data(self.swarm, self.shape, self.third)
-
-    @property
-    def objective(self) -> Objective:
-        """Latency and throughput, and the third cost when there is one."""
-        names = ("latency", "throughput", "third") if self.third else ("latency", "throughput")
-        return Objective.of(names, None, ROUTE_TERMS)
+        swarm = self.swarm
+        holders = np.zeros((swarm.n_blocks, swarm.n_servers + 1), dtype=np.int64)
+        for block in range(swarm.n_blocks):
+            there = np.flatnonzero((swarm.starts <= block) & (block < swarm.stops))
+            holders[block, 0] = len(there)
+            holders[block, 1 : 1 + len(there)] = there
+        nodes = np.stack([swarm.block_s, swarm.rates, swarm.leave_s(self.shape), swarm.loss, swarm.block_price], axis=1)
+        return RouteData(
+            np.stack([swarm.starts, swarm.stops], axis=1).astype(np.int64),
+            np.ascontiguousarray(nodes, dtype=float),
+            np.array(
+                swarm.enter_s(self.shape), order="C"
+            ),  # a copy: kernels are compiled for arrays that may be written
+            holders,
+            self.objective.weight_vector(),
+            self.objective.limit_vector(),
+        )
 
     @property
     def compiled(self) -> bool:
@@ -60,68 +79,34 @@ class RouteProblem:
         """Length of a vector of random keys."""
         return self.swarm.n_blocks
 
+    @property
+    def round_scale(self) -> float:
+        """A score takes about as long as one of a small pipeline."""
+        return 1.0
+
     def starts(self) -> IntArray:
-        """Greedy chains, for several least rates: at each block the best holder that is fast enough, kept to its end.
-
-        Best: least seconds per block from here on, its hop included; or whoever reaches furthest; or the fastest.
-        """
-        swarm = self.swarm
-        enter = swarm.enter_s(self.shape)[swarm.n_servers]
-
-        def per_block(block: int, there: IntArray) -> FloatArray:
-            seconds: FloatArray = enter[there] / (swarm.stops[there] - block) + swarm.block_s[there]
-            return seconds
-
-        def reach(block: int, there: IntArray) -> FloatArray:
-            return np.asarray(enter[there] / (1.0 + enter.max()) - swarm.stops[there])
-
-        def fastest(block: int, there: IntArray) -> FloatArray:
-            return np.asarray(-swarm.rates[there])
-
-        rates = np.unique(swarm.rates)
-        levels = rates[np.unique(np.linspace(0, len(rates) - 1, LEVELS).astype(int))]
-        chains = [self.greedy(rule, float(level)) for level in levels for rule in (per_block, reach)]
-        chains.append(self.greedy(fastest, 0.0))
-        return np.unique(np.stack([chain for chain in chains if chain is not None]), axis=0)
-
-    def greedy(self, cost: Callable[[int, IntArray], FloatArray], least: float) -> IntArray | None:
-        """Chain of the holders of the least cost at each block that is not held yet; None when a block has no holder.
-
-        Only servers of at least that rate count.
-        """
-        out = np.zeros(self.swarm.n_blocks, dtype=np.int64)
-        j = -1
-        for b in range(self.swarm.n_blocks):
-            if j < 0 or b >= self.swarm.stops[j]:
-                there = self.data.holders[b, 1 : 1 + self.data.holders[b, 0]]
-                there = there[self.swarm.rates[there] >= least]
-                if not len(there):
-                    return None
-                j = int(there[np.argmin(cost(b, there))])
-            out[b] = j
-        return out
+        """Greedy chains, several rules at several least rates; the cheapest first."""
+        chains = greedy_chains(self.swarm, self.shape, self.data.holders)
+        costs, broken = self.evaluate(chains)
+        return chains[np.lexsort((costs, broken))]
 
     def random(self, rng: np.random.Generator, n: int) -> IntArray:
         """Chains of random holders, each kept about as long as it reaches."""
-        from .kernels.routes import route_from_keys
-
         rows = np.zeros((n, self.genome_size), dtype=np.int64)
         for row in rows:
             route_from_keys(rng.random(self.n_keys), self.data, row)
         return rows
 
     def evaluate(self, genomes: IntArray) -> tuple[FloatArray, FloatArray]:
-        """Latencies, and no violations."""
+        """Costs and violations (n,)."""
         values, broken = self.terms(genomes)
-        return values[:, 0], broken
+        return values @ self.data.weights, broken
 
     def terms(self, genomes: IntArray) -> tuple[FloatArray, FloatArray]:
-        """Latency, seconds per token of the slowest server, and third cost (n, 3)."""
-        from .kernels.routes import route_terms
-
-        values = np.empty((len(genomes), 3))
-        route_terms(np.ascontiguousarray(genomes), self.data, values)
-        return values, np.zeros(len(genomes))
+        """Terms (n, 4) in the order of `ROUTES`, and violations (n,)."""
+        values, broken = np.empty((len(genomes), len(ROUTES.names))), np.empty(len(genomes))
+        route_terms(np.ascontiguousarray(genomes), self.data, values, broken)
+        return values, broken
 
     def to_keys(self, genome: IntArray) -> FloatArray:
         """Keys that would draw these servers wherever one is drawn."""
@@ -141,40 +126,39 @@ class RouteProblem:
         """Genome to stages."""
         return tuple(Span(*stage) for stage in Route(tuple(genome.tolist()), 0.0, 1.0).stages)
 
-    def score(self, spans: Sequence[Span]) -> Score:
-        """Score by the reference code."""
-        route = self.route(spans)
-        return Score(route.latency_s, 0.0, np.array([route.latency_s, 1.0 / route.rate, route.third]))
+    def route(self, way: tuple[int, ...]) -> Route:
+        """The servers of the blocks as a chain with its values, by the reference."""
+        return route_of(self.swarm, way, self.shape)
 
-    def route(self, spans: Sequence[Span]) -> Route:
-        """Stages to a chain with its values."""
-        return route_of(self.swarm, tuple(self.encode(spans).tolist()), self.shape, self.third)
+    def details(self, spans: Sequence[Span]) -> tuple[Route, dict[str, float]]:
+        """A chain and the limits that it breaks, by the reference."""
+        route = self.route(tuple(self.encode(spans).tolist()))
+        return route, excess(self.objective, route_values(route))
+
+    def score(self, spans: Sequence[Span]) -> Score:
+        """Score by the reference code, not by the kernels."""
+        route, broken = self.details(spans)
+        values = route_values(route)
+        return Score(route_cost(self.objective, values), sum(broken.values()), values)
+
+    def portfolio(self) -> Solver:
+        """The exact front; what it cannot answer is searched."""
+        from .solvers.portfolio import RoutesPortfolio  # its exact part needs this class
+
+        return RoutesPortfolio()
+
+    @property
+    def least_rate(self) -> float:
+        """Tokens/s that every chain must serve; a hair below the limit, as scores allow."""
+        return self.objective.limits.get("throughput", 0.0) * (1.0 - 1e-12)
+
+    def least_values(self, least: float | None = None) -> dict[str, float]:
+        """The best possible minimised value of each term alone, of chains of at least `least` tokens/s (the limit)."""
+        return least_values(self.swarm, self.shape, self.data, self.least_rate if least is None else least)
 
     def lower_bound(self) -> float:
-        """None; `front.py` has the exact answer."""
-        return -np.inf
-
-
-def search_front(
-    swarm: Swarm, shape: Shape = "star", *, third: str | None = None, seconds: float = 2.0, seed: int = 0
-) -> tuple[Route, ...]:
-    """Front that NSGA-II finds in some seconds, by latency."""
-    from placement.search.loop import run
-    from placement.search.solvers.nsga2 import NSGA2
-    from placement.search.stop import time_limit
-
-    ensure_route(swarm)
-    problem = RouteProblem(swarm, shape, third)
-    outcome = run(
-        problem, NSGA2(population=60, moves=2, brood=10), rng=np.random.default_rng(seed), start=problem.starts(),
-        stop=time_limit(seconds),
-    )  # fmt: skip
-    routes = (problem.route(point.spans) for point in outcome.pareto)
-    return tuple(sorted(routes, key=lambda route: (route.latency_s, -route.rate)))
-
-
-def hypervolume_ratio(found: tuple[Route, ...], exact: tuple[Route, ...], *, thirds: bool = False) -> float:
-    """Hypervolume of a front over that of the exact one, below a corner a tenth beyond the exact one's worst."""
-    best = np.array(values_of(exact, thirds=thirds))
-    corner = (best.max(axis=0) * 1.1 + 1e-12).tolist()
-    return hypervolume(values_of(found, thirds=thirds), corner) / hypervolume(best, corner)
+        """The least possible weighted sum of the terms, each taken alone; of one additive term it is the optimum."""
+        least = self.least_values()
+        if not least:
+            return np.inf
+        return float(sum(weight * least[name] for name, weight in self.objective.weights.items()))

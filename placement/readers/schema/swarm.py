@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from placement.errors import shown
-from placement.files.entries import Count, Entry, Name, NonNegativeNumber, PositiveNumber, Probability, Text, unused
+from placement.files.entries import (
+    LARGEST,
+    SMALLEST,
+    Count,
+    Entry,
+    Name,
+    NonNegativeNumber,
+    PositiveNumber,
+    Probability,
+    Text,
+    unused,
+)
+
+from .fields import Duration, TokenRate
 
 MAX_SERVERS = 2000  # the table of round trips has the square of it
 _SPAN = re.compile(r"\s{0,9}(\d{1,9})\s{0,9}:\s{0,9}(\d{1,9})\s{0,9}", re.ASCII)
@@ -58,8 +71,32 @@ class PetalsPart(Entry):
     imputed: Any = unused("pairs whose round trip nobody measured")
 
 
+def _objective(value: object) -> object:
+    """Check that an objective is a name, several names, or weights by name; which names there are is checked later."""
+    if isinstance(value, dict):
+        for name, weight in value.items():
+            if isinstance(weight, bool) or not isinstance(weight, int | float) or not SMALLEST <= weight <= LARGEST:
+                raise ValueError(f"expected a weight above 0 for {shown(name)}, got {shown(weight)}")
+    elif not isinstance(value, str | list):
+        raise ValueError(f"expected a name, a list of names, or weights by name, got {shown(value)}")
+    if not value:
+        raise ValueError("expected at least one objective, got none")
+    return value
+
+
+class RouteLimits(Entry):
+    """Largest values, and for throughput and reliability the smallest."""
+
+    latency: Duration | None = Field(default=None, description="time per token")
+    time_per_token: Duration | None = Field(default=None, description="another name for latency")
+    throughput: TokenRate | None = Field(default=None, description="least tokens/s of the slowest server")
+    price: PositiveNumber | None = Field(default=None, description="$ per token")
+    reliability: Probability | None = Field(default=None, description="least probability that every server stays")
+    survival: Probability | None = Field(default=None, description="another name for reliability")
+
+
 class SwarmFile(Entry):
-    """A swarm as a client sees it."""
+    """A swarm as a client sees it, and what is asked of the chains through it."""
 
     blocks: Count = Field(description="blocks of the model")
     servers: list[SwarmServer] = Field(min_length=1, max_length=MAX_SERVERS)
@@ -70,3 +107,14 @@ class SwarmFile(Entry):
     hop_ms: NonNegativeNumber | None = Field(default=None, description="overhead of a hop; by default Petals' 18 ms")
     within_ms: NonNegativeNumber = Field(default=1.0, description="round trip within a site")
     petals: PetalsPart = PetalsPart()
+    shape: Literal["star", "chain"] = Field(
+        default="star", description="star: servers answer the client; chain: they hand over to each other"
+    )
+    precision: NonNegativeNumber = Field(
+        default=0.02, description="of fronts of three objectives: leave out what gains less than this part"
+    )
+    objective: Annotated[Any, BeforeValidator(_objective)] = Field(
+        default=("latency", "throughput"),
+        description="latency, throughput, price, reliability: one name, several (a front), or weights by name",
+    )
+    limits: RouteLimits = RouteLimits()

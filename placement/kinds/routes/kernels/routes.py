@@ -1,7 +1,12 @@
-"""Shortest paths through a swarm, one block after another; the state is the server of the last block."""
+"""Shortest paths through a swarm, one block after another, and scores of chains; the state is the last block's server.
+
+Searches know two costs that add up along a chain. The first has a part for each block, for each hop and for the way
+back; the second one for each server that is entered and for each block. Which terms they stand for is up to the caller.
+"""
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -24,26 +29,33 @@ class RouteData(NamedTuple):
     ----------
     spans : int array (J, 2)
     nodes : array (J, 5)
-        Seconds per block, tokens/s, seconds back to the client, third cost of entering, third cost of a block.
+        Of a problem: seconds per block, tokens/s, seconds back to the client, -ln of survival, $ per block and token.
+        A search may put other first and second costs in their places.
     enter : array (J + 1, J)
         Seconds from a server, or the client (last row), into another.
     holders : int array (L, 1 + J)
         Number of holders of each block, then the holders.
-    scratch : array (2, J)
+    weights, limits : array (4,)
+        Of the objective over the terms of routes: latency, seconds per token of the slowest server, price, and the
+        probability that some server leaves; limits are largest values.
     """
 
     spans: IntArray
     nodes: FloatArray
     enter: FloatArray
     holders: IntArray
-    scratch: FloatArray
+    weights: FloatArray
+    limits: FloatArray
 
 
 @kernel
 def shortest_route(d, least_rate, via, out):  # type: ignore[no-untyped-def]
-    """Write the server of every block on the fastest chain of servers with at least that rate; infinite for none."""
+    """Write the servers of the blocks of the cheapest chain of servers with at least that rate; infinite for none.
+
+    The cost is the first one of `RouteData`. `via` is room (L, J) of the caller's own.
+    """
     n, blocks = d.nodes.shape[0], d.holders.shape[0]
-    before, now = d.scratch[0], d.scratch[1]
+    before, now = np.full(n, np.inf), np.full(n, np.inf)
     for b in range(blocks):
         some = False
         for k in range(1, d.holders[b, 0] + 1):
@@ -106,7 +118,7 @@ def insert(values, ways, count, first, second, way, label):  # type: ignore[no-u
 
 @kernel
 def route_ahead(d, least_rate, ahead):  # type: ignore[no-untyped-def]
-    """Write the least seconds, and the least third cost, from after block b on server s to the end: (L, J, 2)."""
+    """Write the least first and the least second cost from after block b on server s to the end: (L, J, 2)."""
     blocks = d.holders.shape[0]
     for b in range(blocks - 1, -1, -1):
         for k in range(1, d.holders[b, 0] + 1):
@@ -114,17 +126,15 @@ def route_ahead(d, least_rate, ahead):  # type: ignore[no-untyped-def]
             if b == blocks - 1:
                 ahead[b, s, 0], ahead[b, s, 1] = d.nodes[s, LEAVE], 0.0
                 continue
-            seconds = third = np.inf
+            first = second = np.inf
             for r in range(1, d.holders[b + 1, 0] + 1):
                 i = d.holders[b + 1, r]
                 if d.nodes[i, RATE] >= least_rate:
-                    seconds = min(
-                        seconds, ahead[b + 1, i, 0] + d.nodes[i, BLOCK_S] + (0.0 if i == s else d.enter[s, i])
+                    first = min(first, ahead[b + 1, i, 0] + d.nodes[i, BLOCK_S] + (0.0 if i == s else d.enter[s, i]))
+                    second = min(
+                        second, ahead[b + 1, i, 1] + d.nodes[i, PER_BLOCK] + (0.0 if i == s else d.nodes[i, STEP])
                     )
-                    third = min(
-                        third, ahead[b + 1, i, 1] + d.nodes[i, PER_BLOCK] + (0.0 if i == s else d.nodes[i, STEP])
-                    )
-            ahead[b, s, 0], ahead[b, s, 1] = seconds, third
+            ahead[b, s, 0], ahead[b, s, 1] = first, second
 
 
 @inner
@@ -142,7 +152,7 @@ def beaten(known, first, second):  # type: ignore[no-untyped-def]
 
 @kernel
 def route_labels(d, least_rate, ahead, known, slack, values, ways, counts, out, results):  # type: ignore[no-untyped-def]
-    """Chains of servers with at least that rate that no other one beats in latency and third cost at once.
+    """Chains of servers with at least that rate that no other one beats in both costs at once.
 
     A label is dropped when a known chain is no worse than `slack` times the best that could become of it.
 
@@ -211,34 +221,46 @@ def route_labels(d, least_rate, ahead, known, slack, values, ways, counts, out, 
     return count
 
 
+@inner
+def route_values(genome, d, out):  # type: ignore[no-untyped-def]
+    """Write latency, seconds per token of the slowest server, price and the probability that some server leaves.
+
+    Return the violation of the limits: over the terms beyond their limits, the part of the value that is too much.
+    """
+    at, latency, slowest, price, lost = d.nodes.shape[0], 0.0, 0.0, 0.0, 0.0
+    for b in range(genome.shape[0]):
+        j = genome[b]
+        if j != at:
+            latency += d.enter[at, j]
+            lost += d.nodes[j, STEP]
+            slowest = max(slowest, 1.0 / d.nodes[j, RATE])
+        latency += d.nodes[j, BLOCK_S]
+        price += d.nodes[j, PER_BLOCK]
+        at = j
+    out[0], out[1], out[2], out[3] = latency + d.nodes[at, LEAVE], slowest, price, -math.expm1(-lost)
+    violation = 0.0
+    for k in range(out.shape[0]):
+        if out[k] > d.limits[k] * (1.0 + 1e-12):
+            violation += 1.0 - d.limits[k] / out[k]
+    return violation
+
+
 @kernel
-def route_terms(genomes, d, values):  # type: ignore[no-untyped-def]
-    """Latency in s, seconds per token of the slowest server, and third cost of chains (n, L)."""
-    n = d.nodes.shape[0]
+def route_terms(genomes, d, values, broken):  # type: ignore[no-untyped-def]
+    """Terms (n, 4) in the order of `ROUTES` and violations (n,) of chains (n, L)."""
     for k in range(genomes.shape[0]):
-        at, latency, slowest, third = n, 0.0, 0.0, 0.0
-        for b in range(genomes.shape[1]):
-            j = genomes[k, b]
-            if j != at:
-                latency += d.enter[at, j]
-                third += d.nodes[j, STEP]
-                slowest = max(slowest, 1.0 / d.nodes[j, RATE])
-            latency += d.nodes[j, BLOCK_S]
-            third += d.nodes[j, PER_BLOCK]
-            at = j
-        values[k, 0], values[k, 1], values[k, 2] = latency + d.nodes[at, LEAVE], slowest, third
+        broken[k] = route_values(genomes[k], d, values[k])
 
 
 @kernel
 def route_cost(genome, d):  # type: ignore[no-untyped-def]
-    """Latency in s, for loops that want one cost; every genome is a valid chain."""
-    n = d.nodes.shape[0]
-    at, latency = n, 0.0
-    for b in range(genome.shape[0]):
-        j = genome[b]
-        latency += d.nodes[j, BLOCK_S] + (0.0 if j == at else d.enter[at, j])
-        at = j
-    return latency + d.nodes[at, LEAVE], 0.0
+    """Cost and violation, for loops that want one cost; every genome is a valid chain."""
+    values = np.empty(d.weights.shape[0])
+    violation = route_values(genome, d, values)
+    cost = 0.0
+    for k in range(values.shape[0]):
+        cost += d.weights[k] * values[k]
+    return cost, violation
 
 
 @inner

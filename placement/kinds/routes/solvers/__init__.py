@@ -1,0 +1,1 @@
+"""Solvers of routes alone: the exact front, and what "auto" stands for."""
