@@ -16,7 +16,7 @@ import numpy as np
 
 from objectives.sessions.baselines import all_servers, composed, placements
 from objectives.sessions.chains import Fleet, total_rate
-from placement.kinds.sessions.problem import ChainProblem
+from placement.kinds.sessions.problem import SessionsProblem
 from placement.simulate.churn.session_rules import Composed, PetalsSlots, WeighedSlots
 from placement.simulate.churn.sessions_day import Site, SlotDay, SlotRule, simulate_slots
 from placement.simulate.churn.world import life
@@ -51,7 +51,7 @@ def drawn(seed: int) -> Site:
         tuple(f"s{j}" for j in range(servers)), memory.astype(np.int64), OUTPUT * (rtt[-1, :servers] + HOP_S), block,
         BLOCKS, BLOCK_BYTES, CACHE_BYTES, 1.0,
     )  # fmt: skip
-    problem = ChainProblem(fleet)
+    problem = SessionsProblem(fleet)
     layouts = list(placements(fleet, all_servers, 1.05))
     costs, broken = problem.evaluate(np.stack([problem.genome(spans) for spans in layouts]))
     best = composed(fleet, layouts[int(np.lexsort((costs, broken))[0])])

@@ -18,11 +18,11 @@ from ..chains import MOST_LOAD, Fleet
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 RATE, RESPONSE = 0, 1
-# Rows of `ChainData.ints` (scratch).
+# Rows of `SessionsData.ints` (scratch).
 FREE, NEXT, HEAD, VIA, BEFORE, ENDS, CAPACITY = range(7)
 
 
-class ChainData(NamedTuple):
+class SessionsData(NamedTuple):
     """What the kernels read; the arrays are few, since every call counts references to each of them.
 
     Attributes
@@ -55,10 +55,10 @@ class ChainData(NamedTuple):
     floats: FloatArray
 
 
-def chain_data(fleet: Fleet, goal: int, upper: float = 0.3) -> ChainData:
+def sessions_data(fleet: Fleet, goal: int, upper: float = 0.3) -> SessionsData:
     """Pack a fleet for the kernels."""
     width = max(fleet.n_servers, fleet.n_blocks + 1, 4 * fleet.n_servers) + 2
-    return ChainData(
+    return SessionsData(
         fleet.slots, np.stack([fleet.session_s, fleet.block_s], axis=1).copy(), fleet.most_blocks, fleet.n_blocks,
         float(fleet.arrivals_per_s), goal, upper, np.zeros((7, width), dtype=np.int64), np.zeros((3, width)),
     )  # fmt: skip
@@ -227,7 +227,7 @@ def response_cost(d, count, rate):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def chain_cost(genome, d):  # type: ignore[no-untyped-def]
+def sessions_cost(genome, d):  # type: ignore[no-untyped-def]
     """Return (cost, violation): seconds per session of the total rate, or the response time in s by a mix of bounds."""
     count, missed = allocate(genome, d)
     if count == 0:
@@ -244,7 +244,7 @@ def chain_cost(genome, d):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def chain_batch(genomes, d, costs, violations):  # type: ignore[no-untyped-def]
+def sessions_batch(genomes, d, costs, violations):  # type: ignore[no-untyped-def]
     """Fill costs and violations of genomes (n, 2 J)."""
     for k in range(genomes.shape[0]):
-        costs[k], violations[k] = chain_cost(genomes[k], d)
+        costs[k], violations[k] = sessions_cost(genomes[k], d)

@@ -52,11 +52,11 @@ class Paths:
     """Paths of the chain graph of one placement, priced."""
 
     def __init__(self, fleet: Fleet, spans: tuple[Range, ...]) -> None:
-        from objectives.sessions.kernels.scores import RATE, chain_data
+        from objectives.sessions.kernels.scores import RATE, sessions_data
 
         self.fleet = fleet
         self.genome = np.array([a for a, _ in spans] + [b - a for a, b in spans], dtype=np.int64)
-        self.data = chain_data(fleet, RATE)
+        self.data = sessions_data(fleet, RATE)
         self.room = np.zeros((2, fleet.n_servers), dtype=np.int64)
 
     def cheapest(self, per_second: float, prices: FloatArray) -> tuple[float, Chain | None]:

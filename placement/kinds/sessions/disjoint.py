@@ -11,14 +11,14 @@ import numpy as np
 from objectives.spans import Span
 from placement.search.problem import FloatArray, IntArray, Score, Spans
 
-from .problem import ChainProblem
+from .problem import SessionsProblem
 
 
 @dataclass(frozen=True)
 class GroupProblem:
     """Servers in groups, a chain for each; scored by these chains alone."""
 
-    chains: ChainProblem
+    chains: SessionsProblem
 
     @cached_property
     def data(self):  # type: ignore[no-untyped-def]
@@ -105,7 +105,7 @@ class GroupProblem:
         return self.chains.decode(self.spans_genome(genome))
 
     def spans_genome(self, genome: IntArray) -> IntArray:
-        """Genome of groups to the genome of `ChainProblem`."""
+        """Genome of groups to the genome of `SessionsProblem`."""
         from .kernels.disjoint import group_spans
 
         n = self.chains.fleet.n_servers

@@ -27,7 +27,7 @@ UPPER = 0.3  # weight of the upper bound on the response time; the lower bound a
 
 
 @dataclass(frozen=True)
-class ChainProblem:
+class SessionsProblem:
     """Where every server's span lies, scored by greedy chains.
 
     Attributes
@@ -48,11 +48,11 @@ class ChainProblem:
     @cached_property
     def data(self):  # type: ignore[no-untyped-def]
         """What the compiled loops read."""
-        from objectives.sessions.kernels.scores import RATE, RESPONSE, chain_data
+        from objectives.sessions.kernels.scores import RATE, RESPONSE, sessions_data
 
-        from .kernels import chains  # noqa: F401  (registers the kernels with the loops)
+        from .kernels import spans  # noqa: F401  (registers the kernels with the loops)
 
-        return chain_data(self.fleet, RESPONSE if self.response else RATE, self.upper)
+        return sessions_data(self.fleet, RESPONSE if self.response else RATE, self.upper)
 
     @property
     def compiled(self) -> bool:
@@ -84,19 +84,19 @@ class ChainProblem:
 
     def random(self, rng: np.random.Generator, n: int) -> IntArray:
         """Servers lined up front to back in random order."""
-        from .kernels.chains import chain_from_keys
+        from .kernels.chains import sessions_from_keys
 
         rows = np.zeros((n, self.genome_size), dtype=np.int64)
         for row in rows:
-            chain_from_keys(rng.random(self.n_keys), self.data, row)
+            sessions_from_keys(rng.random(self.n_keys), self.data, row)
         return rows
 
     def evaluate(self, genomes: IntArray) -> tuple[FloatArray, FloatArray]:
         """Return costs and violations (n,)."""
-        from objectives.sessions.kernels.scores import chain_batch
+        from objectives.sessions.kernels.scores import sessions_batch
 
         costs, broken = np.empty(len(genomes)), np.empty(len(genomes))
-        chain_batch(np.ascontiguousarray(genomes), self.data, costs, broken)
+        sessions_batch(np.ascontiguousarray(genomes), self.data, costs, broken)
         return costs, broken
 
     def terms(self, genomes: IntArray) -> tuple[FloatArray, FloatArray]:

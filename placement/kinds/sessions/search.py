@@ -23,7 +23,7 @@ from .alike import lines
 from .bound import RateBound, rate_bound, response_bound
 from .columns import Packing, pack, relaxed
 from .disjoint import GroupProblem
-from .problem import ChainProblem
+from .problem import SessionsProblem
 from .stages import stage_starts
 
 MOVES_PER_SERVER = 2_500  # of the first cycle, at least
@@ -89,7 +89,7 @@ class Found:
 def by_rate(fleet: Fleet, clock: Clock, rng: np.random.Generator) -> Found:
     """Anneal disjoint chains, then spans; pack the best of the spans."""
     bound = rate_bound(fleet, go_on=clock.within(BOUND_SHARE))
-    problem = ChainProblem(fleet)
+    problem = SessionsProblem(fleet)
     starts = problem.starts()
     genomes, evaluations = anneal(problem, starts, clock, rng, clock.left(1.0 - PACK_SHARE))
     best = best_packed(fleet, [composition(problem, genome) for genome in genomes], clock)
@@ -118,7 +118,7 @@ def by_response(fleet: Fleet, clock: Clock, rng: np.random.Generator) -> Found:
     least, bound = response_bound(fleet, go_on=clock.within(RESPONSE_BOUND_SHARE))
     if not np.isfinite(least):
         raise too_many(fleet, bound)
-    problem = ChainProblem(fleet, response=True)
+    problem = SessionsProblem(fleet, response=True)
     starts = problem.starts()
     finalists = {genome.tobytes(): genome for genome in starts[:6]}
     evaluations, leader = 0, composition(problem, starts[0])
@@ -152,13 +152,13 @@ def by_response(fleet: Fleet, clock: Clock, rng: np.random.Generator) -> Found:
     return Found(Packing(best, total_rate(fleet, best.chains), relaxation), evaluations, bound, least)
 
 
-def ranked(problem: ChainProblem, genomes: IntArray) -> IntArray:
+def ranked(problem: SessionsProblem, genomes: IntArray) -> IntArray:
     """Genomes by their present cost, the best first."""
     costs, broken = problem.evaluate(genomes)
     return genomes[np.lexsort((costs, broken))]
 
 
-def distinct(problem: ChainProblem, genomes: IntArray) -> IntArray:
+def distinct(problem: SessionsProblem, genomes: IntArray) -> IntArray:
     """One genome of each cost, the best first: equal costs are mostly the same chains beside servers without any."""
     costs, broken = problem.evaluate(genomes)
     order = np.lexsort((costs, broken))
@@ -177,7 +177,7 @@ def too_many(fleet: Fleet, bound: RateBound) -> InfeasibleError:
 
 
 def anneal(
-    problem: ChainProblem, starts: IntArray, clock: Clock, rng: np.random.Generator, seconds: float,
+    problem: SessionsProblem, starts: IntArray, clock: Clock, rng: np.random.Generator, seconds: float,
     *, grouped: bool = True,
 ) -> tuple[list[IntArray], int]:  # fmt: skip
     """Anneal disjoint chains when `grouped`, then spans, from the best of the starts and of them.
@@ -202,7 +202,7 @@ def anneal(
     return [problem.encode(outcome.spans), *found], tried + outcome.evaluations
 
 
-def exchanges(problem: ChainProblem, seconds: float, *, first: bool) -> bool:
+def exchanges(problem: SessionsProblem, seconds: float, *, first: bool) -> bool:
     """Whether replica exchange is to walk: where the time is enough, but not in the first round for the response.
 
     That round is to find many basins for the others to choose from.
@@ -211,7 +211,9 @@ def exchanges(problem: ChainProblem, seconds: float, *, first: bool) -> bool:
     return enough and not (first and problem.response)
 
 
-def race(problem: ChainProblem, clock: Clock, rng: np.random.Generator, seconds: float) -> tuple[list[IntArray], int]:
+def race(
+    problem: SessionsProblem, clock: Clock, rng: np.random.Generator, seconds: float
+) -> tuple[list[IntArray], int]:
     """Cool the best of chains alike and of stages, one of each cost; anneal the best three; return them."""
     count = racers(problem.fleet, seconds)
     if count == 0:
@@ -232,7 +234,7 @@ def race(problem: ChainProblem, clock: Clock, rng: np.random.Generator, seconds:
 
 
 def heat(
-    problem: ChainProblem, starts: IntArray, walk: Annealing, clock: Clock, rng: np.random.Generator, seconds: float
+    problem: SessionsProblem, starts: IntArray, walk: Annealing, clock: Clock, rng: np.random.Generator, seconds: float
 ) -> tuple[list[IntArray], int]:
     """Anneal each of the starts for its part of the seconds."""
     done, tried = [], 0
@@ -266,7 +268,7 @@ def cooling(fleet: Fleet, seconds: float = 0.0) -> Annealing:
     return Annealing(hot=hot, cold=min(1e-3, 0.1 * hot), reheat=1.0, first_cycle=int(per_server * fleet.n_servers))
 
 
-def composition(problem: ChainProblem, genome: IntArray) -> Composition:
+def composition(problem: SessionsProblem, genome: IntArray) -> Composition:
     """Genome to spans with greedy chains; for the response, with those that are worth joining."""
     ranges = problem.ranges(problem.decode(genome))
     chains = greedy_chains(problem.fleet, ranges)

@@ -19,7 +19,7 @@ from placement.simulate.sessions import Responses, simulate
 from .bound import rate_bound
 from .columns import pack
 from .disjoint import GroupProblem
-from .problem import ChainProblem
+from .problem import SessionsProblem
 from .search import Clock, Show, by_rate, by_response
 
 OBJECTIVES = ("rate", "response")
@@ -100,7 +100,7 @@ def solve_chains(
 
 def warm_up(fleet: Fleet) -> None:
     """Compile the kernels, so that no time limit pays for it."""
-    short, rng, chains = until(1e-3), np.random.default_rng(0), ChainProblem(fleet)
+    short, rng, chains = until(1e-3), np.random.default_rng(0), SessionsProblem(fleet)
     for problem, walk in (
         (chains, Annealing(first_cycle=1)), (GroupProblem(chains), Annealing(first_cycle=1)), (chains, Tempering())
     ):  # fmt: skip

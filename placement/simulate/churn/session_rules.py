@@ -15,7 +15,7 @@ from objectives.petals.rules import best_start, most_blocks, throughputs, verdic
 from objectives.sessions.baselines import gbp_cr, placements
 from objectives.sessions.chains import Chain, Fleet, chain_seconds, greedy_chains, total_rate
 from objectives.spans import Range
-from placement.kinds.sessions.problem import ChainProblem
+from placement.kinds.sessions.problem import SessionsProblem
 
 from .sessions_day import Site, State, Uses
 from .span_rule import Weighed, genomes
@@ -130,7 +130,7 @@ class Composed:
         """GBP-CR on the servers that are there."""
         spans = dict(state.spans) | ({more: (0, 0)} if more is not None else {})
         fleet = present(replace(state, spans=spans))
-        problem = ChainProblem(fleet, response=True, upper=0.0)
+        problem = SessionsProblem(fleet, response=True, upper=0.0)
         found = list(placements(fleet, gbp_cr, 1.05))
         if not found:
             return tuple((0, 0) for _ in spans)
@@ -209,9 +209,9 @@ class Fastest:
     """The fastest chain through free slots, compiled: `objectives.chains.fastest_chain` gives the same."""
 
     def __init__(self, fleet: Fleet) -> None:
-        from objectives.sessions.kernels.scores import RATE, chain_data
+        from objectives.sessions.kernels.scores import RATE, sessions_data
 
-        data = chain_data(fleet, RATE)
+        data = sessions_data(fleet, RATE)
         self.data, self.fleet = data._replace(slots=data.slots.copy()), fleet
         self.room = np.zeros((2, fleet.n_servers), dtype=np.int64)
 

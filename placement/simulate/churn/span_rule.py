@@ -18,7 +18,7 @@ import numpy as np
 
 from objectives.sessions.chains import Fleet, FloatArray, IntArray
 from objectives.spans import Range, count_holders, lacking
-from placement.kinds.sessions.problem import ChainProblem
+from placement.kinds.sessions.problem import SessionsProblem
 
 Spans = Mapping[int, Range]
 WAIT_S, HOPS = 2000.0, 4  # a response beyond WAIT_S and a chain of HOPS servers is as bad as any
@@ -152,7 +152,7 @@ def sessions(fleet: Fleet, server: int, spans: IntArray) -> FloatArray:
 
 
 def genomes(fleet: Fleet, spans: Spans, server: int | None = None, options: IntArray | None = None) -> IntArray:
-    """Rows as `ChainProblem` reads them: the layout, once for each option of a server."""
+    """Rows as `SessionsProblem` reads them: the layout, once for each option of a server."""
     n = fleet.n_servers
     row = np.zeros(2 * n, dtype=np.int64)
     for j, (start, stop) in spans.items():
@@ -165,5 +165,5 @@ def genomes(fleet: Fleet, spans: Spans, server: int | None = None, options: IntA
 
 
 @lru_cache(maxsize=4)
-def _problem(fleet: Fleet) -> ChainProblem:
-    return ChainProblem(fleet, response=True)
+def _problem(fleet: Fleet) -> SessionsProblem:
+    return SessionsProblem(fleet, response=True)

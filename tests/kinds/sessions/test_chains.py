@@ -29,7 +29,7 @@ from placement.cli import run
 from placement.errors import InfeasibleError, InputError
 from placement.kinds.sessions.bound import rate_bound, response_bound
 from placement.kinds.sessions.columns import pack
-from placement.kinds.sessions.problem import ChainProblem
+from placement.kinds.sessions.problem import SessionsProblem
 from placement.kinds.sessions.solve import solve_chains
 from placement.kinds.sessions.stages import stage_starts, staged
 from placement.readers.fleet import fleet_of
@@ -62,7 +62,7 @@ def test_kernel_equals_reference(seed: int) -> None:
     """The compiled greedy chains score like the plain ones, for both objectives."""
     rng = np.random.default_rng(seed)
     for response in (False, True):
-        problem = ChainProblem(fleet(seed), response=response)
+        problem = SessionsProblem(fleet(seed), response=response)
         for genome in problem.random(rng, 4):
             cost, broken = problem.evaluate(genome[None, :])
             score = problem.score(problem.decode(genome))
@@ -177,14 +177,14 @@ def test_stages_keep_room_for_their_sessions(seed: int) -> None:
 @settings(max_examples=20, deadline=None)
 def test_moves_keep_spans_in_range(seed: int) -> None:
     """A walk of any moves leaves spans that exist and that their servers hold with a session's cache."""
-    from placement.kinds.sessions.kernels.chains import chain_neighbour
+    from placement.kinds.sessions.kernels.spans import sessions_neighbour
 
     few, rng = fleet(seed, servers=6), np.random.default_rng(seed)
-    problem = ChainProblem(few)
+    problem = SessionsProblem(few)
     genome = problem.random(rng, 1)[0]
     for _ in range(200):
         trial = np.empty_like(genome)
-        chain_neighbour(genome, problem.data, rng, trial)
+        sessions_neighbour(genome, problem.data, rng, trial)
         starts, sizes = trial[:6], trial[6:]
         assert (starts >= 0).all()
         assert (starts + sizes <= few.n_blocks).all()
