@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -64,6 +64,8 @@ class Outcome:
         What a solver said about its proofs.
     finalists : tuple of tuple of Span
         Placements that the solver wants to have looked at more closely, the last one named last.
+    term_bounds : mapping of str to float
+        Proven lower bounds (minimised) on single terms, by their names, where the solver proved some.
     """
 
     spans: Spans
@@ -77,6 +79,7 @@ class Outcome:
     winner: str = ""
     remark: str = ""
     finalists: tuple[Spans, ...] = ()
+    term_bounds: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -94,6 +97,7 @@ class _State:
     trace: list[TracePoint] = field(default_factory=list)
     archive: dict[Spans, npt.NDArray[np.float64]] = field(default_factory=dict)
     finalists: dict[Spans, None] = field(default_factory=dict)
+    term_bounds: dict[str, float] = field(default_factory=dict)
     seen: set[bytes] = field(default_factory=set)
 
     def take(self, proposal: Proposal) -> None:
@@ -102,7 +106,11 @@ class _State:
         self.remark = proposal.remark or self.remark
         self.consider(proposal.genomes, proposal.solver)
         for genome in () if proposal.finalists is None else proposal.finalists:
-            self.finalists[self.problem.decode(genome)] = None
+            spans = self.problem.decode(genome)
+            self.finalists.pop(spans, None)  # the last one named is to be the last
+            self.finalists[spans] = None
+        for name, term_bound in proposal.term_bounds.items():
+            self.term_bounds[name] = max(term_bound, self.term_bounds.get(name, -np.inf))
 
     def raise_bound(self, bound: float) -> None:
         if bound <= self.bound:
@@ -223,6 +231,7 @@ def run(
         winner=state.winner,
         remark=state.remark,
         finalists=tuple(state.finalists),
+        term_bounds=state.term_bounds,
     )
 
 

@@ -7,8 +7,8 @@ wants to know how much of its time is over reads `Progress.share` there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -40,6 +40,8 @@ class Proposal:
     finalists : int array (n, G) or None
         Genomes that deserve a closer look: a kind may compare them by what it can afford for a few only, such as a
         simulation.
+    term_bounds : mapping of str to float
+        Lower bounds (minimised) that this round proved on single terms, by their names, whatever the objective.
     """
 
     genomes: IntArray
@@ -48,6 +50,7 @@ class Proposal:
     solver: str = ""
     remark: str = ""
     finalists: IntArray | None = None
+    term_bounds: Mapping[str, float] = field(default_factory=dict)
 
 
 Proposals = Generator[Proposal, Progress | None, None]

@@ -24,6 +24,8 @@ from objectives.sessions.chains import (
     greedy_chains,
     total_rate,
 )
+from objectives.sessions.kernels.scores import chain_data, priced_chain
+from objectives.sessions.terms import RATE
 from objectives.spans import Range
 
 from .lp import Master
@@ -52,17 +54,13 @@ class Paths:
     """Paths of the chain graph of one placement, priced."""
 
     def __init__(self, fleet: Fleet, spans: tuple[Range, ...]) -> None:
-        from objectives.sessions.kernels.scores import RATE, sessions_data
-
         self.fleet = fleet
         self.genome = np.array([a for a, _ in spans] + [b - a for a, b in spans], dtype=np.int64)
-        self.data = sessions_data(fleet, RATE)
+        self.data = chain_data(fleet, RATE)
         self.room = np.zeros((2, fleet.n_servers), dtype=np.int64)
 
     def cheapest(self, per_second: float, prices: FloatArray) -> tuple[float, Chain | None]:
         """Chain of the least ``per_second * T + sum_j prices_j u_j``, and that sum."""
-        from objectives.sessions.kernels.scores import priced_chain
-
         base = self.data.seconds * per_second
         base[:, 1] += prices
         n, cost = priced_chain(self.genome, self.data._replace(seconds=base), self.room[0], self.room[1])

@@ -14,6 +14,7 @@ from objectives.petals.routing import Seen, petals_route
 from objectives.petals.rules import best_start, most_blocks, throughputs, verdict
 from objectives.sessions.baselines import gbp_cr, placements
 from objectives.sessions.chains import Chain, Fleet, chain_seconds, greedy_chains, total_rate
+from objectives.sessions.terms import BY_RESPONSE
 from objectives.spans import Range
 from placement.kinds.sessions.problem import SessionsProblem
 
@@ -130,7 +131,7 @@ class Composed:
         """GBP-CR on the servers that are there."""
         spans = dict(state.spans) | ({more: (0, 0)} if more is not None else {})
         fleet = present(replace(state, spans=spans))
-        problem = SessionsProblem(fleet, response=True, upper=0.0)
+        problem = SessionsProblem(fleet, BY_RESPONSE, upper=0.0)
         found = list(placements(fleet, gbp_cr, 1.05))
         if not found:
             return tuple((0, 0) for _ in spans)
@@ -209,9 +210,9 @@ class Fastest:
     """The fastest chain through free slots, compiled: `objectives.chains.fastest_chain` gives the same."""
 
     def __init__(self, fleet: Fleet) -> None:
-        from objectives.sessions.kernels.scores import RATE, sessions_data
+        from objectives.sessions.kernels.scores import RATE, chain_data
 
-        data = sessions_data(fleet, RATE)
+        data = chain_data(fleet, RATE)
         self.data, self.fleet = data._replace(slots=data.slots.copy()), fleet
         self.room = np.zeros((2, fleet.n_servers), dtype=np.int64)
 

@@ -17,6 +17,7 @@ from functools import lru_cache
 import numpy as np
 
 from objectives.sessions.chains import Fleet, FloatArray, IntArray
+from objectives.sessions.terms import BY_RESPONSE
 from objectives.spans import Range, count_holders, lacking
 from placement.kinds.sessions.problem import SessionsProblem
 
@@ -166,4 +167,4 @@ def genomes(fleet: Fleet, spans: Spans, server: int | None = None, options: IntA
 
 @lru_cache(maxsize=4)
 def _problem(fleet: Fleet) -> SessionsProblem:
-    return SessionsProblem(fleet, response=True)
+    return SessionsProblem(fleet, BY_RESPONSE)

@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from objectives.jit import copy
 from objectives.sessions.chains import Fleet
-from objectives.sessions.kernels.scores import CAPACITY, HEAD, NEXT, RATE, SessionsData, response_cost
+from objectives.sessions.kernels.scores import CAPACITY, HEAD, NEXT, ChainData, cost_of
+from objectives.sessions.terms import RATE
 from placement.search.kernels import inner, kernel
 from placement.search.kernels.draws import below, step_size
 from placement.search.kernels.encoding import provide
@@ -23,7 +24,7 @@ class GroupData(NamedTuple):
 
     Attributes
     ----------
-    chains : SessionsData
+    chains : ChainData
         The fleet, and scratch.
     held : int array (J, S + 1)
         Blocks that a server holds beside room for s sessions on all of them.
@@ -33,13 +34,13 @@ class GroupData(NamedTuple):
         G.
     """
 
-    chains: SessionsData
+    chains: ChainData
     held: npt.NDArray[np.int64]
     order: npt.NDArray[np.int64]
     groups: int
 
 
-def group_data(fleet: Fleet, chains: SessionsData) -> GroupData:
+def group_data(fleet: Fleet, chains: ChainData) -> GroupData:
     """Pack a fleet for the kernels."""
     most = max(1, int((fleet.memory_bytes.max() - fleet.block_bytes) // fleet.cache_bytes))
     per_block = fleet.block_bytes + fleet.cache_bytes * np.arange(most + 1)
@@ -106,7 +107,7 @@ def sessions_of(g, genome, d):  # type: ignore[no-untyped-def]
 
 @kernel
 def group_cost(genome, d):  # type: ignore[no-untyped-def]
-    """Return (cost, violation), as `sessions_cost` does."""
+    """Return (cost, violation), as `chain_cost` does."""
     line_up(genome, d)
     ints, floats = d.chains.ints, d.chains.floats
     count, rate = 0, 0.0
@@ -126,9 +127,7 @@ def group_cost(genome, d):  # type: ignore[no-untyped-def]
         count += 1
     if count == 0:
         return 1.0, 2.0
-    if d.chains.goal == RATE:
-        return 1.0 / rate, 0.0
-    return response_cost(d.chains, count, rate)
+    return cost_of(d.chains, count, rate)
 
 
 @kernel

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from objectives.jit import copy
-from objectives.sessions.kernels.scores import SessionsData, sessions_cost
+from objectives.sessions.kernels.scores import ChainData, chain_cost
 from placement.search.kernels import inner, kernel
 from placement.search.kernels.draws import below, step_size
 from placement.search.kernels.encoding import provide
@@ -191,8 +191,8 @@ def sessions_from_keys(keys, d, out):  # type: ignore[no-untyped-def]
 
 
 provide(
-    SessionsData,
-    evaluate=sessions_cost,
+    ChainData,
+    evaluate=chain_cost,
     neighbour=sessions_neighbour,
     crossover=sessions_crossover,
     from_keys=sessions_from_keys,
