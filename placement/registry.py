@@ -30,7 +30,7 @@ class Entry:
     role : str
         "search" (improves for ever), "exact" (proves), "yardstick" (one split of today's tools) or "portfolio".
     kinds : tuple of str
-        Placements that it works on: "pipeline", "replicated".
+        Names of `placement.kinds.KINDS` that it works on.
     """
 
     path: str
@@ -45,6 +45,7 @@ class Entry:
 
 ANY = ("pipeline", "replicated", "sessions", "routes")
 BOTH = ("pipeline", "replicated")
+PLACED = ("pipeline", "replicated", "sessions")  # nodes hold spans that a search moves
 
 GROUP = "placement.solvers"
 SOLVERS: Mapping[str, Entry] = MappingProxyType(
@@ -67,18 +68,18 @@ SOLVERS: Mapping[str, Entry] = MappingProxyType(
             "exact",
             BOTH,
         ),
-        "genetic": Entry(".search.solvers.genetic:Genetic", "genetic algorithm (DEAP)", "search", BOTH),
-        "annealing": Entry(".search.solvers.annealing:Annealing", "simulated annealing with reheats", "search", BOTH),
+        "genetic": Entry(".search.solvers.genetic:Genetic", "genetic algorithm (DEAP)", "search", PLACED),
+        "annealing": Entry(".search.solvers.annealing:Annealing", "simulated annealing with reheats", "search", PLACED),
         "tempering": Entry(
-            ".search.solvers.tempering:Tempering", "replica exchange: walks at several temperatures", "search", BOTH
+            ".search.solvers.tempering:Tempering", "replica exchange: walks at several temperatures", "search", PLACED
         ),
         "pso": Entry(
-            ".search.solvers.pso:ParticleSwarm", "particle swarm on random keys, decoded optimally", "search", BOTH
+            ".search.solvers.pso:ParticleSwarm", "particle swarm on random keys, decoded optimally", "search", PLACED
         ),
-        "tabu": Entry(".search.solvers.tabu:Tabu", "tabu search with restarts", "search", BOTH),
+        "tabu": Entry(".search.solvers.tabu:Tabu", "tabu search with restarts", "search", PLACED),
         "beam": Entry(".kinds.pipeline.solvers.beam:Beam", "beam search guided by the Lagrangian bound", "search"),
         "nsga2": Entry(
-            ".search.solvers.nsga2:NSGA2", "NSGA-II (DEAP): several objectives, a Pareto front", "search", BOTH
+            ".search.solvers.nsga2:NSGA2", "NSGA-II (DEAP): several objectives, a Pareto front", "search", PLACED
         ),
         "patterns": Entry(
             ".kinds.replicated.solvers.patterns:Patterns",
@@ -106,6 +107,24 @@ SOLVERS: Mapping[str, Entry] = MappingProxyType(
         ),
         "chain": Entry(
             ".kinds.replicated.solvers.yardsticks:Chain", "one node per stage", "yardstick", ("replicated",)
+        ),
+        "gbp_cr": Entry(
+            ".kinds.sessions.solvers.yardsticks:GbpCr",
+            "chains filled front to back for the best number of sessions (GBP-CR)",
+            "yardstick",
+            ("sessions",),
+        ),
+        "conservative": Entry(
+            ".kinds.sessions.solvers.yardsticks:Conservative",
+            "windows where reserved sessions fall short (conservative greedy)",
+            "yardstick",
+            ("sessions",),
+        ),
+        "petals_joining": Entry(
+            ".kinds.sessions.solvers.yardsticks:PetalsJoining",
+            "windows of the least throughput, by the order of the servers (Petals)",
+            "yardstick",
+            ("sessions",),
         ),
         "uniform": Entry(
             ".kinds.pipeline.solvers.yardsticks:Uniform", "equal block counts (vLLM, Megatron)", "yardstick"

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from objectives.sessions.chains import Fleet, total_rate
+from objectives.sessions.chains import Chain, Composition, Fleet, total_rate
 from objectives.spans import Range
 from placement.errors import InputError, nearest
-from placement.plan.plan import PlacedSpan
+from placement.plan.plan import PlacedSpan, Plan
 from placement.quantities import quantity
 
 from .bound import Proven
@@ -48,6 +48,15 @@ def numbered_spans(placement: Sequence[PlacedSpan], fleet: Fleet, n_blocks: int 
             raise InputError(f"expected blocks from 0 to {fleet.n_blocks} on server '{span.node}', got {found}")
         held[span.node] = (span.start, span.stop)
     return tuple(held.get(name, (0, 0)) for name in fleet.names)
+
+
+def composition_of(plan: Plan, fleet: Fleet) -> Composition:
+    """A plan of sessions with server numbers: what `broken_rules`, `total_rate` and the simulation take."""
+    number = {name: j for j, name in enumerate(fleet.names)}
+    chains = tuple(
+        Chain(tuple(number[node] for node in chain.nodes), chain.stops, chain.capacity or 0) for chain in plan.chains
+    )
+    return Composition(numbered_spans(plan.placement, fleet, plan.n_blocks), chains)
 
 
 def overfull(fleet: Fleet, spans: Sequence[Range]) -> tuple[str, ...]:
