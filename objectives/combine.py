@@ -128,6 +128,13 @@ REPLICATED = TermSet(
         "moved_bytes": "moved_bytes",
     },
 )
+SESSIONS = TermSet(
+    names=("rate", "response"),
+    units={"rate": "sessions/s", "response": "s"},
+    limits={"rate": "rate", "response": "response"},
+    inverse=frozenset({"rate"}),
+    figures={"rate": "rate_per_s", "response": "response_simulated_s"},
+)
 TERMS = PIPELINE.names
 UNITS = PIPELINE.units
 LIMITS = PIPELINE.limits

@@ -33,9 +33,9 @@ def scaled(value: float, unit: str) -> str:
 
 def quantity(term: str, value: float) -> str:
     """The value of a term (throughput in tokens/s) with its unit."""
-    if term in ("latency", "ttft", "request_time", "bottleneck"):
+    if term in ("latency", "ttft", "request_time", "bottleneck", "response"):
         return seconds(value)
-    plain = {"throughput": "tokens/s", "price": "$/h", "energy": "J/token"}
+    plain = {"throughput": "tokens/s", "price": "$/h", "energy": "J/token", "rate": "sessions/s"}
     return f"{value:.4g} {plain[term]}" if term in plain else f"{value:.4g}"
 
 

@@ -48,7 +48,6 @@ class Entry:
 
 ANY = ("pipeline", "replicated", "sessions", "routes")
 BOTH = ("pipeline", "replicated")
-MOST = (*BOTH, "routes")
 
 GROUP = "placement.solvers"
 SOLVERS: Mapping[str, Entry] = MappingProxyType(
@@ -75,18 +74,18 @@ SOLVERS: Mapping[str, Entry] = MappingProxyType(
             "exact",
             BOTH,
         ),
-        "genetic": Entry(".search.solvers.genetic:Genetic", "genetic algorithm (DEAP)", "search", MOST),
-        "annealing": Entry(".search.solvers.annealing:Annealing", "simulated annealing with reheats", "search", MOST),
+        "genetic": Entry(".search.solvers.genetic:Genetic", "genetic algorithm (DEAP)", "search", ANY),
+        "annealing": Entry(".search.solvers.annealing:Annealing", "simulated annealing with reheats", "search", ANY),
         "tempering": Entry(
-            ".search.solvers.tempering:Tempering", "replica exchange: walks at several temperatures", "search", MOST
+            ".search.solvers.tempering:Tempering", "replica exchange: walks at several temperatures", "search", ANY
         ),
         "pso": Entry(
-            ".search.solvers.pso:ParticleSwarm", "particle swarm on random keys, decoded optimally", "search", MOST
+            ".search.solvers.pso:ParticleSwarm", "particle swarm on random keys, decoded optimally", "search", ANY
         ),
-        "tabu": Entry(".search.solvers.tabu:Tabu", "tabu search with restarts", "search", MOST),
+        "tabu": Entry(".search.solvers.tabu:Tabu", "tabu search with restarts", "search", ANY),
         "beam": Entry(".kinds.pipeline.solvers.beam:Beam", "beam search guided by the Lagrangian bound", "search"),
         "nsga2": Entry(
-            ".search.solvers.nsga2:NSGA2", "NSGA-II (DEAP): several objectives, a Pareto front", "search", MOST
+            ".search.solvers.nsga2:NSGA2", "NSGA-II (DEAP): several objectives, a Pareto front", "search", ANY
         ),
         "patterns": Entry(
             ".kinds.replicated.solvers.patterns:Patterns",
@@ -113,6 +112,24 @@ SOLVERS: Mapping[str, Entry] = MappingProxyType(
             ("replicated",),
         ),
         "chain": Entry(".kinds.replicated.solvers.chain:Chain", "one node per stage", "yardstick", ("replicated",)),
+        "gbp_cr": Entry(
+            ".kinds.sessions.solvers.yardsticks:GbpCr",
+            "chains filled front to back for the best number of sessions (GBP-CR)",
+            "yardstick",
+            ("sessions",),
+        ),
+        "conservative": Entry(
+            ".kinds.sessions.solvers.yardsticks:Conservative",
+            "windows where reserved sessions fall short (conservative greedy)",
+            "yardstick",
+            ("sessions",),
+        ),
+        "petals_joining": Entry(
+            ".kinds.sessions.solvers.yardsticks:PetalsJoining",
+            "windows of the least throughput, by the order of the servers (Petals)",
+            "yardstick",
+            ("sessions",),
+        ),
         "uniform": Entry(
             ".kinds.pipeline.solvers.yardsticks:Uniform", "equal block counts (vLLM, Megatron)", "yardstick"
         ),

@@ -22,7 +22,8 @@ import numpy as np
 
 from objectives.sessions.baselines import all_servers, best_rate, best_response, conservative_greedy, for_load, gbp_cr
 from objectives.sessions.chains import Fleet, broken_rules, total_rate
-from placement.kinds.sessions.solve import solve_chains
+from placement import optimize
+from placement.kinds.sessions.spans import composition_of
 from placement.readers.fleet import read_fleet
 from placement.simulate.sessions import simulate
 
@@ -50,15 +51,15 @@ def row(name: str, fleet: Fleet, seconds: float, asked: tuple[str, ...]) -> tupl
     tuned = simulated(fleet, best_response(fleet, conservative_greedy))
     served = bound = took = ours = response_took = possible = float("nan")
     if "rate" in asked:
-        rate = solve_chains(fleet, objective="rate", time_limit=seconds)
-        assert not broken_rules(fleet, rate.plan)
-        served, bound, took = rate.rate, rate.bound, rate.seconds
+        rate = optimize(None, fleet, objective="rate", time_limit=seconds).plan
+        assert not broken_rules(fleet, composition_of(rate, fleet))
+        served, bound, took = rate.figures.rate_per_s, rate.figures.rate_bound_per_s, rate.seconds
     if "response" in asked:
-        response = solve_chains(fleet, objective="response", time_limit=seconds)
-        assert not broken_rules(fleet, response.plan)
-        assert response.response_bound is not None
-        ours, response_took = simulated(fleet, response.plan), response.seconds
-        possible = response.response_bound / least - 1
+        response = optimize(None, fleet, objective="response", time_limit=seconds).plan
+        found = composition_of(response, fleet)
+        assert not broken_rules(fleet, found)
+        ours, response_took = simulated(fleet, found), response.seconds
+        possible = response.figures.response_bound_s / least - 1
     values = [served / reference - 1, bound / served - 1, ours / least - 1, ours / min(least, tuned) - 1, possible]
     values.append(ours / published - 1)
     text = (

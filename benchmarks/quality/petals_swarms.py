@@ -16,7 +16,7 @@ import numpy as np
 
 from objectives.sessions.baselines import all_servers, composed, placements
 from objectives.sessions.chains import Fleet, total_rate
-from placement.kinds.sessions.problem import ChainProblem
+from placement.kinds.sessions.problem import SessionsProblem
 from placement.simulate.churn.day import ChurningSwarm, DayFigures, SwarmRule, simulate_day
 from placement.simulate.churn.lifetimes import drawn_events
 from placement.simulate.churn.swarm_rules import ComposedChainsRule, PetalsRule, SteadySpanRule
@@ -62,7 +62,7 @@ def drawn(seed: int) -> ChurningSwarm:
         CACHE_BYTES,
         1.0,
     )
-    problem = ChainProblem(fleet)
+    problem = SessionsProblem(fleet)
     layouts = list(placements(fleet, all_servers, 1.05))
     costs, broken = problem.evaluate(np.stack([problem.genome(spans) for spans in layouts]))
     best = composed(fleet, layouts[int(np.lexsort((costs, broken))[0])])

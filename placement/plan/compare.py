@@ -90,7 +90,7 @@ def differences(yours: Plan, best: Plan) -> list[str]:
     hops, best_hops = hops_of(yours), hops_of(best)
     if not yours.routing and hops > best_hops:
         lines.append(f"hops: {hops} between nodes instead of {best_hops}")
-    if yours.nodes and yours.figures.in_flight < best.figures.in_flight:
+    if yours.nodes and yours.figures.get("in_flight", 0) < best.figures.get("in_flight", 0):
         lines.append(
             f"cache memory: {yours.figures.in_flight} sequences in flight instead of {best.figures.in_flight}, "
             f"limited by {tightest(yours)}"

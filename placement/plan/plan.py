@@ -108,7 +108,7 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class NodeUse:
-    """What a plan takes of one node: bytes of its capacity, and busy seconds per micro-batch."""
+    """What a plan takes of one node: bytes of its capacity, busy seconds per micro-batch; of sessions, per session."""
 
     name: str
     memory_bytes: float
@@ -211,6 +211,9 @@ class Plan:
         """Return plain data for JSON; what the kind does not have is left out, what is not finite becomes null."""
         data: dict[str, Any] = plain(_document(self))
         data["bottleneck"] = data["bottleneck"] if self.bottleneck.kind else None
+        if self.kind == "sessions":  # two more names, which version 0.1 wrote
+            for chain, written in zip(self.chains, data["chains"], strict=True):
+                written |= {"servers": list(chain.nodes), "blocks": list(chain.blocks)}
         for name in ("nodes", "bottleneck", "chains", "routing", "edges", "ranges", "pareto"):
             if not data[name]:
                 del data[name]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -66,6 +66,8 @@ class Outcome:
         Placements that the solver wants to have looked at more closely, the last one named last.
     whole_front : float or None
         The solver proved that nothing is missing in `pareto` that is better by more than this part; None: no proof.
+    term_bounds : mapping of str to float
+        Proven lower bounds (minimised) on single terms, by their names, where the solver proved some.
     """
 
     spans: Spans
@@ -80,6 +82,7 @@ class Outcome:
     remark: str = ""
     finalists: tuple[Spans, ...] = ()
     whole_front: float | None = None
+    term_bounds: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -97,6 +100,7 @@ class _State:
     trace: list[TracePoint] = field(default_factory=list)
     archive: dict[Spans, npt.NDArray[np.float64]] = field(default_factory=dict)
     finalists: dict[Spans, None] = field(default_factory=dict)
+    term_bounds: dict[str, float] = field(default_factory=dict)
     seen: set[bytes] = field(default_factory=set)
     whole_front: float | None = None
 
@@ -106,7 +110,11 @@ class _State:
         self.remark = proposal.remark or self.remark
         self.consider(proposal.genomes, proposal.solver)
         for genome in () if proposal.finalists is None else proposal.finalists:
-            self.finalists[self.problem.decode(genome)] = None
+            spans = self.problem.decode(genome)
+            self.finalists.pop(spans, None)  # the last one named is to be the last
+            self.finalists[spans] = None
+        for name, term_bound in proposal.term_bounds.items():
+            self.term_bounds[name] = max(term_bound, self.term_bounds.get(name, -np.inf))
         if proposal.whole_front is not None and self.problem.objective.pareto:
             self.settle(proposal.genomes, proposal.whole_front)
 
@@ -246,6 +254,7 @@ def run(
         remark=state.remark,
         finalists=tuple(state.finalists),
         whole_front=state.whole_front,
+        term_bounds=state.term_bounds,
     )
 
 

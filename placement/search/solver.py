@@ -7,8 +7,8 @@ wants to know how much of its time is over reads `Progress.share` there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -43,6 +43,8 @@ class Proposal:
     whole_front : float or None
         With several objectives: nothing but these genomes belongs on the front. For every trade that is possible there
         is one here that is by no more than this part worse in any value; 0 is the exact front. None: no such claim.
+    term_bounds : mapping of str to float
+        Lower bounds (minimised) that this round proved on single terms, by their names, whatever the objective.
     """
 
     genomes: IntArray
@@ -52,6 +54,7 @@ class Proposal:
     remark: str = ""
     finalists: IntArray | None = None
     whole_front: float | None = None
+    term_bounds: Mapping[str, float] = field(default_factory=dict)
 
 
 Proposals = Generator[Proposal, Progress | None, None]

@@ -9,6 +9,8 @@ import numpy as np
 
 from objectives.sessions.chains import Chain, Fleet, FloatArray, chain_seconds
 
+from .kernels.sessions import join_fastest_free
+
 SESSIONS = 20_000
 
 
@@ -31,8 +33,6 @@ def responses(
     seconds: Sequence[float], capacities: Sequence[int], arrivals: FloatArray, sizes: FloatArray
 ) -> FloatArray:
     """Response time in s of each session on chains in any order."""
-    from .kernels.sessions import join_fastest_free
-
     order = np.argsort(np.asarray(seconds), kind="stable")
     slow, most = np.asarray(seconds, dtype=float)[order], np.asarray(capacities, dtype=np.int64)[order]
     slots = int(most.sum())

@@ -11,13 +11,16 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from objectives.combine import Objective
 from objectives.jit import inner, kernel
 
 from ..chains import MOST_LOAD, Fleet
+from ..terms import BY_RATE, BY_RESPONSE, UPPER
+from ..terms import RATE as RATE
+from ..terms import RESPONSE as RESPONSE
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
-RATE, RESPONSE = 0, 1
 # Rows of `ChainData.ints` (scratch).
 FREE, NEXT, HEAD, VIA, BEFORE, ENDS, CAPACITY = range(7)
 
@@ -37,7 +40,9 @@ class ChainData(NamedTuple):
     arrivals : float
         Sessions per second.
     goal : int
-        RATE or RESPONSE.
+        RATE, RESPONSE or BOTH, see `goal_of`.
+    weights, limits : (float, float)
+        Of the seconds per session of the total rate, and of the response time in s; limits are infinite when free.
     upper : float
         Weight of the upper bound on the response time; the lower one has the rest.
     ints, floats : array
@@ -50,18 +55,42 @@ class ChainData(NamedTuple):
     n_blocks: int
     arrivals: float
     goal: int
+    weights: tuple[float, float]
+    limits: tuple[float, float]
     upper: float
     ints: IntArray
     floats: FloatArray
 
 
-def chain_data(fleet: Fleet, goal: int, upper: float = 0.3) -> ChainData:
-    """Pack a fleet for the kernels."""
+def chain_data(fleet: Fleet, goal: int, upper: float = UPPER, objective: Objective | None = None) -> ChainData:
+    """Pack a fleet for the kernels.
+
+    Parameters
+    ----------
+    fleet : Fleet
+    goal : int
+        RATE, RESPONSE or BOTH.
+    upper : float
+        Weight of the upper bound in the response time.
+    objective : Objective, optional
+        Weights and limits over the terms of sessions; by default the term of the goal alone.
+    """
     width = max(fleet.n_servers, fleet.n_blocks + 1, 4 * fleet.n_servers) + 2
+    objective = objective or (BY_RATE if goal == RATE else BY_RESPONSE)
+    weights, limits = objective.weight_vector().tolist(), objective.limit_vector().tolist()
     return ChainData(
-        fleet.slots, np.stack([fleet.session_s, fleet.block_s], axis=1).copy(), fleet.most_blocks, fleet.n_blocks,
-        float(fleet.arrivals_per_s), goal, upper, np.zeros((7, width), dtype=np.int64), np.zeros((3, width)),
-    )  # fmt: skip
+        slots=fleet.slots,
+        seconds=np.stack([fleet.session_s, fleet.block_s], axis=1).copy(),
+        most=fleet.most_blocks,
+        n_blocks=fleet.n_blocks,
+        arrivals=float(fleet.arrivals_per_s),
+        goal=goal,
+        weights=(weights[0], weights[1]),
+        limits=(limits[0], limits[1]),
+        upper=upper,
+        ints=np.zeros((7, width), dtype=np.int64),
+        floats=np.zeros((3, width)),
+    )
 
 
 @inner
@@ -208,10 +237,10 @@ def with_tail(weight, total, mean, n, arrivals, death):  # type: ignore[no-untyp
 
 
 @inner
-def response_cost(d, count, rate):  # type: ignore[no-untyped-def]
-    """Return (cost, violation) of allocated chains; what is too slow is scored at the most that it could serve.
+def response_of(d, count, rate):  # type: ignore[no-untyped-def]
+    """Return (seconds, violation) of allocated chains; what is too slow is scored at the most that it could serve.
 
-    The slowest chains are left out where the others do better without them.
+    With the goal RESPONSE the slowest chains are left out where the others do better without them.
     """
     most = MOST_LOAD * rate
     arrivals, violation = min(d.arrivals, most), max(0.0, d.arrivals / most - 1.0)
@@ -219,28 +248,61 @@ def response_cost(d, count, rate):  # type: ignore[no-untyped-def]
     best = np.inf
     for k in range(count, 0, -1):
         # Fewer chains never have a lower bound that is less.
-        if d.floats[2, k - 1] >= best or (k < count and d.arrivals > MOST_LOAD * rate):
+        if d.floats[2, k - 1] >= best or (k < count and (d.goal != RESPONSE or d.arrivals > MOST_LOAD * rate)):
             break
         best = min(best, (1.0 - d.upper) * d.floats[2, k - 1] + d.upper * upper_mean(d, k, arrivals))
         rate -= d.ints[CAPACITY, k - 1] / d.floats[1, k - 1]
     return best, violation
 
 
-@kernel
-def chain_cost(genome, d):  # type: ignore[no-untyped-def]
-    """Return (cost, violation): seconds per session of the total rate, or the response time in s by a mix of bounds."""
-    count, missed = allocate(genome, d)
-    if count == 0:
-        worst = 0.0
-        for j in range(d.slots.shape[0]):
-            worst += d.seconds[j, 0] + d.seconds[j, 1] * d.n_blocks
-        return worst, 1.0 + missed / d.n_blocks
+@inner
+def cost_of(d, count, rate):  # type: ignore[no-untyped-def]
+    """Return (cost, violation) of allocated chains, by the objective."""
+    seconds = 1.0 / rate
+    broken = max(0.0, seconds / d.limits[0] - 1.0)
+    if d.goal == RATE:
+        return d.weights[0] * seconds, broken
+    response, too_slow = response_of(d, count, rate)
+    broken += too_slow + max(0.0, response / d.limits[1] - 1.0)
+    return d.weights[0] * seconds + d.weights[1] * response, broken
+
+
+@inner
+def rate_of(d, count):  # type: ignore[no-untyped-def]
+    """Sessions/s of allocated chains."""
     rate = 0.0
     for k in range(count):
         rate += d.ints[CAPACITY, k] / d.floats[1, k]
-    if d.goal == RATE:
-        return 1.0 / rate, 0.0
-    return response_cost(d, count, rate)
+    return rate
+
+
+@inner
+def worst(d):  # type: ignore[no-untyped-def]
+    """Seconds that stand for both terms where there is no chain."""
+    total = 0.0
+    for j in range(d.slots.shape[0]):
+        total += d.seconds[j, 0] + d.seconds[j, 1] * d.n_blocks
+    return total
+
+
+@kernel
+def chain_cost(genome, d):  # type: ignore[no-untyped-def]
+    """Return (cost, violation), by the objective; the response time is a mix of both bounds."""
+    count, missed = allocate(genome, d)
+    if count > 0:
+        return cost_of(d, count, rate_of(d, count))
+    return worst(d), 1.0 + missed / d.n_blocks
+
+
+@kernel
+def chain_terms(genomes, d, values):  # type: ignore[no-untyped-def]
+    """Fill the terms (n, 2) of genomes (n, 2 J): seconds per session of the total rate, and response time in s."""
+    for k in range(genomes.shape[0]):
+        values[k, 0] = values[k, 1] = worst(d)
+        count, _ = allocate(genomes[k], d)
+        if count > 0:
+            rate = rate_of(d, count)
+            values[k, 0], values[k, 1] = 1.0 / rate, response_of(d, count, rate)[0]
 
 
 @kernel

@@ -8,6 +8,7 @@ servers for; the fastest that the rest can make follow.
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
 from itertools import product
 
@@ -63,13 +64,18 @@ def combinations(n_types: int) -> IntArray:
     return np.array(list(product(*ranges)), dtype=np.int64).reshape(-1, n_types, WIDEST)
 
 
-def lines(fleet: Fleet, *, response: bool) -> list[Spans]:
-    """Placements of the best combinations, the best first; none for a fleet of many types.
+def lines(fleet: Fleet, *, response: bool) -> Generator[None, None, list[Spans]]:
+    """Enumerate, a step for each number of sessions; none for a fleet of many types.
 
     Parameters
     ----------
     response : bool
         Best by the mean response time of equal chains at the fleet's arrivals; otherwise by their total rate.
+
+    Returns
+    -------
+    list of spans
+        Placements of the best combinations, the best first.
     """
     types = types_of(fleet)
     if len(types.members) not in MOST_STAGES:
@@ -84,8 +90,13 @@ def lines(fleet: Fleet, *, response: bool) -> list[Spans]:
             key = line.counts[k].tobytes()
             if np.isfinite(costs[k]) and (key not in found or costs[k] < found[key][0]):
                 found[key] = (float(costs[k]), sessions, line.counts[k])
+        yield
     ranked = sorted(found.values(), key=lambda entry: entry[0])[:BEST]
-    return [Line(fleet, types, sessions, every).built(counts) for _, sessions, counts in ranked]
+    built = []
+    for _, sessions, counts in ranked:
+        built.append(Line(fleet, types, sessions, every).built(counts))
+        yield
+    return built
 
 
 class Line:

@@ -16,7 +16,7 @@ process with those rates bounds the mean response time of every placement under 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -25,32 +25,33 @@ import numpy as np
 from objectives.sessions.chains import Fleet, FloatArray, IntArray, birth_death
 from placement.search.column_program import ColumnProgram
 
+from .kernels.price import share_blocks
+
 RANGES = 96  # ranges of T that chords cover
 DAMPING = 0.5  # part of the last prices in the next ones, which spares most of the zigzag of cutting planes
 CLOSE = 1e-3  # a bound this near to what the columns so far can reach is good enough
+MOST_STATES = 100_000  # numbers of sessions in the system that are told apart
 IN_FLIGHT = (0.5, 1.0, 1.3, 1.7, 2.2, 3.0, 4.0)  # sessions, in units of arrivals times the fastest chain's seconds
-
-
-def for_ever() -> bool:
-    """Go on."""
-    return True
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """``fixed + each * n``: at most so many sessions/s leave while n are in the system; and the rounds it took."""
+    """``fixed + each * n``: at most so many sessions/s leave while n are in the system."""
 
     fixed: float
     each: float
-    rounds: int = 0
+
+    def at(self, sessions: float) -> float:
+        """Sessions/s with so many in the system."""
+        return self.fixed + self.each * sessions
 
 
 @dataclass(frozen=True, slots=True)
-class RateBound:
-    """Sessions/s that no placement exceeds, and after how many rounds of cuts."""
+class Proven:
+    """Sessions/s that no placement exceeds, and seconds that the mean response time of none goes below."""
 
     rate: float
-    rounds: int
+    response_s: float
 
 
 class Sharing:
@@ -71,8 +72,6 @@ class Sharing:
 
     def cheapest(self, per_second: float, prices: FloatArray) -> tuple[float, IntArray]:
         """Least ``per_second * T + sum_j prices_j u_j / cap_j`` over all ways to share, and each server's blocks."""
-        from .kernels.price import share_blocks
-
         costs = per_second * self.seconds + prices[:, None] * self.part
         costs[~self.able] = np.inf
         costs[:, 0] = 0.0
@@ -105,70 +104,95 @@ class Cuts:
 
     def __init__(self, fleet: Fleet) -> None:
         self.sharing = Sharing(fleet)
-        self.most = float(fleet.slots[:, 1].clip(min=0).sum() // fleet.n_blocks)
+        self.most = float(most_at_once(fleet))
         self.columns: list[tuple[float, FloatArray]] = []
 
-    def line(self, sessions: float, rounds: int, go_on: Callable[[], bool]) -> Line:
-        """Bound the rate of so many sessions at once, infinite for any number; valid whenever it stops."""
+    def line(self, sessions: float, rounds: int) -> Iterator[Line]:
+        """Bounds on the rate of so many sessions at once, infinite for any number: one after each round of cuts.
+
+        Each is valid, and none is worse than the one before; they end when more rounds would not tighten them.
+        """
         n = self.sharing.fleet.n_servers
         master = ColumnProgram(np.append(np.ones(n), sessions))
         for rate, parts in self.columns:
             master.add(rate, parts)
         prices = master.solve() if self.columns else np.zeros(n + 1)
         count = min(sessions, self.most)
-        point, best, done, damping = prices, Line(np.inf, 0.0), 0, 0.0
-        while True:
+        point, best, damping = prices, Line(np.inf, 0.0), 0.0
+        for _ in range(rounds + 1):
             slack, ways = self.sharing.violation(point[:n])
             slack, fixed = max(0.0, slack - point[n]), float(point[:n].sum())
             each = float(point[n]) + slack
-            found = Line(fixed, each, done) if np.isfinite(sessions) else Line(fixed + each * self.most, 0.0, done)
-            if found.fixed + found.each * count < best.fixed + best.each * count:
-                best = found
+            found = Line(fixed, each) if np.isfinite(sessions) else Line(fixed + each * self.most, 0.0)
+            best = min(best, found, key=lambda line: line.at(count))
+            yield best
             reached = float(prices[:n].sum() + prices[n] * count)  # what the columns so far can do
-            if best.fixed + best.each * count <= reached * (1.0 + CLOSE) or done >= rounds or not go_on():
-                return best
-            done += 1
+            if best.at(count) <= reached * (1.0 + CLOSE):
+                return
             added = [column for column in map(self.sharing.column, ways) if master.offer(*column, prices)]
             if not added and damping == 0.0:
-                return best
+                return
             self.columns += added
             prices = master.solve() if added else prices
             damping = DAMPING if added else 0.0
             point = damping * point + (1.0 - damping) * prices
 
 
-def rate_bound(fleet: Fleet, *, rounds: int = 400, go_on: Callable[[], bool] = for_ever) -> RateBound:
-    """Bound the total rate; valid whenever it stops, tighter the longer it runs.
+def most_at_once(fleet: Fleet) -> int:
+    """Sessions that never have all their caches at once if they are more: every server with one block, no slot free."""
+    return int(fleet.slots[:, 1].clip(min=0).sum() // fleet.n_blocks)
+
+
+def rate_bounds(fleet: Fleet, rounds: int = 400) -> Iterator[Proven]:
+    """Bounds on the total rate, each at least as tight as the one before, until more rounds are of no use.
 
     Parameters
     ----------
+    fleet : Fleet
     rounds : int
-        Most rounds of cuts.
-    go_on : callable
-        Asked after each round.
-    """
-    line = Cuts(fleet).line(np.inf, rounds, go_on)
-    return RateBound(line.fixed, line.rounds)
-
-
-def response_bound(fleet: Fleet, *, rounds: int = 60, go_on: Callable[[], bool] = for_ever) -> tuple[float, RateBound]:
-    """Seconds that the mean response time of no placement goes below, infinite where none serves the arrivals.
-
-    Also returns the bound on the rate that comes with it.
+        Most rounds of cuts; the first bound takes none.
     """
     cuts = Cuts(fleet)
-    whole = cuts.line(np.inf, rounds, go_on)
-    bound = RateBound(whole.fixed, whole.rounds)
-    if fleet.arrivals_per_s >= whole.fixed:
-        return np.inf, bound
-    shortest = cuts.sharing.shortest
+    for line in cuts.line(np.inf, rounds):
+        yield Proven(line.fixed, cuts.sharing.shortest)
+
+
+def response_bounds(fleet: Fleet, rounds: int = 60) -> Iterator[Proven]:
+    """Bounds on the mean response time, and those on the rate that come with them; each at least as tight as the last.
+
+    The response time is infinite where it is proven that nothing serves the arrivals.
+
+    Parameters
+    ----------
+    fleet : Fleet
+    rounds : int
+        Most rounds of cuts for each number of sessions.
+    """
+    cuts = Cuts(fleet)
+    shortest, arrivals = cuts.sharing.shortest, fleet.arrivals_per_s
+    found = Proven(np.inf, shortest)
+    for whole in cuts.line(np.inf, rounds):
+        found = Proven(whole.fixed, shortest if arrivals < whole.fixed else np.inf)
+        yield found
+    if not np.isfinite(found.response_s):
+        return
     lines = [whole, Line(0.0, 1.0 / shortest)]
-    for n in sorted({max(1, round(part * fleet.arrivals_per_s * shortest)) for part in IN_FLIGHT}):
-        if not go_on():
-            break
-        lines.append(cuts.line(float(n), rounds, go_on))
-    # Beyond this many sessions every line is above the bound on the rate.
-    most = 1 + int(np.ceil(max((whole.fixed - line.fixed) / line.each for line in lines[1:])))
-    sessions = np.arange(1, max(2, most) + 1)
+    for n in sorted({max(1, round(part * arrivals * shortest)) for part in IN_FLIGHT}):
+        for line in cuts.line(float(n), rounds):
+            response = max(found.response_s, least_response_s([*lines, line], arrivals))
+            found = Proven(found.rate, response)
+            yield found
+        lines.append(line)
+
+
+def least_response_s(lines: list[Line], arrivals_per_s: float) -> float:
+    """Mean response time in s of a birth-death process whose n sessions leave as fast as all of the lines allow.
+
+    The first of the lines is the bound on the rate, and holds for any number of sessions: it alone holds in the end.
+    """
+    whole, others = lines[0], [line for line in lines[1:] if line.fixed < lines[0].fixed]
+    crossing = max((whole.fixed - line.fixed) / max(line.each, 1e-300) for line in others)
+    sessions = np.arange(1, 2 + int(np.ceil(min(max(1.0, crossing), MOST_STATES))))
     death: FloatArray = np.min([line.fixed + line.each * sessions for line in lines], axis=0)
-    return birth_death(death, fleet.arrivals_per_s), bound
+    death[-1] = whole.fixed
+    return birth_death(death, arrivals_per_s)

@@ -23,6 +23,8 @@ from objectives.sessions.chains import (
     greedy_chains,
     total_rate,
 )
+from objectives.sessions.kernels.scores import chain_data, priced_chain
+from objectives.sessions.terms import RATE
 from objectives.spans import Range
 from placement.search.column_program import ColumnProgram
 
@@ -50,8 +52,6 @@ class Paths:
     """Paths of the chain graph of one placement, priced."""
 
     def __init__(self, fleet: Fleet, spans: tuple[Range, ...]) -> None:
-        from objectives.sessions.kernels.scores import RATE, chain_data
-
         self.fleet = fleet
         self.genome = np.array([a for a, _ in spans] + [b - a for a, b in spans], dtype=np.int64)
         self.data = chain_data(fleet, RATE)
@@ -59,8 +59,6 @@ class Paths:
 
     def cheapest(self, per_second: float, prices: FloatArray) -> tuple[float, Chain | None]:
         """Chain of the least ``per_second * T + sum_j prices_j u_j``, and that sum."""
-        from objectives.sessions.kernels.scores import priced_chain
-
         base = self.data.seconds * per_second
         base[:, 1] += prices
         n, cost = priced_chain(self.genome, self.data._replace(seconds=base), self.room[0], self.room[1])

@@ -8,27 +8,30 @@ from functools import cached_property
 
 import numpy as np
 
+from objectives.combine import Objective
+from objectives.sessions.chains import greedy_chains
 from objectives.spans import Span
 from placement.search.problem import FloatArray, IntArray, Score, Spans
+from placement.search.solver import Solver
+from placement.search.solvers.annealing import Annealing
 
-from .problem import ChainProblem
+from .kernels.disjoint import GroupData, group_batch, group_data, group_from_keys, group_spans
+from .problem import SessionsProblem
 
 
 @dataclass(frozen=True)
 class GroupProblem:
     """Servers in groups, a chain for each; scored by these chains alone."""
 
-    chains: ChainProblem
+    chains: SessionsProblem
 
     @cached_property
-    def data(self):  # type: ignore[no-untyped-def]
+    def data(self) -> GroupData:
         """What the compiled loops read."""
-        from .kernels.disjoint import group_data
-
         return group_data(self.chains.fleet, self.chains.data)
 
     @property
-    def objective(self):  # type: ignore[no-untyped-def]
+    def objective(self) -> Objective:
         """That of the chains."""
         return self.chains.objective
 
@@ -46,6 +49,11 @@ class GroupProblem:
     def n_keys(self) -> int:
         """Length of a vector of random keys."""
         return self.genome_size
+
+    @property
+    def round_scale(self) -> float:
+        """That of the chains."""
+        return self.chains.round_scale
 
     def starts(self) -> IntArray:
         """Groups as GBP-CR would fill them for a number of sessions, and servers dealt out in order of speed."""
@@ -71,8 +79,6 @@ class GroupProblem:
 
     def random(self, rng: np.random.Generator, n: int) -> IntArray:
         """Random groups."""
-        from .kernels.disjoint import group_from_keys
-
         rows = np.zeros((n, self.genome_size), dtype=np.int64)
         for row in rows:
             group_from_keys(rng.random(self.n_keys), self.data, row)
@@ -80,16 +86,13 @@ class GroupProblem:
 
     def evaluate(self, genomes: IntArray) -> tuple[FloatArray, FloatArray]:
         """Return costs and violations (n,)."""
-        from .kernels.disjoint import group_batch
-
         costs, broken = np.empty(len(genomes)), np.empty(len(genomes))
         group_batch(np.ascontiguousarray(genomes), self.data, costs, broken)
         return costs, broken
 
     def terms(self, genomes: IntArray) -> tuple[FloatArray, FloatArray]:
-        """One term: the cost."""
-        costs, broken = self.evaluate(genomes)
-        return costs[:, None], broken
+        """Terms of the placements by the kernels of chains, which may find more than one chain for a group."""
+        return self.chains.terms(np.stack([self.spans_genome(genome) for genome in genomes]))
 
     def to_keys(self, genome: IntArray) -> FloatArray:
         """Keys that decode to this genome."""
@@ -97,17 +100,27 @@ class GroupProblem:
         return np.concatenate([(genome[:n] + 0.5) / self.data.groups, (genome[n:] + 0.5) / self.data.held.shape[1]])
 
     def encode(self, spans: Sequence[Span]) -> IntArray:
-        """Not every placement is made of disjoint chains, so spans have no genome here."""
-        raise NotImplementedError("spans are not made of disjoint chains")
+        """Spans to the groups of their fastest chains: a placement whose chains share servers comes back unlike itself.
+
+        A server that no chain uses, or that is another chain's already, keeps the last group.
+        """
+        n, groups = self.chains.fleet.n_servers, int(self.data.groups)
+        genome = np.full(self.genome_size, groups - 1, dtype=np.int64)
+        genome[n:] = 1
+        taken: set[int] = set()
+        for group, chain in enumerate(greedy_chains(self.chains.fleet, self.chains.ranges(spans))[:groups]):
+            own = [j for j in chain.servers if j not in taken]
+            genome[own] = group
+            genome[n + group] = min(chain.capacity, self.data.held.shape[1] - 1)
+            taken.update(own)
+        return genome
 
     def decode(self, genome: IntArray) -> Spans:
         """Genome to the spans of servers that hold something."""
         return self.chains.decode(self.spans_genome(genome))
 
     def spans_genome(self, genome: IntArray) -> IntArray:
-        """Genome of groups to the genome of `ChainProblem`."""
-        from .kernels.disjoint import group_spans
-
+        """Genome of groups to the genome of `SessionsProblem`."""
         n = self.chains.fleet.n_servers
         out = np.zeros(2 * n, dtype=np.int64)
         group_spans(np.ascontiguousarray(genome), self.data, out[:n], out[n:])
@@ -117,6 +130,10 @@ class GroupProblem:
         """Score by the reference code of chains, which may find more than one chain for a group."""
         return self.chains.score(spans)
 
+    def portfolio(self) -> Solver:
+        """One walk will do."""
+        return Annealing()
+
     def lower_bound(self) -> float:
-        """None is known."""
-        return -np.inf
+        """What holds for all placements holds for these."""
+        return self.chains.lower_bound()

@@ -7,6 +7,7 @@ choice of basin that small moves rarely change, so each is a start of its own.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import product
 
 import numpy as np
@@ -62,15 +63,13 @@ def common_size(fleet: Fleet, stage: list[int], sessions: int) -> int:
     return int(blocks[room >= sessions].max(initial=0))
 
 
-def stage_starts(fleet: Fleet) -> dict[tuple[int, int, bool], list[Spans]]:
+def stage_starts(fleet: Fleet) -> Iterator[tuple[tuple[int, int, bool], list[Spans]]]:
     """Placements by their numbers of pairs and triples and who shares, one for each number of sessions."""
     n, capacities = fleet.n_servers, spaced_sessions(fleet, GROWTH)
-    found: dict[tuple[int, int, bool], list[Spans]] = {}
     for pairs, triples, fast in product(WIDE, WIDE, (False, True)):
         if 2 * pairs + 3 * triples > n or (fast and pairs + triples == 0):
             continue
         rows = (staged(fleet, sessions, pairs, triples, fast=fast) for sessions in capacities)
         spans = [row for row in rows if row is not None]
         if spans:
-            found[pairs, triples, fast] = spans
-    return found
+            yield (pairs, triples, fast), spans

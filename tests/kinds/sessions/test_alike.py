@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from objectives.sessions.chains import Fleet, chain_seconds, fastest_kept, free_slots, greedy_chains, response_bounds
 from placement.kinds.sessions.alike import Line, combinations, lines, types_of, waiting_s
+from placement.kinds.sessions.solvers.pace import finished
 
 
 def of_types(seed: int, types: int = 2, servers: int = 8, blocks: int = 12) -> Fleet:
@@ -27,7 +28,7 @@ def of_types(seed: int, types: int = 2, servers: int = 8, blocks: int = 12) -> F
 def test_lines_hold_the_model_within_memory(seed: int, types: int, response: bool) -> None:
     """Every placement has a chain, and no server holds more than it can."""
     fleet = of_types(seed, types)
-    for spans in lines(fleet, response=response):
+    for spans in finished(lines(fleet, response=response)):
         assert min(free_slots(fleet, spans)) >= 0
         assert greedy_chains(fleet, spans)
 
@@ -47,7 +48,7 @@ def test_a_combination_is_as_fast_as_it_says(seed: int, sessions: int) -> None:
 
 def test_many_types_have_no_lines() -> None:
     """Then nothing is enumerated."""
-    assert lines(of_types(0, types=4), response=True) == []
+    assert finished(lines(of_types(0, types=4), response=True)) == []
 
 
 def test_types_are_told_apart_by_speed_and_memory() -> None:

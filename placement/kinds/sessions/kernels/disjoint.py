@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from objectives.jit import copy
 from objectives.sessions.chains import Fleet
-from objectives.sessions.kernels.scores import CAPACITY, HEAD, NEXT, RATE, ChainData, response_cost
+from objectives.sessions.kernels.scores import CAPACITY, HEAD, NEXT, ChainData, cost_of
+from objectives.sessions.terms import RATE
 from placement.search.kernels import inner, kernel
 from placement.search.kernels.draws import below, step_size
 from placement.search.kernels.encoding import provide
@@ -126,9 +127,7 @@ def group_cost(genome, d):  # type: ignore[no-untyped-def]
         count += 1
     if count == 0:
         return 1.0, 2.0
-    if d.chains.goal == RATE:
-        return 1.0 / rate, 0.0
-    return response_cost(d.chains, count, rate)
+    return cost_of(d.chains, count, rate)
 
 
 @kernel

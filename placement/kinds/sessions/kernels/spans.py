@@ -125,7 +125,7 @@ def carry(genome, d, rng, out, j):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def chain_neighbour(genome, d, rng, out):  # type: ignore[no-untyped-def]
+def sessions_neighbour(genome, d, rng, out):  # type: ignore[no-untyped-def]
     """Write a placement one small change away into `out`."""
     n = d.slots.shape[0]
     copy(genome, out)
@@ -162,7 +162,7 @@ def chain_neighbour(genome, d, rng, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def chain_crossover(first, second, d, rng, out):  # type: ignore[no-untyped-def]
+def sessions_crossover(first, second, d, rng, out):  # type: ignore[no-untyped-def]
     """Take every server's span from one of two parents, most from the first."""
     n = d.slots.shape[0]
     share = 0.5 + 0.5 * rng.random()
@@ -173,7 +173,7 @@ def chain_crossover(first, second, d, rng, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def chain_from_keys(keys, d, out):  # type: ignore[no-untyped-def]
+def sessions_from_keys(keys, d, out):  # type: ignore[no-untyped-def]
     """Decode keys (2 J): the order in which servers line up front to back, and how much of its memory each fills."""
     n = d.slots.shape[0]
     cut = 0
@@ -193,7 +193,7 @@ def chain_from_keys(keys, d, out):  # type: ignore[no-untyped-def]
 provide(
     ChainData,
     evaluate=chain_cost,
-    neighbour=chain_neighbour,
-    crossover=chain_crossover,
-    from_keys=chain_from_keys,
+    neighbour=sessions_neighbour,
+    crossover=sessions_crossover,
+    from_keys=sessions_from_keys,
 )

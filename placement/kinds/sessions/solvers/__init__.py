@@ -1,0 +1,1 @@
+"""Searches of fleets whose sessions reserve caches."""

@@ -1,0 +1,44 @@
+"""A plan of sessions for the terminal."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from placement.plan.plan import PlacedChain, Plan
+from placement.quantities import seconds
+from placement.report.table import front_view, objective_line, why_stopped
+
+
+def plan_view(plan: Plan) -> RenderableType:
+    """Chains with capacities and seconds, the rate and the response time with their bounds."""
+    figures, status = plan.figures, ""
+    if plan.status != "solved":
+        status = " (this placement breaks a rule)" if plan.status == "infeasible" else " (interrupted: best so far)"
+    used = len({span.node for span in plan.placement})
+    lines = [f"{plan.n_blocks} blocks on {used} of {len(plan.nodes)} servers{status}"]
+    lines += [f"  {chain.capacity:4d} sessions of {chain.seconds:.3g} s  {way_of(chain)}" for chain in plan.chains]
+    lines.append(
+        f"rate      {figures.rate_per_s:.4g} sessions/s; no placement serves more than {figures.rate_bound_per_s:.4g}"
+    )
+    arrivals = f"{figures.arrivals_per_s:.4g} sessions/s"
+    if "response_simulated_s" in figures:
+        mean, late = figures.response_simulated_s, figures.response_simulated_p95_s
+        lines.append(f"response  {mean:.4g} s mean, {late:.4g} s for 95 of 100, simulated at {arrivals}")
+        lines.append(f"bound     no placement has a mean response below {figures.response_bound_s:.4g} s")
+    else:
+        lines.append(f"arrivals  {arrivals} are more than that: the queue would grow for ever")
+    lines.append(f"objective {objective_line(plan.objective)}")
+    lines += [f"note      {note}" for note in plan.notes]
+    lines.append(
+        f"found by  {plan.solver}, {plan.evaluations:,} placements in {seconds(plan.seconds)}, seed {plan.seed}; "
+        f"{why_stopped(plan.stopped_by)}"
+    )
+    return Group(Text("\n".join(lines)), *front_view(plan))
+
+
+def way_of(chain: PlacedChain) -> str:
+    """Servers with the blocks that a session uses there."""
+    starts = (0, *chain.stops)
+    parts = zip(chain.nodes, starts, chain.stops, strict=False)
+    return "  ".join(f"{node}:{start}-{stop - 1}" for node, start, stop in parts)

@@ -1,0 +1,1 @@
+"""Chains with reserved caches, the reference."""
