@@ -9,7 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from ..quantities import quantity, scaled, size
+from ..catalog import hardware
+from ..catalog.presets import models
+from ..quantities import quantity, scaled, seconds, size
 from .options import Json
 from .output import console, print_json
 
@@ -50,11 +52,7 @@ def catalog(
 def entries_of(kind: Kind) -> Mapping[str, Any]:
     """The entries of one kind, by name."""
     if kind is Kind.models:
-        from ..catalog.presets import models
-
         return models()
-    from ..catalog import hardware
-
     return hardware.devices() if kind is Kind.devices else hardware.links()
 
 
@@ -76,8 +74,6 @@ def _model(entry: Any) -> tuple[str, ...]:
 
 
 def _link(entry: Any) -> tuple[str, ...]:
-    from ..quantities import seconds
-
     return entry.name, scaled(entry.bandwidth_bytes_per_s, "B/s"), seconds(entry.latency_s)
 
 

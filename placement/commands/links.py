@@ -50,7 +50,7 @@ def links(
         raise InputError("a token is needed, the same on both sides: --token, or PLACEMENT_TOKEN", "--token")
     ensure_writable(out)
     from ..profile.links import measure_all_pairs, measure_peer  # imports torch
-    from ..profile.links import serve as answer
+    from ..profile.links import serve as answer  # imports torch
 
     if serve:
         answer(token, bind=bind, port=port, name=name, ready=lambda number: say(f"serving on {bind}:{number}"))

@@ -57,7 +57,7 @@ def profile(
         raise InputError("expected --model (or --serve, --peers or --all-pairs, see `placement links`)")
     ensure_writable(out)
     from ..profile.node import profile_node  # imports torch
-    from ..profile.pauses import PAUSES
+    from ..profile.pauses import PAUSES  # as the line above
 
     found = profile_node(
         model,

@@ -29,6 +29,6 @@ def install(
     replay : bool
         Also mend the replay of a session's history, without which a session fails after one of its servers is lost.
     """
-    from .patching import put_in_place
+    from .patching import put_in_place  # Petals comes with it
 
     return put_in_place(client=client, server=server, preference=preference, replay=replay)

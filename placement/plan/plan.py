@@ -211,8 +211,8 @@ class Plan:
         """Return plain data for JSON; what the kind does not have is left out, what is not finite becomes null."""
         data: dict[str, Any] = plain(_document(self))
         data["bottleneck"] = data["bottleneck"] if self.bottleneck.kind else None
-        if self.kind == "sessions":  # two more names, which version 0.1 wrote
-            for chain, written in zip(self.chains, data["chains"], strict=True):
+        for chain, written in zip(self.chains, data["chains"], strict=True):
+            if chain.capacity is not None:  # two more names, which version 0.1 wrote for sessions
                 written |= {"servers": list(chain.nodes), "blocks": list(chain.blocks)}
         for name in ("nodes", "bottleneck", "chains", "routing", "edges", "ranges", "pareto"):
             if not data[name]:

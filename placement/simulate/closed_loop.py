@@ -15,6 +15,8 @@ import numpy as np
 from objectives.replicated.tables import FloatArray, ReplicatedTables
 from objectives.spans import Span
 
+from .kernels.closed_loop import Stream, closed_loop
+
 
 @dataclass(frozen=True, slots=True)
 class Served:
@@ -54,8 +56,6 @@ def simulate(
     weights : array (N + 1, N)
         Routing weights from each node, the client last, to each node that may follow; see `objectives.served`.
     """
-    from .kernels.closed_loop import Stream, closed_loop
-
     n = tables.n_nodes
     start, stop, kv = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64), np.zeros(n)
     for span in spans:

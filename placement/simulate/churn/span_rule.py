@@ -95,8 +95,8 @@ class SpanRule:
 
     def response(self, fleet: Fleet, genomes: IntArray) -> FloatArray:
         """Logarithm of the response time of the greedy chains, at most that of a very long wait; more for a hole."""
-        # Here, not above: a Petals client imports this file beside the servers' functions and needs no compiler.
-        from objectives.sessions.kernels.scores import RESPONSE, chain_data, chain_scores
+        # A Petals client imports this file beside the servers' functions, and needs no compiler.
+        from objectives.sessions.kernels.scores import RESPONSE, chain_data, chain_scores  # so it comes here
 
         costs, broken = chain_scores(genomes, chain_data(fleet, RESPONSE))
         top = fleet.session_s.mean() * HOPS + fleet.block_s.mean() * fleet.n_blocks + WAIT_S
