@@ -74,8 +74,13 @@ def test_the_library_knows_no_floor_above(path: Path) -> None:
 def test_solvers_know_problems_only(path: Path) -> None:
     """A solver sees problems, objectives and kernels: no clock, no files, no reports; DEAP and pyomo when it runs."""
     own = {
-        "placement.search", "placement.kinds.pipeline", "placement.kinds.replicated", "placement.kinds.routes", "placement.kinds.sessions", "placement.errors",
-    }  # fmt: skip
+        "placement.search",
+        "placement.kinds.pipeline",
+        "placement.kinds.replicated",
+        "placement.kinds.routes",
+        "placement.kinds.sessions",
+        "placement.errors",
+    }
     for name, at_once in imports(path):
         if top(name) == "placement":
             assert any(name == part or name.startswith(f"{part}.") for part in own), name
