@@ -153,6 +153,12 @@ def test_import_is_cheap() -> None:
     assert not loaded("import placement") & HEAVY
 
 
+@pytest.mark.parametrize("before", ["", "import placement.optimize", "from placement.optimize import judge"])
+def test_optimize_is_the_function_whatever_was_imported_before(before: str) -> None:
+    """The module that it lies in has the same name, and importing it does not hide the function."""
+    loaded(f"{before}\nfrom placement import optimize\nassert callable(optimize)")
+
+
 @pytest.mark.parametrize("words", ["--help", "--version", "catalog devices", "catalog models", "schema"])
 def test_small_commands_are_cheap(words: str) -> None:
     """Commands that search nothing load no compiler."""
