@@ -9,6 +9,8 @@ Names are imported when they are used, so `import placement` is cheap.
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from .errors import InfeasibleError, InputError, NotFoundError, PlacementError
@@ -100,6 +102,18 @@ __all__ = [
     "replan",
     "run_plan",
 ]
+
+
+class _Package(ModuleType):
+    """The package: its `optimize` is the function, also once the module of that name has been imported."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "optimize" and isinstance(value, ModuleType):
+            value = value.optimize
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

@@ -74,9 +74,13 @@ def test_the_library_knows_no_floor_above(path: Path) -> None:
 def test_solvers_know_problems_only(path: Path) -> None:
     """A solver sees problems, objectives and kernels: no clock, no files, no reports; DEAP and pyomo when it runs."""
     own = {
-        "placement.search", "placement.kinds.pipeline", "placement.kinds.replicated", "placement.kinds.routes",
+        "placement.search",
+        "placement.kinds.pipeline",
+        "placement.kinds.replicated",
+        "placement.kinds.routes",
         "placement.kinds.sessions",
-    }  # fmt: skip
+        "placement.errors",
+    }
     for name, at_once in imports(path):
         if top(name) == "placement":
             assert any(name == part or name.startswith(f"{part}.") for part in own), name
@@ -147,6 +151,12 @@ RUN = "from placement.cli import run\nrun(sys.argv[1:])"
 def test_import_is_cheap() -> None:
     """`import placement` loads none of the heavy packages."""
     assert not loaded("import placement") & HEAVY
+
+
+@pytest.mark.parametrize("before", ["", "import placement.optimize", "from placement.optimize import judge"])
+def test_optimize_is_the_function_whatever_was_imported_before(before: str) -> None:
+    """The module that it lies in has the same name, and importing it does not hide the function."""
+    loaded(f"{before}\nfrom placement import optimize\nassert callable(optimize)")
 
 
 @pytest.mark.parametrize("words", ["--help", "--version", "catalog devices", "catalog models", "schema"])
