@@ -50,6 +50,11 @@ def unit_of(objective: Objective) -> str:
     return objective.terms.units[objective.single] if objective.single and not objective.pareto else ""
 
 
+def first_unit(objective: Objective) -> str:
+    """Unit of the value that a search is followed by: of a front, that of its first objective."""
+    return objective.terms.units[objective.single] if objective.single else ""
+
+
 def term_values(plan: Plan, terms: TermSet) -> dict[str, float]:
     """The value of every term that a plan's figures say, as people read it (throughput in tokens/s)."""
     return {name: plan.figures[key] for name, key in terms.figures.items() if key in plan.figures}
