@@ -13,9 +13,10 @@ from rich.console import Console
 
 from objectives.combine import REPLICATED, Objective
 from placement import Plan, optimize
+from placement.commands.output import console
 from placement.optimize import Result, judge
 from placement.plan.compare import compare, parse_spans
-from placement.plan.plan import ObjectiveValue
+from placement.plan.plan import Limiter, ObjectiveValue
 from placement.quantities import bar, percent, quantity, scaled, seconds, size
 from placement.report.page import page
 from placement.report.progress import describe
@@ -72,6 +73,16 @@ def test_table_keeps_to_the_width(result: Result, width: int) -> None:
 def test_table_without_unicode(result: Result) -> None:
     """Bars are plain characters where the terminal has no others."""
     assert printed(result.plan, 80, ascii_only=True).isascii()
+
+
+def test_names_are_no_markup(result: Result, capsys: pytest.CaptureFixture[str]) -> None:
+    """Brackets and colons in names are shown as they are."""
+    name = "[/bold][red] :smile:"
+    placement = tuple(replace(span, node=name) for span in result.plan.placement[:1])
+    plan = replace(result.plan, placement=placement, model=name, notes=(name,), bottleneck=Limiter("node", name, 1.0))
+    console().print(plan_view(plan))
+    shown = " ".join(capsys.readouterr().out.split())
+    assert shown.count(name) == 4
 
 
 def test_page_is_well_formed(result: Result) -> None:
