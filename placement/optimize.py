@@ -14,7 +14,7 @@ from .errors import InfeasibleError, InputError, NotFoundError
 from .kinds.asked import Asked, ask
 from .kinds.base import FoundBy, Task
 from .plan.plan import FrontPoint, PlacedSpan, Plan
-from .plan.values import OPTIMAL_GAP, term_values
+from .plan.values import OPTIMAL_GAP, ensure_finite, term_values
 from .registry import is_yardstick, make_solver
 from .search.loop import TracePoint, run_asked
 from .search.problem import IntArray
@@ -214,6 +214,7 @@ def solved(task: Task, solver: Solver, search: Search) -> Result:
     if plan.status == "infeasible" and outcome.stopped_by is not StoppedBy.INTERRUPTED:
         why = task.reasons(outcome, one_split=one_split)
         raise InfeasibleError(why.lines) if why.proven else NotFoundError(why.lines, plan)
+    ensure_finite(plan)
     front = task.front(outcome, found)
     points = tuple(point_of(point, task) for point in front)
     return Result(replace(plan, pareto=points), front, outcome.trace, outcome.stopped_by)

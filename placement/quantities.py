@@ -31,12 +31,16 @@ def scaled(value: float, unit: str) -> str:
     return f"{value:.3g} {unit}"
 
 
-def quantity(term: str, value: float) -> str:
-    """The value of a term (throughput in tokens/s) with its unit."""
-    if term in ("latency", "ttft", "request_time", "bottleneck", "response"):
+def quantity(value: float, unit: str) -> str:
+    """A value in one of the units that a `TermSet` states: seconds and bytes with a prefix, others as '68.2 tokens/s'.
+
+    Time per token reads as a time. A probability, and what has no unit, is the number alone.
+    """
+    if unit in ("s", "s/token"):
         return seconds(value)
-    plain = {"throughput": "tokens/s", "price": "$/h", "energy": "J/token", "rate": "sessions/s"}
-    return f"{value:.4g} {plain[term]}" if term in plain else f"{value:.4g}"
+    if unit == "B":
+        return size(value)
+    return f"{value:.4g}" if unit in ("", "probability") else f"{value:.4g} {unit}"
 
 
 def percent(share: float) -> str:

@@ -64,7 +64,7 @@ def plain_entry(entry: Any) -> dict[str, Any]:
 def _device(entry: Any) -> tuple[str, ...]:
     rates = entry.compute_flops_per_s
     best = rates.get("bfloat16") or rates.get("float16") or rates.get("float32") or max(rates.values())
-    price = quantity("price", entry.price_per_hour) if entry.price_per_hour else ""
+    price = quantity(entry.price_per_hour, "$/h") if entry.price_per_hour else ""
     bandwidth = scaled(entry.memory_bandwidth_bytes_per_s, "B/s")
     return entry.name, size(entry.memory_bytes), bandwidth, scaled(best, "FLOP/s"), f"{entry.power_w:.0f} W", price
 

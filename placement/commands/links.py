@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 import yaml
 
-from ..errors import InputError
+from ..errors import InputError, printable
 from ..files import write_atomic
 from .options import Json, Out
 from .output import SOLVED, ensure_writable, print_json, say
@@ -67,7 +67,8 @@ def links(
 def _write(found: list[LinkProfile], out: Path | None, json: bool) -> None:
     document = {"network": {"links": [link.entry() for link in found]}}
     text = "".join(
-        f"# {link.a} - {link.b}: 95% of latencies below {link.latency_p95_s * 1e6:.1f} us\n" for link in found
+        f"# {printable(f'{link.a} - {link.b}')}: 95% of latencies below {link.latency_p95_s * 1e6:.1f} us\n"
+        for link in found
     )
     text += yaml.safe_dump(document, sort_keys=False, default_flow_style=None)
     if out:

@@ -29,10 +29,13 @@ def print_json(data: Any) -> None:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Return a console for tables; 80 columns where the width is not known."""
+    """Return a console for tables; 80 columns where the width is not known.
+
+    Names are shown as they are: brackets in them are no markup, and colons no emoji.
+    """
     from rich.console import Console
 
-    return Console(stderr=stderr, highlight=False, soft_wrap=False)
+    return Console(stderr=stderr, highlight=False, soft_wrap=False, markup=False, emoji=False)
 
 
 def ensure_writable(*paths: Path | None) -> None:

@@ -20,8 +20,12 @@ from .checks import Checked
 # Modules of the families around Llama in transformers. The rotary tables are buffers that every layer reads: they sit
 # where the first layer is, and hooks move what comes out of them.
 EMBED_MODULE, LAYER, NORM, ROTARY, HEAD_MODULE = (
-    "model.embed_tokens", "model.layers.", "model.norm", "model.rotary_emb", "lm_head",
-)  # fmt: skip
+    "model.embed_tokens",
+    "model.layers.",
+    "model.norm",
+    "model.rotary_emb",
+    "lm_head",
+)
 _LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks|block)\.(\d{1,9})$", re.ASCII)
 _EMBEDS = ("embed_tokens", "wte", "word_embeddings", "embed_in")
 _HEADS = ("lm_head", "embed_out", "output")

@@ -10,6 +10,7 @@ from ..question.request import Request
 from . import make_runtime
 from .base import Exported, Target
 from .checks import cluster_refusals
+from .quoting import ensure_address, ensure_word
 
 
 class RefusedError(InputError):
@@ -67,11 +68,11 @@ def export_plan(
     if found:
         raise RefusedError(runtime, found)
     at = checked_at(at or {}, plan)
-    chosen = make_runtime(runtime)
+    chosen, loaded = make_runtime(runtime), ensure_word(model or plan.model, "--model")
     styles: tuple[str, ...] = getattr(chosen, "styles", ())
     if style and style not in styles:
         raise InputError(f"{runtime} has no style '{style}' (known: {', '.join(styles) or 'none'})", "--style")
-    return chosen.write(plan, Target(model or plan.model, at, _tensor_parallel(plan, request), style))
+    return chosen.write(plan, Target(loaded, at, _tensor_parallel(plan, request), style))
 
 
 def checked_at(at: Mapping[str, str], plan: Plan) -> Mapping[str, str]:
@@ -80,6 +81,7 @@ def checked_at(at: Mapping[str, str], plan: Plan) -> Mapping[str, str]:
     for node, where in at.items():
         if node not in known:
             raise InputError(f"the plan has no node '{node}'{nearest(node, known)}", "--at")
+        ensure_address(where, "--at")
         if sum(other == where for other in at.values()) > 1:
             raise InputError(f"'{where}' is given to several nodes", "--at")
     return at

@@ -6,9 +6,7 @@ are the two ways over.
 
 from __future__ import annotations
 
-import json
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
@@ -16,6 +14,7 @@ from typing import Protocol, runtime_checkable
 from ..errors import InputError, shown
 from ..files import load_json
 from ..plan.plan import PlacedSpan, Plan
+from .quoting import json_text, remark, slug
 
 EMBED, HEAD = "embed", "head"
 LONGEST_SPLIT = 1_000_000  # characters: the regular expressions of all runtimes are linear in it
@@ -205,7 +204,7 @@ def node_order(plan: Plan) -> tuple[str, ...]:
 
 def nodes_line(nodes: Sequence[str]) -> str:
     """The comment by which a text names its nodes."""
-    return f"# nodes: {json.dumps(list(nodes), ensure_ascii=False)}"
+    return f"# nodes: {json_text(list(nodes))}"
 
 
 def named_nodes(source: Source, count: int | None = None) -> tuple[str, ...]:
@@ -262,14 +261,14 @@ def read_partition(source: Source, key: str, example: str) -> tuple[PlacedSpan, 
     return placed(list(zip(named_nodes(source, len(counts)), counts, strict=True)), source.n_layers)
 
 
-def slug(node: str) -> str:
-    """A node's name as a host name."""
-    return re.sub(r"[^A-Za-z0-9.-]+", "-", node).strip("-") or "node"
+def on_node(node: str, what: str = "") -> str:
+    """The comment that says on which node something is done."""
+    return remark(f"on {node}: {what}" if what else f"on {node}")
 
 
-def quoted(word: str) -> str:
-    """A word for a shell."""
-    return shlex.quote(word)
+def stage_lines(parts: Sequence[Stage]) -> list[str]:
+    """What every stage holds, as comments."""
+    return [remark(f"stage {k} on {part.node}: {layers_text(part)}") for k, part in enumerate(parts)]
 
 
 def layers_text(stage: Stage) -> str:

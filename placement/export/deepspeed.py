@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from ..errors import InputError
 from ..plan.plan import PlacedSpan, Plan
-from .base import Exported, Holds, Source, Target, layers_text, merged, named_nodes, nodes_line, stages, whole
+from .base import Exported, Holds, Source, Target, merged, named_nodes, nodes_line, stage_lines, stages, whole
 from .checks import Checked
 from .cyclic import from_bounds
+from .quoting import ensure_different_hosts, remark
 
 _PARTS = re.compile(r"parts\s*=\s*\[([\d,\s]+)\]", re.ASCII)
 _BARE = re.compile(r"\[?([\d,\s]+)\]?", re.ASCII)
@@ -47,8 +48,9 @@ class Deepspeed(Checked):
         nodes = tuple(part.node for part in parts)
         bounds = [0, *(span.stop for span in merged(plan.placement))]
         lines = [nodes_line(nodes)]
-        lines += [f"# stage {k} on {part.node}: {layers_text(part)}" for k, part in enumerate(parts)]
-        lines += [f"# hostfile: {target.host(node)} slots=1" for node in nodes]
+        lines += stage_lines(parts)
+        ensure_different_hosts(nodes, target.at)
+        lines += [remark(f"hostfile: {target.host(node)} slots=1") for node in nodes]
         text = "\n".join(lines) + "\n" + CODE.format(bounds=bounds, stages=len(parts))
         return Exported(
             text,

@@ -33,12 +33,15 @@ class Exo(Checked):
         shards = {
             f"runner-{rank}": {
                 "PipelineShardMetadata": {
-                    "deviceRank": rank, "worldSize": len(parts), "startLayer": part.start, "endLayer": part.stop,
+                    "deviceRank": rank,
+                    "worldSize": len(parts),
+                    "startLayer": part.start,
+                    "endLayer": part.stop,
                     "nLayers": last,
                 }
             }
             for rank, part in enumerate(parts)
-        }  # fmt: skip
+        }
         data = {
             "shardAssignments": {
                 "modelId": target.model,

@@ -12,22 +12,10 @@ from dataclasses import dataclass
 
 from ..errors import InputError, shown
 from ..plan.plan import PlacedSpan, Plan
-from .base import (
-    Exported,
-    Holds,
-    Source,
-    Stage,
-    Target,
-    counts_in,
-    merged,
-    named_nodes,
-    nodes_line,
-    quoted,
-    slug,
-    stages,
-)
+from .base import Exported, Holds, Source, Stage, Target, counts_in, merged, named_nodes, nodes_line, on_node, stages
 from .checks import Checked
 from .llama_rule import CPU, devices_of_slots, overridden
+from .quoting import ensure_different_hosts, shell_word, slug
 
 PORT = 50052
 HOST_CPU = "CPU"
@@ -54,15 +42,17 @@ class LlamaCpp(Checked):
         names, servers = _names(devices, target)
         lines = [nodes_line(([local] if on_cpu else []) + devices)]
         lines += [
-            f"# on {node}: ggml-rpc-server --host 0.0.0.0 --port {where.rpartition(':')[2]}" for node, where in servers
+            on_node(node, f"ggml-rpc-server --host 0.0.0.0 --port {where.rpartition(':')[2]}")
+            for node, where in servers
         ]
-        words = [f"llama-server -m {quoted(target.model)} -sm layer --fit off"]
+        words = [f"llama-server -m {shell_word(target.model)} -sm layer --fit off"]
         if servers:
-            words.append(f"--rpc {','.join(where for _, where in servers)}")
+            words.append(f"--rpc {shell_word(','.join(where for _, where in servers))}")
         if devices:
             split = [*counts[:-1], counts[-1] + 1]
             words.append(
-                f"--device {','.join(names)} -ngl {sum(split) if on_cpu else 999} -ts {','.join(map(str, split))}"
+                f"--device {shell_word(','.join(names))} -ngl {sum(split) if on_cpu else 999} "
+                f"-ts {','.join(map(str, split))}"
             )
         else:
             words.append("--device none -ngl 0")
@@ -112,6 +102,7 @@ def _in_order(parts: Sequence[Stage]) -> list[str]:
 
 def _names(devices: Sequence[str], target: Target) -> tuple[list[str], list[tuple[str, str]]]:
     """Device names in llama.cpp's words, and the servers (node, address) in the order of --rpc."""
+    ensure_different_hosts(devices, target.at)
     names: list[str] = []
     servers: list[tuple[str, str]] = []
     for node in devices:
@@ -125,9 +116,13 @@ def _names(devices: Sequence[str], target: Target) -> tuple[list[str], list[tupl
 
 
 def _overrides(
-    parts: Sequence[Stage], devices: Sequence[str], counts: Sequence[int], on_cpu: int, names: Sequence[str],
+    parts: Sequence[Stage],
+    devices: Sequence[str],
+    counts: Sequence[int],
+    on_cpu: int,
+    names: Sequence[str],
     servers: dict[str, str],
-) -> list[str]:  # fmt: skip
+) -> list[str]:
     """`-ot` for the layers that --tensor-split would give to another node."""
     by_split = [node for node, count in zip(devices, counts, strict=True) for _ in range(count)]
     moved: dict[str, list[int]] = {}
@@ -139,7 +134,7 @@ def _overrides(
     for node, layers in moved.items():
         # A server's buffer is named after its first device and its address.
         buffer = f"RPC0[{servers[node]}]" if node in servers else names[devices.index(node)]
-        words.append(f"-ot 'blk\\.({'|'.join(map(str, layers))})\\.={buffer}'")
+        words.append("-ot " + shell_word(f"blk\\.({'|'.join(map(str, layers))})\\.={buffer}"))
     return words
 
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 from ..errors import InputError, shown
 from ..plan.plan import PlacedSpan, Plan
-from .base import Exported, Holds, Source, Stage, Target, layers_text, node_order, nodes_line, stages
+from .base import Exported, Holds, Source, Stage, Target, node_order, nodes_line, stage_lines, stages
 from .checks import Checked
 from .cyclic import from_bounds, round_nodes
+from .quoting import shell_word
 
 FLAG = "--pipeline-model-parallel-layout"
 LONGEST, DEEPEST = 100_000, 20  # letters of a layout, groups in each other
@@ -33,10 +34,10 @@ class Megatron(Checked):
         """The two flags, to add to a job that torchrun starts on the nodes in this order."""
         parts, nodes = stages(plan), node_order(plan)
         lines = [nodes_line(nodes)]
-        lines += [f"# stage {k} on {part.node}: {layers_text(part)}" for k, part in enumerate(parts)]
+        lines += stage_lines(parts)
         lines.append(
             f"torchrun --nnodes {len(nodes)} --nproc-per-node {target.tensor_parallel} --node-rank $RANK "
-            f"--master-addr {target.host(nodes[0])} pretrain_gpt.py "
+            f"--master-addr {shell_word(target.host(nodes[0]))} pretrain_gpt.py "
             f"--tensor-model-parallel-size {target.tensor_parallel} --pipeline-model-parallel-size {len(nodes)} "
             f'{FLAG} "{"|".join(letters(part) for part in parts)}"'
         )

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from ..errors import InputError
 from ..plan.plan import PlacedSpan, Plan
-from .base import Exported, Holds, Source, Target, named_nodes, nodes_line, placed, quoted, stages
+from .base import Exported, Holds, Source, Target, named_nodes, nodes_line, on_node, placed, stages
 from .checks import Checked
+from .quoting import shell_word
 
 _FLAGS = re.compile(r"--start-layer[=\s]+(\d{1,6})\s+--end-layer[=\s]+(\d{1,6})")
 
@@ -30,8 +31,8 @@ class Parallax(Checked):
         lines = [nodes_line(nodes)]
         for part in parts:
             lines += [
-                f"# on {part.node}",
-                f"python -m parallax.launch --model-path {quoted(target.model)} "
+                on_node(part.node),
+                f"python -m parallax.launch --model-path {shell_word(target.model)} "
                 f"--start-layer {part.start} --end-layer {part.stop}",
             ]
         return Exported("\n".join(lines) + "\n", nodes, ("Parallax's own scheduler is bypassed: nothing rebalances",))

@@ -15,7 +15,7 @@ from .checks import Checked
 from .petals_files import WRITERS, Server, unique
 
 _RANGE = re.compile(r"(?:--block_indices[=\s]+)?[\"']?(\d{1,6}):(\d{1,6})[\"']?")
-_FLAG = re.compile(r"--block_indices[=\s]+[\"']?(\d{1,6}):(\d{1,6})")
+_FLAG = re.compile(r"--block_indices[\"']?[=,\s]+[\"']?(\d{1,6}):(\d{1,6})")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,9 @@ from itertools import pairwise
 
 from ..errors import InputError
 from ..plan.plan import PlacedSpan, Plan
-from .base import Exported, Holds, Source, Stage, Target, counts_in, merged, named_nodes, nodes_line, quoted, stages
+from .base import Exported, Holds, Source, Stage, Target, counts_in, merged, named_nodes, nodes_line, on_node, stages
 from .checks import Checked, refusals
+from .quoting import ensure_different_hosts, shell_word
 
 MOST = 32
 
@@ -46,13 +47,14 @@ class PrimaCpp(Checked):
         cycle = [parts[size - 1], *parts[: size - 1]]  # in rank order: rank 0 holds the end of each cycle
         nodes = tuple(part.node for part in cycle)
         windows = ",".join(str(part.count) for part in cycle)
-        master, lines = target.host(nodes[0]), [nodes_line(nodes)]
+        master, lines = shell_word(target.host(nodes[0])), [nodes_line(nodes)]
+        ensure_different_hosts(nodes, target.at)
         for rank, node in enumerate(nodes):
             beside = f'-lw "{windows}"' if rank == 0 else "-ngl 999"
             lines += [
-                f"# on {node}",
-                f"llama-cli -m {quoted(target.model)} --world {size} --rank {rank} --master {master} "
-                f"--next {target.host(nodes[(rank + 1) % size])} {beside}",
+                on_node(node),
+                f"llama-cli -m {shell_word(target.model)} --world {size} --rank {rank} --master {master} "
+                f"--next {shell_word(target.host(nodes[(rank + 1) % size]))} {beside}",
             ]
         return Exported(
             "\n".join(lines) + "\n",

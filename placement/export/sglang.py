@@ -15,12 +15,13 @@ from .base import (
     Target,
     layers_text,
     nodes_line,
+    on_node,
     partition_text,
-    quoted,
     read_partition,
     stages,
 )
 from .checks import Checked
+from .quoting import shell_word
 
 KEY = "SGLANG_PP_LAYER_PARTITION"
 
@@ -39,10 +40,10 @@ class Sglang(Checked):
         lines = [nodes_line(nodes), f"{partition_text(KEY, parts)}  # on every node"]
         for rank, part in enumerate(parts):
             lines += [
-                f"# on {part.node}: {layers_text(part)}",
-                f"python -m sglang.launch_server --model-path {quoted(target.model)} --pp-size {len(nodes)} "
+                on_node(part.node, layers_text(part)),
+                f"python -m sglang.launch_server --model-path {shell_word(target.model)} --pp-size {len(nodes)} "
                 f"--tp-size {target.tensor_parallel} --nnodes {len(nodes)} --node-rank {rank} "
-                f"--dist-init-addr {target.host(nodes[0])}:5000",
+                f"--dist-init-addr {shell_word(target.host(nodes[0]))}:5000",
             ]
         return Exported("\n".join(lines) + "\n", nodes, ("the variable must be set on every node; it is read raw",))
 

@@ -10,9 +10,10 @@ import re
 from dataclasses import dataclass
 
 from ..plan.plan import PlacedSpan, Plan
-from .base import Exported, Holds, Source, Target, layers_text, node_order, nodes_line, quoted, stages
+from .base import Exported, Holds, Source, Target, node_order, nodes_line, on_node, stage_lines, stages
 from .checks import Checked
 from .cyclic import from_bounds, round_nodes
+from .quoting import shell_word
 
 LAYER, NORM = "model.layers.", "model.norm"
 _CUT = re.compile(r"[\"'](model\.layers\.\d{1,6}|model\.norm)[\"']\s*:")
@@ -30,11 +31,14 @@ class Torch(Checked):
         parts, nodes, last = stages(plan), node_order(plan), plan.n_blocks - 2
         cuts = [f"{LAYER}{part.start}" if part.start < last else NORM for part in parts[1:]]
         lines = [nodes_line(nodes)]
-        lines += [f"# stage {k} on {part.node}: {layers_text(part)}" for k, part in enumerate(parts)]
+        lines += stage_lines(parts)
         lines += [
-            f"# on {node}: torchrun --nnodes {len(nodes)} --nproc-per-node 1 --node-rank {rank} "
-            f"--rdzv-backend c10d --rdzv-endpoint {target.host(nodes[0])}:29500 "
-            f'-m placement.run.worker plan.json --model {quoted(target.model)} --prompt "..." --tokens 64'
+            on_node(
+                node,
+                f"torchrun --nnodes {len(nodes)} --nproc-per-node 1 --node-rank {rank} "
+                f"--rdzv-backend c10d --rdzv-endpoint {shell_word(target.host(nodes[0]))}:29500 "
+                f'-m placement.run.worker plan.json --model {shell_word(target.model)} --prompt "..." --tokens 64',
+            )
             for rank, node in enumerate(nodes)
         ]
         lines += ["from torch.distributed.pipelining import SplitPoint", "", "split_spec = {"]

@@ -9,19 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..plan.plan import PlacedSpan, Plan
-from .base import (
-    Exported,
-    Holds,
-    Source,
-    Target,
-    layers_text,
-    nodes_line,
-    partition_text,
-    quoted,
-    read_partition,
-    stages,
-)
+from .base import Exported, Holds, Source, Target, nodes_line, partition_text, read_partition, stage_lines, stages
 from .checks import Checked
+from .quoting import shell_word
 
 KEY = "VLLM_PP_LAYER_PARTITION"
 
@@ -39,7 +29,7 @@ class Vllm(Checked):
         nodes = tuple(part.node for part in parts)
         local = all(target.at.get(node, "").isdigit() for node in nodes)
         lines = [nodes_line(nodes)]
-        lines += [f"# stage {k} on {part.node}: {layers_text(part)}" for k, part in enumerate(parts)]
+        lines += stage_lines(parts)
         lines.append(partition_text(KEY, parts))
         if local:
             lines.append(f'export CUDA_VISIBLE_DEVICES="{",".join(target.at[node] for node in nodes)}"')
@@ -50,7 +40,7 @@ class Vllm(Checked):
                 f'export VLLM_RAY_BUNDLE_INDICES="{",".join(map(str, range(size)))}"',
             ]
         lines.append(
-            f"vllm serve {quoted(target.model)} --pipeline-parallel-size {len(nodes)} "
+            f"vllm serve {shell_word(target.model)} --pipeline-parallel-size {len(nodes)} "
             f"--tensor-parallel-size {target.tensor_parallel} "
             f"--distributed-executor-backend {'mp' if local or len(nodes) == 1 else 'ray'}"
         )

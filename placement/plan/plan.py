@@ -208,8 +208,13 @@ class Plan:
     version: str = VERSION
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data for JSON; what the kind does not have is left out, what is not finite becomes null."""
+        """Return plain data for JSON; what the kind does not have is left out, and so are figures without a value.
+
+        The objective's value is null where a layout that breaks a rule has none: no chain crosses it, say.
+        """
         data: dict[str, Any] = plain(_document(self))
+        for holder in (data, *data["pareto"]):
+            holder["figures"] = {name: value for name, value in holder["figures"].items() if value is not None}
         data["bottleneck"] = data["bottleneck"] if self.bottleneck.kind else None
         for chain, written in zip(self.chains, data["chains"], strict=True):
             if chain.capacity is not None:  # two more names, which version 0.1 wrote for sessions

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from objectives.combine import Objective, TermSet
 
+from ..errors import InputError
 from .plan import ObjectiveValue, Plan
 
 OPTIMAL_GAP = 1e-9
@@ -25,6 +26,7 @@ def objective_value(objective: Objective, cost: float, bound: float, *, feasible
     """
     known = math.isfinite(bound) and (bound > 0 or bound == cost)
     gap = (max(0.0, cost / bound - 1.0) if bound > 0 else 0.0) if known and feasible else None
+    gap = gap if gap is not None and math.isfinite(gap) else None
     return ObjectiveValue(
         name=objective.name,
         value=objective.value(cost),
@@ -48,6 +50,20 @@ def point_value(objective: Objective, values: Sequence[float]) -> ObjectiveValue
 def unit_of(objective: Objective) -> str:
     """Unit of the value; a mix has none."""
     return objective.terms.units[objective.single] if objective.single and not objective.pareto else ""
+
+
+def ensure_finite(plan: Plan) -> None:
+    """Refuse an answer without a value; raise `InputError`: numbers of the question are beyond what can be added up."""
+    if plan.status != "infeasible" and not math.isfinite(plan.objective.value):
+        raise InputError(
+            f"{plan.objective.name} of the best plan is no finite number: sizes, seconds or rates are too large to be "
+            "added up, or too small"
+        )
+
+
+def first_unit(objective: Objective) -> str:
+    """Unit of the value that a search is followed by: of a front, that of its first objective."""
+    return objective.terms.units[objective.single] if objective.single else ""
 
 
 def term_values(plan: Plan, terms: TermSet) -> dict[str, float]:

@@ -13,7 +13,7 @@ import torch
 import yaml
 
 from ..catalog.presets import models
-from ..errors import InputError
+from ..errors import InputError, printable
 from ..files import write_atomic
 from ..question.cluster import Node
 from ..question.model import Model
@@ -89,7 +89,7 @@ class NodeProfile:
             "fit": f"median error {line.median_error:.1%}, worst {line.worst_error:.1%} of {len(self.samples)} points",
             "spread": f"median {np.median([s.spread for s in self.samples]):.1%} between repeats",
         }
-        head = "".join(f"# {key}: {value}\n" for key, value in facts.items())
+        head = "".join(f"# {printable(f'{key}: {value}')}\n" for key, value in facts.items())
         return head + yaml.safe_dump({"nodes": [self.entry()]}, sort_keys=False, default_flow_style=None, width=120)
 
     def save(self, path: str | Path) -> None:

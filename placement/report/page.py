@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from objectives.combine import PIPELINE
 
-from ..plan.values import term_values
+from ..plan.values import first_unit, term_values
 from ..quantities import quantity, seconds, size
 from .html import rendered
 from .table import blocks_of, idle_nodes, objective_line, why_stopped
@@ -148,7 +148,7 @@ def figures(plan: Plan) -> list[tuple[str, str]]:
     values = term_values(plan, PIPELINE)
     limiter = plan.bottleneck
     return [
-        *((title, quantity(name, values[name])) for name, title in FIGURES.items()),
+        *((title, quantity(values[name], PIPELINE.units[name])) for name, title in FIGURES.items()),
         ("bottleneck", f"{limiter.kind} {limiter.where}, {seconds(limiter.seconds)}"),
     ]
 
@@ -176,8 +176,8 @@ def trace(result: Result, objective: Objective) -> Trace | None:
             before = y
         return " ".join(spots)
 
-    name = objective.single or ""
-    return Trace(quantity(name, low), quantity(name, high), seconds(last), line(points), line(bounds))
+    unit = first_unit(objective)
+    return Trace(quantity(low, unit), quantity(high, unit), seconds(last), line(points), line(bounds))
 
 
 def found_by(plan: Plan) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from ..plan.values import first_unit
 from ..quantities import percent, quantity
 
 if TYPE_CHECKING:
@@ -82,7 +83,6 @@ def describe(objective: Objective, progress: Progress) -> str:
     """One line on the best placement so far."""
     if progress.violation > 0:
         return f"nothing fits yet, {progress.evaluations:,} placements tried"
-    name = objective.single or ""
-    value = quantity(name, objective.value(progress.cost))
+    value = quantity(objective.value(progress.cost), first_unit(objective))
     gap = f", gap {percent(progress.gap)}" if progress.gap < 1e6 else ""
     return f"best {value}{gap}, {progress.evaluations:,} placements"

@@ -8,10 +8,14 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from objectives.combine import PIPELINE
+
 from ..quantities import bar, percent, quantity, seconds, size
 from ..search.stop import StoppedBy
 
 if TYPE_CHECKING:
+    from objectives.combine import TermSet
+
     from ..plan.plan import NodeUse, ObjectiveValue, PlacedSpan, Plan
 
 MOST_IDLE = 12
@@ -24,7 +28,7 @@ def plan_view(plan: Plan, *, ascii_only: bool = False) -> RenderableType:
     parts += [Text(f"idle: {line}", style="dim") for line in [idle_nodes(plan)] if line]
     parts += [Text(""), facts(plan)]
     parts += [Text(f"note: {note}", style="dim") for note in plan.notes]
-    parts += front_view(plan)
+    parts += front_view(plan, PIPELINE)
     return Group(*parts)
 
 
@@ -104,9 +108,9 @@ def facts(plan: Plan) -> Table:
     table.add_row("throughput", f"{figures.tokens_per_s:.4g} tokens/s ({batch})")
     table.add_row("whole request", seconds(figures.request_time_s))
     if figures.price_per_hour > 0:
-        table.add_row("price", quantity("price", figures.price_per_hour))
+        table.add_row("price", quantity(figures.price_per_hour, PIPELINE.units["price"]))
     if figures.energy_per_token_j > 0:
-        table.add_row("energy", quantity("energy", figures.energy_per_token_j))
+        table.add_row("energy", quantity(figures.energy_per_token_j, PIPELINE.units["energy"]))
     limiter = plan.bottleneck
     table.add_row("bottleneck", f"{limiter.kind} {limiter.where}, busy {seconds(limiter.seconds)} per micro-batch")
     table.add_row("objective", objective_line(plan.objective))
@@ -117,7 +121,7 @@ def facts(plan: Plan) -> Table:
 
 def objective_line(value: ObjectiveValue) -> str:
     """Value, and how far it can be from the best possible one."""
-    worth = worded(value, value.value) if value.unit else f"= {value.value:.4g}"
+    worth = quantity(value.value, value.unit) if value.unit else f"= {value.value:.4g}"
     if value.proven_optimal:
         return f"{value.name} {worth}, proven optimal"
     if value.bound is None or value.gap is None:
@@ -125,12 +129,7 @@ def objective_line(value: ObjectiveValue) -> str:
     # The gap is of costs: for a maximised value it says how far above it the bound is.
     side = "below" if value.sense == "maximize" else "above"
     share = abs(value.value / value.bound - 1.0) if value.bound else value.gap
-    return f"{value.name} {worth}, at most {percent(share)} {side} the proven bound {worded(value, value.bound)}"
-
-
-def worded(value: ObjectiveValue, number: float) -> str:
-    """A number in the unit of the objective."""
-    return quantity(value.name.split(",")[0], number)
+    return f"{value.name} {worth}, at most {percent(share)} {side} the proven bound {quantity(value.bound, value.unit)}"
 
 
 def why_stopped(name: str) -> str:
@@ -138,8 +137,8 @@ def why_stopped(name: str) -> str:
     return StoppedBy[name.upper()].value if name.upper() in StoppedBy.__members__ else name
 
 
-def pareto_table(plan: Plan) -> Table:
-    """The Pareto front, thinned to a screen."""
+def pareto_table(plan: Plan, terms: TermSet) -> Table:
+    """The Pareto front, thinned to a screen; the kind's terms say the units."""
     points = plan.pareto
     step = max(1, -(-len(points) // MOST_POINTS))
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
@@ -148,14 +147,14 @@ def pareto_table(plan: Plan) -> Table:
     table.add_column("stages", overflow="fold")
     for point in points[::step]:
         stages = " ".join(f"{span.node}={span.start}:{span.stop}" for span in point.placement)
-        table.add_row(*(quantity(name, value) for name, value in point.values.items()), stages)
+        table.add_row(*(quantity(value, terms.units.get(name, "")) for name, value in point.values.items()), stages)
     return table
 
 
-def front_view(plan: Plan) -> list[RenderableType]:
+def front_view(plan: Plan, terms: TermSet) -> list[RenderableType]:
     """The Pareto front under its title; nothing where there is none."""
     if not plan.pareto:
         return []
     count = len(plan.pareto)
     title = "the only plan found" if count == 1 else f"{count} plans that no other one beats in everything"
-    return [Text(f"\n{title}", style="bold"), pareto_table(plan)]
+    return [Text(f"\n{title}", style="bold"), pareto_table(plan, terms)]

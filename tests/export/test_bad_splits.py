@@ -7,9 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from placement.errors import InputError
-from placement.export import RUNTIMES
+from placement.export import RUNTIMES, make_runtime
 from placement.export.base import LONGEST_SPLIT, Source
-from placement.registry import make_runtime
 
 READERS = [name for name in RUNTIMES if make_runtime(name).holds.layers]
 N = 200_000

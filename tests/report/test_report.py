@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 from dataclasses import replace
 from xml.etree import ElementTree
@@ -10,11 +11,12 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
-from objectives.combine import Objective
+from objectives.combine import REPLICATED, Objective
 from placement import Plan, optimize
+from placement.commands.output import console
 from placement.optimize import Result, judge
 from placement.plan.compare import compare, parse_spans
-from placement.plan.plan import ObjectiveValue
+from placement.plan.plan import Limiter, ObjectiveValue
 from placement.quantities import bar, percent, quantity, scaled, seconds, size
 from placement.report.page import page
 from placement.report.progress import describe
@@ -50,7 +52,8 @@ def printed(plan: Plan, width: int, ascii_only: bool = False) -> str:
     (size(24 * 2**30), "24 GiB"), (size(1000 * 2**20), "1000 MiB"), (size(12), "12 B"), (size(0), "0 B"),
     (seconds(0.0123), "12.3 ms"), (seconds(3600), "3600 s"), (seconds(0), "0 s"), (scaled(1.01e12, "B/s"), "1.01 TB/s"),
     (percent(0.0213), "2.1%"), (percent(0.00021), "0.021%"), (percent(3), "300%"),
-    (quantity("throughput", 68.234), "68.23 tokens/s"), (quantity("", 0.5), "0.5"),
+    (quantity(68.234, "tokens/s"), "68.23 tokens/s"), (quantity(0.5, ""), "0.5"), (quantity(3.0, "nodes"), "3 nodes"),
+    (quantity(0.0123, "s/token"), "12.3 ms"), (quantity(2.0**31, "B"), "2 GiB"), (quantity(0.5, "probability"), "0.5"),
     (bar(0.5, 4), "██░░"), (bar(2.0, 3), "███"), (bar(0.001, 3), "█░░"), (bar(0.0, 2, ascii_only=True), ".."),
 ])  # fmt: skip
 def test_numbers_for_people(text: str, expected: str) -> None:
@@ -70,6 +73,16 @@ def test_table_keeps_to_the_width(result: Result, width: int) -> None:
 def test_table_without_unicode(result: Result) -> None:
     """Bars are plain characters where the terminal has no others."""
     assert printed(result.plan, 80, ascii_only=True).isascii()
+
+
+def test_names_are_no_markup(result: Result, capsys: pytest.CaptureFixture[str]) -> None:
+    """Brackets and colons in names are shown as they are."""
+    name = "[/bold][red] :smile:"
+    placement = tuple(replace(span, node=name) for span in result.plan.placement[:1])
+    plan = replace(result.plan, placement=placement, model=name, notes=(name,), bottleneck=Limiter("node", name, 1.0))
+    console().print(plan_view(plan))
+    shown = " ".join(capsys.readouterr().out.split())
+    assert shown.count(name) == 4
 
 
 def test_page_is_well_formed(result: Result) -> None:
@@ -98,6 +111,28 @@ def test_progress_in_words() -> None:
     progress = Progress(1.0, 12_345, 0.02, 0.016, 0.0, 0.1)
     assert describe(Objective({"throughput": 1.0}), progress) == "best 50 tokens/s, gap 25%, 12,345 placements"
     assert "nothing fits yet" in describe(Objective(), replace(progress, violation=1.0))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("flow", "50 tokens/s"),
+        ("best_chain", "20 ms"),
+        ("replicas", "50 holders"),
+        ("survival", "0.98"),
+        ("moved_bytes", "2 GiB"),
+    ],
+)
+def test_progress_of_replicated_placements_has_units(name: str, words: str) -> None:
+    """Terms that only replicated placements have are told in the units of their own list."""
+    progress = Progress(1.0, 12_345, 2.0**31 if name == "moved_bytes" else 0.02, 0.016, 0.0, 0.1)
+    assert describe(Objective({name: 1.0}, terms=REPLICATED), progress).startswith(f"best {words}, ")
+
+
+def test_progress_of_a_front_is_that_of_its_first_objective() -> None:
+    """Several objectives: the value that the search is followed by has the first one's unit."""
+    progress = Progress(1.0, 12_345, 0.02, -math.inf, 0.0, 0.1)
+    assert describe(Objective.of("price,latency"), progress) == "best 0.02 $/h, 12,345 placements"
 
 
 def test_a_plan_has_no_gap_to_itself(result: Result) -> None:

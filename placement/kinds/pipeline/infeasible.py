@@ -74,9 +74,9 @@ def split_reasons(request: Request, problem: PipelineProblem, outcome: Outcome) 
         if missing
     ]
     for name in broken.excess:
-        value = PIPELINE.readable(name, terms.values[name])
+        value, unit = PIPELINE.readable(name, terms.values[name]), PIPELINE.units[name]
         lines.append(
-            f"{name} {quantity(name, value)} breaks the limit {quantity(name, request.objective.limits[name])}"
+            f"{name} {quantity(value, unit)} breaks the limit {quantity(request.objective.limits[name], unit)}"
         )
     return Reasons((*lines, *(f"the split breaks a rule: {name}" for name in broken.counts)), proven=False)
 
@@ -88,8 +88,8 @@ def rules_broken(request: Request, problem: PipelineProblem, spans: Sequence[Spa
     lines = [f"{names[k]} lacks {size(missing)}" for k, missing in enumerate(found.missing_bytes) if missing > 0]
     lines += [RULES_BROKEN.get(name, RULES[name]) for name in found.counts]
     lines += [
-        f"{name} is {quantity(name, PIPELINE.readable(name, terms.values[name]))}, "
-        f"the limit {quantity(name, limits[name])}"
+        f"{name} is {quantity(PIPELINE.readable(name, terms.values[name]), PIPELINE.units[name])}, "
+        f"the limit {quantity(limits[name], PIPELINE.units[name])}"
         for name in found.excess
     ]
     return tuple(lines)
@@ -137,10 +137,11 @@ def _alone(request: Request, name: str, limit: float) -> tuple[str, str]:
     problem = PipelineProblem(build_tables(request), objective)
     rng, starts, lower = np.random.default_rng(0), problem.starts(), problem.lower_bound()
     outcome = run(problem, Auto(), rng=rng, start=starts, seconds=ASK_S, bound=lower)
-    asked = f"limits.{key}: {quantity(name, limit)}"
+    unit = PIPELINE.units[name]
+    asked = f"limits.{key}: {quantity(limit, unit)}"
     if outcome.score.violation > 0:
         return f"{asked} was not met", UNMET
-    best, bound = (quantity(name, objective.value(cost)) for cost in (outcome.score.cost, outcome.bound))
+    best, bound = (quantity(objective.value(cost), unit) for cost in (outcome.score.cost, outcome.bound))
     most = PIPELINE.minimised(name, limit)
     if outcome.score.cost <= most:
         return f"{asked} can be met alone (best possible: {best})", MET

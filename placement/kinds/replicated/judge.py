@@ -66,6 +66,6 @@ def rules_broken(
     if found.spare:
         lines.append(f"{found.spare} nodes more than max_nodes, {tables.max_nodes}, are used")
     for name in found.excess:
-        value = REPLICATED.readable(name, terms.values[name])
-        lines.append(f"{name} is {quantity(name, value)}, the limit {quantity(name, objective.limits[name])}")
+        value, unit = REPLICATED.readable(name, terms.values[name]), REPLICATED.units[name]
+        lines.append(f"{name} is {quantity(value, unit)}, the limit {quantity(objective.limits[name], unit)}")
     return tuple(lines)

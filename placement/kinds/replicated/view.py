@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from objectives.combine import REPLICATED
 from placement.plan.plan import Plan
 from placement.quantities import quantity, seconds
 from placement.report.table import front_view, objective_line
@@ -26,9 +27,9 @@ def plan_view(plan: Plan) -> RenderableType:
         f"time per token  {seconds(figures.time_per_token_s)} under that load",
         f"first token     {seconds(figures.ttft_s)} under that load",
         f"holders         {figures.min_holders} of the rarest block; every block is up with {figures.survival:.4f}",
-        f"price           {quantity('price', figures.price_per_hour)}",
+        f"price           {quantity(figures.price_per_hour, REPLICATED.units['price'])}",
         f"objective       {objective_line(plan.objective)}",
         *(f"note            {note}" for note in plan.notes),
         f"found by        {plan.solver}, {plan.evaluations:,} placements in {seconds(plan.seconds)}, seed {plan.seed}",
     ]
-    return Group(Text("\n".join(text)), *front_view(plan))
+    return Group(Text("\n".join(text)), *front_view(plan, REPLICATED))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from objectives.routes.terms import ROUTES, route_values
+from placement.quantities import quantity
 from placement.search.loop import Outcome
 
 from ..base import Reasons
 from .problem import RoutesProblem
-from .words import worded
 
 
 def limits_beyond(problem: RoutesProblem) -> tuple[str, ...]:
@@ -16,8 +16,8 @@ def limits_beyond(problem: RoutesProblem) -> tuple[str, ...]:
     least = problem.least_values(0.0)
     most = dict(zip(ROUTES.names, objective.limit_vector(), strict=True))
     return tuple(
-        f"limits.{name}: {worded(name, limit)} cannot be met: the best possible is "
-        f"{worded(name, ROUTES.readable(name, least[name]))}, proven"
+        f"limits.{name}: {_worded(name, limit)} cannot be met: the best possible is "
+        f"{_worded(name, ROUTES.readable(name, least[name]))}, proven"
         for name, limit in objective.limits.items()
         if least[name] > most[name] * (1.0 + 1e-12)
     )
@@ -49,6 +49,10 @@ def broken_lines(problem: RoutesProblem, values: dict[str, float], broken: dict[
     """
     limits = problem.objective.limits
     return tuple(
-        f"{name} is {worded(name, ROUTES.readable(name, values[name]))}, the limit {worded(name, limits[name])}"
+        f"{name} is {_worded(name, ROUTES.readable(name, values[name]))}, the limit {_worded(name, limits[name])}"
         for name in broken
     )
+
+
+def _worded(name: str, value: float) -> str:
+    return quantity(value, ROUTES.units[name])

@@ -10,10 +10,8 @@ from rich.text import Text
 
 from objectives.routes.terms import ROUTES
 from placement.plan.plan import Figures, ObjectiveValue, PlacedSpan, Plan
-from placement.quantities import seconds
+from placement.quantities import quantity, seconds
 from placement.report.table import why_stopped
-
-from .words import worded
 
 HEADS = {"latency": "ms/token", "throughput": "tokens/s", "price": "price", "reliability": "reliability"}
 
@@ -53,10 +51,10 @@ def _cell(figures: Figures, name: str) -> str:
 
 
 def _worth(value: ObjectiveValue) -> str:
-    worth = worded(value.name, value.value) if value.name in ROUTES.names else f"= {value.value:.4g}"
+    worth = quantity(value.value, value.unit) if value.unit else f"= {value.value:.4g}"
     if value.proven_optimal:
         return f"{worth}, proven optimal"
     if value.bound is None:
         return f"{worth}, no bound is known"
-    bound = worded(value.name, value.bound) if value.name in ROUTES.names else f"{value.bound:.4g}"
+    bound = quantity(value.bound, value.unit)
     return f"{worth}, the proven bound is {bound}"

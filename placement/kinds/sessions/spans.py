@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from objectives.combine import SESSIONS
 from objectives.sessions.chains import Chain, Composition, Fleet, total_rate
 from objectives.spans import Range
 from placement.errors import InputError, nearest
 from placement.plan.plan import PlacedSpan, Plan
-from placement.quantities import quantity
+from placement.quantities import quantity, seconds
 
 from .bound import Proven
 from .plan import Looked
@@ -79,9 +80,10 @@ def unmet(problem: SessionsProblem, looked: Looked) -> tuple[str, ...]:
         lines.append(f"it serves {rate:.4g} sessions/s, {arrivals(fleet)}")
     response = looked.simulated.mean_s if looked.simulated else np.inf
     for name, limit in problem.objective.limits.items():
+        unit = SESSIONS.units[name]
         value = rate if name == "rate" else response
         if np.isfinite(value) and (value < limit if name == "rate" else value > limit):
-            lines.append(f"{name} is {quantity(name, value)}, the limit {quantity(name, limit)}")
+            lines.append(f"{name} is {quantity(value, unit)}, the limit {quantity(limit, unit)}")
     return tuple(lines)
 
 
@@ -92,10 +94,10 @@ def impossible(problem: SessionsProblem, proven: Proven) -> tuple[str, ...]:
     if problem.response and problem.fleet.arrivals_per_s >= proven.rate:
         lines.append(f"{most}, {arrivals(problem.fleet)}")
     if limits.get("rate", 0.0) > proven.rate:
-        lines.append(f"limits.rate cannot be met: {most}, not {quantity('rate', limits['rate'])}")
+        lines.append(f"limits.rate cannot be met: {most}, not {quantity(limits['rate'], SESSIONS.units['rate'])}")
     if limits.get("response", np.inf) < proven.response_s < np.inf:
-        least = f"no placement has a mean response below {quantity('response', proven.response_s)}"
-        lines.append(f"limits.response cannot be met: {least}, the limit is {quantity('response', limits['response'])}")
+        least = f"no placement has a mean response below {seconds(proven.response_s)}"
+        lines.append(f"limits.response cannot be met: {least}, the limit is {seconds(limits['response'])}")
     return tuple(lines)
 
 

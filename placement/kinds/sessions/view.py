@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from objectives.combine import SESSIONS
 from placement.plan.plan import PlacedChain, Plan
 from placement.quantities import seconds
 from placement.report.table import front_view, objective_line, why_stopped
@@ -34,7 +35,7 @@ def plan_view(plan: Plan) -> RenderableType:
         f"found by  {plan.solver}, {plan.evaluations:,} placements in {seconds(plan.seconds)}, seed {plan.seed}; "
         f"{why_stopped(plan.stopped_by)}"
     )
-    return Group(Text("\n".join(lines)), *front_view(plan))
+    return Group(Text("\n".join(lines)), *front_view(plan, SESSIONS))
 
 
 def way_of(chain: PlacedChain) -> str:

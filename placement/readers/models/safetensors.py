@@ -20,6 +20,7 @@ from .config import load_json, read_config
 from .fields import shown
 from .measured import Tensor, census, with_true_bytes
 from .quantization import QUANTIZATIONS, canonical
+from .shards import ensure_inside, shard_names
 
 LARGEST_HEADER = 100_000_000
 """Bytes of the largest header that the format allows."""
@@ -81,7 +82,10 @@ def read_header(path: Path) -> Iterator[Tensor]:
 
 
 def _load_header(path: Path) -> tuple[Mapping[str, Any], int]:
+    ensure_inside(path.parent, path)
     try:
+        if not path.is_file():
+            raise InputError("expected a file", str(path))
         size = path.stat().st_size
         with path.open("rb") as file:
             prefix = file.read(8)
@@ -111,11 +115,7 @@ def _shards(folder: Path) -> tuple[list[Path], float]:
     table = values.get("weight_map")
     if not isinstance(table, dict) or not table:
         raise InputError(f"expected the file of each tensor, got {shown(table)}", f"{index}: weight_map")
-    names = sorted({str(file) for file in table.values()})
-    for name in names:
-        if Path(name).name != name:
-            raise InputError(f"expected a file name without folders, got {shown(name)}", f"{index}: weight_map")
-    files = [folder / name for name in names]
+    files = [folder / name for name in shard_names(table, f"{index}: weight_map")]
     absent = [file for file in files if not file.is_file()]
     if absent and len(absent) < len(files):
         raise InputError(f"{absent[0].name} is missing ({len(absent)} of {len(files)} files)", str(folder))

@@ -91,6 +91,23 @@ def test_narrower_format_plans_as_quantized(checkpoint):
     assert any("float16" in note for note in model.notes)
 
 
+def test_links_out_of_the_folder_are_refused(checkpoint, tmp_path):
+    """A weight file that is a link to somewhere else is not opened; the cache of huggingface_hub links to its blobs."""
+    weights = checkpoint / "model.safetensors"
+    secret = tmp_path / "secret"
+    weights.rename(secret)
+    weights.symlink_to(secret)
+    with pytest.raises(InputError, match="got a link to"):
+        read_model(checkpoint)
+    cache = tmp_path / "models--org--tiny"
+    (cache / "blobs").mkdir(parents=True)
+    secret.rename(cache / "blobs" / "0123")
+    weights.unlink()
+    weights.symlink_to("../../blobs/0123")
+    (cache / "snapshots").mkdir()
+    assert read_model(checkpoint.rename(cache / "snapshots" / "main")).weights == "float16"
+
+
 def write_index(folder, names, total=None):
     values = {"metadata": {"total_size": total}, "weight_map": names}
     (folder / "model.safetensors.index.json").write_text(json.dumps(values))
@@ -122,7 +139,10 @@ def test_index_alone_scales_the_configuration(checkpoint):
         read_model(checkpoint)
 
 
-@pytest.mark.parametrize("bad", ["../up.safetensors", "/etc/passwd", "sub/a.safetensors"])
+@pytest.mark.parametrize(
+    "bad",
+    ["../up.safetensors", "/etc/passwd", "sub/a.safetensors", "n" * 300, "", "..", ["a.safetensors"], {}, 7, "a\x1b"],
+)
 def test_index_cannot_leave_the_folder(checkpoint, bad):
     """File names in an index hold no folders."""
     write_index(checkpoint, {"lm_head.weight": bad})
