@@ -14,8 +14,9 @@ from typing import Any
 from ..errors import InputError
 from ..plan.plan import Plan
 from ..question.cluster import Cluster
+from .chains import BatchChains
 from .control import RunError, free_port
-from .job import Emulation, Job, chains_of, cluster_to_data, places_of
+from .job import Emulation, Job, cluster_to_data, places_of
 from .namespaces import Network
 from .prompts import token_ids
 from .recovery import Replan, name_of
@@ -126,7 +127,7 @@ def run_plan(
 
 def run_job(job: Job, launch: Launch) -> RunResult:
     """Run a job on this machine; nothing of it is left when this returns or raises."""
-    chains_of(job.plan)
+    BatchChains.of(job.plan, len(job.batches))
     if not Path(job.model).exists():
         raise InputError("there is no such file or folder", job.model)
     folder = Path(tempfile.mkdtemp(prefix="placement-run-"))
