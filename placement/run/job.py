@@ -91,6 +91,8 @@ class Job:
         Place to its own address, where hosts have several (network namespaces).
     backend : str
         "gloo" (hidden states pass through host memory) or "nccl".
+    secret : str
+        What the processes of the run prove to each other. Job files are for their owner's eyes.
     """
 
     plan: Plan
@@ -113,6 +115,7 @@ class Job:
     address: str = "127.0.0.1"
     addresses: Mapping[str, str] = field(default_factory=dict)
     backend: str = "gloo"
+    secret: str = ""
     version: str = VERSION
 
     def __post_init__(self) -> None:

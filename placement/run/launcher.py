@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import shutil
 import tempfile
 import time
@@ -120,6 +121,7 @@ def run_plan(
         emulation=emulation,
         replan=name_of(replan) if replan is not None else "",
         cluster=None if cluster is None else cluster_to_data(cluster),
+        secret=secrets.token_hex(32),
         **options,
     )
     return run_job(job, how)
