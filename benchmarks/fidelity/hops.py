@@ -72,15 +72,15 @@ def one_side(rank: int, port: int, evict_bytes: float, raw: bool) -> dict[str, A
 
     from placement.profile.link_pings import part, ping, pong
     from placement.profile.pauses import Rest
-    from placement.run.control import open_store
     from placement.run.device_groups import make_group
     from placement.run.emulate import sharp_timers
+    from placement.run.proven_store import open_store
     from placement.run.transport import Transport
 
     torch.set_num_threads(1)
     sharp_timers()
     sys.setswitchinterval(0.0005)  # as the workers do
-    store = open_store("127.0.0.1", port, serve=rank == 0)
+    store = open_store("127.0.0.1", port, "between two processes", serve=rank == 0)
     group = make_group(PrefixStore("hops", store), rank, 2, "127.0.0.1", 60.0)
     if raw:
         return {"in_a_row_s": raw_pings(group, rank, 0.0), "after_a_pause_s": raw_pings(group, rank, 0.01)}

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ..errors import InputError
+from ..kinds import kind_named
 from ..kinds.pipeline.replan import replan as next_plan
 from ..plan.plan import Plan
 from ..readers import units
@@ -40,11 +41,14 @@ def replan(
         rate = units.bandwidth(load_rate)
     except ValueError as error:
         raise InputError(str(error), "--load-rate") from None
+    running = Plan.load(plan)
+    if "replan" not in kind_named(running.kind).can:
+        raise InputError(f"a plan of the kind '{running.kind}' is not planned anew; solve its file again", str(plan))
     request = read_request(cluster, model=model)
     for name in lost or []:
         request.cluster.index(name)
     found = next_plan(
-        Plan.load(plan),
+        running,
         None,
         request,
         lost=lost or [],

@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from ..errors import InputError
+from ..kinds import kind_named
 from ..kinds.pipeline.replan import replan_at_once
 from ..plan.plan import Plan
 from ..readers.cluster.read import read_request
@@ -50,6 +51,11 @@ def run(
     """Run a plan on this machine, a process for every node, and compare it with its prediction."""
     ensure_writable(trace, out)
     loaded = Plan.load(plan)
+    kind, can = loaded.kind, kind_named(loaded.kind).can
+    if "run" not in can:
+        raise InputError(f"a plan of the kind '{kind}' cannot be run", str(plan))
+    if recover and "replan" not in can:
+        raise InputError(f"does not apply to {plan}: a plan of the kind '{kind}' is not planned anew", "--recover")
     if bool(prompt) == bool(ids):
         raise InputError("expected either --prompt or --ids")
     prompts = list(prompt) if prompt else [_ids(text) for text in ids or []]
@@ -89,23 +95,27 @@ def show_result(result: RunResult) -> None:
     """Print measured beside predicted figures, and what every worker did."""
     screen, measured, predicted = console(), result.measured, result.predicted
     table = Table("", "measured", "predicted")
-    table.add_row("time to first token", _ms(measured.ttft_s), _ms(predicted.ttft_s))
-    table.add_row("time per token (median)", _ms(measured.time_per_token_s), _ms(predicted.time_per_token_s))
+    table.add_row("time to first token", _ms(measured.ttft_s), _ms(predicted.get("ttft_s")))
+    table.add_row("time per token (median)", _ms(measured.time_per_token_s), _ms(predicted.get("time_per_token_s")))
     table.add_row("time per token (95%)", _ms(measured.time_per_token_p95_s), "")
-    table.add_row("tokens/s", f"{measured.tokens_per_s:.2f}", f"{predicted.tokens_per_s:.2f}")
+    served = predicted.get("tokens_per_s", predicted.get("served_tokens_per_s"))
+    table.add_row("tokens/s", f"{measured.tokens_per_s:.2f}", "" if served is None else f"{served:.2f}")
     screen.print(table)
     workers = Table("worker", "busy", "weights", "cache", "memory of the process", "planned memory")
     for stage in result.stages:
         sizes = (stage.weight_bytes, stage.cache_bytes, stage.memory_bytes, stage.predicted_memory_bytes)
-        workers.add_row(stage.name, f"{stage.busy_share:.0%}", *(f"{size / 2**20:.1f} MiB" for size in sizes))
+        told = [f"{size / 2**20:.1f} MiB" if size else "" for size in sizes]
+        workers.add_row(stage.name, f"{stage.busy_share:.0%}", *told)
     screen.print(workers)
     screen.print(f"emulation of unequal hosts: {result.emulation}")
+    if "served_tokens_per_s" in predicted:
+        screen.print(f"predicted figures are those with {predicted.in_flight:.0f} requests in flight")
     for note in result.notes:
         screen.print(note, markup=False)
 
 
-def _ms(seconds: float) -> str:
-    return f"{seconds * 1e3:.2f} ms"
+def _ms(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds * 1e3:.2f} ms"
 
 
 def _number(text: str, where: str) -> float:

@@ -62,8 +62,7 @@ def solve(
     options = {"--runtime": runtime, "--edges": edges, "--start": start, "--report": report}
     asked = ask(model, file, objective=objective, overrides=overrides or (), options=options)
     running = Plan.load(start) if start is not None else None
-    help_if_cold()
-    with progress_bar(asked.wish.objective, time_limit, hidden=quiet or json) as show:
+    with help_if_cold(), progress_bar(asked.wish.objective, time_limit, hidden=quiet or json) as show:
         result = answer(asked, Search(solver, time_limit, seed, running, progress=show))
     return deliver(asked, result, out=out, report=report, json=json, quiet=quiet)
 

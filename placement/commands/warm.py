@@ -1,12 +1,17 @@
 """The first run on a machine: a second process compiles some kernels while the first compiles others.
 
 numba compiles under one lock, so threads would not help; both processes write the same cache, by renaming whole files.
+The second process does not outlive the first, however that ends.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -20,14 +25,24 @@ from ..kinds.pipeline.problem import PipelineProblem
 from ..search.solvers.annealing import Annealing
 
 
-def help_if_cold() -> None:
-    """Start the second process where nothing was compiled yet; do nothing elsewhere."""
-    if cache_folder(*SOURCES).exists():
+@contextlib.contextmanager
+def help_if_cold() -> Iterator[subprocess.Popen[bytes] | None]:
+    """Have the second process beside the body of a `with` where nothing was compiled yet; do nothing elsewhere.
+
+    At the end of the body, also one by an error or Ctrl-C, it is killed and reaped: what it has compiled stays.
+    """
+    # The folder itself is made by the imports above.
+    if next(cache_folder(*SOURCES).rglob("*.nbc"), None) is not None:
+        yield None
         return
     none = subprocess.DEVNULL
-    subprocess.Popen(
-        [sys.executable, "-m", "placement.commands.warm"], stdin=none, stdout=none, stderr=none, start_new_session=True
-    )
+    command = [sys.executable, "-m", "placement.commands.warm"]
+    # A session of its own: Ctrl-C is for the first process, which then ends this one.
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=none, stderr=none, start_new_session=True) as helper:
+        try:
+            yield helper
+        finally:
+            helper.kill()
 
 
 def tiny() -> PipelineProblem:
@@ -62,10 +77,17 @@ def tiny() -> PipelineProblem:
 
 def main() -> None:
     """Compile the bound, then the walk of annealing: what a run needs after its starts."""
+    threading.Thread(target=_end_with_the_input, daemon=True).start()
     problem = tiny()
     problem.lower_bound()
     start = problem.encode([Span(0, 0, 2)])[None, :]
     next(Annealing(first_cycle=1).search(problem, np.random.default_rng(0), start))
+
+
+def _end_with_the_input() -> None:
+    """End this process when its input does: whoever started it is gone."""
+    sys.stdin.buffer.read()
+    os._exit(1)
 
 
 if __name__ == "__main__":

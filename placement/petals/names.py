@@ -10,8 +10,8 @@ from typing import Any
 from ..errors import PlacementError
 
 RECIPE = (
-    "it needs an environment with Petals: pip install -r tests/petals/requirements.txt, "
-    "then pip install --no-deps -r tests/petals/requirements-petals.txt"
+    "it needs an environment of its own, with Python 3.11, petals 2.2.0.post1 and tensor_parallel 1.0.23 (both without "
+    "their dependencies), hivemind 1.1.12, transformers 4.34.1 and numpy below 2; docs/petals.md has the whole list"
 )
 
 

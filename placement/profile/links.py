@@ -12,6 +12,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
@@ -21,9 +22,10 @@ import torch.distributed as dist
 from torch.distributed import PrefixStore  # type: ignore[attr-defined]
 
 from ..errors import InputError, PlacementError
-from ..run.control import free_port, open_store
+from ..run.control import free_port
 from ..run.device_groups import DeviceGroups, make_group
 from ..run.proven_connection import PeerError, hear, prove, say
+from ..run.proven_store import open_store
 from ..run.transport import Transport
 from .link_pings import part, ping, pong
 
@@ -139,7 +141,7 @@ def measure_peer(address: str, token: str, *, name: str = "") -> LinkProfile:
             say(connection, {"name": title, "nonce": nonce})
             told = hear(connection)
             secret = _group_secret(token, nonce, str(told["nonce"]))
-            transport = _pair(open_store(host, int(told["store"]), serve=False), secret, 1, mine)
+            transport = _pair(open_store(host, int(told["store"]), secret, serve=False), secret, 1, mine)
             figures = ping(transport, 1, 0)
             part(transport, 1, 0)
     except PeerError as error:
@@ -204,12 +206,12 @@ def _check_token(token: str) -> None:
 
 def _answer(connection: Connection, token: str, bind: str, name: str) -> None:
     told, nonce = hear(connection), secrets.token_hex(16)
-    port = free_port(bind)
-    store = open_store(bind, port, serve=True)
+    port, secret = free_port(bind), _group_secret(token, str(told.get("nonce")), nonce)
     say(connection, {"name": name, "nonce": nonce, "store": port})
-    transport = _pair(store, _group_secret(token, str(told.get("nonce")), nonce), 0, bind)
-    pong(transport, 0, 1)
-    part(transport, 0, 1)
+    with closing(open_store(bind, port, secret, serve=True)) as store:
+        transport = _pair(store, secret, 0, bind)
+        pong(transport, 0, 1)
+        part(transport, 0, 1)
 
 
 def _pair(store: Any, secret: str, rank: int, address: str) -> Transport:

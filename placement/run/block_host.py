@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,8 +12,9 @@ import torch
 
 from ..plan.plan import PlacedSpan
 from .architecture import block_names
+from .chains import Chain
 from .emulate import Pace
-from .job import Chain, Job, check_plan, check_prompts
+from .job import Job, check_plan, check_prompts
 from .loader import Loader
 from .stage import Stage
 from .transport import Message
@@ -57,13 +59,16 @@ class BlockHost:
         self.events: list[Event] = []
         self.read_bytes, self.cache_peak_bytes = 0, 0
 
-    def hold(self, chains: Sequence[Chain]) -> int:
-        """Load what the chains of a new plan ask of this node, drop the rest and all caches; return the bytes read."""
-        own = sorted({(span.start, span.stop) for chain in chains for span in chain if span.node == self.node})
+    def hold(self, placement: Sequence[PlacedSpan], chains: Sequence[Chain]) -> int:
+        """Load what a new plan asks of this node, drop the rest and all caches; return the bytes read.
+
+        What the chains of this run pass through is rehearsed.
+        """
         self.stage.caches.clear()
-        read = self.loader.hold({block for start, stop in own for block in range(start, stop)})
+        held = [range(span.start, span.stop) for span in placement if span.node == self.node]
+        read = self.loader.hold(itertools.chain(*held))
         self.read_bytes += read
-        for start, stop in own:
+        for start, stop in sorted({(s.start, s.stop) for chain in chains for s in chain if s.node == self.node}):
             self.stage.warm_up(start, stop, self.warm_up_tokens)
         return read
 

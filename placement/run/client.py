@@ -65,7 +65,7 @@ class Client:
     def __init__(self, job: Job, place: int, count: Path | None = None) -> None:
         self.job, self.place = job, place
         self.count = None if count is None else count.open("ab", buffering=0)
-        self.waiting = make_batches(job.prompts, job.micro_batch)
+        self.waiting = make_batches(job)
         self.batches = {batch.number: batch for batch in self.waiting}
         self.active: dict[int, Batch] = {}
         self.most = job.in_flight or len(self.waiting)
@@ -75,15 +75,18 @@ class Client:
         """All prompts have all their tokens."""
         return not self.active and not self.waiting
 
-    def begin(self, chains: Sequence[Sequence[int]], send: Send) -> None:
+    def begin(self, chains: Sequence[Sequence[int]], of_batch: Sequence[int], send: Send) -> None:
         """Send what should be in flight: interrupted sequences from their tokens first, then new ones.
 
         Parameters
         ----------
         chains : sequence of sequence of int
             Places of each chain, in the order of its spans.
+        of_batch : sequence of int
+            The chain of each micro-batch, by its number.
+        send : callable
         """
-        self.chains = chains
+        self.chains, self.of_batch = chains, of_batch
         for batch in self.active.values():
             batch.restarts.append(batch.length)
             generated = torch.tensor(batch.tokens, dtype=torch.int32)
@@ -104,7 +107,7 @@ class Client:
             self._send(batch, message.values.to(torch.int32), batch.prompts.shape[1] + batch.length - 1, send)
             return
         del self.active[batch.number]
-        for place in dict.fromkeys(self.chains[batch.number % len(self.chains)]):
+        for place in dict.fromkeys(self.chains[self.of_batch[batch.number]]):
             send(Message(FORGET, self.place, place, batch.number))
         self._fill(send)
 
@@ -141,17 +144,13 @@ class Client:
             self._send(batch, batch.prompts, 0, send)
 
     def _send(self, batch: Batch, values: torch.Tensor, position: int, send: Send) -> None:
-        chain = batch.number % len(self.chains)
+        chain = self.of_batch[batch.number]
         send(Message(WORK, self.place, self.chains[chain][0], batch.number, chain, 0, position, values))
 
 
-def make_batches(prompts: Sequence[Sequence[int]], most: int) -> list[Batch]:
-    """Group prompts of equal length, at most `most` together: no padding, so batching changes no result."""
-    by_length: dict[int, list[int]] = {}
-    for row, prompt in enumerate(prompts):
-        by_length.setdefault(len(prompt), []).append(row)
-    groups = [rows[k : k + most] for rows in by_length.values() for k in range(0, len(rows), most)]
+def make_batches(job: Job) -> list[Batch]:
+    """The micro-batches of a job, before anything was generated."""
     return [
-        Batch(k, tuple(rows), torch.tensor([prompts[r] for r in rows], dtype=torch.int32), [[] for _ in rows])
-        for k, rows in enumerate(sorted(groups))
+        Batch(k, rows, torch.tensor([job.prompts[r] for r in rows], dtype=torch.int32), [[] for _ in rows])
+        for k, rows in enumerate(job.batches)
     ]

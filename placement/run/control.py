@@ -1,6 +1,6 @@
 """What the processes of a run tell each other beside the tensors: signs of life, errors, new plans, figures.
 
-It lives in the key-value store of the rendezvous (torchrun's, or the one that the launcher's client opens).
+It lives in the key-value store of the run, which the client's process holds (`placement.run.proven_store`).
 """
 
 from __future__ import annotations
@@ -9,12 +9,9 @@ import json
 import socket
 import time
 from collections.abc import Callable, Iterable
-from datetime import timedelta
 from typing import Any
 
 from ..errors import InputError, PlacementError
-
-STORE_TIMEOUT_S = 20.0
 
 
 class RunError(PlacementError):
@@ -30,26 +27,6 @@ class RunError(PlacementError):
     def __init__(self, message: str, tokens: list[list[int]] | None = None) -> None:
         self.tokens = tokens or []
         super().__init__(message)
-
-
-def open_store(address: str, port: int, *, serve: bool) -> Any:
-    """Return a TCPStore at `address`; the serving one listens there and nowhere else."""
-    from torch.distributed import TCPStore  # type: ignore[attr-defined]
-
-    timeout = timedelta(seconds=STORE_TIMEOUT_S)
-    if not serve:
-        return TCPStore(address, port, None, False, timeout, wait_for_workers=False)
-    # TCPStore itself would listen on every interface.
-    server = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        server.bind((address, port))
-        server.listen(128)
-    except OSError as error:
-        server.close()
-        raise RunError(f"cannot listen on {address}:{port} ({error.strerror or error})") from None
-    fd = server.detach()
-    return TCPStore(address, port, None, True, timeout, wait_for_workers=False, master_listen_fd=fd)
 
 
 def free_port(address: str) -> int:

@@ -12,10 +12,9 @@ import numpy as np
 
 from ..errors import InputError
 from ..files import write_atomic
-from ..plan.plan import VERSION, PlacedSpan, Plan
+from ..plan.plan import VERSION, Plan
 from ..question.cluster import CLIENT, Cluster, Node
-
-Chain = tuple[PlacedSpan, ...]
+from .chains import BatchChains, has_choice
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +91,8 @@ class Job:
         Place to its own address, where hosts have several (network namespaces).
     backend : str
         "gloo" (hidden states pass through host memory) or "nccl".
+    secret : str
+        What the processes of the run prove to each other. Job files are for their owner's eyes.
     """
 
     plan: Plan
@@ -114,6 +115,7 @@ class Job:
     address: str = "127.0.0.1"
     addresses: Mapping[str, str] = field(default_factory=dict)
     backend: str = "gloo"
+    secret: str = ""
     version: str = VERSION
 
     def __post_init__(self) -> None:
@@ -125,6 +127,8 @@ class Job:
             raise InputError(f"expected whole numbers, got {self.micro_batch} and {self.in_flight}", "micro_batch")
         if self.replan and self.cluster is None:
             raise InputError("a run that replans needs the cluster", "cluster")
+        if self.replan and has_choice(self.plan):
+            raise InputError("only pipelines are planned anew; in this plan requests take different ways", "replan")
         if self.backend not in ("gloo", "nccl"):
             raise InputError(f"expected gloo or nccl, got {self.backend!r}", "backend")
         for node in {span.node for span in self.plan.placement} if self.backend == "nccl" else ():
@@ -133,6 +137,15 @@ class Job:
         for node, factor in self.emulation.slow.items():
             if not factor >= 1.0:
                 raise InputError(f"expected a factor of at least 1, got {factor}", f"slow[{node}]")
+
+    @property
+    def batches(self) -> list[tuple[int, ...]]:
+        """The prompts of each micro-batch, by number: those of equal length together, so that nothing is padded."""
+        by_length: dict[int, list[int]] = {}
+        for row, prompt in enumerate(self.prompts):
+            by_length.setdefault(len(prompt), []).append(row)
+        most = self.micro_batch
+        return sorted(tuple(rows[k : k + most]) for rows in by_length.values() for k in range(0, len(rows), most))
 
     def address_of(self, place: str) -> str:
         """Address that a place listens on."""
@@ -167,7 +180,7 @@ def check_plan(plan: Plan, n_blocks: int, names: Sequence[str] | None = None) ->
     if names is not None and plan.block_names and tuple(plan.block_names) != tuple(names):
         odd = next((a, b) for a, b in zip(plan.block_names, names, strict=True) if a != b)
         raise InputError(f"the plan has a block '{odd[0]}' where the model has '{odd[1]}'", "plan")
-    chains_of(plan)
+    BatchChains.of(plan, 1)
 
 
 def check_prompts(job: Job, words: int, positions: int | None) -> None:
@@ -179,58 +192,6 @@ def check_prompts(job: Job, words: int, positions: int | None) -> None:
     longest = max(len(prompt) for prompt in job.prompts) + job.tokens
     if positions is not None and longest > positions:
         raise InputError(f"prompt and output have {longest} tokens, the model has {positions} positions", "tokens")
-
-
-def chains_of(plan: Plan) -> tuple[Chain, ...]:
-    """Return the chains of spans that requests follow; a pipeline has one.
-
-    Of a replicated plan, every span begins or continues some chain: spans are taken in turn, least used first.
-    """
-    for span in plan.placement:
-        if not 0 <= span.start < span.stop <= plan.n_blocks:
-            raise InputError(f"the span {span.start}:{span.stop} of '{span.node}' is outside 0:{plan.n_blocks}", "plan")
-    if plan.kind != "replicated":
-        spans = sorted(plan.placement, key=lambda span: span.start)
-        at = 0
-        for span in spans:
-            if span.start != at:
-                what = "no node holds" if span.start > at else "two nodes hold"
-                raise InputError(f"{what} block {min(span.start, at)}", "plan")
-            at = span.stop
-        if at != plan.n_blocks:
-            raise InputError(f"no node holds block {at}", "plan")
-        return (_merged(spans),)
-    return _replicated(plan)
-
-
-def _replicated(plan: Plan) -> tuple[Chain, ...]:
-    used = dict.fromkeys(range(len(plan.placement)), 0)
-    chains: list[Chain] = []
-    for _ in range(len(plan.placement)):
-        at, chain = 0, []
-        while at < plan.n_blocks:
-            able = [k for k, span in enumerate(plan.placement) if span.start <= at < span.stop]
-            if not able:
-                raise InputError(f"no node holds block {at}", "plan")
-            pick = min(able, key=lambda k: (used[k], -plan.placement[k].stop))
-            used[pick] += 1
-            chain.append(PlacedSpan(plan.placement[pick].node, at, plan.placement[pick].stop))
-            at = plan.placement[pick].stop
-        if _merged(chain) not in chains:
-            chains.append(_merged(chain))
-        if all(used.values()):
-            break
-    return tuple(chains)
-
-
-def _merged(spans: Sequence[PlacedSpan]) -> Chain:
-    merged: list[PlacedSpan] = []
-    for span in spans:
-        if merged and merged[-1].node == span.node:
-            merged[-1] = PlacedSpan(span.node, merged[-1].start, span.stop)
-        else:
-            merged.append(span)
-    return tuple(merged)
 
 
 def places_of(job: Job) -> tuple[str, ...]:

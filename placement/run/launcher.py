@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import shutil
 import tempfile
 import time
@@ -14,8 +15,9 @@ from typing import Any
 from ..errors import InputError
 from ..plan.plan import Plan
 from ..question.cluster import Cluster
+from .chains import BatchChains
 from .control import RunError, free_port
-from .job import Emulation, Job, chains_of, cluster_to_data, places_of
+from .job import Emulation, Job, cluster_to_data, places_of
 from .namespaces import Network
 from .prompts import token_ids
 from .recovery import Replan, name_of
@@ -119,6 +121,7 @@ def run_plan(
         emulation=emulation,
         replan=name_of(replan) if replan is not None else "",
         cluster=None if cluster is None else cluster_to_data(cluster),
+        secret=secrets.token_hex(32),
         **options,
     )
     return run_job(job, how)
@@ -126,7 +129,7 @@ def run_plan(
 
 def run_job(job: Job, launch: Launch) -> RunResult:
     """Run a job on this machine; nothing of it is left when this returns or raises."""
-    chains_of(job.plan)
+    BatchChains.of(job.plan, len(job.batches))
     if not Path(job.model).exists():
         raise InputError("there is no such file or folder", job.model)
     folder = Path(tempfile.mkdtemp(prefix="placement-run-"))

@@ -13,7 +13,8 @@ from torch import nn
 from ..errors import InputError
 from ..plan.plan import Plan
 from .architecture import Architecture, block_names, find
-from .job import chains_of, check_plan
+from .chains import pipeline_of
+from .job import check_plan
 
 _ATTRIBUTES = ("hf_device_map", "to", "cuda", "npu", "xpu", "mlu", "sdaa", "musa", "_hf_hook")
 
@@ -81,7 +82,7 @@ def device_map(
     plan: Plan, arch: Architecture, model: nn.Module, devices: Mapping[str, str] | None = None
 ) -> dict[str, str]:
     """Return the device map of accelerate: every module with parameters, by name, and its device."""
-    owner = {block: span.node for span in chains_of(plan)[0] for block in range(span.start, span.stop)}
+    owner = {block: span.node for span in pipeline_of(plan) for block in range(span.start, span.stop)}
     names = {id(module): name for name, module in model.named_modules()}
     placed = {
         names[id(module)]: _device(owner[block], devices)

@@ -15,7 +15,8 @@ from torch import nn
 from ..errors import InputError
 from ..plan.plan import PlacedSpan, Plan
 from .architecture import Architecture, block_names, find
-from .job import chains_of, check_plan
+from .chains import pipeline_of
+from .job import check_plan
 
 
 class SpanModule(nn.Module):
@@ -59,7 +60,7 @@ def stage_spans(plan: Plan, model: nn.Module) -> tuple[PlacedSpan, ...]:
     """Return one span for each stage, in order; raise `InputError` when a node holds several runs of blocks."""
     arch = find(model)
     check_plan(plan, arch.n_blocks, block_names(arch.n_blocks))
-    spans = chains_of(plan)[0]
+    spans = pipeline_of(plan)
     nodes = [span.node for span in spans]
     twice = next((node for node in nodes if nodes.count(node) > 1), None)
     if twice is not None:

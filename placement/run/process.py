@@ -73,7 +73,8 @@ class WorkerProcess:
         self.control = Control(self.store, self.uid)
         self.notices = Notices(self._wake)
         self.rendezvous = Rendezvous(self.job, self.here, self.store, self.control, self._interrupted)
-        self.generation = Generation.of(0, self.job.plan, tuple(range(self.size)))
+        self.batches = len(self.job.batches)
+        self.generation = Generation.of(0, self.job.plan, tuple(range(self.size)), self.batches)
         self.client = Client(self.job, self.here.client_place, self.count) if self.here.is_client else None
         self.host: BlockHost | None = None
         self.recovery: Recovery | None = None
@@ -148,7 +149,8 @@ class WorkerProcess:
 
     def _join(self) -> bool:
         """Load what the plan asks for, meet the others, connect; False when somebody is lost meanwhile."""
-        read = self.host.hold(self.generation.chains) if self.host is not None else 0
+        new = self.generation
+        read = self.host.hold(new.plan.placement, new.chains) if self.host is not None else 0
         if self.client is not None:
             self.watch.members |= set(self.generation.members) - {self.uid}
         if not self.rendezvous.meet(self.generation, read) or not self.rendezvous.go(self.generation):
@@ -161,7 +163,7 @@ class WorkerProcess:
         transport, places = self.transports[-1], self.here.places
         if self.client is not None:
             chains = [[places.index(span.node) for span in chain] for chain in self.generation.chains]
-            self.client.begin(chains, transport.send)
+            self.client.begin(chains, self.generation.of_batch, transport.send)
         while True:
             if self.client is not None and self.client.done:
                 self._say_stop(transport)
@@ -229,7 +231,7 @@ class WorkerProcess:
             del self.notices.lost[name]
         self._leave()
         self.control.put(f"plan/{old.number + 1}", {"plan": new.plan.to_dict(), "members": left})
-        return Generation.of(old.number + 1, new.plan, left)
+        return Generation.of(old.number + 1, new.plan, left, self.batches)
 
     def _announced(self) -> Generation:
         """Return the plan that the client has made."""
@@ -238,7 +240,7 @@ class WorkerProcess:
         if data is None or self.uid not in data["members"]:
             os._exit(TAKEN_FOR_LOST)
         self._leave()
-        return Generation.of(number, Plan.from_dict(data["plan"]), tuple(data["members"]))
+        return Generation.of(number, Plan.from_dict(data["plan"]), tuple(data["members"]), self.batches)
 
     def _leave(self) -> None:
         if self.transports:

@@ -16,7 +16,7 @@ from typing import Any
 from ..errors import PlacementError
 
 MOST_BYTES = 4096
-"""Longest frame that is accepted: messages here are names, numbers and ports."""
+"""Longest frame that is accepted unless told otherwise: names, numbers and ports."""
 
 
 class PeerError(PlacementError):
@@ -70,10 +70,10 @@ def say(connection: Connection, data: dict[str, Any]) -> None:
         raise PeerError(_line(error)) from None
 
 
-def hear(connection: Connection) -> dict[str, Any]:
-    """Return the next message; raise `PeerError` when there is none in time, or something else."""
+def hear(connection: Connection, most_bytes: int = MOST_BYTES) -> dict[str, Any]:
+    """Return the next message; raise `PeerError` when there is none in time, a longer one, or something else."""
     try:
-        data = json.loads(connection.recv_bytes(MOST_BYTES))
+        data = json.loads(connection.recv_bytes(most_bytes))
     except (EOFError, OSError) as error:
         raise PeerError(_line(error)) from None
     except (ValueError, RecursionError):

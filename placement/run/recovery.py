@@ -12,8 +12,9 @@ from ..plan.plan import Plan
 from ..question.request import Constraints, Request
 from ..question.workload import Workload
 from ..readers.models.read import read_model
+from .chains import pipeline_of
 from .gguf_to_folder import checkpoint_folder
-from .job import Job, chains_of, cluster_from_data
+from .job import Job, cluster_from_data
 
 SEARCH_S = 0.3
 """The others wait meanwhile: a good plan now is worth more than a better one later."""
@@ -88,7 +89,7 @@ class Recovery:
         longest = max(len(prompt) for prompt in job.prompts)
         flying = min(len(job.prompts), job.in_flight * job.micro_batch or len(job.prompts))
         # A plan that goes back and forth may go on doing so.
-        nodes = [span.node for chain in chains_of(job.plan) for span in chain]
+        nodes = [span.node for span in pipeline_of(job.plan)]
         self._request = Request(
             read_model(checkpoint_folder(Path(job.model))),
             cluster_from_data(job.cluster),

@@ -11,9 +11,10 @@ from typing import Any
 from torch.distributed import PrefixStore  # type: ignore[attr-defined]
 
 from ..plan.plan import VERSION, Plan
+from .chains import BatchChains, Chain
 from .control import Control, RunError
 from .device_groups import DeviceGroups, make_group
-from .job import Chain, Job, chains_of
+from .job import Job
 from .process_map import ProcessMap
 from .transport import LinkDownError, Transport
 
@@ -32,18 +33,22 @@ class Generation:
     members : tuple of int
         Processes that take part.
     chains : tuple of chain
-        Spans that requests follow.
+        Spans that micro-batches follow.
+    of_batch : tuple of int
+        Which of them each micro-batch follows, by its number.
     """
 
     number: int
     plan: Plan
     members: tuple[int, ...]
     chains: tuple[Chain, ...]
+    of_batch: tuple[int, ...]
 
     @classmethod
-    def of(cls, number: int, plan: Plan, members: tuple[int, ...]) -> Generation:
-        """Make it with the chains of its plan."""
-        return cls(number, plan, members, chains_of(plan))
+    def of(cls, number: int, plan: Plan, members: tuple[int, ...], batches: int) -> Generation:
+        """Make it with the chains of its plan for so many micro-batches."""
+        found = BatchChains.of(plan, batches)
+        return cls(number, plan, members, found.chains, found.of_batch)
 
 
 @dataclass(frozen=True)

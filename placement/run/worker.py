@@ -9,10 +9,14 @@ The launcher starts it for every node of one host; on several hosts torchrun doe
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import secrets
+import socket
 import sys
 from collections.abc import Sequence
 from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +26,16 @@ from ..errors import InputError, PlacementError
 from ..plan.plan import Plan
 from ..question.cluster import CLIENT
 from ..readers.cluster.read import read_request
-from .control import STORE_TIMEOUT_S, open_store
+from .control import free_port
 from .job import Job, cluster_to_data
 from .process import WorkerProcess, main_of
+from .process_map import ProcessMap
 from .prompts import token_ids
+from .proven_store import STORE_LIMIT_S, open_store
 
+SECRET_VARIABLE = "PLACEMENT_RUN_SECRET"
+"""Environment variable with what the hosts of a run prove to each other."""
+LEAST_SECRET = 16
 REPLAN = "placement.kinds.pipeline.replan:replan_at_once"
 """What finds the next plan under torchrun, where no caller gives a function. A name: runs stand below the kinds."""
 
@@ -64,8 +73,8 @@ def _launched(options: argparse.Namespace) -> int:
     job = Job.load(Path(options.job))
     serve = options.uid == options.size - 1
     address = job.address_of(CLIENT)
-    store = open_store(address, options.port, serve=serve)
-    beats = open_store(address, options.port, serve=False)
+    store = open_store(address, options.port, job.secret, serve=serve)
+    beats = open_store(address, options.port, job.secret, serve=False)
     files = {"out": options.out, "count": options.count} if serve else {}
     return main_of(WorkerProcess(job, store, beats, options.uid, options.size, **files))
 
@@ -75,17 +84,40 @@ def _under_torchrun(options: argparse.Namespace) -> int:
     if missing or not options.plan or not options.model:
         raise InputError(f"expected torchrun's environment ({', '.join(missing) or 'present'}), a plan and --model")
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    store, beats = _rendezvous(rank), _rendezvous(-1)
-    return main_of(WorkerProcess(_job(options), store, beats, rank, size, options.out if rank == 0 else None))
+    job = _job(options)
+    serve = ProcessMap.of(job, rank, size).is_client
+    torchs = _torchs_store(rank)  # it ends with the process that serves it, and others may be late
+    where = _meeting_point(job, torchs, serve=serve)
+    store, beats = open_store(*where, serve=serve), open_store(*where, serve=False)
+    return main_of(WorkerProcess(job, store, beats, rank, size, options.out if rank == 0 else None))
 
 
-def _rendezvous(rank: int) -> Any:
+def _torchs_store(rank: int) -> Any:
     """Connect to torchrun's store; only rank 0 of a launch without an agent's store serves it."""
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     agent = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
-    timeout = timedelta(seconds=STORE_TIMEOUT_S)
+    timeout = timedelta(seconds=STORE_LIMIT_S)
     store = TCPStore(address, port, None, rank == 0 and not agent, timeout, wait_for_workers=False)
     return PrefixStore(f"placement/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+
+
+def _meeting_point(job: Job, torchs: Any, *, serve: bool) -> tuple[str, int, str]:
+    """Address and port of the run's own store, told over torchrun's; so is a secret, unless the user has given one."""
+    if serve:
+        place = {"address": job.address, "port": free_port(job.address)}
+        torchs.set("store", json.dumps(place if job.secret else {**place, "secret": secrets.token_hex(32)}))
+    found = json.loads(torchs.get("store"))
+    return str(found["address"]), int(found["port"]), job.secret or str(found["secret"])
+
+
+def _secret_of(address: str) -> str:
+    """The user's secret; none is needed where only this machine can connect."""
+    secret = os.environ.get(SECRET_VARIABLE, "")
+    if not secret and not ip_address(socket.gethostbyname(address)).is_loopback:
+        raise InputError(f"expected a secret, the same on all hosts, since others can reach {address}", SECRET_VARIABLE)
+    if secret and len(secret) < LEAST_SECRET:
+        raise InputError(f"expected at least {LEAST_SECRET} characters, got {len(secret)}", SECRET_VARIABLE)
+    return secret
 
 
 def _job(options: argparse.Namespace) -> Job:
@@ -106,6 +138,7 @@ def _job(options: argparse.Namespace) -> Job:
         devices=dict.fromkeys([*(span.node for span in plan.placement), *spare], device),
         backend=options.backend,
         address=options.address,
+        secret=_secret_of(options.address),
         cluster=cluster,
         replan=options.replan if cluster else "",
     )

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from placement.errors import InputError
-from placement.run.job import Emulation, Job, chains_of, check_plan, cluster_from_data, cluster_to_data, places_of
+from placement.run.job import Emulation, Job, check_plan, cluster_from_data, cluster_to_data, places_of
 from tests.run.tiny_models import plan_by_hand, small_cluster
 
 PLAN = plan_by_hand(("a", 0, 2), ("b", 2, 6))
@@ -40,28 +40,17 @@ def test_a_worker_of_another_version_refuses_the_job(tmp_path: Path) -> None:
         Job.load(tmp_path / "job.json")
 
 
-def test_chains_and_places() -> None:
-    """Neighbouring spans of a node are one; the client is the last place; spare nodes join when runs recover."""
-    plan = plan_by_hand(("a", 0, 2), ("a", 2, 3), ("b", 3, 6))
-    assert [(s.node, s.start, s.stop) for s in chains_of(plan)[0]] == [("a", 0, 3), ("b", 3, 6)]
+def test_places() -> None:
+    """The client is the last place; spare nodes join when runs recover."""
     data = cluster_to_data(small_cluster(3))
-    assert places_of(Job(plan, "m", ((1,),), 1)) == ("a", "b", "client")
-    assert places_of(Job(plan, "m", ((1,),), 1, replan="m:f", cluster=data)) == ("a", "b", "c", "client")
+    assert places_of(Job(PLAN, "m", ((1,),), 1)) == ("a", "b", "client")
+    assert places_of(Job(PLAN, "m", ((1,),), 1, replan="m:f", cluster=data)) == ("a", "b", "c", "client")
 
 
-@pytest.mark.parametrize(
-    ("spans", "message"),
-    [
-        ((("a", 0, 2), ("b", 3, 6)), "no node holds block 2"),
-        ((("a", 0, 3), ("b", 2, 6)), "two nodes hold block 2"),
-        ((("a", 0, 2), ("b", 2, 5)), "no node holds block 5"),
-        ((("a", 0, 2), ("b", 2, 7)), "outside"),
-    ],
-)
-def test_plans_that_do_not_cover_the_blocks(spans: tuple[tuple[str, int, int], ...], message: str) -> None:
-    """Holes, overlaps and spans beyond the end are named."""
-    with pytest.raises(InputError, match=message):
-        chains_of(plan_by_hand(*spans))
+def test_micro_batches_hold_prompts_of_equal_length() -> None:
+    """At most so many together, numbered by their first prompt: no padding, so batching changes no result."""
+    prompts = ((1, 2), (1,), (3, 4), (5, 6), (2,))
+    assert Job(PLAN, "m", prompts, 1, micro_batch=2).batches == [(0, 2), (1, 4), (3,)]
 
 
 def test_a_plan_for_another_model() -> None:

@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("accelerate")
 
+from placement.plan.plan import PlacedChain, Route
 from placement.run import run_plan
 from tests.run.tiny_models import greedy, plan_by_hand, small_cluster, some_prompts
 
@@ -90,10 +91,27 @@ def test_sequences_in_flight_overlap(tiny_model: Make) -> None:
     assert all(one["times_s"][-1] <= other["began_s"] for one, other in pairwise(in_turn))
 
 
-def test_replicated_plans_follow_their_chains(tiny_model: Make) -> None:
-    """Two chains share a node; every request goes along one of them."""
-    plan = plan_by_hand(("a", 0, 3), ("b", 3, 6), ("c", 3, 6), kind="replicated")
-    folder, prompts = tiny_model("llama"), some_prompts(4)
+def test_replicated_plans_follow_their_routing(tiny_model: Make) -> None:
+    """Blocks on two nodes, a span that is entered in its middle: the text is that of one process, by the weights."""
+    weights = (("client", "a", 0.5), ("client", "b", 0.5), ("a", "c", 1.0), ("b", "c", 0.5), ("b", "d", 0.5))
+    spans = (("a", 0, 3), ("b", 0, 4), ("c", 3, 6), ("d", 4, 6))
+    routing = tuple(Route(*weight) for weight in weights)
+    plan = plan_by_hand(*spans, kind="replicated", routing=routing, edges="partial")
+    folder, prompts = tiny_model("llama"), some_prompts(8)
     result = run_plan(plan, folder, prompts, 6)
     assert [list(row) for row in result.tokens] == greedy(folder, prompts, 6)
-    assert all(stage.messages > 0 for stage in result.stages)
+    passes = {stage.name: stage.messages // 6 for stage in result.stages}
+    assert passes == {"a": 4, "b": 4, "c": 6, "d": 2}
+    held = {stage.name: stage.weight_bytes for stage in result.stages}
+    assert held["b"] > held["a"]
+
+
+def test_holders_without_requests_still_hold_their_blocks(tiny_model: Make) -> None:
+    """One prompt goes one way; the nodes of the other way load what the plan gives them."""
+    chains = (PlacedChain(("a", "b"), tokens_per_s=2.0), PlacedChain(("c",), tokens_per_s=1.0))
+    plan = plan_by_hand(("a", 0, 3), ("b", 3, 6), ("c", 0, 6), kind="replicated", chains=chains)
+    folder, prompts = tiny_model("llama"), some_prompts(1)
+    result = run_plan(plan, folder, prompts, 3)
+    assert [list(row) for row in result.tokens] == greedy(folder, prompts, 3)
+    assert {stage.name: stage.messages for stage in result.stages} == {"a": 3, "b": 3, "c": 0}
+    assert all(stage.weight_bytes > 0 for stage in result.stages)

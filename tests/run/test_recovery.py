@@ -32,9 +32,7 @@ class Answer:
     moved_bytes: float = 0.0
 
 
-def same_plan(
-    plan: Plan, model: None, request: Request, /, *, lost: Sequence[str], solver: str, time_limit: float
-) -> Answer:
+def same_plan(plan: Plan, model: None, request: Request, /, *, lost: Sequence[str], time_limit: float) -> Answer:
     """Answer with the running plan, and note what was asked."""
     ASKED.append((request, lost))
     return Answer(plan)
