@@ -13,16 +13,16 @@ from .config import read_config
 from .fields import shown
 
 
-def read_model(spec: str | Path | Model | Any, *, weights: str = "bfloat16", kv_dtype: str | None = None) -> Model:
+def read_model(spec: str | Path | Model | Any, *, weights: str | None = None, kv_dtype: str | None = None) -> Model:
     """Return the model that `spec` names or is.
 
     Parameters
     ----------
     spec : str, Path, Model or torch.nn.Module
         Name of a preset, path to a config.json, a checkpoint folder or a .gguf file, or the thing itself.
-    weights : str
-        Number format or quantization to plan with. Files that hold weights keep their own format, except that a
-        16-bit checkpoint folder is planned as quantized when a narrower format is given.
+    weights : str, optional
+        Number format or quantization to plan with; by default what the checkpoint states, else 16 bits. A GGUF file
+        keeps its own format; a checkpoint folder in 16 bits is planned as quantized when a narrower one is given.
     kv_dtype : str, optional
         Number format of the KV cache.
     """
@@ -41,7 +41,7 @@ def read_model(spec: str | Path | Model | Any, *, weights: str = "bfloat16", kv_
     raise InputError(f"expected a preset name, a path, a Model or a torch module, got {shown(spec)}", "model")
 
 
-def _read_path(path: Path, spec: str, weights: str, kv_dtype: str | None) -> Model:
+def _read_path(path: Path, spec: str, weights: str | None, kv_dtype: str | None) -> Model:
     try:
         is_dir, is_file = path.is_dir(), path.is_file()
     except (OSError, ValueError):

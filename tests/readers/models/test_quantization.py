@@ -3,7 +3,7 @@
 import pytest
 
 from placement.errors import InputError
-from placement.readers.models.mixes import BLOCKS, MIXES
+from placement.readers.models.mixes import BLOCKS, CONDITIONS, MIXES, NARROW_ROWS
 from placement.readers.models.quantization import ALIASES, QUANTIZATIONS, quantization
 from placement.readers.models.read import read_model
 
@@ -78,7 +78,10 @@ def test_every_format_reads_every_architecture():
 def test_tables_are_closed():
     """Every alias and every rule names something that exists."""
     assert set(ALIASES.values()) <= set(QUANTIZATIONS)
-    assert all(base in BLOCKS and all(rule[1] in BLOCKS for rule in rules) for base, rules in MIXES.values())
+    for mix in MIXES.values():
+        assert {mix.base, mix.head_block, mix.experts or mix.base} <= set(BLOCKS)
+        assert all(rule.block in BLOCKS and rule.condition in CONDITIONS for rule in mix.rules)
+    assert set(NARROW_ROWS) | set(NARROW_ROWS.values()) <= set(BLOCKS)
     assert all(entry.source for entry in QUANTIZATIONS.values())
 
 
