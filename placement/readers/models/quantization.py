@@ -69,6 +69,8 @@ class Quantization:
         Name of the GGUF mix that gives the bits tensor by tensor; empty for a uniform format.
     exceptions : Exceptions or None
         What a checkpoint stores otherwise.
+    note : str
+        What a plan says that uses the format; empty for most.
     """
 
     name: str
@@ -81,6 +83,7 @@ class Quantization:
     experts_only: bool = False
     mix: str = ""
     exceptions: Exceptions | None = None
+    note: str = ""
 
     def bits_of(self, part: Part, at: Place, *, sparse: bool = False) -> float:
         """Return the bits per weight of the tensors in `part`.
@@ -121,6 +124,7 @@ def _format(name: str, entry: Mapping[str, Any]) -> Quantization:
         vector_bits=float(entry.get("vectors", 16)),
         kept=frozenset(entry.get("keeps", ())),
         experts_only=entry.get("experts", False),
+        note=entry.get("note", ""),
     )
 
 

@@ -46,11 +46,12 @@ def choose_format(stored: Stored | None, weights: str | None, kv_dtype: str | No
     """
     plain = QUANTIZATIONS["bfloat16"]
     if stored is None:
-        return Choice(quantization(weights) if weights is not None else plain, kv_dtype)
+        found = quantization(weights) if weights is not None else plain
+        return Choice(found, kv_dtype, (found.note,) if found.note else ())
     if weights is None:
         return Choice(stored.format or plain, kv_dtype or stored.kv_dtype, stored.notes)
     asked = quantization(weights)
     if canonical(stored.method) == asked.name or (stored.format is not None and stored.format.name == asked.name):
         return Choice(stored.format or asked, kv_dtype or stored.kv_dtype)
     note = f"The checkpoint is stored as {stored.method}; planned with weights in {asked.name}, as asked."
-    return Choice(asked, kv_dtype, (note,))
+    return Choice(asked, kv_dtype, (note, asked.note) if asked.note else (note,))
