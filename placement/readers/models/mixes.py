@@ -30,6 +30,8 @@ class Place:
         Query heads per KV head.
     tied : bool
         The LM head is the embedding matrix.
+    sparse : bool
+        The layer has routed experts, so that a matrix outside of these may belong to a shared one.
     """
 
     layer: int = 0
@@ -37,6 +39,7 @@ class Place:
     experts: int = 0
     kv_ratio: float = 1.0
     tied: bool = False
+    sparse: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,17 +30,8 @@ _WILDCARD = re.compile(r"(?:\.|\]|\\[a-zA-Z])[*+{]")
 """A repeated group, or many repeated wildcards: such an expression can take a very long time."""
 
 
-def stems(part: Part, at: Place, *, sparse: bool) -> tuple[str, ...]:
-    """Return the names of the modules that hold `part`, from `layers.` on.
-
-    Parameters
-    ----------
-    part : Part
-    at : Place
-        Its layer.
-    sparse : bool
-        The layer has routed experts, so that a matrix outside of these belongs to a shared one.
-    """
+def stems(part: Part, at: Place) -> tuple[str, ...]:
+    """Return the names of the modules that hold `part`, from `layers.` on."""
     if part.name:
         return _unfused(part.name.removesuffix(".weight"))
     if part.role in ("embed", "head"):
@@ -55,7 +46,7 @@ def stems(part: Part, at: Place, *, sparse: bool) -> tuple[str, ...]:
     if part.routed:
         inside = ("mlp.experts.0", "block_sparse_moe.experts.0", "mlp.experts")
     else:
-        inside = ("mlp.shared_experts", "mlp.shared_expert") if sparse else ("mlp",)
+        inside = ("mlp.shared_experts", "mlp.shared_expert") if at.sparse else ("mlp",)
     return tuple(f"{layer}.{where}.{name}" for where in inside for name in names)
 
 

@@ -85,34 +85,20 @@ class Quantization:
     exceptions: Exceptions | None = None
     note: str = ""
 
-    def bits_of(self, part: Part, at: Place, *, sparse: bool = False) -> float:
-        """Return the bits per weight of the tensors in `part`.
-
-        Parameters
-        ----------
-        part : Part
-        at : Place
-            Where it stands in the model.
-        sparse : bool
-            The layer has routed experts.
-
-        Returns
-        -------
-        float
-        """
+    def bits_of(self, part: Part, at: Place) -> float:
+        """Return the bits per weight of the tensors in `part`."""
         if self.mix:
             return mix_bits(self.mix, part, at)
         if part.role in UNQUANTIZED:
             return self.vector_bits
         if part.role in self.kept or (self.experts_only and at.experts and not part.routed):
             return 16.0
-        stated = self.exceptions.bits_of(stems(part, at, sparse=sparse)) if self.exceptions else None
+        stated = self.exceptions.bits_of(stems(part, at)) if self.exceptions else None
         return self.bits + self.row_bits / max(1, part.row) if stated is None else stated
 
     def bytes_of(self, parts: tuple[Part, ...], at: Place) -> float:
         """Return the bytes of all tensors in `parts`."""
-        sparse = any(part.routed for part in parts)
-        return sum(part.params * self.bits_of(part, at, sparse=sparse) for part in parts) / 8.0
+        return sum(part.params * self.bits_of(part, at) for part in parts) / 8.0
 
 
 def _format(name: str, entry: Mapping[str, Any]) -> Quantization:

@@ -34,7 +34,7 @@ TABLE = {
     "float16": 16.0005,
 }
 
-# Published files: GiB as llama-bench prints the tensors of a file (llama.cpp's issues and discussions, 2023 to 2026), and
+# Published files: GiB of the tensors as llama-bench prints them (llama.cpp's issues and discussions, 2023 to 2026), and
 # GB of whole files at https://huggingface.co/bartowski, which hold a vocabulary of 2 to 10 MB beside.
 GIB = [
     ("llama-2-7b", "q4_0", 3.56),
