@@ -22,6 +22,10 @@ class Kind(StrEnum):
     links = "links"
 
 
+_LEAST_LETTERS = 5
+"""Of a shorter word the dashes count: `r1` is no part of `super-120b`."""
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command()(catalog)
@@ -29,11 +33,11 @@ def register(app: typer.Typer) -> None:
 
 def catalog(
     kind: Annotated[Kind, typer.Argument(help="What to list.")],
-    match: Annotated[str | None, typer.Argument(help="Only names that contain this.")] = None,
+    match: Annotated[str | None, typer.Argument(help="Only names and aliases that contain this.")] = None,
     json: Json = False,
 ) -> None:
     """List devices, models or links, each with its source."""
-    entries = {name: entry for name, entry in entries_of(kind).items() if (match or "").lower() in name.lower()}
+    entries = {name: entry for name, entry in entries_of(kind).items() if is_match(entry, match or "")}
     if json:
         print_json([plain_entry(entry) for entry in entries.values()])
         return
@@ -58,6 +62,19 @@ def entries_of(kind: Kind) -> Mapping[str, Any]:
     return hardware.devices() if kind is Kind.devices else hardware.links()
 
 
+def is_match(entry: Any, word: str) -> bool:
+    """Tell whether the name of an entry or one of its aliases contains `word`, whatever the case and the spaces."""
+    wanted, short = _dashed(word), _dashed(word).replace("-", "")
+    names = [_dashed(name) for name in (entry.name, *getattr(entry, "aliases", ()))]
+    if any(wanted in name for name in names):
+        return True
+    return len(short) >= _LEAST_LETTERS and any(short in name.replace("-", "") for name in names)
+
+
+def _dashed(name: str) -> str:
+    return name.strip().lower().replace(" ", "-").replace("_", "-")
+
+
 def plain_entry(entry: Any) -> dict[str, Any]:
     """A catalog entry as plain data."""
     return {item.name: getattr(entry, item.name) for item in fields(entry)}
@@ -72,7 +89,8 @@ def _device(entry: Any) -> tuple[str, ...]:
 
 
 def _model(entry: Any) -> tuple[str, ...]:
-    return entry.name, f"{entry.parameters / 1e9:.2f} B", entry.source
+    short = [alias for alias in entry.aliases if "/" not in alias]
+    return entry.name, f"{entry.parameters / 1e9:.2f} B", ", ".join(short), entry.source
 
 
 def _link(entry: Any) -> tuple[str, ...]:
@@ -86,7 +104,7 @@ COLUMNS: dict[Kind, tuple[tuple[str, Any], ...]] = {
         ("device", "left"), ("memory", "right"), ("bandwidth", "right"), ("16-bit", "right"), ("power", "right"),
         ("rent", "right"),
     ),
-    Kind.models: (("model", "left"), ("parameters", "right"), ("source", "left")),
+    Kind.models: (("model", "left"), ("parameters", "right"), ("also", "left"), ("source", "left")),
     Kind.links: (("link", "left"), ("bandwidth", "right"), ("latency", "right")),
 }  # fmt: skip
 ROWS = {Kind.devices: _device, Kind.models: _model, Kind.links: _link}

@@ -67,7 +67,8 @@ def _statements(values: Mapping[str, Any], where: str, depth: int = 0) -> Iterat
     for key in ("quantization_config", "compression_config", "quantization"):
         found = values.get(key)
         if isinstance(found, Mapping) and found:
-            yield {**({"quant_method": "mlx"} if _is_mlx(found) else {}), **found}
+            more = {key: values[key] for key in ("expert_dtype",) if key in values}
+            yield {**({"quant_method": "mlx"} if _is_mlx(found) else {}), **more, **found}
 
 
 def _is_mlx(stated: Mapping[str, Any]) -> bool:

@@ -26,7 +26,10 @@ def fp8(s: Statement) -> Stored:
         found = replace(QUANTIZATIONS["fp8_block"], bits=8 + scale / (rows * columns))
     else:
         found = QUANTIZATIONS["fp8"]
-    return Stored("fp8", replace(found, exceptions=Exceptions(wide=wide)))
+    # DeepSeek-V4: routed experts in MXFP4, everything else in FP8.
+    routed = ((name_list(["re:.*\\.experts\\.0\\."]), QUANTIZATIONS["mxfp4"].bits),)
+    overrides = routed if s.values.get("expert_dtype") == "fp4" else ()
+    return Stored("fp8", replace(found, exceptions=Exceptions(wide=wide, overrides=overrides)))
 
 
 def mxfp4(s: Statement) -> Stored:
