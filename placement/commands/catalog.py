@@ -18,8 +18,10 @@ class Kind(StrEnum):
     """What the catalog has."""
 
     devices = "devices"
+    instances = "instances"
     models = "models"
     links = "links"
+    formats = "formats"
 
 
 _LEAST_LETTERS = 5
@@ -36,7 +38,7 @@ def catalog(
     match: Annotated[str | None, typer.Argument(help="Only names and aliases that contain this.")] = None,
     json: Json = False,
 ) -> None:
-    """List devices, models or links, each with its source."""
+    """List devices, instance types of clouds, models, links or formats of weights, each with its source."""
     entries = {name: entry for name, entry in entries_of(kind).items() if is_match(entry, match or "")}
     if json:
         print_json([plain_entry(entry) for entry in entries.values()])
@@ -57,6 +59,14 @@ def entries_of(kind: Kind) -> Mapping[str, Any]:
         from ..catalog.presets import models
 
         return models()
+    if kind is Kind.instances:
+        from ..catalog.instances import instances
+
+        return instances()
+    if kind is Kind.formats:
+        from ..readers.models.quantization import QUANTIZATIONS
+
+        return QUANTIZATIONS
     from ..catalog import hardware
 
     return hardware.devices() if kind is Kind.devices else hardware.links()
@@ -77,7 +87,8 @@ def _dashed(name: str) -> str:
 
 def plain_entry(entry: Any) -> dict[str, Any]:
     """A catalog entry as plain data."""
-    return {item.name: getattr(entry, item.name) for item in fields(entry)}
+    values = {item.name: getattr(entry, item.name) for item in fields(entry)}
+    return {key: sorted(value) if isinstance(value, frozenset) else value for key, value in values.items()}
 
 
 def _device(entry: Any) -> tuple[str, ...]:
@@ -93,6 +104,15 @@ def _model(entry: Any) -> tuple[str, ...]:
     return entry.name, f"{entry.parameters / 1e9:.2f} B", ", ".join(short), entry.source
 
 
+def _instance(entry: Any) -> tuple[str, ...]:
+    price = quantity("price", entry.price_per_hour) if entry.price_per_hour else ""
+    return entry.name, entry.cloud, f"{entry.count} x {entry.device}", entry.interconnect, price
+
+
+def _format(entry: Any) -> tuple[str, ...]:
+    return entry.name, f"{entry.bits:.4g}", entry.compute_dtype, entry.source
+
+
 def _link(entry: Any) -> tuple[str, ...]:
     from ..quantities import seconds
 
@@ -106,5 +126,19 @@ COLUMNS: dict[Kind, tuple[tuple[str, Any], ...]] = {
     ),
     Kind.models: (("model", "left"), ("parameters", "right"), ("also", "left"), ("source", "left")),
     Kind.links: (("link", "left"), ("bandwidth", "right"), ("latency", "right")),
+    Kind.instances: (
+        ("instance", "left"),
+        ("cloud", "left"),
+        ("devices", "left"),
+        ("link between them", "left"),
+        ("on demand", "right"),
+    ),
+    Kind.formats: (("format", "left"), ("bits", "right"), ("computed in", "left"), ("layout", "left")),
 }  # fmt: skip
-ROWS = {Kind.devices: _device, Kind.models: _model, Kind.links: _link}
+ROWS = {
+    Kind.devices: _device,
+    Kind.instances: _instance,
+    Kind.models: _model,
+    Kind.links: _link,
+    Kind.formats: _format,
+}
