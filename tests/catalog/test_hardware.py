@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from placement.catalog import hardware
 from placement.catalog.instances import Instance, instance, instances
@@ -211,3 +213,14 @@ def test_unified_memory_keeps_a_quarter() -> None:
     device = hardware.device("m2-ultra-192gb")
     assert device.reserve_bytes == pytest.approx(device.memory_bytes / 4)
     assert hardware.device("m2-ultra") is device
+
+
+@given(name=st.text(max_size=60) | st.from_regex(r"[a-zA-Z0-9 @._()-]{1,40}", fullmatch=True))
+def test_any_name_is_found_or_refused_in_one_line(name: str) -> None:
+    """Whatever is written as a device: an entry of the catalog, or one line."""
+    message = ""
+    try:
+        assert hardware.device(name).memory_bytes > 0
+    except InputError as error:
+        message = str(error)
+    assert len(message) < 300

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -126,6 +127,8 @@ def _compiled(text: str) -> re.Pattern[str] | None:
     if len(text) > _LONGEST or (costly and not _is_glob(text)) or text.count("*") > _MOST_WILDCARDS:
         return None
     try:
-        return re.compile(source)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of sets within sets, which no name of a module needs
+            return re.compile(source)
     except (re.error, RecursionError, OverflowError):
         return None

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from placement.catalog.presets import models
 from placement.errors import InputError
@@ -14,6 +16,7 @@ from placement.question.model import Model
 from placement.readers.models.config import read_config
 from placement.readers.models.module_names import name_list
 from placement.readers.models.read import read_model
+from placement.readers.models.stored import find
 
 LLAMA: dict[str, Any] = dict(models()["llama-3.1-8b"].config)
 MOE: dict[str, Any] = dict(models()["qwen3-30b-a3b"].config)
@@ -232,3 +235,65 @@ def test_costly_expressions_are_dropped_and_named() -> None:
 def test_lists_of_modules(entry: str, name: str, held: bool) -> None:
     """A name holds what lies inside of it or ends with it; a glob and an expression hold what they match."""
     assert name_list([entry]).holds([name]) is held
+
+
+KEYS = [
+    "bits",
+    "group_size",
+    "sym",
+    "dynamic",
+    "lm_head",
+    "zero_point",
+    "modules_to_not_convert",
+    "extra_config",
+    "ignore",
+    "weight_block_size",
+    "load_in_4bit",
+    "config_groups",
+    "weights",
+    "targets",
+    "num_bits",
+    "type",
+    "strategy",
+    "quant_algo",
+    "quantized_layers",
+    "exclude_modules",
+    "kv_cache_scheme",
+    "kv_cache_quant_algo",
+    "global_quant_config",
+    "weight",
+    "dtype",
+    "quant_type",
+    "default",
+    "_data",
+    "_type",
+    "quant_config",
+    "weight_quant_params",
+    "nbits",
+    "mode",
+    "expert_dtype",
+]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**12), 10**12) | st.floats(allow_nan=False) | st.text(max_size=12),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=8), inner, max_size=5)
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    method=st.sampled_from([*find.METHODS, "", "novel"]),
+    stated=st.dictionaries(st.sampled_from(KEYS), JSON, max_size=8),
+)
+def test_any_statement_is_read_or_refused_in_one_line(method: str, stated: dict[str, Any]) -> None:
+    """Whatever a configuration states: bits that make sense, or one line."""
+    values = {**LLAMA, "quantization_config": {**stated, "quant_method": method}}
+    message, size = "", 1.0
+    try:
+        size = read_config(values).weight_bytes
+    except InputError as error:
+        message = str(error)
+    assert "\n" not in message
+    assert 0 < size <= 40 * 8.1e9
