@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import yaml
-
 from ..errors import InputError, nearest
+from .instances import instances
+from .names import closest, plain, ram_speed, spellings, without_size
+from .tables import load
 
 _GIB = 2.0**30
 
@@ -88,9 +89,9 @@ class LinkType:
 @lru_cache(maxsize=1)
 def devices() -> Mapping[str, Device]:
     """Return all devices by name, aliases left out."""
-    data = _load("devices.yaml")
+    data = load("devices.yaml")
     found: dict[str, Device] = {}
-    for name, entry in data["devices"].items():
+    for name, entry in _device_entries(data["devices"]):
         base = _device(name, entry, data["classes"][entry["class"]])
         options = entry.get("memory_options_gib", [])
         if not options:
@@ -106,10 +107,17 @@ def devices() -> Mapping[str, Device]:
     return MappingProxyType(found)
 
 
+def _device_entries(first: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the entries of devices.yaml, then those of the files in the folder devices."""
+    yield from first.items()
+    for file in sorted(Path(__file__).with_name("devices").glob("*.yaml")):
+        yield from load(f"devices/{file.name}")["devices"].items()
+
+
 @lru_cache(maxsize=1)
 def links() -> Mapping[str, LinkType]:
     """Return all link types by name, aliases left out."""
-    data = _load("links.yaml")
+    data = load("links.yaml")
     found = {
         name: LinkType(
             name=name,
@@ -130,38 +138,56 @@ def links() -> Mapping[str, LinkType]:
 
 
 def device(name: str) -> Device:
-    """Return the device of that name or alias; raise `InputError` with the nearest name when there is none."""
+    """Return the device of that name or alias; raise `InputError` with the nearest name when there is none.
+
+    Names may be those of the catalog, or what drivers and clouds print: 'NVIDIA H100 80GB HBM3', 'nvidia-tesla-t4'. A
+    processor may have another transfer rate and number of channels than in the catalog: 'epyc-rome-8ch@2933'.
+    """
     known = _device_names()
-    found = known.get(name) or known.get(_plain(name))
-    if found is None:
-        hint = nearest(_plain(name), known) or "; `placement catalog devices` lists them"
-        raise InputError(f"the catalog has no device '{name}'{hint}")
-    return found
+    for word in (name, *spellings(name)):
+        if word in known:
+            return known[word]
+    bare = without_size(name)
+    if bare is not None and bare[0] in known and _is_size(known[bare[0]], bare[1]):
+        return known[bare[0]]
+    fitted = ram_speed(name)
+    if fitted is not None and fitted[0] in known:
+        return _with_ram(known[fitted[0]], plain(name), fitted[1])
+    hint = closest(name, [*known, *instances()]) or "; `placement catalog devices` lists them"
+    raise InputError(f"the catalog has no device '{_short(name)}'{hint}")
+
+
+def _is_size(entry: Device, gigabytes: int) -> bool:
+    """Tell whether a stated size is that of the device, in GB or GiB, less what the driver keeps."""
+    return 0.85 <= entry.memory_bytes / (gigabytes * 1e9) <= 1.1
+
+
+def _with_ram(base: Device, name: str, bandwidth: float) -> Device:
+    if not 0.05 <= bandwidth / base.memory_bandwidth_bytes_per_s <= 20.0:
+        rate = f"{bandwidth / 1e9:.0f} GB/s"
+        raise InputError(f"expected a transfer rate in MT/s, such as @3200, got '{_short(name)}': {rate}")
+    return replace(base, name=name, memory_bandwidth_bytes_per_s=bandwidth, aliases=())
 
 
 def link(name: str) -> LinkType:
     """Return the link type of that name or alias; raise `InputError` with the nearest name when there is none."""
     known = _link_names()
-    found = known.get(name) or known.get(_plain(name))
+    found = known.get(name) or known.get(plain(name))
     if found is None:
-        hint = nearest(_plain(name), known) or "; `placement catalog links` lists them"
+        hint = nearest(plain(name), known) or "; `placement catalog links` lists them"
         raise InputError(f"the catalog has no link type '{name}'{hint}")
     return found
 
 
 @lru_cache(maxsize=1)
 def _device_names() -> Mapping[str, Device]:
-    return {name: entry for entry in devices().values() for name in (*entry.aliases, entry.name)}
+    known = {name: entry for entry in devices().values() for name in (*entry.aliases, entry.name)}
+    return known | {name: known[other] for name, other in load("device_names.yaml")["names"].items()}
 
 
 @lru_cache(maxsize=1)
 def _link_names() -> Mapping[str, LinkType]:
     return {name: entry for entry in links().values() for name in (*entry.aliases, entry.name)}
-
-
-def _plain(name: str) -> str:
-    """Return 'RTX 4090' and 'rtx_4090' as 'rtx-4090'."""
-    return name.strip().lower().replace(" ", "-").replace("_", "-")
 
 
 def _device(name: str, entry: Mapping[str, Any], group: Mapping[str, float]) -> Device:
@@ -186,6 +212,6 @@ def _device(name: str, entry: Mapping[str, Any], group: Mapping[str, float]) -> 
     )
 
 
-def _load(name: str) -> Any:
-    text = Path(__file__).with_name(name).read_text(encoding="utf-8")
-    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+def _short(name: str) -> str:
+    """Return at most 60 characters of a name that a user wrote."""
+    return name if len(name) <= 60 else f"{name[:57]}..."

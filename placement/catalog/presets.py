@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -9,9 +10,11 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import Any
 
-import yaml
+from .tables import load
 
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C loader is five times as fast, where it exists
+_REPOSITORY = re.compile(r"https://huggingface\.co/([\w.-]+/[\w.-]+)")
+_TUNED = re.compile(r"[-_](?:instruct|it|chat|hf)(?=[-_]|$)")
+"""What vendors add to the name of a model that has the same shapes without it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +30,15 @@ class Preset:
         Published number of parameters.
     source : str
         Where the configuration and the count were published.
+    aliases : tuple of str
+        Other models of the same shapes, and names of repositories.
     """
 
     name: str
     config: Mapping[str, Any]
     parameters: int
     source: str
+    aliases: tuple[str, ...] = ()
 
 
 @cache
@@ -43,9 +49,37 @@ def models() -> Mapping[str, Preset]:
     for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
         if not file.name.endswith(".yaml"):
             continue
-        for name, entry in yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader).items():
+        for name, entry in load(f"models/{file.name}").items():
             if name in found:
                 raise ValueError(f"the preset {name} is in the catalog twice")
+            source = str(entry["source"])
+            others = dict.fromkeys([*_REPOSITORY.findall(source), *entry.get("aliases", ())])
             config = MappingProxyType(dict(entry["config"]))
-            found[name] = Preset(name, config, int(entry["parameters"]), str(entry["source"]))
+            found[name] = Preset(name, config, int(entry["parameters"]), source, tuple(others))
     return MappingProxyType(found)
+
+
+def preset(name: str) -> Preset | None:
+    """Return the preset of that name, alias or repository, or None.
+
+    Case, signs between words, the vendor before a slash and words such as `-Instruct` do not matter: `llama3.1:8b` and
+    `meta-llama/Llama-3.1-8B-Instruct` are llama-3.1-8b.
+    """
+    known = _names()
+    return known.get(_plain(name)) or known.get(_plain(name.rsplit("/", 1)[-1]))
+
+
+@cache
+def _names() -> Mapping[str, Preset]:
+    found: dict[str, Preset] = {}
+    for entry in models().values():
+        for name in (entry.name, *entry.aliases, *(alias.rsplit("/", 1)[-1] for alias in entry.aliases)):
+            key = _plain(name)
+            if found.setdefault(key, entry) is not entry:
+                raise ValueError(f"the name {name} stands for two presets: {found[key].name} and {entry.name}")
+    return found
+
+
+def _plain(name: str) -> str:
+    """Return a name without case, signs and words of tuning."""
+    return re.sub(r"[\s_:.-]", "", _TUNED.sub("", name.strip().lower()))

@@ -36,8 +36,16 @@ def test_tables(cli: Cli, tiny: Path) -> None:
     assert data["decode_s"][0][1][0] == 0.015
 
 
-@pytest.mark.parametrize(("kind", "least", "known"), [("devices", 40, "rtx-4090"), ("models", 25, "llama-3.1-70b"),
-                                                      ("links", 10, "ethernet-10g")])  # fmt: skip
+CATALOG = [
+    ("devices", 40, "rtx-4090"),
+    ("models", 25, "llama-3.1-70b"),
+    ("links", 10, "ethernet-10g"),
+    ("instances", 40, "g5.12xlarge"),
+    ("formats", 50, "nvfp4"),
+]
+
+
+@pytest.mark.parametrize(("kind", "least", "known"), CATALOG)
 def test_catalog(cli: Cli, kind: str, least: int, known: str) -> None:
     """The catalog is a table for people and JSON for programs."""
     entries = json.loads(cli("catalog", kind, "--json").stdout)
@@ -47,6 +55,15 @@ def test_catalog(cli: Cli, kind: str, least: int, known: str) -> None:
     table = cli("catalog", kind, known).stdout
     assert known in table
     assert max(map(len, table.splitlines())) <= 80
+
+
+def test_catalog_finds_aliases(cli: Cli) -> None:
+    """A word finds models by the names that people use, and nothing that merely has its letters in a row."""
+    table = cli("catalog", "models", "r1").stdout
+    assert "deepseek-v3" in table
+    assert "llama-3.1-8b" in table
+    assert "super-120b" not in table
+    assert "rtx-4090" in cli("catalog", "devices", "RTX 4090").stdout
 
 
 def test_schema(cli: Cli) -> None:

@@ -12,6 +12,7 @@ from placement.files.entries import MAX_COUNT
 from placement.question.cluster import CLIENT, Node
 
 from ..schema.nodes import LinkEntry, NodeEntry
+from .instances import hosts_apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +70,14 @@ def expand(entries: Sequence[NodeEntry], *, n_blocks: int, notes: list[str]) -> 
     notes : list of str
         What had to be assumed is added here.
     """
-    total = sum(entry.count or 1 for entry in entries)
+    hosts = list(hosts_apart(entries, notes))
+    total = sum(entry.count or 1 for _, entry in hosts)
     if total > MAX_COUNT:
         raise InputError(f"expected at most {MAX_COUNT} nodes, got {total}", "nodes")
     nodes: list[Node] = []
     groups: list[Group] = []
     used: dict[str, int] = {}
-    for number, entry in enumerate(entries):
+    for number, entry in hosts:
         where = f"nodes[{number}]"
         names = [entry.name] if entry.count is None else [f"{entry.name}-{i}" for i in range(entry.count)]
         for name in dict.fromkeys((entry.name, *names)):

@@ -39,7 +39,8 @@ def activation_bytes(weights: str) -> float:
 
 def _place(shape: Shape, layer: int = 0) -> Place:
     experts = max((entry.experts for entry in shape.layers), default=0)
-    return Place(layer, max(1, len(shape.layers)), experts, shape.kv_ratio, shape.tied)
+    sparse = bool(shape.layers) and shape.layers[layer].experts > 0
+    return Place(layer, max(1, len(shape.layers)), experts, shape.kv_ratio, shape.tied, sparse)
 
 
 def _layer(number: int, layer: Layer, weights: Quantization, at: Place, kv_bytes: float, handed_on: float) -> Block:

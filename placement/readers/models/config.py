@@ -18,7 +18,8 @@ from .families import STYLES, Style, gated_decoder
 from .fields import Fields, shown
 from .llama4 import llama4
 from .parts import Shape
-from .quantization import quantization
+from .stored.choice import choose_format
+from .stored.find import stored_format
 
 LARGEST_FILE = 10_000_000
 """Bytes of the largest JSON file that is read."""
@@ -66,7 +67,7 @@ _INSIDE = ("text_config", "language_config", "llm_config")
 def read_config(
     config: Mapping[str, Any] | str | Path,
     *,
-    weights: str = "bfloat16",
+    weights: str | None = None,
     kv_dtype: str | None = None,
     name: str | None = None,
 ) -> Model:
@@ -76,10 +77,10 @@ def read_config(
     ----------
     config : mapping or path
         The content of a config.json, or where the file is.
-    weights : str
-        Number format or quantization of the weights.
+    weights : str, optional
+        Number format or quantization of the weights; by default what the configuration states, else 16 bits.
     kv_dtype : str, optional
-        Number format of the KV cache; 16 bits when left out (32 for float32 weights).
+        Number format of the KV cache; by default what the configuration states, else 16 bits (32 for float32 weights).
     name : str, optional
         Name of the model; by default the one in the configuration.
 
@@ -89,11 +90,12 @@ def read_config(
         Blocks `embed`, `layer.0`, ..., `head`.
     """
     values, where = (config, "config.json") if isinstance(config, Mapping) else (load_json(Path(config)), str(config))
-    quantized = quantization(weights)
+    beside = None if isinstance(config, Mapping) else beside_of(Path(config))
+    chosen = choose_format(stored_format(values, beside, where), weights, kv_dtype)
     shape = read_shape(values, where)
     title = name or _title(values, config)
-    notes = (*shape.notes, *_stored_format(values, quantized.name))
-    return build_model(replace(shape, notes=notes), title, quantized, kv_dtype)
+    shape = replace(shape, notes=(*shape.notes, *chosen.notes))
+    return build_model(shape, title, chosen.format, chosen.kv_dtype)
 
 
 def read_shape(values: Mapping[str, Any], where: str = "config.json") -> Shape:
@@ -109,6 +111,12 @@ def read_shape(values: Mapping[str, Any], where: str = "config.json") -> Shape:
     known = FAMILIES.get(family)
     shape = known(fields) if known else _assumed(fields, family)
     return replace(shape, notes=(*shape.notes, *notes))
+
+
+def beside_of(path: Path) -> Mapping[str, Any] | None:
+    """Return the content of the hf_quant_config.json beside a configuration, where there is one."""
+    file = path.with_name("hf_quant_config.json")
+    return load_json(file) if file.is_file() else None
 
 
 def load_json(path: Path, largest: int = LARGEST_FILE) -> Mapping[str, Any]:
@@ -167,11 +175,3 @@ def _title(values: Mapping[str, Any], config: object) -> str:
         path = Path(config)
         return path.resolve().parent.name if path.name == "config.json" else path.stem
     return str(values.get("model_type") or "model")
-
-
-def _stored_format(values: Mapping[str, Any], planned: str) -> tuple[str, ...]:
-    stored = values.get("quantization_config")
-    method = stored.get("quant_method") if isinstance(stored, Mapping) else None
-    if not method or str(method) == planned:
-        return ()
-    return (f"The configuration says that the checkpoint is stored as {method}; planned with weights in {planned}.",)

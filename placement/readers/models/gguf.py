@@ -13,13 +13,14 @@ from placement.question.model import Block, Model, Tie
 
 from .build import TOKEN_BYTES, activation_bytes
 from .fields import Fields, shown
+from .gguf_cache import CacheRules, LayerCache
 from .gguf_header import GgufHeader, GgufTensor, read_header
+from .measured import left_out
 from .names import EMBED, HEAD, block_of, is_routed
 from .quantization import QUANTIZATIONS, canonical, kv_bytes_per_value, quantization
 
-_PATTERNS: Mapping[str, int] = {"gemma2": 2, "gemma3": 6, "gpt-oss": 2, "gpt_oss": 2, "cohere2": 4, "phi3": 10**6}
-"""Every so many layers, one of these architectures attends to the whole context (llama.cpp, src/llama-model.cpp)."""
-
+_INPUTS = ("per_layer_", "altup_", "rope_", "token_types")
+_MULTIPLIED = ("per_layer_model_proj", "altup_proj")
 _SHARD = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.gguf$", re.IGNORECASE)
 
 
@@ -32,6 +33,7 @@ class _File:
     sizes: Mapping[int, tuple[int, int]]
     layers: int
     arch: str
+    notes: tuple[str, ...] = ()
 
     def bytes_of(self, tensors: Sequence[GgufTensor]) -> float:
         return float(sum(tensor_bytes(tensor, self.sizes) for tensor in tensors))
@@ -57,13 +59,13 @@ def read_gguf(path: str | Path, *, kv_dtype: str | None = None, name: str | None
     file = _file(headers, sizes, str(path))
     weights = _format_name(headers, package)
     known = QUANTIZATIONS.get(weights)
-    kv_bytes = kv_bytes_per_value(kv_dtype, known or quantization("bfloat16"))
-    handed_on = file.keys.count("embedding_length") * activation_bytes(weights)
-    windows, notes = _windows(file)
+    kv_bytes = kv_bytes_per_value(kv_dtype, quantization("bfloat16"))  # 16 bits, whatever the weights
+    number = activation_bytes(weights)
+    rules = CacheRules(file.keys, file.arch, file.layers, {at: _ends(file.tensors[at]) for at in range(file.layers)})
     head, tie = _head(file)
     blocks = (
-        _embed(file, handed_on),
-        *(_layer(file, at, windows[at], kv_bytes, handed_on) for at in range(file.layers)),
+        _embed(file, _handed_on(file, 0) * number),
+        *(_layer(file, at, rules.layer(at), kv_bytes, _handed_on(file, at + 1) * number) for at in range(file.layers)),
         head,
     )
     return Model(
@@ -73,7 +75,7 @@ def read_gguf(path: str | Path, *, kv_dtype: str | None = None, name: str | None
         input_bytes_per_token=TOKEN_BYTES,
         weights=weights,
         compute_dtype=known.compute_dtype if known else "bfloat16",
-        notes=notes,
+        notes=(*file.notes, *rules.notes()),
     )
 
 
@@ -125,23 +127,50 @@ def _file(headers: Sequence[GgufHeader], sizes: Mapping[int, tuple[int, int]], w
     if not 0 < layers <= 10_000:
         raise keys.error("block_count", f"expected from 1 to 10000 layers, got {layers}")
     grouped: dict[int, list[GgufTensor]] = {EMBED: [], HEAD: [], **{at: [] for at in range(layers)}}
-    for header in headers:
-        for tensor in header.tensors:
-            block = block_of(tensor.name)
-            if block is not None and block in grouped:
-                grouped[block].append(tensor)
+    left: dict[str, float] = {}
+    for tensor in (tensor for header in headers for tensor in header.tensors):
+        block = _place_of(tensor.name)
+        if block is not None and block in grouped:
+            grouped[block].append(tensor)
+        else:
+            module = ".".join(tensor.name.split(".")[: 2 if block is not None else 1])
+            left[module] = left.get(module, 0.0) + tensor_bytes(tensor, sizes)
     empty = next((at for at, tensors in grouped.items() if not tensors and at != HEAD), None)
     if empty is not None:
         raise InputError(f"there is no tensor of {'the embedding' if empty == EMBED else f'layer {empty}'}", where)
-    return _File(keys, grouped, sizes, layers, arch)
+    largest = sorted(left, key=lambda name: (-left[name], name))
+    notes = (left_out(sum(left.values()), largest),) if left else ()
+    return _File(keys, grouped, sizes, layers, arch, notes)
+
+
+def _place_of(tensor: str) -> int | None:
+    """Return the block of a tensor: what stands beside the layers serves their inputs, unless it is the head's."""
+    if tensor.startswith("altup_unembd"):
+        return HEAD
+    if tensor.startswith(_INPUTS):
+        return EMBED
+    return block_of(tensor)
+
+
+def _ends(tensors: Sequence[GgufTensor]) -> frozenset[str]:
+    return frozenset(tensor.name.split(".", 2)[-1] for tensor in tensors)
+
+
+def _handed_on(file: _File, at: int) -> float:
+    """Return the numbers per token that pass on from block `at`: AltUp's streams, and the inputs of later layers."""
+    streams = file.keys.count("altup.num_inputs", default=1)
+    per_layer = file.keys.count("embedding_length_per_layer_input", default=0, zero=True)
+    return file.keys.count("embedding_length") * streams + per_layer * (file.layers - at)
 
 
 def _embed(file: _File, handed_on: float) -> Block:
+    multiplied = [t for t in file.tensors[EMBED] if len(t.dims) > 1 and t.name.startswith(_MULTIPLIED)]
     return Block(
         name="embed",
         weight_bytes=file.bytes_of(file.tensors[EMBED]),
         kind="embed",
         activation_bytes_per_token=handed_on,
+        flops_per_token=2.0 * sum(tensor.params for tensor in multiplied),
         lookup=True,
         params=sum(tensor.params for tensor in file.tensors[EMBED]),
     )
@@ -164,70 +193,28 @@ def _head(file: _File) -> tuple[Block, tuple[Tie, ...]]:
     return head, ((Tie((0, file.layers + 1), copies=True, shared_bytes=copied),) if shared else ())
 
 
-def _layer(file: _File, at: int, window: int | None, kv_bytes: float, handed_on: float) -> Block:
+def _layer(file: _File, at: int, cache: LayerCache, kv_bytes: float, handed_on: float) -> Block:
     tensors = file.tensors[at]
     routed = [tensor for tensor in tensors if is_routed(tensor.name)]
     experts = file.keys.count("expert_count") if routed else 0
     used = min(experts, file.keys.count("expert_used_count")) if routed else 0
     dense = sum(t.params for t in tensors if len(t.dims) > 1 and not is_routed(t.name))
     active = dense + (sum(t.params for t in routed) * used / experts if experts else 0.0)
-    kv_values, score_dims = _attention(file, at)
     return Block(
         name=f"layer.{at}",
         weight_bytes=file.bytes_of(tensors),
         kind="moe" if routed else "dense",
-        kv_bytes_per_token=kv_values * kv_bytes,
-        kv_window_tokens=window if kv_values else None,
+        kv_bytes_per_token=cache.values * kv_bytes,
+        kv_window_tokens=cache.window,
+        state_bytes=cache.state_bytes,
         activation_bytes_per_token=handed_on,
         flops_per_token=2.0 * active,
-        attention_flops_per_token=2.0 * score_dims,
+        attention_flops_per_token=2.0 * cache.score_dims,
         expert_bytes=file.bytes_of(routed),
         experts=experts,
         experts_per_token=used,
         params=sum(tensor.params for tensor in tensors),
     )
-
-
-def _attention(file: _File, at: int) -> tuple[int, int]:
-    """Return the numbers that the KV cache holds per token, and heads x (query-key + value dimensions)."""
-    keys = file.keys
-    heads = _per_layer(file, "attention.head_count", at, None)
-    if not heads:
-        return 0, 0
-    kv_heads = _per_layer(file, "attention.head_count_kv", at, heads)
-    width = max(1, keys.count("embedding_length") // heads)
-    key = keys.count("attention.key_length", default=width)
-    value = keys.count("attention.value_length", default=width)
-    if "attention.kv_lora_rank" in keys:
-        latent = keys.count("attention.kv_lora_rank") + keys.count("rope.dimension_count")
-        return latent, heads * (
-            keys.count("attention.key_length_mla", default=key)
-            + keys.count("attention.value_length_mla", default=value)
-        )
-    return kv_heads * (key + value), heads * (key + value) if kv_heads else 0
-
-
-def _per_layer(file: _File, key: str, at: int, default: int | None) -> int:
-    value = file.keys.values.get(key)
-    if isinstance(value, list):
-        entry = file.keys.items(key)[at] if at < len(value) else None
-        return file.keys.checked_count(entry, f"{file.arch}.{key}[{at}]", zero=True)
-    return file.keys.count(key, default=default, zero=True)
-
-
-def _windows(file: _File) -> tuple[list[int | None], tuple[str, ...]]:
-    keys = file.keys
-    everywhere: list[int | None] = [None] * file.layers
-    window = keys.count("attention.sliding_window", default=0, zero=True)
-    if not window:
-        return everywhere, ()
-    pattern = keys.values.get("attention.sliding_window_pattern", _PATTERNS.get(file.arch))
-    if isinstance(pattern, list) and len(pattern) >= file.layers:
-        return [window if slides else None for slides in pattern[: file.layers]], ()
-    if isinstance(pattern, int) and pattern > 0:
-        return [window if (at + 1) % pattern else None for at in range(file.layers)], ()
-    note = f"The sliding window of {window} tokens is not used: the file does not say which layers have it."
-    return everywhere, (note,)
 
 
 def _format_name(headers: Sequence[GgufHeader], package: Any) -> str:

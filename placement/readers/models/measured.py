@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from placement.errors import InputError
 from placement.question.model import Block, Model, Tie
 
-from .names import EMBED, HEAD, block_of, is_lm_head, is_other_tower, is_routed
+from .language import LanguageModel, find_language_model
+from .names import EMBED, HEAD, is_buffer, is_lm_head, is_routed
 
 
 class Tensor(NamedTuple):
@@ -50,37 +52,56 @@ class Census:
         The LM head is stored as a tensor of its own.
     dtype : str
         Number format of the largest share of the bytes.
-    elsewhere : float
-        Bytes in other towers or under unknown names.
+    elsewhere : mapping of str to float
+        Bytes that are no part of the language model, by the module that holds them.
     """
 
     blocks: Mapping[int, Sums]
     embedding_bytes: float
     has_lm_head: bool
     dtype: str
-    elsewhere: float
+    elsewhere: Mapping[str, float]
 
 
-def census(tensors: Iterable[Tensor], layers: int) -> Census:
-    """Return the bytes of each block; layers beyond `layers` (multi-token prediction) count as elsewhere."""
+def census(tensors: Sequence[Tensor], layers: int) -> Census:
+    """Return the bytes of each block; towers and layers beyond `layers` (multi-token prediction) count as elsewhere."""
+    language = find_language_model((tensor.name for tensor in tensors), layers)
     blocks: dict[int, Sums] = {EMBED: Sums(), HEAD: Sums(), **{at: Sums() for at in range(layers)}}
     shares: dict[str, float] = {}
-    embedding = elsewhere = 0.0
-    has_head = False
+    elsewhere: dict[str, float] = {}
+    embedding, has_head = 0.0, False
     for tensor in tensors:
-        block = block_of(tensor.name)
-        if block is None or block >= layers:
-            elsewhere += tensor.bytes
+        block = language.block_of(tensor.name)
+        if block is None:
+            if not is_buffer(tensor.name):
+                where = module_of(tensor.name, language)
+                elsewhere[where] = elsewhere.get(where, 0.0) + tensor.bytes
             continue
         blocks[block].bytes += tensor.bytes
         if is_routed(tensor.name):
             blocks[block].routed += tensor.bytes
-        if block == EMBED and not is_other_tower(tensor.name):
+        if block == EMBED:
             embedding = max(embedding, tensor.bytes)
         has_head = has_head or (block == HEAD and is_lm_head(tensor.name))
         shares[tensor.dtype] = shares.get(tensor.dtype, 0.0) + tensor.bytes
     dtype = max(shares, key=lambda name: shares[name]) if shares else ""
     return Census(blocks, embedding, has_head, dtype, elsewhere)
+
+
+def left_out(total: float, modules: Sequence[str]) -> str:
+    """Return what a plan says of `total` bytes in modules that are no part of the language model."""
+    named = ", ".join(modules[:3]) + (" and others" if len(modules) > 3 else "")
+    where = f" ({named})" if named else ""
+    return f"{total / 1e9:.2f} GB of other towers, prediction modules or tables{where} are left out."
+
+
+def module_of(tensor: str, language: LanguageModel) -> str:
+    """Return the module that a tensor outside of the language model belongs to, as a plan names it."""
+    if tensor.startswith(language.root) and (layer := re.match(r"[a-z_]+\.\d+", tensor[len(language.root) :])):
+        return language.root + layer.group(0)
+    words = tensor.split(".")
+    depth = 2 if len(words) > 3 and words[0] in ("model", "language_model") else 1
+    return ".".join(words[:depth])
 
 
 def with_true_bytes(model: Model, found: Census, where: str) -> Model:
@@ -101,8 +122,8 @@ def with_true_bytes(model: Model, found: Census, where: str) -> Model:
     ties = (Tie((0, layers + 1), copies=True, shared_bytes=copied),) if copied else ()
     notes = model.notes
     if found.elsewhere:
-        left_out = f"{found.elsewhere / 1e9:.2f} GB"
-        notes = (*notes, f"{left_out} of other towers, prediction modules or tables in the files are left out.")
+        largest = sorted(found.elsewhere, key=lambda name: (-found.elsewhere[name], name))
+        notes = (*notes, left_out(sum(found.elsewhere.values()), largest))
     return replace(model, blocks=blocks, ties=ties, notes=notes)
 
 

@@ -1,7 +1,7 @@
 """Mixed GGUF formats: which tensors of a model llama.cpp stores in a wider format than the name says.
 
-The block sizes are ggml's (bytes per block / weights per block); the choice of the format for each tensor follows
-llama.cpp's quantization tool (https://github.com/ggml-org/llama.cpp, src/llama-quant.cpp, without importance matrix).
+The tables are in catalog/ggml.yaml. The choice of the format for each tensor follows llama.cpp's quantization tool
+(https://github.com/ggml-org/llama.cpp, src/llama-quant.cpp), keyed by its categories of tensors.
 """
 
 from __future__ import annotations
@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
+
+from placement.catalog.tables import load
 
 from .parts import Part
 
@@ -27,6 +30,8 @@ class Place:
         Query heads per KV head.
     tied : bool
         The LM head is the embedding matrix.
+    sparse : bool
+        The layer has routed experts, so that a matrix outside of these may belong to a shared one.
     """
 
     layer: int = 0
@@ -34,34 +39,55 @@ class Place:
     experts: int = 0
     kv_ratio: float = 1.0
     tied: bool = False
+    sparse: bool = False
 
 
-BLOCKS: Mapping[str, tuple[int, int]] = MappingProxyType(
-    {
-        "f32": (1, 4), "f16": (1, 2),
-        "q4_0": (32, 18), "q4_1": (32, 20), "q5_0": (32, 22), "q5_1": (32, 24), "q8_0": (32, 34),
-        "q2_k": (256, 84), "q3_k": (256, 110), "q4_k": (256, 144), "q5_k": (256, 176), "q6_k": (256, 210),
-        "iq1_s": (256, 50), "iq1_m": (256, 56), "iq2_xxs": (256, 66), "iq2_xs": (256, 74), "iq2_s": (256, 82),
-        "iq3_xxs": (256, 98), "iq3_s": (256, 110), "iq4_nl": (32, 18), "iq4_xs": (256, 136),
-        "tq1_0": (256, 54), "tq2_0": (256, 66), "mxfp4": (32, 17),
-    }
-)  # fmt: skip
-"""Weights per block and bytes per block (ggml-common.h)."""
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Tensors of one role that a mix stores otherwise than its base.
 
-NARROW_ROWS: Mapping[str, str] = MappingProxyType(
-    {"q4_k": "q5_0", "q5_k": "q5_1", "q6_k": "q8_0", "tq1_0": "q4_0", "tq2_0": "q4_0"}
-)
-"""What replaces a 256-wide block when the row is no multiple of 256; every other one becomes iq4_nl."""
+    Attributes
+    ----------
+    role, condition, block : str
+        See catalog/ggml.yaml.
+    """
 
-Rule = tuple[str, str, Callable[[Place], bool]]
+    role: str
+    condition: str
+    block: str
 
 
-def _always(_: Place) -> bool:
-    return True
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """One mixed format.
 
+    Attributes
+    ----------
+    base : str
+        Block format of every matrix that no rule names.
+    rules : tuple of Rule
+        Of those of one role, the first whose condition holds wins.
+    low : bool
+        One of the mixes below 3 bits, which have rules of their own for eight experts.
+    matrix : bool
+        Made with an importance matrix.
+    experts, head : str
+        Block formats of routed experts and of the LM head, where they differ; else empty.
+    """
 
-def _grouped(at: Place) -> bool:
-    return at.kv_ratio >= 4
+    base: str
+    rules: tuple[Rule, ...]
+    low: bool = False
+    matrix: bool = False
+    experts: str = ""
+    head: str = ""
+
+    @property
+    def head_block(self) -> str:
+        """Block format of the LM head, or of a tied embedding."""
+        if self.head or self.low:
+            return self.head or "q5_k"
+        return "q8_0" if self.base == "q8_0" else "q6_k"
 
 
 def _more_bits(at: Place) -> bool:
@@ -70,58 +96,50 @@ def _more_bits(at: Place) -> bool:
     return at.layer < eighth or at.layer >= 7 * at.layers // 8 or (at.layer - eighth) % 3 == 2
 
 
-def _first(parts: int) -> Callable[[Place], bool]:
-    return lambda at: at.layer < at.layers // parts
-
-
-def _below(layer: int) -> Callable[[Place], bool]:
-    return lambda at: at.layer < layer
-
-
-_Q5_ROWS: tuple[Rule, ...] = (("v", "q5_k", _grouped), ("down", "q5_k", _first(8)))
-_LOW: tuple[Rule, ...] = (("v", "q4_k", _grouped), ("v", "q2_k", _always), ("down", "q2_k", _first(8)))
-_LOW_S: tuple[Rule, ...] = (
-    ("v", "q4_k", _grouped), ("v", "iq3_s", _always), ("down", "iq3_s", _first(8)), ("o", "iq3_s", _always),
-    ("embed", "iq3_s", _always),
-)  # fmt: skip
-_EMBED_Q2: Rule = ("embed", "q2_k", _always)
-
-MIXES: Mapping[str, tuple[str, tuple[Rule, ...]]] = MappingProxyType(
+CONDITIONS: Mapping[str, Callable[[Place, Mix], bool]] = MappingProxyType(
     {
-        "q2_k": ("q2_k", (("v", "q4_k", _grouped), ("v", "q3_k", _always), ("down", "q3_k", _always),
-                          ("o", "q3_k", _always))),
-        "q2_k_s": ("q2_k", (("v", "q4_k", _grouped), ("down", "q4_k", _first(8)))),
-        "q3_k_s": ("q3_k", ()),
-        "q3_k_m": ("q3_k", (("v", "q5_k", _below(2)), ("v", "q4_k", _always), ("down", "q5_k", _first(16)),
-                            ("down", "q4_k", _always), ("o", "q4_k", _always), ("qkv", "q4_k", _always))),
-        "q3_k_l": ("q3_k", (("v", "q5_k", _always), ("down", "q5_k", _always), ("o", "q5_k", _always),
-                            ("qkv", "q4_k", _always))),
-        "q4_k_s": ("q4_k", (("v", "q5_k", _below(4)), ("down", "q5_k", _first(8)))),
-        "q4_k_m": ("q4_k", (("v", "q6_k", _more_bits), ("down", "q6_k", _more_bits), ("qkv", "q5_k", _always))),
-        "q5_k_s": ("q5_k", ()),
-        "q5_k_m": ("q5_k", (("v", "q6_k", _more_bits), ("down", "q6_k", _more_bits), ("qkv", "q6_k", _always))),
-        "q6_k": ("q6_k", ()),
-        "iq1_s": ("iq1_s", (*_LOW, ("o", "iq2_xxs", _always), _EMBED_Q2)),
-        "iq1_m": ("iq1_m", (*_LOW, ("o", "iq2_xxs", _always), _EMBED_Q2)),
-        "iq2_xxs": ("iq2_xxs", (*_LOW, _EMBED_Q2)),
-        "iq2_xs": ("iq2_xs", (*_LOW, _EMBED_Q2)),
-        "iq2_s": ("iq2_xs", _LOW_S),
-        "iq2_m": ("iq2_s", _LOW_S),
-        "iq3_xxs": ("iq3_xxs", (("v", "q4_k", _grouped), ("v", "iq3_s", _always), ("q", "iq2_s", _always),
-                                ("k", "iq2_s", _always), ("down", "q4_k", _first(8)), ("down", "q3_k", _always),
-                                ("o", "iq3_s", _always), ("embed", "iq3_s", _always))),
-        "iq3_s": ("iq3_s", (("v", "q4_k", _grouped),)),
-        "iq3_m": ("iq3_s", (("v", "q4_k", _always), ("o", "q4_k", _always), ("qkv", "q4_k", _always),
-                            ("down", "q4_k", _first(8)))),
-        "iq4_nl": ("iq4_nl", _Q5_ROWS),
-        "iq4_xs": ("iq4_xs", _Q5_ROWS),
-        "q4_0": ("q4_0", ()), "q4_1": ("q4_1", ()), "q5_0": ("q5_0", ()), "q5_1": ("q5_1", ()), "q8_0": ("q8_0", ()),
-        "tq1_0": ("tq1_0", (("embed", "q4_k", _always),)), "tq2_0": ("tq2_0", (("embed", "q4_k", _always),)),
+        "always": lambda at, mix: True,
+        "grouped": lambda at, mix: at.kv_ratio >= 4,
+        "sparse": lambda at, mix: at.kv_ratio >= 4 or at.experts >= 4,
+        "first_8": lambda at, mix: at.layer < at.layers // 8,
+        "first_16": lambda at, mix: at.layer < at.layers // 16,
+        "below_2": lambda at, mix: at.layer < 2,
+        "below_4": lambda at, mix: at.layer < 4,
+        "inner": lambda at, mix: at.layers // 8 <= at.layer < 7 * at.layers // 8,
+        "more_bits": lambda at, mix: _more_bits(at),
+        "eight_more_bits": lambda at, mix: at.experts == 8 and _more_bits(at),
+        "plain": lambda at, mix: not mix.matrix,
+        "plain_first_8": lambda at, mix: not mix.matrix and at.layer < at.layers // 8,
     }
-)  # fmt: skip
-"""Name of a mix: its base format, and the rules (role, format, when) of which the first that fits wins."""
+)
+"""Conditions of rules by name."""
 
-_LOW_OUTPUT = frozenset({"iq1_s", "iq1_m", "iq2_xxs", "iq2_xs", "iq2_s", "iq2_m", "iq3_xxs"})
+_CATEGORIES: Mapping[str, str] = MappingProxyType({"qkv": "v", "kv_b": "v"})
+"""Roles that llama.cpp counts among the value projections."""
+
+_UNQUANTIZED = frozenset({"norm", "bias", "router", "position", "conv", "state"})
+"""Roles that llama.cpp leaves in 32 bits."""
+
+_WIDER_O = frozenset({"q2_k", "q3_k", "q4_k", "iq3_xxs", "iq3_s", "iq4_nl", "iq4_xs"})
+"""Bases whose output projections are wider in models of eight experts."""
+
+
+def _mix(entry: Mapping[str, Any]) -> Mix:
+    return Mix(**{**entry, "rules": tuple(Rule(*text.split()) for text in entry["rules"])})
+
+
+_TABLES = load("ggml.yaml")
+
+BLOCKS: Mapping[str, tuple[int, int]] = MappingProxyType(
+    {name: (weights, size) for name, (weights, size) in _TABLES["blocks"].items()}
+)
+"""Weights per block and bytes per block."""
+
+NARROW_ROWS: Mapping[str, str] = MappingProxyType(dict(_TABLES["narrow"]))
+"""What replaces a block that does not divide the row of a tensor."""
+
+MIXES: Mapping[str, Mix] = MappingProxyType({name: _mix(entry) for name, entry in _TABLES["mixes"].items()})
+"""Every mixed format by name."""
 
 
 def bits_per_weight(block: str) -> float:
@@ -132,28 +150,38 @@ def bits_per_weight(block: str) -> float:
 
 def mix_bits(mix: str, part: Part, at: Place) -> float:
     """Return the bits per weight of a tensor under a mixed format."""
-    if part.role in ("norm", "bias", "router", "position"):
-        return 32.0  # llama.cpp quantizes neither vectors nor routers nor position tables
-    return bits_per_weight(_fitting(_format(mix, part.role, at), part.row))
+    if part.role in _UNQUANTIZED:
+        return 32.0
+    return bits_per_weight(_fitting(_block(MIXES[mix], part, at), part.row))
 
 
-def _format(mix: str, role: str, at: Place) -> str:
-    base, rules = MIXES[mix]
+def _block(mix: Mix, part: Part, at: Place) -> str:
+    """Return the block format that llama.cpp chooses, before it looks whether the rows fit."""
+    role = _CATEGORIES.get(part.role, part.role)
     if role == "head" or (role == "embed" and at.tied):
-        return "q5_k" if mix in _LOW_OUTPUT else ("q8_0" if base == "q8_0" else "q6_k")
-    chosen = next((block for name, block, when in rules if name == role and when(at)), base)
-    if at.experts == 8 and role in "kv" and mix not in _LOW_OUTPUT:
-        return "q8_0"
-    if at.experts == 8 and role == "o" and base in ("q2_k", "q3_k", "q4_k", "iq3_s", "iq4_nl", "iq4_xs"):
-        return "q5_k"
-    if role == "v" and chosen in ("q3_k", "q4_k") and at.layers == 80 and at.kv_ratio == 8:
-        return "q5_k"  # the 70B rule: this tensor is an eighth of the others there
+        return mix.head_block if part.row % BLOCKS[mix.base][0] == 0 else "q8_0"
+    if part.routed and mix.experts:
+        return mix.experts
+    if at.experts == 8 and (block := _of_eight_experts(mix, role)):
+        return block
+    chosen = next((r.block for r in mix.rules if r.role == role and CONDITIONS[r.condition](at, mix)), mix.base)
+    if role == "v" and chosen in ("q3_k", "q4_k") and not mix.low and at.layers == 80 and at.kv_ratio == 8:
+        return "q5_k"  # llama.cpp's type 70B: this tensor is an eighth of the others there
     return chosen
+
+
+def _of_eight_experts(mix: Mix, role: str) -> str:
+    """Return the wider format of a tensor in a model of eight experts; empty where there is no such rule."""
+    if mix.low:
+        return {"v": "q4_k", "k": "q4_k", "o": "q5_k"}.get(role, "")
+    if role in ("v", "k"):
+        return "q8_0"
+    return "q5_k" if role == "o" and mix.base in _WIDER_O else ""
 
 
 def _fitting(block: str, row: int) -> str:
     """Return the format that takes the place of `block` for rows that it does not divide."""
     if row % BLOCKS[block][0] == 0:
         return block
-    narrow = NARROW_ROWS.get(block, "iq4_nl")
+    narrow = NARROW_ROWS.get(block, "f16")
     return narrow if row % BLOCKS[narrow][0] == 0 else "f16"

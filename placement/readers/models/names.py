@@ -41,6 +41,11 @@ def block_of(tensor: str) -> int | None:
     return HEAD if _HEAD.search(tensor) else None
 
 
+def is_buffer(tensor: str) -> bool:
+    """Tell whether a tensor is a table that a runtime computes anew."""
+    return tensor.endswith(_BUFFERS)
+
+
 def is_other_tower(tensor: str) -> bool:
     """Tell whether a tensor serves images, audio or multi-token prediction."""
     return _OTHER_TOWERS.search(tensor) is not None

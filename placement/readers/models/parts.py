@@ -20,12 +20,15 @@ class Part(NamedTuple):
         Length of a row: block formats need it to be a multiple of their block.
     routed : bool
         The tensors belong to routed experts.
+    name : str
+        Name of the tensor in the checkpoint, where the reader knows it; else empty.
     """
 
     role: str
     params: int
     row: int
     routed: bool = False
+    name: str = ""
 
 
 VECTORS = frozenset({"norm", "bias", "position"})

@@ -5,13 +5,43 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
+from placement.catalog.tables import load
 from placement.errors import InputError, nearest
 
 from .mixes import MIXES, Place, bits_per_weight, mix_bits
-from .parts import Part
+from .module_names import NameList, stems
+from .parts import VECTORS, Part
 
-_EDGES = frozenset({"embed", "head"})
+UNQUANTIZED = VECTORS | {"conv", "state"}
+"""Roles that no quantization of matrices touches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exceptions:
+    """Modules that a checkpoint stores otherwise than the rest.
+
+    Attributes
+    ----------
+    wide : NameList
+        In 16 bits.
+    only : NameList
+        When not empty, every other module is in 16 bits.
+    overrides : tuple of (NameList, float)
+        In other bits per weight; the first list that holds a module wins.
+    """
+
+    wide: NameList = field(default_factory=NameList)
+    only: NameList = field(default_factory=NameList)
+    overrides: tuple[tuple[NameList, float], ...] = ()
+
+    def bits_of(self, names: tuple[str, ...]) -> float | None:
+        """Return the bits per weight of the module with these names, or None where it is no exception."""
+        for listed, bits in self.overrides:
+            if listed.holds(names):
+                return bits
+        return 16.0 if self.wide.holds(names) or (self.only and not self.only.holds(names)) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,19 +52,25 @@ class Quantization:
     ----------
     name : str
     bits : float
-        Bits per weight of the matrices of the layers, scales and zero points included.
+        Bits per weight of the matrices of the layers, scales and zero points of groups included.
     compute_dtype : str
         Format of the multiplications.
     source : str
         Where the layout is defined.
     vector_bits : float
         Bits of norms, biases and position tables.
+    row_bits : float
+        Bits of the scale of one row.
     kept : frozenset of str
         Roles of matrices that stay in 16 bits.
     experts_only : bool
         In a model with routed experts, only these are quantized.
     mix : str
         Name of the GGUF mix that gives the bits tensor by tensor; empty for a uniform format.
+    exceptions : Exceptions or None
+        What a checkpoint stores otherwise.
+    note : str
+        What a plan says that uses the format; empty for most.
     """
 
     name: str
@@ -42,65 +78,62 @@ class Quantization:
     compute_dtype: str
     source: str
     vector_bits: float = 16.0
+    row_bits: float = 0.0
     kept: frozenset[str] = field(default=frozenset())
     experts_only: bool = False
     mix: str = ""
+    exceptions: Exceptions | None = None
+    note: str = ""
 
     def bits_of(self, part: Part, at: Place) -> float:
         """Return the bits per weight of the tensors in `part`."""
         if self.mix:
             return mix_bits(self.mix, part, at)
-        if part.role in ("norm", "bias", "position"):
+        if part.role in UNQUANTIZED:
             return self.vector_bits
         if part.role in self.kept or (self.experts_only and at.experts and not part.routed):
             return 16.0
-        return self.bits
+        stated = self.exceptions.bits_of(stems(part, at)) if self.exceptions else None
+        return self.bits + self.row_bits / max(1, part.row) if stated is None else stated
 
     def bytes_of(self, parts: tuple[Part, ...], at: Place) -> float:
         """Return the bytes of all tensors in `parts`."""
         return sum(part.params * self.bits_of(part, at) for part in parts) / 8.0
 
 
+def _format(name: str, entry: Mapping[str, Any]) -> Quantization:
+    return Quantization(
+        name=name,
+        bits=entry["bits"] + entry.get("per_group", 0) / entry.get("group", 1),
+        compute_dtype=entry["compute"],
+        source=entry["source"],
+        vector_bits=float(entry.get("vectors", 16)),
+        kept=frozenset(entry.get("keeps", ())),
+        experts_only=entry.get("experts", False),
+        note=entry.get("note", ""),
+    )
+
+
 def _catalog() -> dict[str, Quantization]:
-    linear_only = _EDGES | {"router"}
-    plain = [
-        Quantization("float32", 32.0, "float32", "IEEE 754 binary32", vector_bits=32.0),
-        Quantization("float16", 16.0, "float16", "IEEE 754 binary16"),
-        Quantization("bfloat16", 16.0, "bfloat16", "the upper half of IEEE 754 binary32"),
-        Quantization("fp8", 8.0, "fp8", "OCP 8-bit floating point (OFP8) 1.0, one scale per tensor", kept=linear_only),
-        Quantization("int8", 8.0, "int8", "LLM.int8(), arXiv:2208.07339, one scale per row", kept=linear_only),
-        # 4 bits, an 8-bit scale per 64 weights, a 32-bit scale per 256 of those scales.
-        Quantization("nf4", 4 + 8 / 64 + 32 / (64 * 256), "bfloat16", "QLoRA, arXiv:2305.14314, double quantization",
-                     kept=linear_only),
-        # 4 bits, a 16-bit scale and a 4-bit zero point per group of 128 weights.
-        Quantization("int4", 4 + 20 / 128, "bfloat16", "groups of 128, scale and zero point", kept=linear_only),
-        Quantization("awq", 4 + 20 / 128, "bfloat16", "AWQ, arXiv:2306.00978, groups of 128", kept=linear_only),
-        Quantization("gptq", 4 + 20 / 128, "bfloat16", "GPTQ, arXiv:2210.17323, groups of 128", kept=linear_only),
-        Quantization("mxfp4", 4 + 8 / 32, "bfloat16", "OCP Microscaling (MX) 1.0: an 8-bit scale per 32 weights",
-                     kept=linear_only, experts_only=True),
-    ]  # fmt: skip
+    plain = {name: _format(name, entry) for name, entry in load("formats.yaml").items()}
     layout = "ggml block layout, mixed as by llama.cpp's quantization tool"
-    mixed = [
-        Quantization(name, bits_per_weight(base), "bfloat16", layout, vector_bits=32.0, mix=name)
-        for name, (base, _) in MIXES.items()
-    ]
-    return {entry.name: entry for entry in (*plain, *mixed)}
+    return plain | {
+        name: Quantization(name, bits_per_weight(mix.base), "bfloat16", layout, vector_bits=32.0, mix=name)
+        for name, mix in MIXES.items()
+    }
 
 
 QUANTIZATIONS: Mapping[str, Quantization] = MappingProxyType(_catalog())
 """Every format of weights that the library knows, by name."""
 
+_GGUF_SHORT = {"q2k": "q2_k", "q3_k": "q3_k_m", "q4_k": "q4_k_m", "q5_k": "q5_k_m", "q6k": "q6_k"}
+
 ALIASES: Mapping[str, str] = MappingProxyType(
-    {
-        "bf16": "bfloat16", "fp16": "float16", "f16": "float16", "half": "float16", "fp32": "float32", "f32": "float32",
-        "float": "float32", "float8": "fp8", "float8_e4m3fn": "fp8", "fp8_e4m3": "fp8", "e4m3": "fp8", "f8_e4m3": "fp8",
-        "8bit": "int8", "bnb_int8": "int8", "w8a8": "int8", "bnb_nf4": "nf4", "4bit": "nf4", "w4a16": "int4",
-        "q2k": "q2_k", "q3_k": "q3_k_m", "q4_k": "q4_k_m", "q5_k": "q5_k_m", "q6k": "q6_k", "mxfp4_moe": "mxfp4",
-    }
-)  # fmt: skip
+    {alias: name for name, entry in load("formats.yaml").items() for alias in entry.get("aliases", ())} | _GGUF_SHORT
+)
 
 _KV_BITS: Mapping[str, float] = MappingProxyType(
-    {"float32": 32.0, "float16": 16.0, "bfloat16": 16.0, "fp8": 8.0, "int8": 8.0, "int4": 4.0}
+    {"float32": 32.0, "float16": 16.0, "bfloat16": 16.0, "fp8": 8.0, "int8": 8.0, "int4": 4.0, "nvfp4": 4.5}
     | {name: bits_per_weight(name) for name in ("q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")}
 )
 

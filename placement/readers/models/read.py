@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from placement.catalog.presets import models
+from placement.catalog.presets import Preset, models, preset
 from placement.errors import InputError, nearest
 from placement.question.model import Model
 
@@ -13,24 +13,23 @@ from .config import read_config
 from .fields import shown
 
 
-def read_model(spec: str | Path | Model | Any, *, weights: str = "bfloat16", kv_dtype: str | None = None) -> Model:
+def read_model(spec: str | Path | Model | Any, *, weights: str | None = None, kv_dtype: str | None = None) -> Model:
     """Return the model that `spec` names or is.
 
     Parameters
     ----------
     spec : str, Path, Model or torch.nn.Module
         Name of a preset, path to a config.json, a checkpoint folder or a .gguf file, or the thing itself.
-    weights : str
-        Number format or quantization to plan with. Files that hold weights keep their own format, except that a
-        16-bit checkpoint folder is planned as quantized when a narrower format is given.
+    weights : str, optional
+        Number format or quantization to plan with; by default what the checkpoint states, else 16 bits. A GGUF file
+        keeps its own format; a checkpoint folder in 16 bits is planned as quantized when a narrower one is given.
     kv_dtype : str, optional
         Number format of the KV cache.
     """
     if isinstance(spec, Model):
         return spec
-    if isinstance(spec, str) and spec.strip().lower() in models():
-        preset = models()[spec.strip().lower()]
-        return read_config(preset.config, weights=weights, kv_dtype=kv_dtype, name=preset.name)
+    if isinstance(spec, str) and (found := _preset(spec)) is not None:
+        return read_config(found.config, weights=weights, kv_dtype=kv_dtype, name=_title(spec, found))
     if isinstance(spec, str | Path) and str(spec).strip():
         return _read_path(Path(spec).expanduser(), str(spec), weights, kv_dtype)
     module: Any = spec
@@ -41,7 +40,7 @@ def read_model(spec: str | Path | Model | Any, *, weights: str = "bfloat16", kv_
     raise InputError(f"expected a preset name, a path, a Model or a torch module, got {shown(spec)}", "model")
 
 
-def _read_path(path: Path, spec: str, weights: str, kv_dtype: str | None) -> Model:
+def _read_path(path: Path, spec: str, weights: str | None, kv_dtype: str | None) -> Model:
     try:
         is_dir, is_file = path.is_dir(), path.is_file()
     except (OSError, ValueError):
@@ -59,6 +58,18 @@ def _read_path(path: Path, spec: str, weights: str, kv_dtype: str | None) -> Mod
     if path.suffix.lower() in (".safetensors", ".bin", ".pt", ".pth"):
         raise InputError("expected the checkpoint folder (with its config.json), got one weights file", spec)
     return read_config(path, weights=weights, kv_dtype=kv_dtype)
+
+
+def _preset(spec: str) -> Preset | None:
+    """Return the preset that `spec` names, unless a file or folder of that name lies here."""
+    found = preset(spec)
+    return None if found is not None and ("/" in spec and Path(spec).expanduser().exists()) else found
+
+
+def _title(spec: str, found: Preset) -> str:
+    """Return what to call a preset: the alias that was given, where it says more than another spelling."""
+    word = spec.strip().lower().rsplit("/", 1)[-1]
+    return word if word in {alias.lower() for alias in found.aliases} else found.name
 
 
 def _unknown(spec: str) -> InputError:

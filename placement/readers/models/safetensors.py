@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,10 @@ from placement.question.model import Model
 
 from .config import load_json, read_config
 from .fields import shown
-from .measured import Tensor, census, with_true_bytes
-from .quantization import QUANTIZATIONS, canonical
+from .language import find_language_model
+from .measured import Tensor, census, left_out, module_of, with_true_bytes
+from .names import is_buffer
+from .quantization import QUANTIZATIONS, quantization
 from .shards import ensure_inside, shard_names
 
 LARGEST_HEADER = 100_000_000
@@ -33,36 +35,48 @@ _DTYPES: Mapping[str, str] = {
 }  # fmt: skip
 
 
-def read_checkpoint(folder: str | Path, *, weights: str = "bfloat16", kv_dtype: str | None = None) -> Model:
+def read_checkpoint(folder: str | Path, *, weights: str | None = None, kv_dtype: str | None = None) -> Model:
     """Return the model in a checkpoint folder, with the bytes that its files hold.
 
     Parameters
     ----------
     folder : path
         Holds config.json and one or more .safetensors files (or their index alone).
-    weights : str
+    weights : str, optional
         A format narrower than 16 bits plans a 16-bit checkpoint as quantized while it is loaded.
     kv_dtype : str, optional
-        Number format of the KV cache.
+        Number format of the KV cache; by default what the checkpoint states, else 16 bits.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    InputError
+        The folder holds no weights, or files that are broken or are not all there.
     """
     folder = Path(folder)
     config = folder / "config.json"
     if not config.is_file():
         raise InputError("there is no config.json in this folder", str(folder))
-    values = load_json(config)
     name = folder.resolve().name
-    wanted = read_config(config, weights=weights, kv_dtype=kv_dtype, name=name)
-    shards, total = _shards(folder)
-    if not shards:
-        return _scaled(read_config(config, kv_dtype=kv_dtype, name=name), total)
-    found = census((t for shard in shards for t in read_header(shard)), wanted.n_blocks - 2)
-    stored = _stored_name(values, found.dtype)
-    if wanted.weights not in ("bfloat16", stored) and stored in ("bfloat16", "float16", "float32"):
-        note = f"The files hold {stored}; planned as quantized to {wanted.weights} while loading."
-        return replace(wanted, notes=(*wanted.notes, note))
-    known = QUANTIZATIONS.get(stored)
-    model = read_config(config, weights=stored if known else "bfloat16", kv_dtype=kv_dtype, name=name)
-    return replace(with_true_bytes(model, found, str(folder)), weights=stored)
+    told = read_config(config, weights=weights, kv_dtype=kv_dtype, name=name)
+    shards, index = _shards(folder)
+    if index is not None:
+        return _by_index(told, index, folder, asked=weights is not None)
+    found = census([t for shard in shards for t in read_header(shard)], told.n_blocks - 2)
+    narrow = QUANTIZATIONS.get(found.dtype)
+    is_wide = narrow is not None and narrow.bits >= 16 and told.weights != found.dtype
+    if is_wide and weights is not None and (quantization(weights).bits < 16 or found.dtype == "float32"):
+        note = f"The files hold {found.dtype}; planned as quantized to {told.weights} while loading."
+        return replace(told, notes=(*told.notes, note))
+    stated = read_config(config, kv_dtype=kv_dtype, name=name)
+    if stated.weights == "bfloat16" and narrow is not None:
+        stated = read_config(config, weights=found.dtype, kv_dtype=kv_dtype, name=name)
+    elif stated.weights == "bfloat16":
+        stated = replace(stated, weights=found.dtype)
+    return with_true_bytes(stated, found, str(folder))
 
 
 def read_header(path: Path) -> Iterator[Tensor]:
@@ -102,15 +116,23 @@ def _load_header(path: Path) -> tuple[Mapping[str, Any], int]:
     return header, size - 8 - length
 
 
-def _shards(folder: Path) -> tuple[list[Path], float]:
-    """Return the weight files, or no file and the total size that the index states."""
+@dataclass(frozen=True, slots=True)
+class _Index:
+    """An index whose files are not there: names of tensors, and bytes of all of them together."""
+
+    names: tuple[str, ...]
+    total: float
+
+
+def _shards(folder: Path) -> tuple[list[Path], _Index | None]:
+    """Return the weight files, or no file and what the index states."""
     index = folder / "model.safetensors.index.json"
     if not index.is_file():
         files = sorted(folder.glob("*.safetensors"))
         if not files:
             raise _no_weights(folder)
         whole = folder / "model.safetensors"
-        return ([whole] if whole in files else files), 0.0
+        return ([whole] if whole in files else files), None
     values = load_json(index, largest=LARGEST_INDEX)
     table = values.get("weight_map")
     if not isinstance(table, dict) or not table:
@@ -119,7 +141,7 @@ def _shards(folder: Path) -> tuple[list[Path], float]:
     absent = [file for file in files if not file.is_file()]
     if absent and len(absent) < len(files):
         raise InputError(f"{absent[0].name} is missing ({len(absent)} of {len(files)} files)", str(folder))
-    return ([], _total_size(values, index)) if absent else (files, 0.0)
+    return ([], _Index(tuple(table), _total_size(values, index))) if absent else (files, None)
 
 
 def _total_size(index: Mapping[str, Any], path: Path) -> float:
@@ -130,24 +152,56 @@ def _total_size(index: Mapping[str, Any], path: Path) -> float:
     return float(total)
 
 
+def _by_index(model: Model, index: _Index, folder: Path, *, asked: bool) -> Model:
+    """Return `model`, whose bytes come from its shapes, with what an index without its files adds.
+
+    Parameters
+    ----------
+    model : Model
+        As the configuration tells it.
+    index : _Index
+    folder : path
+        For messages.
+    asked : bool
+        The user asked for a format, so that the total of the index says nothing of the plan.
+
+    Returns
+    -------
+    Model
+    """
+    layers = model.n_blocks - 2
+    language = find_language_model(index.names, layers)
+    own = [name for name in index.names if language.block_of(name) is not None]
+    if not own:
+        raise InputError(
+            "no tensor of the language model is in the index (names of an unknown architecture?)", str(folder)
+        )
+    note = "The weight files are not in the folder: sizes of blocks follow from the configuration."
+    if asked:
+        return replace(model, notes=(*model.notes, note))
+    rest = index.total - (model.weight_bytes - sum(tie.shared_bytes for tie in model.ties))
+    if rest < -0.01 * index.total:
+        return _scaled(model, index.total)
+    others = [name for name in index.names if language.block_of(name) is None]
+    if rest > 0.001 * index.total:
+        modules = list(dict.fromkeys(module_of(name, language) for name in others if not is_buffer(name)))
+        return replace(model, notes=(*model.notes, note, left_out(rest, modules)))
+    return replace(model, notes=(*model.notes, note))
+
+
 def _scaled(model: Model, total: float) -> Model:
-    """Return `model` with its bytes scaled to the stated total, for a folder that holds the index alone."""
+    """Return `model` with its bytes scaled to the total of an index that is smaller than its shapes."""
     tied = sum(tie.shared_bytes for tie in model.ties)
     factor = total / (model.weight_bytes - tied)
     blocks = tuple(
         replace(b, weight_bytes=b.weight_bytes * factor, expert_bytes=b.expert_bytes * factor) for b in model.blocks
     )
     ties = tuple(replace(tie, shared_bytes=tie.shared_bytes * factor) for tie in model.ties)
-    note = "The weight files are not in the folder: sizes of blocks are shares of the total that the index states."
+    note = (
+        f"The index states {total / 1e9:.2f} GB, less than the configuration says, in a format that it does not name: "
+        "sizes of blocks are shares of that total."
+    )
     return replace(model, blocks=blocks, ties=ties, notes=(*model.notes, note))
-
-
-def _stored_name(config: Mapping[str, Any], dtype: str) -> str:
-    stated = config.get("quantization_config")
-    method = canonical(stated.get("quant_method", "")) if isinstance(stated, dict) else ""
-    if method == "bitsandbytes" and isinstance(stated, dict):
-        return "nf4" if stated.get("load_in_4bit") else "int8"
-    return method if method in QUANTIZATIONS else dtype
 
 
 def _no_weights(folder: Path) -> InputError:

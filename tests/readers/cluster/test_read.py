@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from placement.catalog import hardware
+from placement.errors import InputError
 from placement.question.model import Block, Model
 from placement.readers.cluster import read as reader
 from placement.readers.cluster.read import read_request
@@ -289,3 +290,25 @@ def test_a_thousand_nodes() -> None:
     cluster = reader.read_request(data).cluster
     assert cluster.n_nodes == 1000
     assert math.isfinite(cluster.latency_s.max())
+
+
+def test_an_instance_type_stands_for_its_devices() -> None:
+    """g5.12xlarge is four A10G in one host; two of them are two hosts, linked by the network."""
+    request = read("nodes: [{name: g5, device: g5.12xlarge, count: 2}]\nnetwork: {default: {link: ethernet-25g}}")
+    cluster = request.cluster
+    assert [node.name for node in cluster.nodes][:5] == ["g5-0-0", "g5-0-1", "g5-0-2", "g5-0-3", "g5-1-0"]
+    assert {node.device for node in cluster.nodes} == {"a10g"}
+    assert sum(node.price_per_hour for node in cluster.nodes) == pytest.approx(2 * 5.672)
+    within, across = cluster.bandwidth_bytes_per_s[0, 1], cluster.bandwidth_bytes_per_s[0, 4]
+    assert within == hardware.link("pcie-4-x16").bandwidth_bytes_per_s
+    assert across == hardware.link("ethernet-25g").bandwidth_bytes_per_s
+    assert any("4 x a10g" in note for note in cluster.notes)
+
+
+def test_an_instance_type_with_tensor_parallelism() -> None:
+    """The devices of a host may act as one node or as several; what does not divide them is refused."""
+    request = read("nodes: [{name: p4, device: p4d.24xlarge, tensor_parallel: 4}]")
+    assert [node.tensor_parallel for node in request.cluster.nodes] == [4, 4]
+    assert request.cluster.nodes[0].price_per_hour == pytest.approx(21.957642 / 2)
+    with pytest.raises(InputError, match="divisor of the 8 devices"):
+        read("nodes: [{name: p4, device: p4d.24xlarge, tensor_parallel: 3}]")

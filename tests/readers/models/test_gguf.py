@@ -16,13 +16,27 @@ from placement.readers.models.read import read_model
 HIDDEN, INNER, VOCAB = 64, 96, 128
 
 
-def write(path, *, arch="llama", layers=2, experts=0, head=True, extra=None, kinds=None, kv=2, leave_out=()):
+def write(
+    path,
+    *,
+    arch="llama",
+    layers=2,
+    experts=0,
+    head=True,
+    extra=None,
+    kinds=None,
+    kv=2,
+    leave_out=(),
+    heads=True,
+    more=None,
+):
     """Write a small GGUF file; `kinds` maps an ending of tensor names to a quantization."""
     writer = gguf.GGUFWriter(path, arch)
     writer.add_block_count(layers)
     writer.add_embedding_length(HIDDEN)
-    writer.add_head_count(4)
-    writer.add_head_count_kv(kv)
+    if heads:
+        writer.add_head_count(4)
+        writer.add_head_count_kv(kv)
     if experts:
         writer.add_expert_count(experts)
         writer.add_expert_used_count(2)
@@ -38,7 +52,7 @@ def write(path, *, arch="llama", layers=2, experts=0, head=True, extra=None, kin
         end = "_exps" if experts else ""
         shapes |= {f"blk.{at}.ffn_{m}{end}": (*many, INNER, HIDDEN) for m in ("gate", "up")}
         shapes[f"blk.{at}.ffn_down{end}"] = (*many, HIDDEN, INNER)
-    for name, shape in shapes.items():
+    for name, shape in (shapes | (more or {})).items():
         if name in leave_out:
             continue
         kind = next((k for ending, k in (kinds or {}).items() if name.endswith(ending)), None)
@@ -88,10 +102,7 @@ def test_mixed_formats_are_counted_tensor_by_tensor(tmp_path):
     assert model.blocks[1].weight_bytes - model.blocks[2].weight_bytes == weights / 32 * (34 - 18)
     assert model.blocks[0].weight_bytes == 4 * VOCAB * HIDDEN
     assert model.blocks[1].flops_per_token == 2 * (4 * HIDDEN * HIDDEN + 3 * weights)
-    assert (
-        model.blocks[1].kv_bytes_per_token
-        == 2 * (2 * HIDDEN // 4) * model.blocks[1].activation_bytes_per_token / HIDDEN
-    )
+    assert model.blocks[1].kv_bytes_per_token == 2 * (2 * HIDDEN // 4) * 2  # 16 bits, whatever the weights
 
 
 def test_tied_head_is_a_copy(tmp_path):
@@ -134,11 +145,138 @@ def test_windows(tmp_path, arch, extra, windows):
     assert bool(model.notes) == (arch == "novel")
 
 
+LATENT = {
+    "attention.kv_lora_rank": ("add_uint32", 32),
+    "rope.dimension_count": ("add_uint32", 8),
+    "attention.key_length": ("add_uint32", 40),
+    "attention.value_length": ("add_uint32", 32),
+}
+
+
 def test_latent_attention(tmp_path):
     """With a latent cache, its rank and the rotary part are held per token."""
-    extra = {"attention.kv_lora_rank": ("add_uint32", 32), "rope.dimension_count": ("add_uint32", 8)}
+    extra = {**LATENT, "attention.key_length_mla": ("add_uint32", 24), "attention.value_length_mla": ("add_uint32", 16)}
     layer = read_gguf(write(tmp_path / "m.gguf", arch="deepseek2", extra=extra), kv_dtype="float16").blocks[1]
     assert layer.kv_bytes_per_token == 2 * (32 + 8)
+    assert layer.attention_flops_per_token == 2 * 4 * (24 + 16)
+
+
+def test_latent_attention_of_old_files_is_kept_in_full(tmp_path):
+    """Of DeepSeek-V3 without key_length_mla llama.cpp keeps all heads, 71 times as much, and a note says so.
+
+    For DeepSeek-V3's shapes this is 128 x (192 + 128) x 2 bytes per token and layer.
+    """
+    sizes = {
+        "attention.key_length": 192,
+        "attention.value_length": 128,
+        "attention.kv_lora_rank": 512,
+        "rope.dimension_count": 64,
+        "attention.head_count": 128,
+        "attention.head_count_kv": 128,
+    }
+    extra = {key: ("add_uint32", value) for key, value in sizes.items()}
+    model = read_gguf(write(tmp_path / "m.gguf", arch="deepseek2", extra=extra, heads=False))
+    assert model.blocks[1].kv_bytes_per_token == 81_920
+    assert any("key_length_mla" in note for note in model.notes)
+
+
+def test_last_layers_share_the_cache_of_earlier_ones(tmp_path):
+    """Of Gemma 3n and 4 the last layers have no cache of their own, though they attend."""
+    extra = {"attention.shared_kv_layers": ("add_uint32", 2), "attention.sliding_window": ("add_uint32", 8)}
+    model = read_gguf(write(tmp_path / "m.gguf", arch="gemma3n", layers=6, extra=extra))
+    assert [block.kv_bytes_per_token > 0 for block in model.blocks[1:-1]] == [True] * 4 + [False] * 2
+    assert [block.kv_window_tokens for block in model.blocks[1:-1]] == [8, 8, 8, 8, None, None]
+    assert all(block.attention_flops_per_token for block in model.blocks[1:-1])
+
+
+def test_every_tensor_of_gemma3n_has_a_place(tmp_path):
+    """Per-layer embeddings and AltUp count, and what they hand on passes between layers."""
+    shapes = {
+        "per_layer_token_embd": (VOCAB, 32),
+        "per_layer_model_proj": (32, HIDDEN),
+        "altup_proj": (3, HIDDEN, HIDDEN),
+        "altup_unembd_proj": (3, HIDDEN, HIDDEN),
+    }
+    extra = {"embedding_length_per_layer_input": ("add_uint32", 16), "altup.num_inputs": ("add_uint32", 4)}
+    plain = read_gguf(write(tmp_path / "plain.gguf", arch="gemma3n"))
+    model = read_gguf(write(tmp_path / "m.gguf", arch="gemma3n", extra=extra, more=shapes))
+    beside = 4 * (VOCAB * 32 + 32 * HIDDEN + 3 * HIDDEN * HIDDEN)
+    assert model.blocks[0].weight_bytes - plain.blocks[0].weight_bytes == beside
+    assert model.blocks[-1].weight_bytes - plain.blocks[-1].weight_bytes == 4 * 3 * HIDDEN * HIDDEN
+    assert model.blocks[0].activation_bytes_per_token == (4 * HIDDEN + 2 * 16) * 4
+    assert not model.notes
+
+
+def test_tensors_of_no_block_are_named(tmp_path):
+    """A prediction layer beyond the last one and a tower are left out, and the plan names them."""
+    extra = {"nextn_predict_layers": ("add_uint32", 1)}
+    model = read_gguf(write(tmp_path / "m.gguf", layers=3, extra=extra, more={"v.patch_embd": (8, HIDDEN)}))
+    assert model.n_blocks == 4
+    assert any("blk.2" in note and "v" in note and "left out" in note for note in model.notes)
+
+
+STATES = {
+    "gated delta net (Qwen3-Next): an interval tells": (
+        "qwen3next",
+        {"ssm.conv_kernel": 4, "ssm.inner_size": 32, "ssm.state_size": 8, "ssm.group_count": 2},
+        {},
+        3 * (32 + 2 * 2 * 8) + 8 * 32,
+        [False, False, False, True],
+    ),
+    "short convolutions (LFM2): tensors tell": (
+        "lfm2",
+        {"shortconv.l_cache": 3},
+        {0: "shortconv.conv", 2: "shortconv.conv"},
+        2 * HIDDEN,
+        [False, True, False, True],
+    ),
+    "Mamba beside attention (Falcon-H1)": (
+        "falcon-h1",
+        {"ssm.conv_kernel": 4, "ssm.inner_size": 64, "ssm.state_size": 16, "ssm.group_count": 1},
+        dict.fromkeys(range(4), "ssm_in"),
+        3 * (64 + 2 * 16) + 16 * 64,
+        [True] * 4,
+    ),
+}
+
+
+@pytest.mark.parametrize(("arch", "keys", "tensors", "state", "attends"), STATES.values(), ids=list(STATES))
+def test_states(tmp_path, arch, keys, tensors, state, attends):
+    """States are in 32 bits per sequence and do not grow; only layers that attend have a cache that does."""
+    heads = [2 if has or not tensors else 0 for has in attends]
+    path = write(
+        tmp_path / "m.gguf",
+        arch=arch,
+        layers=4,
+        kv=heads if len(set(heads)) > 1 else 2,
+        extra={key: ("add_uint32", value) for key, value in keys.items()},
+        more={f"blk.{at}.{name}": (4, HIDDEN) for at, name in tensors.items()},
+    )
+    blocks = read_gguf(path).blocks[1:-1]
+    assert [block.kv_bytes_per_token > 0 for block in blocks] == attends
+    holders = [at in tensors for at in range(4)] if tensors else [not has for has in attends]
+    assert [block.state_bytes for block in blocks] == [4.0 * state * holds for holds in holders]
+
+
+def test_phi3_does_not_slide(tmp_path):
+    """llama.cpp does not use the window of Phi-3."""
+    extra = {"attention.sliding_window": ("add_uint32", 8)}
+    model = read_gguf(write(tmp_path / "m.gguf", arch="phi3", extra=extra))
+    assert {block.kv_window_tokens for block in model.blocks} == {None}
+
+
+def test_layers_with_a_window_have_heads_of_their_own(tmp_path):
+    """Gemma 4: layers with a window have another head dimension."""
+    extra = {
+        "attention.sliding_window": ("add_uint32", 8),
+        "attention.sliding_window_pattern": ("add_array", [True, False]),
+        "attention.key_length": ("add_uint32", 32),
+        "attention.value_length": ("add_uint32", 32),
+        "attention.key_length_swa": ("add_uint32", 16),
+        "attention.value_length_swa": ("add_uint32", 16),
+    }
+    model = read_gguf(write(tmp_path / "m.gguf", arch="gemma4", extra=extra), kv_dtype="float16")
+    assert [block.kv_bytes_per_token for block in model.blocks[1:-1]] == [2 * 2 * 32, 2 * 2 * 64]
 
 
 def test_split_files(tmp_path):

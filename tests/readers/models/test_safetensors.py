@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from placement.catalog.presets import models
 from placement.errors import InputError
 from placement.readers.models.config import read_config
 from placement.readers.models.names import EMBED, HEAD, block_of, is_routed
@@ -127,16 +128,49 @@ def test_shards_are_added_up(checkpoint):
         read_model(checkpoint)
 
 
-def test_index_alone_scales_the_configuration(checkpoint):
-    """With no weight file at hand, the index's total is shared out, and a note says so."""
+def test_index_alone_keeps_the_shapes(checkpoint):
+    """With no weight file at hand, bytes follow from the shapes; what the index states beyond them is named."""
     (checkpoint / "model.safetensors").unlink()
-    write_index(checkpoint, {"lm_head.weight": "a.safetensors"}, total=10_000)
+    told = read_config(CONFIG)
+    names = {"model.embed_tokens.weight": "a.safetensors", "model.visual.blocks.0.qkv.weight": "a.safetensors"}
+    write_index(checkpoint, names, total=told.weight_bytes + 1e9)
     model = read_model(checkpoint)
-    assert model.weight_bytes == pytest.approx(10_000)
-    assert any("index" in note for note in model.notes)
+    assert model.blocks == told.blocks
+    assert any("1.00 GB" in note and "visual" in note for note in model.notes)
     write_index(checkpoint, {"lm_head.weight": "a.safetensors"}, total="big")
     with pytest.raises(InputError, match="total_size"):
         read_model(checkpoint)
+
+
+def test_index_smaller_than_the_shapes_scales_them(checkpoint):
+    """An index with fewer bytes than 16 bits take is of a narrower format: its total is shared out, with a note."""
+    (checkpoint / "model.safetensors").unlink()
+    write_index(checkpoint, {"lm_head.weight": "a.safetensors"}, total=1000)
+    model = read_model(checkpoint)
+    assert model.weight_bytes == pytest.approx(1000)
+    assert any("shares of that total" in note for note in model.notes)
+    asked = read_model(checkpoint, weights="bfloat16")
+    assert asked.weight_bytes == read_config(CONFIG).weight_bytes
+
+
+def test_index_without_a_language_model_is_refused(checkpoint):
+    """Names that are no language model's are one line."""
+    (checkpoint / "model.safetensors").unlink()
+    write_index(checkpoint, {"unet.down.0.weight": "a.safetensors"}, total=1000)
+    with pytest.raises(InputError, match="no tensor of the language model"):
+        read_model(checkpoint)
+
+
+def test_towers_are_told_by_the_prefix_of_the_layers(checkpoint):
+    """The language model lies under `llm.`, a tower of unknown name (MiniCPM-V's `vpm`) beside it."""
+    plain = read_model(checkpoint)
+    moved = {f"llm.{name}": tensor for name, tensor in tensors().items()}
+    tower = {f"vpm.encoder.layers.{at}.mlp.fc1.weight": np.zeros((30, 30), np.float16) for at in range(2)}
+    tower["vpm.embeddings.patch_embedding.weight"] = np.zeros((50, 50), np.float16)
+    save_file(moved | tower, checkpoint / "model.safetensors")
+    model = read_model(checkpoint)
+    assert model.blocks == plain.blocks
+    assert any("vpm" in note and "left out" in note for note in model.notes)
 
 
 @pytest.mark.parametrize(
@@ -213,3 +247,15 @@ def test_shared_experts_are_not_routed():
     assert is_routed("blk.3.ffn_up_exps.weight")
     assert not is_routed("model.layers.3.mlp.shared_experts.up_proj.weight")
     assert not is_routed("blk.3.ffn_up_shexp.weight")
+
+
+def test_index_of_deepseek_v3(tmp_path):
+    """An index of 688.6 GB: embedding and head in 16 bits, layers in FP8; 2% are the prediction module."""
+    config = dict(models()["deepseek-v3"].config)
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    names = {"model.embed_tokens.weight": "a.safetensors", "lm_head.weight": "b.safetensors"}
+    write_index(tmp_path, names, total=688_586_727_753)
+    model = read_model(tmp_path)
+    gigabytes = [model.blocks[at].weight_bytes / 1e9 for at in (0, 6, -1)]
+    assert gigabytes == pytest.approx([1.853, 11.5, 1.853], rel=2e-3)
+    assert any("15.4" in note and "left out" in note for note in model.notes)

@@ -1,0 +1,1 @@
+"""What checkpoints say of the format that their weights are stored in."""
