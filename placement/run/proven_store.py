@@ -18,7 +18,7 @@ from datetime import timedelta
 from multiprocessing.connection import Connection
 from typing import Any
 
-from torch.distributed import Store
+from torch.distributed import Store  # type: ignore[attr-defined]
 
 from .control import RunError
 from .proven_connection import PeerError, hear, prove, say
@@ -183,7 +183,7 @@ class ProvenStore(Store):
         if self._server is not None:
             self._server.close()
 
-    def set(self, key: str, value: str | bytes) -> None:  # type: ignore[override]
+    def set(self, key: str, value: str | bytes) -> None:
         """Set a value."""
         self._ask("set", [key], value=_text(value))
 
@@ -192,24 +192,24 @@ class ProvenStore(Store):
         self.wait([key])
         return str(self._ask("get", [key])).encode("latin-1")
 
-    def compare_set(self, key: str, expected: str | bytes, desired: str | bytes) -> bytes:  # type: ignore[override]
+    def compare_set(self, key: str, expected: str | bytes, desired: str | bytes) -> bytes:
         """Set a value where it is `expected` (empty: not set yet); return what it is then."""
         now = self._ask("compare_set", [key], expected=_text(expected), value=_text(desired))
         return str(now or "").encode("latin-1")
 
-    def add(self, key: str, amount: int) -> int:  # type: ignore[override]
+    def add(self, key: str, amount: int) -> int:
         """Add to a number and return it."""
         return int(self._ask("add", [key], value=amount))
 
-    def check(self, keys: Sequence[str]) -> bool:  # type: ignore[override]
+    def check(self, keys: Sequence[str]) -> bool:
         """Whether all keys are set."""
         return bool(self._ask("check", list(keys)))
 
-    def delete_key(self, key: str) -> bool:  # type: ignore[override]
+    def delete_key(self, key: str) -> bool:
         """Delete a value; whether there was one."""
         return bool(self._ask("delete", [key]))
 
-    def wait(self, keys: Sequence[str], timeout: timedelta | None = None) -> None:  # type: ignore[override]
+    def wait(self, keys: Sequence[str], timeout: timedelta | None = None) -> None:
         """Wait until all keys are set."""
         limit_s = self._timeout_s if timeout is None else timeout.total_seconds()
         until = time.monotonic() + limit_s

@@ -113,7 +113,11 @@ def _meeting_point(job: Job, torchs: Any, *, serve: bool) -> tuple[str, int, str
 def _secret_of(address: str) -> str:
     """The user's secret; none is needed where only this machine can connect."""
     secret = os.environ.get(SECRET_VARIABLE, "")
-    if not secret and not ip_address(socket.gethostbyname(address)).is_loopback:
+    try:
+        loopback = ip_address(socket.gethostbyname(address)).is_loopback
+    except (OSError, ValueError) as error:
+        raise InputError(f"expected an address of this host, got {address[:80]!r} ({error})", "--address") from None
+    if not secret and not loopback:
         raise InputError(f"expected a secret, the same on all hosts, since others can reach {address}", SECRET_VARIABLE)
     if secret and len(secret) < LEAST_SECRET:
         raise InputError(f"expected at least {LEAST_SECRET} characters, got {len(secret)}", SECRET_VARIABLE)

@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from torch.distributed import PrefixStore
+from torch.distributed import PrefixStore  # type: ignore[attr-defined]
 
 from placement.run.control import free_port
 from placement.run.proven_connection import PeerError
