@@ -12,7 +12,7 @@ from objectives.sessions.chains import Chain, Composition, Fleet, greedy_chains,
 from objectives.sessions.terms import no_chain_s
 from placement.simulate.sessions import simulate
 
-from .columns import pack
+from .columns import Packing, pack
 from .problem import SessionsProblem
 
 NARROW = 0.03  # bounds nearer to each other than this tell no weight: the simulation's noise is as large
@@ -78,11 +78,9 @@ def weight_of_upper(problem: SessionsProblem, plan: Composition) -> float:
     return float(np.clip((simulated_mean(problem.fleet, plan.chains) - lower) / (upper - lower), 0.02, 0.9))
 
 
-def best_packed(problem: SessionsProblem, plans: Sequence[Composition]) -> Composition:
+def best_packed(problem: SessionsProblem, plans: Sequence[Composition]) -> Packing:
     """The plan of the largest total rate, its chains packed or greedy, whichever serve more."""
-    fleet = problem.fleet
-    packed = [pack(fleet, plan.spans).plan for plan in plans]
-    return max([*packed, *plans], key=lambda plan: total_rate(fleet, plan.chains))
+    return max((pack(problem.fleet, plan.spans) for plan in plans), key=lambda packing: packing.rate)
 
 
 def best_simulated(problem: SessionsProblem, plans: Sequence[Composition], tries: int) -> Composition:

@@ -86,6 +86,11 @@ def pack(fleet: Fleet, spans: tuple[Range, ...]) -> Packing:
     return Packing(Composition(spans, best), total_rate(fleet, best), relaxation)
 
 
+def most_of(fleet: Fleet, plan: Composition) -> float:
+    """Sessions/s that no chains of this placement exceed."""
+    return relaxed(fleet, plan.spans, plan.chains)[1] if plan.chains else 0.0
+
+
 def relaxed(fleet: Fleet, spans: tuple[Range, ...], first: tuple[Chain, ...]) -> tuple[list[Chain], float]:
     """Columns that the relaxation wants, their capacities fractional no more than in value; and its proven bound."""
     paths = Paths(fleet, spans)

@@ -12,7 +12,7 @@ from rich.console import RenderableType
 
 from objectives.combine import SESSIONS as TERMS
 from objectives.combine import Objective, TermSet
-from objectives.sessions.chains import Composition, Fleet, broken_rules, greedy_chains
+from objectives.sessions.chains import Composition, Fleet, broken_rules, greedy_chains, total_rate
 from objectives.spans import Range, Span
 from placement.errors import InfeasibleError, InputError, PlacementError
 from placement.plan.plan import PlacedSpan, Plan
@@ -25,6 +25,7 @@ from placement.search.stop import StoppedBy
 from ..base import FoundBy, Reasons, Task, Wish
 from .bound import Proven
 from .closer import best_packed, best_simulated
+from .columns import Packing, most_of
 from .plan import how_measured, looked_at, plan_of
 from .problem import SessionsProblem, moves_in
 from .spans import impossible, numbered_spans, overfull, unmet
@@ -32,7 +33,7 @@ from .view import plan_view
 from .warm import warm_up
 
 DEFAULT = "rate"
-PACK_S_PER_SERVER, SIMULATE_S = 0.003, 0.008  # what it takes to pack one placement, and to simulate one
+PACK_S_PER_SERVER, SIMULATE_S = 0.004, 0.008  # what it takes to pack one placement, and to simulate one
 PART = 0.05  # part of a search's time that the closer look may take beside it
 MOST_PACKED, MOST_SIMULATED = 6, 40
 
@@ -75,16 +76,19 @@ class SessionsTask:
         proven, what = self._proven(outcome), "this placement" if one_split else "the best placement found"
         if outcome.bound == float("inf"):
             return Reasons(impossible(self.problem, proven), proven=True)
-        lines = unmet(self.problem, looked_at(self.problem, self._closest(outcome), 0))
+        lines = unmet(self.problem, looked_at(self.problem, self._closest(outcome).plan, 0))
         most = f"no placement serves more than {proven.rate:.4g} sessions/s"
         return Reasons(tuple(f"{what}: {line}; {most}" for line in lines), proven=False)
 
     def plan(self, outcome: Outcome, found: FoundBy) -> Plan:
         """The best of those that the search named for a closer look, by that look."""
-        looked = looked_at(self.problem, self._closest(outcome), found.seed)
+        packing = self._closest(outcome)
+        looked = looked_at(self.problem, packing.plan, found.seed)
         if broken := broken_rules(self.fleet, looked.plan):
             raise PlacementError(f"a bug: the search broke a rule: {broken[0]}")
-        plan = self._told(plan_of(self.problem, looked, self._proven(outcome), outcome.bound), outcome, found)
+        proven, relaxation = self._proven(outcome), packing.relaxation
+        plan = plan_of(self.problem, looked, proven, outcome.bound, relaxation=relaxation)
+        plan = self._told(plan, outcome, found)
         interrupted = outcome.stopped_by is StoppedBy.INTERRUPTED and plan.status == "solved"
         return replace(plan, status="interrupted") if interrupted else plan
 
@@ -93,28 +97,31 @@ class SessionsTask:
         plans = []
         for point in sorted(outcome.pareto, key=lambda point: point.values):
             looked = looked_at(self.problem, self.problem.composition(point.spans), found.seed)
-            plan = plan_of(self.problem, looked, self._proven(outcome), -float("inf"), relaxation=False)
+            plan = plan_of(self.problem, looked, self._proven(outcome), -float("inf"))
             plans.append(self._told(plan, outcome, found))
         return tuple(plans)
 
-    def _closest(self, outcome: Outcome) -> Composition:
-        """The best by the closer look of what the search named: of more where it tried more, of all but one kind."""
-        problem, best = self.problem, outcome.spans
+    def _closest(self, outcome: Outcome) -> Packing:
+        """The best by the closer look, of as many of those that the search named as it was long enough for."""
+        problem, best = self.problem, self.problem.composition(outcome.spans)
         if not outcome.finalists or outcome.stopped_by is StoppedBy.INTERRUPTED:
-            return problem.composition(best)
+            return self._as_it_is(best)
         worth = PART * outcome.evaluations / moves_in(self.fleet, 1.0)  # seconds, by what was done and not by the clock
         if problem.response:
             count = between(2, worth / SIMULATE_S, MOST_SIMULATED)
             plans = [problem.composition(spans) for spans in self._candidates(outcome, count)]
-            return best_simulated(problem, plans, tries=count)
-        count = between(2, worth / (PACK_S_PER_SERVER * self.fleet.n_servers), MOST_PACKED)
+            return self._as_it_is(best_simulated(problem, plans, tries=count))
+        count = between(1, worth / (PACK_S_PER_SERVER * self.fleet.n_servers), MOST_PACKED)
         return best_packed(problem, [problem.composition(spans) for spans in self._candidates(outcome, count)])
+
+    def _as_it_is(self, plan: Composition) -> Packing:
+        return Packing(plan, total_rate(self.fleet, plan.chains), most_of(self.fleet, plan))
 
     def _candidates(self, outcome: Outcome, count: int) -> list[Spans]:
         """The best, what runs now, and the finalists that were named last."""
-        running = tuple(Span(j, a, b) for j, (a, b) in enumerate(self.running) if b > a)
-        found = [outcome.spans, *([running] if running else []), *reversed(outcome.finalists)]
-        return list(dict.fromkeys(found))[:count]
+        running = [tuple(Span(j, a, b) for j, (a, b) in enumerate(self.running) if b > a)] if self.running else []
+        found = dict.fromkeys([outcome.spans, *running, *reversed(outcome.finalists)])
+        return list(found)[: count + len(running)]
 
     def _proven(self, outcome: Outcome) -> Proven:
         """Bounds over all placements: those of the search, or what is proven at a glance."""
@@ -165,9 +172,12 @@ class SessionsKind:
         """A placement with its best chains and their figures, and the rules that it breaks."""
         problem, spans = SessionsProblem(question, wish.objective), numbered_spans(placement, question)
         given = Composition(spans, greedy_chains(question, spans))
-        given = best_simulated(problem, [given], MOST_SIMULATED) if problem.response else best_packed(problem, [given])
-        looked = looked_at(problem, given, 0)
-        plan = plan_of(problem, looked, problem.at_a_glance(), problem.lower_bound())
+        if problem.response:
+            given = best_simulated(problem, [given], MOST_SIMULATED)
+        else:
+            given = best_packed(problem, [given]).plan
+        looked, proven = looked_at(problem, given, 0), problem.at_a_glance()
+        plan = plan_of(problem, looked, proven, problem.bound_of(proven), relaxation=most_of(question, given))
         broken = (*overfull(question, spans), *unmet(problem, looked))
         status = "infeasible" if broken else plan.status
         plan = replace(plan, status=status, solver="given", stopped_by="exhausted", notes=(*plan.notes, how_measured()))

@@ -16,7 +16,6 @@ from placement.simulate.sessions import SESSIONS, Responses, simulate
 
 from .bound import Proven
 from .closer import Judged, judged
-from .columns import relaxed
 from .problem import SessionsProblem
 
 UNSTABLE = "not stable: arrivals exceed the rate, so the queue grows for ever and no response time is told"
@@ -49,7 +48,9 @@ def looked_at(problem: SessionsProblem, plan: Composition, seed: int) -> Looked:
     return Looked(plan, simulated, judged(problem, plan.chains, simulated.mean_s if simulated else math.inf))
 
 
-def plan_of(problem: SessionsProblem, looked: Looked, proven: Proven, bound: float, *, relaxation: bool = True) -> Plan:
+def plan_of(
+    problem: SessionsProblem, looked: Looked, proven: Proven, bound: float, *, relaxation: float | None = None
+) -> Plan:
     """A plan from spans and chains of server numbers.
 
     Parameters
@@ -60,15 +61,15 @@ def plan_of(problem: SessionsProblem, looked: Looked, proven: Proven, bound: flo
         Over all placements.
     bound : float
         Proven on the cost; minus infinity for none.
-    relaxation : bool
-        Tell what no other chains of this placement serve, which takes a while.
+    relaxation : float, optional
+        Sessions/s that no other chains of this placement exceed.
     """
     fleet, plan = problem.fleet, looked.plan
     rate = total_rate(fleet, plan.chains)
     value = value_of(problem, looked, bound)
     figures: dict[str, float] = {"rate_per_s": rate, "rate_bound_per_s": max(proven.rate, rate)}
-    if relaxation and plan.chains:
-        figures["rate_bound_of_this_placement_per_s"] = max(rate, relaxed(fleet, plan.spans, plan.chains)[1])
+    if relaxation is not None:
+        figures["rate_bound_of_this_placement_per_s"] = max(rate, relaxation)
     figures |= {
         "arrivals_per_s": fleet.arrivals_per_s,
         "sessions_at_once": sum(chain.capacity for chain in plan.chains),

@@ -20,6 +20,7 @@ from placement.search.solver import Solver
 from .bound import Proven, Sharing, most_at_once
 from .kernels.spans import sessions_from_keys
 
+MOST_STARTS, LEAST_STARTS = 400, 8  # servers times starts, and starts: the loop scores each by the reference
 MOVES_PER_SECOND, SERVERS, POWER = 1e6, 10, 1.25  # scored on one core with so many servers, and how fast that falls
 
 
@@ -84,7 +85,8 @@ class SessionsProblem:
         ]
         if not rows:
             return self.random(np.random.default_rng(0), 8)
-        return self.ranked(np.stack(rows))[:40]
+        most = max(LEAST_STARTS, MOST_STARTS // self.fleet.n_servers)
+        return self.ranked(np.stack(rows))[:most]
 
     def random(self, rng: np.random.Generator, n: int) -> IntArray:
         """Servers lined up front to back in random order."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import islice, product
+from itertools import count, islice, product
 
 import numpy as np
 import pytest
@@ -16,10 +16,11 @@ from placement.kinds.base import FoundBy
 from placement.kinds.sessions.columns import pack
 from placement.kinds.sessions.kind import SessionsTask
 from placement.kinds.sessions.problem import SessionsProblem
-from placement.kinds.sessions.solvers.pace import Pace
+from placement.kinds.sessions.solvers.pace import Pace, walked
 from placement.kinds.sessions.solvers.portfolio import SessionsPortfolio
 from placement.registry import SOLVERS, make_solver, solver_names
 from placement.search.loop import Outcome, run
+from placement.search.problem import IntArray, Problem
 from placement.search.solver import Proposal, Solver
 from placement.search.stop import Progress, StoppedBy, max_evaluations
 
@@ -182,6 +183,29 @@ def test_pace_follows_the_time_limit_or_the_moves() -> None:
     pace.next_lap()
     pace.note(None, 30_000)
     assert pace.share == pytest.approx(0.1)
+
+
+class Improving:
+    """A solver whose every round is better: genomes count up."""
+
+    def search(self, problem: Problem, rng: np.random.Generator, start: IntArray) -> Iterator[Proposal]:
+        """Count for ever."""
+        for number in count(1):
+            yield Proposal(np.full((1, problem.genome_size), number, dtype=np.int64), 1)
+
+
+def test_of_many_servers_few_improvements_are_told() -> None:
+    """Nine rounds between two that the loop scores by its slow reference, and the last of a walk is told in any case."""
+    problem = SessionsProblem(fleet(0, servers=120))
+    pace = Pace(problem.fleet, limit_s=1e-3)
+    start = np.zeros((1, problem.genome_size), dtype=np.int64)
+    walk = walked(Improving(), problem, np.random.default_rng(0), start, pace, 0.7, name="", finalists=True)
+    proposals = list(walk)
+    told = [int(proposal.genomes[0, 0]) for proposal in proposals if len(proposal.genomes)]
+    assert told[:2] == [9, 18]
+    assert told[-1] == len(proposals) - 1
+    named = [int(proposal.finalists[0, 0]) for proposal in proposals if proposal.finalists is not None]
+    assert named[:6] == [1, 2, 3, 4, 5, 7]
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if SOLVERS[name].role == "yardstick"])

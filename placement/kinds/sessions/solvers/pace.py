@@ -17,6 +17,8 @@ from ..problem import moves_in
 
 FIRST_LAP_S, LONGER = 0.1, 3.0  # where no time limit is known: what the first lap is worth, and the growth of the next
 LATE = 0.95  # part of the work from which on every improvement is a finalist
+LAST = 0.99  # part of the work from which on every improvement is told at once
+QUICK = 40  # servers for which the reference scores a placement in much less time than a round takes
 SPARSE = 1.25  # before that, one when the walk is so much longer than at the last
 
 T = TypeVar("T")
@@ -57,6 +59,11 @@ class Pace:
             self.share = progress.share
         else:
             self.share = self._moves / moves_in(self.fleet, self.limit_s)
+
+    @property
+    def rounds_between(self) -> int:
+        """Rounds of a walk between two placements that the loop hears of."""
+        return max(1, (self.fleet.n_servers // QUICK) ** 2)
 
     def next_lap(self) -> None:
         """Begin a longer lap."""
@@ -102,21 +109,51 @@ def walked(
         Turns a genome of `problem` into one of the problem that the loop knows.
     """
     best: IntArray = start[0]
-    due, pending = 1.0, False
-    none = np.empty((0, len(told(best))), dtype=np.int64)
-    for rounds, proposal in enumerate(solver.search(problem, rng, start), start=1):
-        genomes = none
+    news = _News(told, pace.rounds_between)
+    for proposal in solver.search(problem, rng, start):
+        news.rounds += 1
         if not np.array_equal(proposal.genomes[-1], best):
-            best, pending = proposal.genomes[-1].copy(), True
-            genomes = told(best)[None, :]
-        named = None
-        if finalists and pending and (rounds >= due or pace.share >= LATE):
-            named, due, pending = told(best)[None, :], rounds * SPARSE, False
+            best = proposal.genomes[-1].copy()
+            news.untold = news.unnamed = True
+        genomes, named = news.told(best, pace.share), news.named(best, pace.share) if finalists else None
         progress = yield Proposal(genomes, proposal.evaluations, solver=name, finalists=named)
         pace.note(progress, proposal.evaluations)
         if pace.share >= until:
             break
+    if news.untold:
+        yield Proposal(told(best)[None, :], solver=name)
     return best
+
+
+@dataclass
+class _News:
+    """Which improvements of a walk the loop is to hear of.
+
+    The loop scores all that it hears of by the reference, which takes long where there are many servers.
+    """
+
+    turned: Callable[[IntArray], IntArray]
+    between: int
+    rounds: int = 0
+    untold: bool = False
+    unnamed: bool = False
+    told_at: int = 0
+    named_at: float = 0.0
+
+    def told(self, best: IntArray, share: float) -> IntArray:
+        """The best when it is new and its time has come."""
+        genome = self.turned(best)
+        if self.untold and (self.rounds - self.told_at >= self.between or share >= LAST):
+            self.untold, self.told_at = False, self.rounds
+            return genome[None, :]
+        return np.empty((0, len(genome)), dtype=np.int64)
+
+    def named(self, best: IntArray, share: float) -> IntArray | None:
+        """The best as a finalist when the walk is so much longer than at the last, or late."""
+        if not self.unnamed or (self.rounds < self.named_at * SPARSE and share < LATE):
+            return None
+        self.unnamed, self.named_at = False, self.rounds
+        return self.turned(best)[None, :]
 
 
 def worked(steps: Generator[None, None, T], pace: Pace, genome_size: int) -> Steps[T]:
