@@ -101,7 +101,7 @@ def _model(entry: Any) -> tuple[str, ...]:
 
 
 def _instance(entry: Any) -> tuple[str, ...]:
-    price = quantity("price", entry.price_per_hour) if entry.price_per_hour else ""
+    price = quantity(entry.price_per_hour, "$/h") if entry.price_per_hour else ""
     return entry.name, entry.cloud, f"{entry.count} x {entry.device}", entry.interconnect, price
 
 
