@@ -195,7 +195,7 @@ class Improving:
 
 
 def test_of_many_servers_few_improvements_are_told() -> None:
-    """Nine rounds between two that the loop scores by its slow reference, and the last of a walk is told in any case."""
+    """Nine rounds between two that the loop scores by its reference, and the last of a walk is told in any case."""
     problem = SessionsProblem(fleet(0, servers=120))
     pace = Pace(problem.fleet, limit_s=1e-3)
     start = np.zeros((1, problem.genome_size), dtype=np.int64)
