@@ -45,7 +45,7 @@ def build_model(shape: Shape, name: str, weights: Quantization, kv_dtype: str | 
         input_bytes_per_token=TOKEN_BYTES,
         weights=weights.name,
         compute_dtype=weights.compute_dtype,
-        notes=(*shape.notes, *_homes(extras, blocks)),
+        notes=(*shape.notes, *homes(extras, blocks)),
         extras=extras,
     )
 
@@ -172,7 +172,7 @@ def _extra(beside: Beside, weights: Quantization) -> Extra:
     return Extra(beside.name, beside.kind, size, beside.block, _all(list(beside.parts)))
 
 
-def _homes(extras: tuple[Extra, ...], blocks: tuple[Block, ...]) -> tuple[str, ...]:
+def homes(extras: tuple[Extra, ...], blocks: tuple[Block, ...]) -> tuple[str, ...]:
     """Return a note of where the extras are."""
     return tuple(
         f"{extra.weight_bytes / 1e9:.2f} GB of {extra.name} ({extra.kind}) lie in the memory of the node that holds "
