@@ -198,6 +198,7 @@ def test_unknown_methods_are_named(stated: dict[str, Any]) -> None:
         {"quant_method": "gptq", "bits": "four"},
         {"quant_method": "awq", "group_size": 1e9},
         {"quant_method": "fp8", "weight_block_size": [0, 128]},
+        {"quant_method": "fp8", "weight_block_size": [128]},
         {"quant_method": "fp8", "weight_block_size": ["a", None]},
         {"quant_method": "gptq", "dynamic": [1]},
         {"quant_method": "hqq", "quant_config": 3},

@@ -53,7 +53,7 @@ def stored_format(values: Mapping[str, Any], beside: Mapping[str, Any] | None, w
     read = METHODS.get(method)
     try:
         found = Stored(method, None) if read is None else read(Statement(stated, where))
-    except (AttributeError, TypeError, ValueError, OverflowError, KeyError):
+    except (AttributeError, TypeError, ValueError, OverflowError, LookupError):
         raise InputError(f"cannot be understood as a format of {shown(method)}", where) from None
     return replace(found, kv_dtype=_kv_dtype(stated), dropped=_dropped(found.format))
 
