@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from placement.catalog.presets import models
 from placement.errors import InputError
 from placement.question.model import Extra
 from placement.readers.models.config import read_config
@@ -288,3 +289,15 @@ def test_shared_experts_are_not_routed():
     assert is_routed("blk.3.ffn_up_exps.weight")
     assert not is_routed("model.layers.3.mlp.shared_experts.up_proj.weight")
     assert not is_routed("blk.3.ffn_up_shexp.weight")
+
+
+def test_index_of_deepseek_v3(tmp_path):
+    """An index of 688.6 GB: embedding and head in 16 bits, layers in FP8; 2% are the prediction module, and no layer's."""
+    config = dict(models()["deepseek-v3"].config)
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    names = {"model.embed_tokens.weight": "a.safetensors", "lm_head.weight": "b.safetensors"}
+    write_index(tmp_path, names, total=688_586_727_753)
+    model = read_model(tmp_path)
+    gigabytes = [model.blocks[at].weight_bytes / 1e9 for at in (0, 6, -1)]
+    assert gigabytes == pytest.approx([1.853, 11.5, 1.853], rel=2e-3)
+    assert any("15.4" in note and "left out" in note for note in model.notes)
