@@ -292,7 +292,7 @@ def test_shared_experts_are_not_routed():
 
 
 def test_index_of_deepseek_v3(tmp_path):
-    """An index of 688.6 GB: embedding and head in 16 bits, layers in FP8; 2% are the prediction module, and no layer's."""
+    """An index of 688.6 GB: embedding and head in 16 bits, layers in FP8; 2% are the prediction module."""
     config = dict(models()["deepseek-v3"].config)
     (tmp_path / "config.json").write_text(json.dumps(config))
     names = {"model.embed_tokens.weight": "a.safetensors", "lm_head.weight": "b.safetensors"}
