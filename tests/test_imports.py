@@ -26,7 +26,12 @@ HEAVY = {
     "matplotlib",
     "jinja2",
 }
-TORCH_HOMES = ("placement/run/", "placement/profile/", "placement/readers/models/torch_module.py")
+TORCH_HOMES = (
+    "placement/run/",
+    "placement/profile/",
+    "placement/readers/models/library/",
+    "placement/readers/models/torch_module.py",
+)
 
 
 def imports(path: Path) -> Iterator[tuple[str, bool]]:

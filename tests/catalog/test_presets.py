@@ -1,11 +1,22 @@
 """The catalog of models: every preset is read, and its size agrees with the published one."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 import pytest
 
-from placement.catalog.presets import models
+from placement import catalog
+from placement.catalog.presets import Preset, models, preset
 from placement.errors import InputError
 from placement.question.model import Model
+from placement.readers.models.formulas import from_formulas
+from placement.readers.models.library.language import read_library
+from placement.readers.models.parts import Shape
 from placement.readers.models.read import read_model
+from placement.readers.models.remembered import key_of, recall
 
 PUBLISHED = {
     "llama-3.1-8b": 8.03e9, "llama-3.1-70b": 70.55e9, "llama-3.1-405b": 405.85e9, "mixtral-8x7b": 46.70e9,
@@ -18,10 +29,10 @@ ACTIVE = {"mixtral-8x7b": 12.9e9, "qwen3-30b-a3b": 3.3e9, "qwen3-235b-a22b": 22e
 @pytest.mark.parametrize("name", list(models()))
 def test_parameters_agree_with_the_published_count(name):
     """Within 0.5% of what was published, with a source that says where."""
-    preset = models()[name]
+    entry = models()[name]
     model = read_model(name)
-    assert model.params == pytest.approx(preset.parameters, rel=0.005)
-    assert "https://" in preset.source
+    assert model.params == pytest.approx(entry.parameters, rel=0.005)
+    assert "https://" in entry.source
     assert model.name == name
     assert model.n_blocks == len([b for b in model.blocks if b.name.startswith("layer.")]) + 2
 
@@ -49,6 +60,34 @@ def test_catalog_is_large_and_varied():
     assert any(len({block.kv_window_tokens for block in model.blocks[1:-1]}) == 2 for model in read)
 
 
+@pytest.mark.parametrize(
+    ("spelling", "name"),
+    [
+        ("llama3.1:8b", "llama-3.1-8b"),
+        ("meta-llama/Llama-3.1-8B-Instruct", "llama-3.1-8b"),
+        ("deepseek-ai/DeepSeek-R1", "deepseek-v3"),
+        ("qwq-32b", "qwen2.5-32b"),
+        ("Qwen/Qwen3-Coder-Next", "qwen3-next-80b-a3b"),
+        ("mistralai/Mistral-7B-Instruct-v0.3", "mistral-7b-v0.3"),
+        ("gemma4:31b", "gemma-4-31b"),
+        ("openai/gpt-oss-20b", "gpt-oss-20b"),
+    ],
+)
+def test_names_of_repositories_and_usual_spellings(spelling, name):
+    """Vendors' names and those of other tools lead to the preset of the same shapes."""
+    found = preset(spelling)
+    assert found is not None
+    assert found.name == name
+
+
+def test_an_alias_keeps_its_name():
+    """A plan for deepseek-r1 says so, with the blocks of deepseek-v3."""
+    model = read_model("deepseek-r1")
+    assert model.name == "deepseek-r1"
+    assert model.blocks == read_model("deepseek-v3").blocks
+    assert model.weights == "fp8_block"
+
+
 def test_unknown_preset_names_the_nearest():
     """A typing mistake is answered with the preset that was meant."""
     with pytest.raises(InputError, match=r"did you mean 'llama-3\.1-70b'"):
@@ -66,3 +105,39 @@ def test_names_are_forgiving_and_models_pass_through():
     model = read_model(" Llama-3.1-8B ")
     assert isinstance(model, Model)
     assert read_model(model) is model
+
+
+def test_presets_need_neither_torch_nor_transformers() -> None:
+    """What no formula serves ships as it was read: all presets are read without the packages that would read them."""
+    program = (
+        "import sys\n"
+        "sys.modules['torch'] = sys.modules['transformers'] = None\n"
+        "from placement.catalog.presets import models\n"
+        "from placement.readers.models.read import read_model\n"
+        "print(sum(read_model(name).params > 0 for name in models()))\n"
+    )
+    with TemporaryDirectory() as folder:
+        environment = {**os.environ, "PLACEMENT_CACHE_DIR": folder}
+        done = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=False
+        )
+    assert done.stderr == ""
+    assert int(done.stdout) == len(models())
+
+
+def test_readings_are_those_of_the_presets() -> None:
+    """There is one file for each preset that no formula serves, and no other."""
+    needed = {key_of(entry.config) for entry in models().values() if not isinstance(_by_formulas(entry), Shape)}
+    folder = Path(catalog.__file__).parent / "readings"
+    assert {file.stem for file in folder.glob("*.json")} == needed
+
+
+@pytest.mark.parametrize("name", ["ministral-3-3b", "granite-4.0-h-tiny", "glm-4.7-flash"])
+def test_readings_are_what_transformers_makes(name: str) -> None:
+    """What ships is what `python -m benchmarks.models.readings --anew` would write."""
+    entry = models()[name]
+    assert recall(entry.config) == read_library(entry.config)
+
+
+def _by_formulas(entry: Preset) -> object:
+    return from_formulas(entry.config, entry.name)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from placement.errors import InputError
 from placement.question.model import Block, Model, Tie
 
-from .build import TOKEN_BYTES, activation_bytes
+from .build import TOKEN_BYTES, activation_bytes, block_parts
 from .fields import Fields, shown
 from .gguf_cache import CacheRules, LayerCache
 from .gguf_header import GgufHeader, GgufTensor, read_header
@@ -198,9 +198,14 @@ def _layer(file: _File, at: int, cache: LayerCache, kv_bytes: float, handed_on: 
     routed = [tensor for tensor in tensors if is_routed(tensor.name)]
     experts = file.keys.count("expert_count") if routed else 0
     used = min(experts, file.keys.count("expert_used_count")) if routed else 0
-    dense = sum(t.params for t in tensors if len(t.dims) > 1 and not is_routed(t.name))
-    active = dense + (sum(t.params for t in routed) * used / experts if experts else 0.0)
-    return Block(
+    shares: dict[str, float] = {}
+    operations: dict[str, float] = {}
+    for tensor in tensors:
+        piece = _piece(tensor.name)
+        active = tensor.params * (used / experts if piece == "experts" else 1.0) if len(tensor.dims) > 1 else 0.0
+        shares[piece] = shares.get(piece, 0.0) + file.bytes_of([tensor])
+        operations[piece] = operations.get(piece, 0.0) + 2.0 * active
+    block = Block(
         name=f"layer.{at}",
         weight_bytes=file.bytes_of(tensors),
         kind="moe" if routed else "dense",
@@ -208,13 +213,21 @@ def _layer(file: _File, at: int, cache: LayerCache, kv_bytes: float, handed_on: 
         kv_window_tokens=cache.window,
         state_bytes=cache.state_bytes,
         activation_bytes_per_token=handed_on,
-        flops_per_token=2.0 * active,
+        flops_per_token=sum(operations.values()),
         attention_flops_per_token=2.0 * cache.score_dims,
         expert_bytes=file.bytes_of(routed),
         experts=experts,
         experts_per_token=used,
         params=sum(tensor.params for tensor in tensors),
     )
+    return replace(block, parts=block_parts(block, shares, operations, handed_on))
+
+
+def _piece(tensor: str) -> str:
+    """Return the part of its layer that a tensor belongs to."""
+    if is_routed(tensor):
+        return "experts"
+    return "ffn" if tensor.split(".", 2)[-1].startswith("ffn_") else "attention"
 
 
 def _format_name(headers: Sequence[GgufHeader], package: Any) -> str:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from placement.errors import InputError
-from placement.question.model import Block, Model, Tie
+from placement.question.model import Block, Extra, Model, Tie
 
+from .build import homes
 from .language import LanguageModel, find_language_model
 from .names import EMBED, HEAD, is_buffer, is_lm_head, is_routed
 
@@ -23,11 +24,14 @@ class Tensor(NamedTuple):
     bytes : float
     dtype : str
         Name of its number format.
+    shape : tuple of int
+        Its sizes, where they are known.
     """
 
     name: str
     bytes: float
     dtype: str
+    shape: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)
@@ -120,12 +124,25 @@ def with_true_bytes(model: Model, found: Census, where: str) -> Model:
         replace(model.blocks[-1], weight_bytes=found.blocks[HEAD].bytes + copied),
     )
     ties = (Tie((0, layers + 1), copies=True, shared_bytes=copied),) if copied else ()
-    notes = model.notes
-    if found.elsewhere:
-        largest = sorted(found.elsewhere, key=lambda name: (-found.elsewhere[name], name))
-        notes = (*notes, left_out(sum(found.elsewhere.values()), largest))
-    return replace(model, blocks=blocks, ties=ties, notes=notes)
+    extras, elsewhere = _stored_extras(model, found.elsewhere)
+    notes = (*(note for note in model.notes if note not in homes(model.extras, model.blocks)), *homes(extras, blocks))
+    if elsewhere:
+        largest = sorted(elsewhere, key=lambda name: (-elsewhere[name], name))
+        notes = (*notes, left_out(sum(elsewhere.values()), largest))
+    return replace(model, blocks=blocks, ties=ties, notes=notes, extras=extras)
+
+
+def _stored_extras(model: Model, elsewhere: Mapping[str, float]) -> tuple[tuple[Extra, ...], dict[str, float]]:
+    """Return the extras that are stored, with their true bytes, and what else lies beside the language model."""
+    rest = dict(elsewhere)
+    extras = []
+    for extra in model.extras:
+        last = extra.name.rpartition(".")[2]
+        stored = [name for name in rest if name.rpartition(".")[2] == last]
+        if stored:
+            extras.append(replace(extra, weight_bytes=sum(rest.pop(name) for name in stored)))
+    return tuple(extras), rest
 
 
 def _with(block: Block, found: Sums) -> Block:
-    return replace(block, weight_bytes=found.bytes, expert_bytes=found.routed if block.experts else 0.0)
+    return block.weighing(found.bytes, found.routed)

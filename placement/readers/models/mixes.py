@@ -6,6 +6,7 @@ The tables are in catalog/ggml.yaml. The choice of the format for each tensor fo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -120,6 +121,9 @@ _CATEGORIES: Mapping[str, str] = MappingProxyType({"qkv": "v", "kv_b": "v"})
 _UNQUANTIZED = frozenset({"norm", "bias", "router", "position", "conv", "state"})
 """Roles that llama.cpp leaves in 32 bits."""
 
+_WIDE_NAMES = re.compile(r"altup|laurel|per_layer_model_proj")
+"""Small matrices that llama.cpp leaves in 16 bits (Gemma 3n and 4)."""
+
 _WIDER_O = frozenset({"q2_k", "q3_k", "q4_k", "iq3_xxs", "iq3_s", "iq4_nl", "iq4_xs"})
 """Bases whose output projections are wider in models of eight experts."""
 
@@ -152,6 +156,8 @@ def mix_bits(mix: str, part: Part, at: Place) -> float:
     """Return the bits per weight of a tensor under a mixed format."""
     if part.role in _UNQUANTIZED:
         return 32.0
+    if _WIDE_NAMES.search(part.name):
+        return 16.0
     return bits_per_weight(_fitting(_block(MIXES[mix], part, at), part.row))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,17 @@ from typing import Any
 from placement.errors import InputError
 from placement.question.model import Model
 
-from .config import load_json, read_config
+from .build import build_model
+from .config import beside_of, load_json, read_config
 from .fields import shown
 from .language import find_language_model
 from .measured import Tensor, census, left_out, module_of, with_true_bytes
 from .names import is_buffer
 from .quantization import QUANTIZATIONS, quantization
 from .shards import ensure_inside, shard_names
+from .stored.choice import choose_format
+from .stored.find import stored_format
+from .stored_shapes import shape_of_tensors
 
 LARGEST_HEADER = 100_000_000
 """Bytes of the largest header that the format allows."""
@@ -57,26 +61,55 @@ def read_checkpoint(folder: str | Path, *, weights: str | None = None, kv_dtype:
         The folder holds no weights, or files that are broken or are not all there.
     """
     folder = Path(folder)
-    config = folder / "config.json"
-    if not config.is_file():
+    if not (folder / "config.json").is_file():
         raise InputError("there is no config.json in this folder", str(folder))
-    name = folder.resolve().name
-    told = read_config(config, weights=weights, kv_dtype=kv_dtype, name=name)
     shards, index = _shards(folder)
+    tensors = [tensor for shard in shards for tensor in read_header(shard)]
+    told = _teller(folder, tensors, kv_dtype)
+    asked = told(weights)
     if index is not None:
-        return _by_index(told, index, folder, asked=weights is not None)
-    found = census([t for shard in shards for t in read_header(shard)], told.n_blocks - 2)
+        return _by_index(asked, index, folder, asked=weights is not None)
+    found = census(tensors, asked.n_blocks - 2)
     narrow = QUANTIZATIONS.get(found.dtype)
-    is_wide = narrow is not None and narrow.bits >= 16 and told.weights != found.dtype
+    is_wide = narrow is not None and narrow.bits >= 16 and asked.weights != found.dtype
     if is_wide and weights is not None and (quantization(weights).bits < 16 or found.dtype == "float32"):
-        note = f"The files hold {found.dtype}; planned as quantized to {told.weights} while loading."
-        return replace(told, notes=(*told.notes, note))
-    stated = read_config(config, kv_dtype=kv_dtype, name=name)
+        note = f"The files hold {found.dtype}; planned as quantized to {asked.weights} while loading."
+        return replace(asked, notes=(*asked.notes, note))
+    stated = told(None)
     if stated.weights == "bfloat16" and narrow is not None:
-        stated = read_config(config, weights=found.dtype, kv_dtype=kv_dtype, name=name)
+        stated = told(found.dtype)
     elif stated.weights == "bfloat16":
         stated = replace(stated, weights=found.dtype)
     return with_true_bytes(stated, found, str(folder))
+
+
+def _teller(folder: Path, tensors: Sequence[Tensor], kv_dtype: str | None) -> Callable[[str | None], Model]:
+    """Return what tells the model for a format of weights: its configuration, or the shapes that are stored."""
+    config, name = folder / "config.json", folder.resolve().name
+
+    def by_config(weights: str | None) -> Model:
+        return read_config(config, weights=weights, kv_dtype=kv_dtype, name=name)
+
+    try:
+        by_config(None)
+    except InputError as refused:
+        if refused.where.rpartition(": ")[2] not in ("model_type", "architectures"):
+            raise
+        values = load_json(config)
+        told = shape_of_tensors(tensors, values)
+        if told is None:
+            raise
+        title = shown((values.get("architectures") or [values.get("model_type")])[0])
+        note = f"The architecture {title} is not known: blocks, operations and caches follow from the stored tensors."
+        shape = replace(told, notes=(note,))
+
+        def by_tensors(weights: str | None) -> Model:
+            chosen = choose_format(stored_format(values, beside_of(config), str(config)), weights, kv_dtype)
+            noted = replace(shape, notes=(*shape.notes, *chosen.notes))
+            return build_model(noted, name, chosen.format, chosen.kv_dtype)
+
+        return by_tensors
+    return by_config
 
 
 def read_header(path: Path) -> Iterator[Tensor]:
@@ -92,7 +125,9 @@ def read_header(path: Path) -> Iterator[Tensor]:
             raise InputError(f"expected dtype and data_offsets, got {shown(entry)}", f"{path}: {shown(name)}") from None
         if not (isinstance(start, int) and isinstance(end, int) and 0 <= start <= end <= room):
             raise InputError(f"the offsets {start}, {end} lie outside of the file", f"{path}: {shown(name)}")
-        yield Tensor(name, float(end - start), _DTYPES.get(dtype, dtype.lower()))
+        shape = entry.get("shape")
+        sizes = tuple(shape) if isinstance(shape, list) and all(type(size) is int for size in shape) else ()
+        yield Tensor(name, float(end - start), _DTYPES.get(dtype, dtype.lower()), sizes)
 
 
 def _load_header(path: Path) -> tuple[Mapping[str, Any], int]:
@@ -179,23 +214,24 @@ def _by_index(model: Model, index: _Index, folder: Path, *, asked: bool) -> Mode
     note = "The weight files are not in the folder: sizes of blocks follow from the configuration."
     if asked:
         return replace(model, notes=(*model.notes, note))
-    rest = index.total - (model.weight_bytes - sum(tie.shared_bytes for tie in model.ties))
+    beside = sum(extra.weight_bytes for extra in model.extras)
+    rest = index.total - beside - (model.weight_bytes - sum(tie.shared_bytes for tie in model.ties if tie.copies))
     if rest < -0.01 * index.total:
         return _scaled(model, index.total)
     others = [name for name in index.names if language.block_of(name) is None]
     if rest > 0.001 * index.total:
-        modules = list(dict.fromkeys(module_of(name, language) for name in others if not is_buffer(name)))
+        known = {extra.name.rpartition(".")[2] for extra in model.extras}
+        found = dict.fromkeys(module_of(name, language) for name in others if not is_buffer(name))
+        modules = [name for name in found if name.rpartition(".")[2] not in known]
         return replace(model, notes=(*model.notes, note, left_out(rest, modules)))
     return replace(model, notes=(*model.notes, note))
 
 
 def _scaled(model: Model, total: float) -> Model:
     """Return `model` with its bytes scaled to the total of an index that is smaller than its shapes."""
-    tied = sum(tie.shared_bytes for tie in model.ties)
+    tied = sum(tie.shared_bytes for tie in model.ties if tie.copies)
     factor = total / (model.weight_bytes - tied)
-    blocks = tuple(
-        replace(b, weight_bytes=b.weight_bytes * factor, expert_bytes=b.expert_bytes * factor) for b in model.blocks
-    )
+    blocks = tuple(b.weighing(b.weight_bytes * factor, b.expert_bytes * factor) for b in model.blocks)
     ties = tuple(replace(tie, shared_bytes=tie.shared_bytes * factor) for tie in model.ties)
     note = (
         f"The index states {total / 1e9:.2f} GB, less than the configuration says, in a format that it does not name: "

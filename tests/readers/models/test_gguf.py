@@ -118,6 +118,9 @@ def test_experts(tmp_path):
     layer = read_gguf(write(tmp_path / "m.gguf", experts=4)).blocks[1]
     assert layer.expert_bytes == 4 * 4 * 3 * HIDDEN * INNER
     assert (layer.kind, layer.experts, layer.experts_per_token) == ("moe", 4, 2)
+    assert [part.name for part in layer.parts] == ["attention", "experts"]
+    assert sum(part.weight_bytes for part in layer.parts) == layer.weight_bytes
+    assert sum(part.flops_per_token for part in layer.parts) == layer.flops_per_token
     assert layer.flops_per_token == 2 * (4 * HIDDEN * HIDDEN + 2 * 3 * HIDDEN * INNER)
 
 

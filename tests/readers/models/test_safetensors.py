@@ -2,6 +2,7 @@
 
 import json
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,9 @@ from safetensors.numpy import save_file
 
 from placement.catalog.presets import models
 from placement.errors import InputError
+from placement.question.model import Extra
 from placement.readers.models.config import read_config
+from placement.readers.models.measured import Tensor, census, with_true_bytes
 from placement.readers.models.names import EMBED, HEAD, block_of, is_routed
 from placement.readers.models.read import read_model
 from placement.readers.models.safetensors import read_checkpoint
@@ -171,6 +174,65 @@ def test_towers_are_told_by_the_prefix_of_the_layers(checkpoint):
     model = read_model(checkpoint)
     assert model.blocks == plain.blocks
     assert any("vpm" in note and "left out" in note for note in model.notes)
+
+
+def test_stored_extras_have_their_true_bytes():
+    """A tower that the model names has the bytes of the files; one that is not stored is gone; the rest is left out."""
+    told = replace(read_config(CONFIG), extras=(Extra("model.visual", "vision", 9.0), Extra("audio", "audio", 9.0)))
+    stored = [Tensor(name, float(data.nbytes), "float16") for name, data in tensors().items()]
+    more = [Tensor("model.visual.blocks.0.w", 6e8, "float16"), Tensor("other.w", 4e8, "float16")]
+    model = with_true_bytes(told, census([*stored, *more], 2), "folder")
+    assert model.extras == (Extra("model.visual", "vision", 6e8),)
+    assert any("0.60 GB of model.visual" in note for note in model.notes)
+    assert any("0.40 GB" in note and "other" in note for note in model.notes)
+
+
+def plain_tensors(layers=2):
+    """Return the tensors of a small decoder with grouped queries and biases."""
+    shapes = {"llm.model.embed_tokens.weight": (10, 8), "llm.model.norm.weight": (8,), "llm.lm_head.weight": (10, 8)}
+    for at in range(layers):
+        inner = f"llm.model.layers.{at}"
+        shapes |= {f"{inner}.self_attn.{m}_proj.weight": (8, 8) for m in "qo"}
+        shapes |= {f"{inner}.self_attn.{m}_proj.weight": (4, 8) for m in "kv"}
+        shapes |= {f"{inner}.mlp.{m}_proj.weight": (12, 8) for m in ("gate", "up")}
+        shapes |= {f"{inner}.mlp.down_proj.weight": (8, 12), f"{inner}.input_layernorm.weight": (8,)}
+    return {name: np.zeros(shape, np.float16) for name, shape in shapes.items()}
+
+
+UNKNOWN = {"model_type": "minicpmv", "architectures": ["MiniCPMV"], "num_hidden_layers": 2, "num_attention_heads": 2}
+
+
+def test_a_plain_decoder_is_told_by_its_tensors(tmp_path):
+    """An architecture that nothing knows (MiniCPM-V) is told by names and shapes of the files, where nothing is odd."""
+    (tmp_path / "config.json").write_text(json.dumps(UNKNOWN))
+    tower = {"vpm.encoder.layers.0.fc1.weight": np.zeros((30, 30), np.float16)}
+    save_file(plain_tensors() | tower, tmp_path / "model.safetensors")
+    model = read_model(tmp_path)
+    layer = model.blocks[1]
+    assert layer.weight_bytes == 2 * (2 * 64 + 2 * 32 + 3 * 96 + 8)
+    assert layer.kv_bytes_per_token == 2 * (4 + 4)
+    assert layer.flops_per_token == 2 * (2 * 64 + 2 * 32 + 3 * 96)
+    assert any("MiniCPMV" in note and "stored tensors" in note for note in model.notes)
+    assert any("vpm" in note for note in model.notes)
+
+
+@pytest.mark.parametrize(
+    ("config", "more"),
+    [
+        ({"sliding_window": 128}, {}),
+        ({}, {"llm.model.layers.1.mlp.experts.0.up_proj.weight": (4, 8)}),
+        ({}, {"llm.model.layers.1.mixer.A_log": (4,)}),
+        ({}, {"llm.model.per_layer.weight": (4, 8)}),
+        ({"num_hidden_layers": 3}, {}),
+    ],
+)
+def test_odd_tensors_are_not_guessed(tmp_path, config, more):
+    """A window, or any tensor that no plain decoder has, and the unknown architecture is refused."""
+    (tmp_path / "config.json").write_text(json.dumps({**UNKNOWN, **config}))
+    added = {name: np.zeros(shape, np.float16) for name, shape in more.items()}
+    save_file(plain_tensors() | added, tmp_path / "model.safetensors")
+    with pytest.raises(InputError, match="MiniCPMV"):
+        read_model(tmp_path)
 
 
 @pytest.mark.parametrize(
