@@ -14,7 +14,12 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FILES = sorted(path.relative_to(ROOT) for name in ("objectives", "placement") for path in (ROOT / name).rglob("*.py"))
 HEAVY = {"torch", "numba", "deap", "pyomo", "networkx", "pint", "plotly", "pydantic", "gguf", "safetensors"}
-TORCH_HOMES = ("placement/run/", "placement/profile/", "placement/readers/models/torch_module.py")
+TORCH_HOMES = (
+    "placement/run/",
+    "placement/profile/",
+    "placement/readers/models/library/",
+    "placement/readers/models/torch_module.py",
+)
 
 
 def imports(path: Path) -> Iterator[tuple[str, bool]]:

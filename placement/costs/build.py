@@ -36,10 +36,6 @@ def build_tables(request: Request) -> CostTables:
             prefill.append(prefill_row(node, model, work, rows[0]))
         except InputError as error:
             raise error if error.where else InputError(error.detail, f"nodes[{node.name}]") from None
-    weights = np.array([block.weight_bytes for block in model.blocks], dtype=np.float64)
-    for tie in model.ties:
-        if not tie.copies:
-            weights[list(tie.blocks[1:])] -= np.minimum(weights[list(tie.blocks[1:])], tie.shared_bytes)
     workspace = workspace_bytes(model, work)
     out = np.array([block.activation_bytes_per_token for block in model.blocks])
     cut_bytes = np.concatenate([[model.input_bytes_per_token], out[:-1], [TOKEN_ID_BYTES]])
@@ -51,7 +47,7 @@ def build_tables(request: Request) -> CostTables:
         batches=np.array(batches, dtype=np.int64),
         decode_s=np.stack(decode, axis=1),
         prefill_s=np.stack(prefill),
-        weight_bytes=weights,
+        weight_bytes=np.array(model.resident_bytes(), dtype=np.float64),
         kv_bytes=np.array([block.kv_bytes(work.context_tokens) for block in model.blocks]),
         capacity_bytes=np.array([node.memory_bytes - node.reserve_bytes - workspace for node in cluster.nodes]),
         cut_bytes=cut_bytes,

@@ -9,6 +9,61 @@ from ..errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of a block that can lie elsewhere than the rest.
+
+    The figures of a block's parts add up to the block's own.
+
+    Attributes
+    ----------
+    name : str
+        "attention" (with its cache; recurrent layers too), "ffn" (dense or shared) or "experts" (routed).
+    weight_bytes : float
+    flops_per_token : float
+        Floating-point operations per token, attention scores left out.
+    attention_flops_per_token : float
+        Operations per token *and per token of context* (within the window).
+    kv_bytes_per_token, kept_bytes_per_token, state_bytes : float
+        Its cache, as a block's.
+    handed_on_bytes_per_token : float
+        Bytes per token that pass from this part to the next one, and from the last one to the next block.
+    """
+
+    name: str
+    weight_bytes: float
+    flops_per_token: float = 0.0
+    attention_flops_per_token: float = 0.0
+    kv_bytes_per_token: float = 0.0
+    kept_bytes_per_token: float = 0.0
+    state_bytes: float = 0.0
+    handed_on_bytes_per_token: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """A module beside the chain that needs a home: a vision tower, an audio tower, a draft head.
+
+    Attributes
+    ----------
+    name : str
+        Of the module.
+    kind : str
+        "vision", "audio", "draft" or "other".
+    weight_bytes : float
+    block : int
+        The node that holds this block holds it.
+    params : int
+        Number of parameters, for people.
+    """
+
+    name: str
+    kind: str
+    weight_bytes: float
+    block: int = 0
+    params: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Block:
     """The smallest unit that can be placed: an embedding, one decoder layer, the final norm with the LM head.
 
@@ -42,6 +97,10 @@ class Block:
         During prefill only the last token of a prompt passes through (an LM head).
     params : int
         Number of parameters, for people; 0 when unknown.
+    kept_bytes_per_token : float
+        Bytes of cache per sequence and token of context that no window drops, beside `kv_bytes_per_token`.
+    parts : tuple of Part
+        Its parts in the order in which a token meets them; empty: it is one piece.
     """
 
     name: str
@@ -59,6 +118,8 @@ class Block:
     lookup: bool = False
     last_token_only: bool = False
     params: int = 0
+    kept_bytes_per_token: float = 0.0
+    parts: tuple[Part, ...] = ()
 
     def context_tokens(self, tokens: float) -> float:
         """Tokens of a context of `tokens` that this block keeps."""
@@ -66,7 +127,8 @@ class Block:
 
     def kv_bytes(self, tokens: float) -> float:
         """Bytes of cache of one sequence whose context has `tokens` tokens."""
-        return self.state_bytes + self.kv_bytes_per_token * self.context_tokens(tokens)
+        growing = self.kv_bytes_per_token * self.context_tokens(tokens) + self.kept_bytes_per_token * tokens
+        return self.state_bytes + growing
 
     def read_bytes(self, tokens: float) -> float:
         """Weight bytes that one pass over `tokens` tokens reads (all experts that any of them is expected to use)."""
@@ -76,6 +138,26 @@ class Block:
             return self.weight_bytes
         idle = (1.0 - self.experts_per_token / self.experts) ** tokens
         return float(self.weight_bytes - self.expert_bytes * idle)
+
+    def weighing(self, weight_bytes: float, expert_bytes: float) -> Block:
+        """Return the same block with other bytes of weights; its parts share what is not in routed experts as before.
+
+        Parameters
+        ----------
+        weight_bytes : float
+            Bytes of all its weights.
+        expert_bytes : float
+            Bytes of these in routed experts; counted only where the block has such experts.
+        """
+        routed = expert_bytes if self.experts else 0.0
+        rest = sum(part.weight_bytes for part in self.parts if part.name != "experts")
+        others = sum(part.name != "experts" for part in self.parts)
+        parts = []
+        for part in self.parts:
+            share = part.weight_bytes / rest if rest else 1.0 / max(1, others)
+            weight = routed if part.name == "experts" else (weight_bytes - routed) * share
+            parts.append(replace(part, weight_bytes=weight))
+        return replace(self, weight_bytes=weight_bytes, expert_bytes=routed, parts=tuple(parts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +199,8 @@ class Model:
         Format of the multiplications: picks the peak of a device.
     notes : tuple of str
         What a reader had to assume, in sentences for people.
+    extras : tuple of Extra
+        Modules beside the chain, in the memory of the node that holds their block.
     """
 
     name: str
@@ -127,6 +211,7 @@ class Model:
     weights: str = "bfloat16"
     compute_dtype: str = "bfloat16"
     notes: tuple[str, ...] = field(default=())
+    extras: tuple[Extra, ...] = ()
 
     def __post_init__(self) -> None:
         names = [block.name for block in self.blocks]
@@ -148,9 +233,19 @@ class Model:
 
     @property
     def weight_bytes(self) -> float:
-        """Bytes of all weights, tensors shared on one node counted once."""
+        """Bytes of all weights of the blocks, tensors shared on one node counted once; extras are not in them."""
         shared = sum(tie.shared_bytes * (len(tie.blocks) - 1) for tie in self.ties if not tie.copies)
         return sum(block.weight_bytes for block in self.blocks) - shared
+
+    def resident_bytes(self) -> tuple[float, ...]:
+        """Return the bytes that each block adds to its node: its weights and extras, tensors shared there once."""
+        held = [block.weight_bytes for block in self.blocks]
+        for tie in self.ties:
+            for block in () if tie.copies else tie.blocks[1:]:
+                held[block] -= min(held[block], tie.shared_bytes)
+        for extra in self.extras:
+            held[extra.block] += extra.weight_bytes
+        return tuple(held)
 
     @property
     def params(self) -> int:

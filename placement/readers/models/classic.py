@@ -27,6 +27,22 @@ def gpt2(f: Fields) -> Shape:
     return _shape(f, hidden, (_layer(parts, hidden, hidden),) * count, embed, norm(hidden, bias=True))
 
 
+def qwen(f: Fields) -> Shape:
+    """Return the shape of a Qwen 1 model (arXiv:2309.16609); its `intermediate_size` counts gate and up together."""
+    hidden, count, heads = f.count("hidden_size"), f.count("num_hidden_layers"), f.count("num_attention_heads")
+    width = f.count("kv_channels", default=_head_dim(f, hidden, heads))
+    bias = not f.flag("no_bias", True)
+    parts = (
+        *attention(hidden, heads, heads, width, bias=True, out_bias=bias, fused=True),
+        *ffn(hidden, f.count("intermediate_size") // 2, bias=bias),
+        *norm(hidden, copies=2),
+    )
+    vocab = f.count("vocab_size")
+    layers = (_layer(parts, heads * width, heads * width),) * count
+    head = (*norm(hidden), *linear("head", hidden, vocab))
+    return Shape(hidden, layers, linear("embed", hidden, vocab), head, f.flag("tie_word_embeddings", False))
+
+
 def bloom(f: Fields) -> Shape:
     """Return the shape of a BLOOM model (arXiv:2211.05100): ALiBi, a norm after the embedding, tied head."""
     hidden, count = f.count("hidden_size", "n_embed", "n_embd"), f.count("n_layer", "num_hidden_layers")

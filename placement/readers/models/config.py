@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,55 +12,14 @@ from placement.errors import InputError
 from placement.question.model import Model
 
 from .build import build_model
-from .classic import PLAIN_STYLES, PlainStyle, bloom, falcon, gpt2, opt, plain_decoder
-from .deepseek import deepseek
-from .families import STYLES, Style, gated_decoder
-from .fields import Fields, shown
-from .llama4 import llama4
+from .fields import shown
+from .formulas import NotUnderstood, from_formulas
 from .parts import Shape
 from .quantization import quantization
+from .remembered import library_version, recall, remember
 
 LARGEST_FILE = 10_000_000
 """Bytes of the largest JSON file that is read."""
-
-LARGEST_DEPTH = 10_000
-"""Most layers that are accepted."""
-
-
-def _styled(style: Style) -> Callable[[Fields], Shape]:
-    return lambda f: gated_decoder(f, style)
-
-
-def _plain(style: PlainStyle) -> Callable[[Fields], Shape]:
-    return lambda f: plain_decoder(f, style)
-
-
-FAMILIES: Mapping[str, Callable[[Fields], Shape]] = {
-    **{name: _styled(style) for name, style in STYLES.items()},
-    **{name: _plain(style) for name, style in PLAIN_STYLES.items()},
-    "deepseek_v2": deepseek,
-    "deepseek_v3": deepseek,
-    "kimi_k2": deepseek,
-    "llama4_text": llama4,
-    "gpt2": gpt2,
-    "bloom": bloom,
-    "opt": opt,
-    "falcon": falcon,
-}
-"""The reader of each known `model_type`."""
-
-_OTHER_NAMES = {
-    "gemma3": "gemma3_text",
-    "llama4": "llama4_text",
-    "refinedweb": "falcon",
-    "refinedwebmodel": "falcon",
-    "deepseekv3": "deepseek_v3",
-}
-_NOT_DECODERS = frozenset(
-    {"bert", "roberta", "xlm-roberta", "distilbert", "albert", "electra", "deberta-v2", "modernbert"}
-)
-_RECURRENT_KEYS = ("mamba_", "ssm_", "linear_num_", "hybrid_override_pattern", "attn_layer_period", "rwkv_")
-_INSIDE = ("text_config", "language_config", "llm_config")
 
 
 def read_config(
@@ -97,18 +56,46 @@ def read_config(
 
 
 def read_shape(values: Mapping[str, Any], where: str = "config.json") -> Shape:
-    """Return the tensors of the language model in a configuration, by role and size."""
-    inner, notes = _language_model(values, where)
-    fields = Fields(inner, where)
-    depth = fields.find("num_hidden_layers", "n_layer")
-    if depth and fields.count(depth) > LARGEST_DEPTH:
-        raise fields.error(depth, f"expected at most {LARGEST_DEPTH} layers, got {inner[depth]}")
-    family = _family_name(fields)
-    if fields.flag("is_encoder_decoder", False) or family in _NOT_DECODERS:
-        raise fields.error("model_type", f"'{family}' is no decoder-only model, which alone are supported")
-    known = FAMILIES.get(family)
-    shape = known(fields) if known else _assumed(fields, family)
-    return replace(shape, notes=(*shape.notes, *notes))
+    """Return the tensors of the language model in a configuration, by role and size.
+
+    The formulas serve where they understand every key, and give what the module of `transformers` gives. Anything else
+    is read off that module, once: what was read is kept in a file. Without `transformers` it is refused.
+
+    Parameters
+    ----------
+    values : mapping
+        What a config.json holds.
+    where : str
+        What errors call the file.
+
+    Raises
+    ------
+    InputError
+        A value is wrong, or the architecture is not known.
+    """
+    found = from_formulas(values, where)
+    towers = isinstance(found, Shape) and any(key.endswith(("vision_config", "audio_config")) for key in values)
+    if isinstance(found, Shape) and not towers:
+        return found
+    known = recall(values)
+    if known is not None:
+        return known
+    if not library_version():
+        return found if isinstance(found, Shape) else _refused(found, where)
+    from .library.language import read_library
+
+    shape = read_library(values, where)
+    remember(values, shape)
+    return shape
+
+
+def _refused(found: NotUnderstood, where: str) -> Shape:
+    keys = f" (keys not understood: {', '.join(found.keys)})" if found.keys else ""
+    raise InputError(
+        f"{found.architecture} is not among the architectures that are read without transformers{keys}: "
+        "pip install 'llm-placement[torch]'",
+        f"{where}: model_type",
+    )
 
 
 def load_json(path: Path, largest: int = LARGEST_FILE) -> Mapping[str, Any]:
@@ -127,49 +114,6 @@ def load_json(path: Path, largest: int = LARGEST_FILE) -> Mapping[str, Any]:
     if not isinstance(values, dict):
         raise InputError(f"expected a JSON object, got {shown(values)}", str(path))
     return values
-
-
-def _language_model(values: Mapping[str, Any], where: str) -> tuple[Mapping[str, Any], tuple[str, ...]]:
-    key = next((key for key in _INSIDE if values.get(key) is not None), None)
-    if key is None:
-        return values, ()
-    inner = values[key]
-    if not isinstance(inner, Mapping):
-        raise InputError(f"expected an object, got {shown(inner)}", f"{where}: {key}")
-    outside = {k: values[k] for k in ("tie_word_embeddings", "model_type") if k in values}
-    note = f"Only the language model ({key}) is placed; vision and audio towers are left out."
-    return {**outside, **inner}, (note,)
-
-
-def _family_name(fields: Fields) -> str:
-    name = fields.text("model_type").lower()
-    if not name:
-        entries = fields.items("architectures")
-        name = str(entries[0]).lower().removesuffix("forcausallm").removesuffix("lmheadmodel") if entries else ""
-        joined = {known.replace("_", ""): known for known in FAMILIES}
-        name = joined.get(name, name)
-    return _OTHER_NAMES.get(name, name)
-
-
-def _assumed(fields: Fields, family: str) -> Shape:
-    """Read an unknown architecture by its keys, and say so."""
-    title = f"'{family}'" if family else "an unnamed architecture"
-    recurrent = next((key for key in fields.values if key.startswith(_RECURRENT_KEYS)), None)
-    if recurrent:
-        raise fields.error(recurrent, f"the architecture {title} has layers without attention, which are not supported")
-    try:
-        if "kv_lora_rank" in fields:
-            shape, assumed = deepseek(fields), "DeepSeek's latent attention and experts"
-        else:
-            sparse = fields.find("num_local_experts", "num_experts", "n_routed_experts") is not None
-            shape = gated_decoder(fields, Style(moe=sparse))
-            assumed = "a Llama-like decoder" + (" with routed experts" if sparse else "")
-    except InputError as error:
-        known = ", ".join(sorted(FAMILIES))
-        raise InputError(
-            f"{error.detail}; the architecture {title} is not known (known: {known})", error.where
-        ) from None
-    return replace(shape, notes=(f"The architecture {title} is not known: read as {assumed}.",))
 
 
 def _title(values: Mapping[str, Any], config: object) -> str:

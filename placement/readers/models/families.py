@@ -127,7 +127,7 @@ def _attention(f: Fields, style: Style, hidden: int, heads: int, kv_heads: int, 
         heads,
         kv_heads,
         head_dim,
-        bias=stated if style.qkv_bias is None else style.qkv_bias,
+        bias=f.flag("qkv_bias", stated if style.qkv_bias is None else style.qkv_bias),
         out_bias=stated if style.out_bias is None else style.out_bias,
         fused=style.fused,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from placement.errors import InputError
@@ -23,13 +23,22 @@ class Fields:
         The keys and values as they were found.
     where : str
         What errors call the file.
+    seen : set of str
+        The keys that were asked for: what is not among them was not understood.
     """
 
     values: Mapping[str, Any]
     where: str = "config.json"
+    seen: set[str] = field(default_factory=set, compare=False)
 
     def __contains__(self, key: str) -> bool:
+        self.seen.add(key)
         return self.values.get(key) is not None
+
+    def asked(self, key: str) -> Any:
+        """Return the value of a key, or None."""
+        self.seen.add(key)
+        return self.values.get(key)
 
     def find(self, *keys: str) -> str | None:
         """Return the first of `keys` that has a value."""
@@ -57,7 +66,7 @@ class Fields:
 
     def number(self, key: str, default: float) -> float:
         """Return a positive finite number."""
-        value = self.values.get(key)
+        value = self.asked(key)
         if value is None:
             return default
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
@@ -66,7 +75,7 @@ class Fields:
 
     def flag(self, key: str, default: bool) -> bool:
         """Return a truth value."""
-        value = self.values.get(key)
+        value = self.asked(key)
         if value is None:
             return default
         if not isinstance(value, bool):
@@ -75,7 +84,7 @@ class Fields:
 
     def text(self, key: str, default: str = "") -> str:
         """Return a text."""
-        value = self.values.get(key)
+        value = self.asked(key)
         if value is None:
             return default
         if not isinstance(value, str):
@@ -84,7 +93,7 @@ class Fields:
 
     def items(self, key: str, length: int | None = None) -> Sequence[Any]:
         """Return a list, of `length` entries when one is given; an absent key is an empty list."""
-        value = self.values.get(key)
+        value = self.asked(key)
         if value is None:
             return ()
         if not isinstance(value, list | tuple):

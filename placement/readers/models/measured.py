@@ -107,4 +107,4 @@ def with_true_bytes(model: Model, found: Census, where: str) -> Model:
 
 
 def _with(block: Block, found: Sums) -> Block:
-    return replace(block, weight_bytes=found.bytes, expert_bytes=found.routed if block.experts else 0.0)
+    return block.weighing(found.bytes, found.routed)

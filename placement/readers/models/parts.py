@@ -12,24 +12,58 @@ class Part(NamedTuple):
     Attributes
     ----------
     role : str
-        "q", "k", "v", "qkv", "o", "gate", "up", "down", "router", "embed", "position", "head" for matrices;
-        "norm" and "bias" for vectors.
+        "q", "k", "v", "qkv", "kv_a", "kv_b", "o", "mixer", "conv", "gate", "up", "down", "router", "embed", "position",
+        "head" for matrices; "norm", "bias" and "state" for vectors.
     params : int
         Number of parameters.
     row : int
         Length of a row: block formats need it to be a multiple of their block.
     routed : bool
         The tensors belong to routed experts.
+    name : str
+        Name of the tensor in the checkpoint, where the reader knows it; else empty.
+    piece : str
+        The part of the block that it belongs to ("attention", "ffn", "experts"); empty: its role tells.
+    again : bool
+        An earlier block holds the same tensor.
     """
 
     role: str
     params: int
     row: int
     routed: bool = False
+    name: str = ""
+    piece: str = ""
+    again: bool = False
 
 
 VECTORS = frozenset({"norm", "bias", "position"})
 """Roles that are added or looked up, never multiplied as matrices."""
+
+UNMULTIPLIED = VECTORS | {"state", "embed"}
+"""Roles whose parameters cost no multiplication per token."""
+
+PIECES = ("attention", "ffn", "experts")
+"""The parts of a layer in the order in which a token meets them."""
+
+_ATTENTION = frozenset({"q", "k", "v", "qkv", "kv_a", "kv_b", "o", "mixer", "conv", "state"})
+
+
+def pieces(parts: tuple[Part, ...]) -> tuple[str, ...]:
+    """Return the piece of each part of a layer; norms and biases go with the matrix before them."""
+    found: list[str] = []
+    for part in parts:
+        if part.piece:
+            found.append(part.piece)
+        elif part.routed:
+            found.append("experts")
+        elif part.role in _ATTENTION:
+            found.append("attention")
+        elif part.role in VECTORS and found:
+            found.append("ffn" if found[-1] == "experts" else found[-1])
+        else:
+            found.append("ffn")
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +83,78 @@ class Layer:
         Tokens of a sliding window.
     experts, experts_per_token : int
         Routed experts, and how many of them serve one token.
+    state_bytes : float
+        Bytes of cache per sequence that do not grow.
+    kept_bytes : float
+        Bytes of cache per token that no window drops, beside `kv_values`: entries that sum others up, keys of an index.
+    state_flops : float
+        Operations per token on the state.
+    handed_on : float or None
+        Numbers per token that pass to the next block, where they are not the hidden size.
     """
 
     parts: tuple[Part, ...]
     kind: str = "dense"
-    kv_values: int = 0
-    score_dims: int = 0
+    kv_values: float = 0
+    score_dims: float = 0
     window: int | None = None
     experts: int = 0
     experts_per_token: int = 0
+    state_bytes: float = 0.0
+    kept_bytes: float = 0.0
+    state_flops: float = 0.0
+    handed_on: float | None = None
 
     @property
     def active_params(self) -> float:
         """Matrix parameters that one token meets."""
-        share = self.experts_per_token / self.experts if self.experts else 1.0
-        return sum(part.params * (share if part.routed else 1.0) for part in self.parts if part.role not in VECTORS)
+        return sum(self.active(part) for part in self.parts)
+
+    def active(self, part: Part) -> float:
+        """Parameters of `part` that one token multiplies with."""
+        if part.role in UNMULTIPLIED:
+            return 0.0
+        return part.params * (self.experts_per_token / self.experts if self.experts and part.routed else 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """A tensor that several blocks hold.
+
+    Attributes
+    ----------
+    blocks : tuple of int
+        The blocks, the embedding being number 0.
+    part : Part
+        The tensor, as the last of them uses it.
+    copies : bool
+        Each node may hold a copy of its own.
+    """
+
+    blocks: tuple[int, ...]
+    part: Part
+    copies: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """Tensors of a module beside the chain: a vision tower, a draft head.
+
+    Attributes
+    ----------
+    name : str
+        Of the module.
+    kind : str
+        "vision", "audio", "draft" or "other".
+    parts : tuple of Part
+    block : int
+        The block whose node holds it.
+    """
+
+    name: str
+    kind: str
+    parts: tuple[Part, ...]
+    block: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +174,14 @@ class Shape:
         Query heads per KV head (mixed GGUF formats depend on it).
     notes : tuple of str
         What had to be assumed.
+    handed_on : float or None
+        Numbers per token that the embedding hands on, where they are not the hidden size.
+    shared : tuple of Shared
+        Tensors that several blocks hold, the tied head apart.
+    cuts : tuple of int
+        Boundaries before these blocks are not possible.
+    beside : tuple of Beside
+        Modules beside the chain.
     """
 
     hidden: int
@@ -92,6 +191,10 @@ class Shape:
     tied: bool
     kv_ratio: float = 1.0
     notes: tuple[str, ...] = ()
+    handed_on: float | None = None
+    shared: tuple[Shared, ...] = ()
+    cuts: tuple[int, ...] = ()
+    beside: tuple[Beside, ...] = ()
 
 
 def linear(
