@@ -44,9 +44,13 @@ class Kept:
 
 @dataclass(slots=True)
 class Fills:
-    """Who filled which layer of a cache: the calls, by number of the layer, with the update that was made."""
+    """Who filled which layer of a cache: the calls, by number of the layer, with the update that was made.
+
+    Not every model hands its cache out; `holder` is the one that was filled first.
+    """
 
     calls: dict[int, list[tuple[int, str]]] = field(default_factory=dict)
+    holder: Any = None
 
 
 @contextlib.contextmanager
@@ -69,6 +73,7 @@ def watched(now: Callable[[], int]) -> Iterator[Fills]:
 def _noting(fills: Fills, name: str, method: Callable[..., Any], now: Callable[[], int]) -> Callable[..., Any]:
     def update(self: Any, *args: Any, **kwargs: Any) -> Any:
         place = kwargs.get("layer_idx", next((value for value in args if type(value) is int), 0))
+        fills.holder = self if fills.holder is None else fills.holder
         fills.calls.setdefault(int(place), []).append((now(), name))
         return method(self, *args, **kwargs)
 

@@ -83,6 +83,8 @@ class Chain:
         """
         slices: dict[int, dict[tuple[int, int], tuple[int, int]]] = {}
         for segment, operation in zip(self.segments, self.trace.operations, strict=True):
+            if operation.stores and segment > self.count:
+                continue  # a state that is put away at the end stays where it was made
             for read in operation.reads:
                 made = self.trace.tensors[read.tensor]
                 if made.data and made.parameter is None:
@@ -101,25 +103,56 @@ class Chain:
 
 def find_chain(module: nn.Module, trace: Trace) -> Chain | None:
     """Return the chain of the items of the outermost lists of modules in `module`, or None without such lists."""
-    items = dict(_items(module))
-    size = {path: _size(child) for path, child in items.items()}
+    items = list_items(module)
     children = _children(trace)
-    found = list(_outermost(0, trace, children, items, size))
-    totals: dict[str, int] = {}
-    for path in dict.fromkeys(trace.calls[call].path for call in found):
-        totals[_list_of(path)] = totals.get(_list_of(path), 0) + size[path]
-    large = max(totals.values(), default=0) * SIGNIFICANT
-    calls = [call for call in found if totals[_list_of(trace.calls[call].path)] >= large]
+    found = list(_outermost(0, trace, children, items))
+    kept = significant([trace.calls[call].path for call in found if trace.calls[call].path in items], items)
+    inner = [at for at, call in enumerate(found) if trace.calls[call].path in kept]
+    known = dict(module.named_modules())
+    large = SIGNIFICANT * sum(_size(items[path]) for path in kept)
+
+    def belongs(at: int) -> bool:
+        call = trace.calls[found[at]]
+        if call.path in items or call.path not in known:
+            return call.path in kept
+        computes = any(operation.flops for operation in trace.operations[call.begin : call.end])
+        return computes and _size(known[call.path]) > large and any(True for _ in known[call.path].children())
+
+    calls = [found[at] for at in range(inner[0], inner[-1] + 1) if belongs(at)] if inner else []
     if len(calls) < 2:
         calls = _plain_chain(module, trace, children)
     return Chain(trace, tuple(calls)) if len(calls) > 1 else None
 
 
-def _items(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+def list_items(module: nn.Module) -> dict[str, nn.Module]:
+    """Return the items of all lists of modules that hold parameters, by path.
+
+    A sequence of modules that have modules of their own is a list, and no item of the one that it stands in.
+    """
+    found = {}
     for path, child in module.named_modules():
         if isinstance(child, nn.ModuleList | nn.ModuleDict | nn.Sequential):
             for key, item in child.named_children():
-                yield (f"{path}.{key}" if path else key), item
+                if _size(item) and not _is_list_of_wholes(item):
+                    found[f"{path}.{key}" if path else key] = item
+    return found
+
+
+def _is_list_of_wholes(module: nn.Module) -> bool:
+    if not isinstance(module, nn.ModuleList | nn.ModuleDict | nn.Sequential):
+        return False
+    return sum(1 for child in module.children() if _size(child) and any(True for _ in child.children())) > 1
+
+
+def significant(paths: Sequence[str], items: Mapping[str, nn.Module]) -> set[str]:
+    """Return the items whose list holds enough to be part of the chain, by the names of those that were found."""
+    totals: dict[str, int] = {}
+    for path in dict.fromkeys(paths):
+        totals[_list_of(path)] = totals.get(_list_of(path), 0) + _size(items[path])
+    if len(totals) > 1:
+        totals.pop("", None)  # what stands around lists in a sequence is no list
+    large = max(totals.values(), default=0) * SIGNIFICANT
+    return {path for path in paths if totals.get(_list_of(path), -1) >= large}
 
 
 def _list_of(path: str) -> str:
@@ -138,14 +171,14 @@ def _children(trace: Trace) -> Sequence[list[int]]:
     return found
 
 
-def _outermost(
-    call: int, trace: Trace, children: Sequence[list[int]], items: Mapping[str, nn.Module], size: Mapping[str, int]
-) -> Iterator[int]:
+def _outermost(call: int, trace: Trace, children: Sequence[list[int]], items: Mapping[str, nn.Module]) -> Iterator[int]:
+    """Yield the outermost calls of items, and the calls between them that hold no item."""
     for child in children[call]:
-        if size.get(trace.calls[child].path):
+        path = trace.calls[child].path
+        if path in items or not any(item.startswith(f"{path}.") for item in items):
             yield child
-        elif trace.calls[child].path not in items:
-            yield from _outermost(child, trace, children, items, size)
+        else:
+            yield from _outermost(child, trace, children, items)
 
 
 def _plain_chain(module: nn.Module, trace: Trace, children: Sequence[list[int]]) -> list[int]:

@@ -53,14 +53,19 @@ def read_library(values: Mapping[str, Any], where: str = "config.json") -> Shape
     InputError
         The model is not known to the installed `transformers`, cannot be built, or is no chain.
     """
-    with _quiet():
+    with quiet():
         model_class, config, notes = resolve(values, where)
-        module = _built(model_class, config, where)
-        return shape_of(survey(module, where), notes, values)
+        try:
+            seen = survey(_built(model_class, config, where, torch.bfloat16), where)
+        except InputError as error:
+            if "dtype" not in error.detail and "scalar type" not in error.detail:
+                raise
+            seen = survey(_built(model_class, config, where, torch.float32), where)
+        return shape_of(seen, notes, values)
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep `transformers` from writing to the screen and from asking the network."""
     from transformers.utils import logging
 
@@ -77,12 +82,12 @@ def _quiet() -> Iterator[None]:
             os.environ["HF_HUB_OFFLINE"] = offline
 
 
-def _built(model_class: Any, config: Any, where: str) -> nn.Module:
+def _built(model_class: Any, config: Any, where: str, dtype: torch.dtype) -> nn.Module:
     name = model_class.__name__
     for options in ({"attn_implementation": "eager"}, {}):
         try:
             with torch.device("meta"), Ghost(deadline_s=60.0):
-                return model_class._from_config(config, dtype=torch.bfloat16, **options)  # type: ignore[no-any-return]
+                return model_class._from_config(config, dtype=dtype, **options)  # type: ignore[no-any-return]
         except OverdueError:
             raise InputError(f"{name} takes more than a minute to build", where) from None
         except ImportError as error:
@@ -106,14 +111,18 @@ def shape_of(seen: Survey, notes: tuple[str, ...], values: Mapping[str, Any] | N
     """Return the blocks of a model that was looked at."""
     chain = seen.chain
     held, unused = _held(seen)
-    crossing = [size / 2.0 / TOKENS for size in chain.crossings()]
+    number_bytes = next(seen.module.parameters()).element_size()
+    crossing = [size / number_bytes / TOKENS for size in chain.crossings()]
     scores = _scores(seen)
     layers = tuple(
         _layer(seen, segment, held[segment], scores[segment], crossing[segment])
         for segment in range(1, chain.count + 1)
     )
-    embed = tuple(_outer_part(tensor, head=False) for tensor in held[0])
-    head = tuple(_outer_part(tensor, head=True) for tensor in held[chain.count + 1])
+    embed = tuple(_outer_part(tensor, "") for tensor in held[0])
+    last = held[chain.count + 1]
+    matrices = [tensor for tensor in last if tensor.parameter.dim() > 1]
+    matrices.sort(key=lambda tensor: (tensor.again, tensor.parameter.numel()))
+    head = tuple(_outer_part(tensor, matrices[-1].name if matrices else "") for tensor in last)
     beside, more_notes = _beside(unused, chain.count + 1)
     cuts, cut_notes = _cuts(seen)
     return Shape(
@@ -186,7 +195,8 @@ def _inside(name: str, places: Mapping[str, int]) -> int | None:
     return None
 
 
-def _outer_part(tensor: _Tensor, *, head: bool) -> Part:
+def _outer_part(tensor: _Tensor, head: str) -> Part:
+    """Return a tensor outside of the layers; `head` is the name of the matrix that makes tokens."""
     parameter, name = tensor.parameter, tensor.name
     row = int(parameter.shape[-1]) if parameter.dim() else 1
     if parameter.dim() < 2:
@@ -194,7 +204,7 @@ def _outer_part(tensor: _Tensor, *, head: bool) -> Part:
     elif tensor.lookup:
         role = "position" if any(word in name for word in ("position", "wpe")) else "embed"
     else:
-        role = "head" if head else "up"
+        role = "head" if name == head else "up"
     return Part(role, parameter.numel(), row, name=name, again=tensor.again)
 
 

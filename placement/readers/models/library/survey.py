@@ -82,20 +82,21 @@ def survey(module: nn.Module, where: str) -> Survey:
     experts = find_experts(module)
     recorder = Recorder(module)
     before = _attributes(module)
-    inputs = _inputs(module, TOKENS)
-    recorder.given([value for name, value in inputs.items() if name.endswith("input_ids")])
     with (
         _told(module, where),
         passed_through(module, experts),
         watched(lambda: recorder.call) as fills,
         recorder.running(),
     ):
+        inputs = _inputs(module, TOKENS)
+        recorder.given([value for name, value in inputs.items() if name.endswith("input_ids")])
         output = module(**inputs)
     chain = find_chain(module, recorder.trace)
     if chain is None:
         raise InputError(f"{type(module).__name__} has no list of layers that run one after another", where)
     segments = _filled(chain, fills)
-    holder = next((value for name in _HOLDERS if (value := getattr(output, name, None)) is not None), None)
+    made = (getattr(output, name, None) for name in _HOLDERS)
+    holder = next((value for value in made if value is not None), fills.holder)
     kept, odd = _kept(holder, segments, chain)
     for segment, more in _inner_states(module, before, chain).items():
         kept[segment] = _sum(kept.get(segment, Kept()), more)
@@ -264,13 +265,12 @@ def _growth(
 def _only(module: nn.Module, paths: list[str]) -> Iterator[None]:
     """Leave only some items in a list of modules: one layer of each kind tells what all of its kind do."""
     holder = module.get_submodule(paths[0].rpartition(".")[0])
-    before = dict(holder._modules)
-    inner: dict[str, nn.Module | None] = {str(at): module.get_submodule(path) for at, path in enumerate(paths)}
+    items: Any = holder._modules
     if not isinstance(holder, nn.ModuleList):
         yield
         return
     try:
-        holder._modules = dict(inner)
+        holder._modules = {str(at): module.get_submodule(path) for at, path in enumerate(paths)}
         yield
     finally:
-        holder._modules = before
+        holder._modules = items

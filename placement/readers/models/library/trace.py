@@ -54,6 +54,8 @@ class Operation(NamedTuple):
         It looks rows up and multiplies nothing.
     between : bool
         It multiplies activations with activations, as attention scores do.
+    stores : bool
+        It copies into a tensor that was there before.
     """
 
     call: int
@@ -61,6 +63,7 @@ class Operation(NamedTuple):
     reads: tuple[Read, ...]
     lookup: bool
     between: bool
+    stores: bool = False
 
 
 @dataclass(slots=True)
@@ -145,10 +148,13 @@ class Recorder:
             register_module_forward_pre_hook(self._enter),
             register_module_forward_hook(self._leave, always_call=True),
         ]
+        fused = torch.backends.mha.get_fastpath_enabled()
+        torch.backends.mha.set_fastpath_enabled(False)  # one fused operation would hide what it does
         try:
             with torch.no_grad(), lists_of_ones(), Ghost(deadline_s, self._operation):
                 yield
         finally:
+            torch.backends.mha.set_fastpath_enabled(fused)
             for hook in hooks:
                 hook.remove()
 
@@ -175,13 +181,18 @@ class Recorder:
             reads = ()
         else:
             data = any(self.trace.tensors[read.tensor].data for read in reads)
+            # A parameter that is scaled in place stays one.
+            kept = {id(inputs[0])} if inputs and self.trace.tensors[reads[0].tensor].parameter is not None else set()
             for tensor in outputs:
+                if id(tensor) in kept:
+                    continue
                 self._note(tensor, Made(number, tensor.numel() * tensor.element_size(), data))
         counted = flop_registry.get(packet)
         flops = float(counted(*given[0], **given[1], out_val=result)) if counted and reads else 0.0
         weights = any(self.trace.tensors[read.tensor].parameter is not None for read in reads)
         between = not weights and (packet in _BATCHED or _ATTENTION in str(packet))
-        self.trace.operations.append(Operation(self.call, flops, reads, packet in _LOOKUPS, between))
+        stores = packet is aten.copy_
+        self.trace.operations.append(Operation(self.call, flops, reads, packet in _LOOKUPS, between, stores))
 
     def _read(self, tensor: torch.Tensor) -> Read:
         number = self._numbers.get(id(tensor))
