@@ -172,8 +172,8 @@ def test_every_family_is_proven():
 def test_formula_equals_the_module(family, sizes):
     """Bytes, caches, windows, operations, experts and what passes between: all as the module of transformers has them.
 
-    An offset that chooses experts is a buffer there, and a parameter of a router here. Falcon's grouped heads are cached
-    once for each query head there, and once a group here, as runtimes do. No other difference is left.
+    An offset that chooses experts is a buffer there, and a parameter of a router here. Falcon's grouped heads are
+    cached once for each query head there, and once a group here, as runtimes do. No other difference is left.
     """
     config = {"model_type": family, **sizes}
     told, true = built(from_formulas(config)), built(read_library(config))
