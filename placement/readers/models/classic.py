@@ -106,8 +106,9 @@ class PlainStyle:
     Attributes
     ----------
     bias : bool
-        Linear maps have biases, unless the key `bias_key` says otherwise.
-    bias_key : str
+        Linear maps have biases, unless a key says otherwise.
+    bias_key, ffn_bias_key : str
+        The keys that say so of the attention and of the feed-forward network; empty: none does.
     norms : int
         Norms per layer.
     tied : bool
@@ -119,7 +120,8 @@ class PlainStyle:
     """
 
     bias: bool = True
-    bias_key: str = "use_bias"
+    bias_key: str = ""
+    ffn_bias_key: str = ""
     norms: int = 2
     tied: bool = False
     head_bias: bool = False
@@ -129,8 +131,8 @@ class PlainStyle:
 PLAIN_STYLES: dict[str, PlainStyle] = {
     "gpt_neox": PlainStyle(fused=True, bias_key="attention_bias"),
     "phi": PlainStyle(norms=1, head_bias=True),
-    "starcoder2": PlainStyle(tied=True),
-    "nemotron": PlainStyle(bias=False, bias_key="attention_bias"),
+    "starcoder2": PlainStyle(tied=True, bias_key="use_bias", ffn_bias_key="use_bias"),
+    "nemotron": PlainStyle(bias=False, bias_key="attention_bias", ffn_bias_key="mlp_bias"),
 }
 """Architectures that `plain_decoder` reads, by `model_type`."""
 
@@ -140,10 +142,11 @@ def plain_decoder(f: Fields, style: PlainStyle) -> Shape:
     hidden, count, heads = f.count("hidden_size"), f.count("num_hidden_layers"), f.count("num_attention_heads")
     head_dim = f.count("head_dim") if "head_dim" in f else _head_dim(f, hidden, heads)
     kv_heads = f.count("num_key_value_heads", default=heads)
-    bias = f.flag(style.bias_key, style.bias)
+    bias = f.flag(style.bias_key, style.bias) if style.bias_key else style.bias
+    ffn_bias = f.flag(style.ffn_bias_key, style.bias) if style.ffn_bias_key else style.bias
     parts = (
         *attention(hidden, heads, kv_heads, head_dim, bias=bias, out_bias=bias, fused=style.fused),
-        *ffn(hidden, f.count("intermediate_size", default=4 * hidden), gated=False, bias=style.bias),
+        *ffn(hidden, f.count("intermediate_size", default=4 * hidden), gated=False, bias=ffn_bias),
         *norm(hidden, bias=True, copies=style.norms),
     )
     layers = tuple(

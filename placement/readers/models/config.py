@@ -18,6 +18,9 @@ from .remembered import library_version, recall, remember
 from .stored.choice import choose_format
 from .stored.find import stored_format
 
+OLDEST = 5
+"""First release of `transformers` whose caches tell how they grow."""
+
 LARGEST_FILE = 10_000_000
 """Bytes of the largest JSON file that is read."""
 
@@ -75,13 +78,13 @@ def read_shape(values: Mapping[str, Any], where: str = "config.json") -> Shape:
         A value is wrong, or the architecture is not known.
     """
     found = from_formulas(values, where)
-    towers = isinstance(found, Shape) and any(key.endswith(("vision_config", "audio_config")) for key in values)
+    towers = any(key.endswith(("vision_config", "audio_config")) for key in values)
     if isinstance(found, Shape) and not towers:
         return found
     known = recall(values)
     if known is not None:
         return known
-    if not library_version():
+    if int(library_version().partition(".")[0] or 0) < OLDEST:
         return found if isinstance(found, Shape) else _refused(found, where)
     from .library.language import read_library
 
@@ -93,7 +96,7 @@ def read_shape(values: Mapping[str, Any], where: str = "config.json") -> Shape:
 def _refused(found: NotUnderstood, where: str) -> Shape:
     keys = f" (keys not understood: {', '.join(found.keys)})" if found.keys else ""
     raise InputError(
-        f"{found.architecture} is not among the architectures that are read without transformers{keys}: "
+        f"{found.architecture} is not among the architectures that are read without transformers {OLDEST}{keys}: "
         "pip install 'llm-placement[torch]'",
         f"{where}: model_type",
     )

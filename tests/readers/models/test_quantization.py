@@ -65,7 +65,9 @@ GB = [
     ("qwen3-30b-a3b", "q5_k_m", 21.74),
     ("qwen3-30b-a3b", "q5_k_s", 21.10),
     ("gemma-3-4b", "q8_0", 4.13),
-    ("gemma-3-4b", "q4_k_m", 2.49), ("qwen3-next-80b-a3b", "q4_k_m", 48.49), ("glm-4.7-flash", "q4_k_m", 18.13),
+    ("gemma-3-4b", "q4_k_m", 2.49),
+    ("qwen3-next-80b-a3b", "q4_k_m", 48.49),
+    ("glm-4.7-flash", "q4_k_m", 18.13),
     ("nemotron-3-nano-30b-a3b", "q4_k_m", 24.52),
 ]
 FILES = [(*entry[:2], entry[2] * 2**30) for entry in GIB] + [(*entry[:2], entry[2] * 1e9) for entry in GB]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -53,6 +54,7 @@ def read_library(values: Mapping[str, Any], where: str = "config.json") -> Shape
     InputError
         The model is not known to the installed `transformers`, cannot be built, or is no chain.
     """
+    values = copy.deepcopy(dict(values))  # transformers writes into what it is given
     with quiet():
         model_class, config, notes = resolve(values, where)
         try:
