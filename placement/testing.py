@@ -152,7 +152,7 @@ EXAMPLES: Mapping[str, Example] = {
     "replicated, flow": Example(several(), "flow", one_span_each),
     "replicated, served": Example(several(), "served", one_span_each),
     "replicated, two holders": Example(several(min_replicas=2), "served", one_span_each),
-    "replicated, price": Example(several(limits={"flow": 1.0}), "price", one_span_each),
+    "replicated, price": Example(several(limits={"flow": "1 token/s"}), "price", one_span_each),
     "sessions, rate": Example(fleet(), "rate", one_span_each),
     "sessions, response": Example(fleet(), "response", one_span_each),
     "routes, latency": Example(swarm(), "latency"),
