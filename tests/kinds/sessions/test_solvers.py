@@ -31,7 +31,9 @@ SLOW = {"nsga2": 4_000, "genetic": 30_000}  # evaluations of those that sort in 
 NAMES = [name for name in solver_names("sessions") if name in SOLVERS]
 SEARCHES = [name for name in NAMES if SOLVERS[name].role != "yardstick"]
 PROBLEMS: dict[str, Callable[[], SessionsProblem]] = {
-    "rate": lambda: SessionsProblem(fleet(0, servers=3, blocks=4), BY_RATE),
+    "mix": lambda: SessionsProblem(
+        fleet(0, servers=3, blocks=4), Objective({"rate": 1.0, "response": 0.5}, terms=SESSIONS)
+    ),
     "response": lambda: SessionsProblem(fleet(1, servers=4, blocks=5, arrivals=0.5), BY_RESPONSE),
     "rate, response limited": lambda: SessionsProblem(
         fleet(2, servers=3, blocks=4, arrivals=0.3), Objective({"rate": 1.0}, {"response": 5.0}, terms=SESSIONS)
@@ -195,7 +197,7 @@ class Improving:
 
 
 def test_of_many_servers_few_improvements_are_told() -> None:
-    """Nine rounds between two that the loop scores by its reference, and the last of a walk is told in any case."""
+    """Nine rounds between two that the loop scores by its slow reference; the last of a walk is told in any case."""
     problem = SessionsProblem(fleet(0, servers=120))
     pace = Pace(problem.fleet, limit_s=1e-3)
     start = np.zeros((1, problem.genome_size), dtype=np.int64)
