@@ -19,8 +19,9 @@ import numpy as np
 from objectives.combine import REPLICATED
 from objectives.replicated.flow_bounds import capped_bound
 from placement.kinds.replicated.problem import ReplicatedProblem
+from placement.kinds.replicated.solvers.chain import Chain
 from placement.kinds.replicated.solvers.portfolio import ReplicatedPortfolio
-from placement.kinds.replicated.solvers.yardsticks import Chain, EqualStages, Petals, Separate
+from placement.kinds.replicated.solvers.yardsticks import EqualStages, Petals, Separate
 from placement.question.case import ReplicatedCase
 from placement.question.objective import objective_of
 from placement.readers.helix import load_helix, read_helix

@@ -55,8 +55,8 @@ ARGUMENTS: dict[str, tuple[list[str], str]] = {
     "no network": (["--set", "network={}"], "network"),
     "start from nowhere": (["--start", "nowhere.json"], "nowhere.json"),
     "start from a cluster file": (["--start", "tiny.yaml"], "not valid JSON"),
-    "start from other JSON": (["--start", "other.json"], "not a plan of this version"),
-    "start from a list": (["--start", "list.json"], "expected a JSON object"),
+    "start from other JSON": (["--start", "other.json"], "expected a plan"),
+    "start from a list": (["--start", "list.json"], "expected a plan"),
     "out into no folder": (["--out", "nowhere/plan.json"], "there is no such folder"),
     "out onto a folder": (["--out", "."], "expected a file to write, got a folder"),
     "report into no folder": (["--report", "nowhere/page.html"], "there is no such folder"),
@@ -90,8 +90,8 @@ COMMANDS: dict[str, tuple[list[str], str]] = {
     "spans too short": (["score", "tiny.yaml", "--spans", "a=0:3"], "the spans end at block 3"),
     "spans too long": (["score", "tiny.yaml", "--spans", "a=0:99"], "the spans end at block 99"),
     "empty span": (["score", "tiny.yaml", "--spans", "a=0:0,b=0:8"], "got 0:0"),
-    "plan of another model": (["score", "tiny.yaml", "--plan", "other.json"], "not a plan of this version"),
-    "plan with odd spans": (["score", "tiny.yaml", "--plan", "odd.json"], "placement: expected a span such as"),
+    "plan of another model": (["score", "tiny.yaml", "--plan", "other.json"], "expected a plan"),
+    "plan with odd spans": (["score", "tiny.yaml", "--plan", "odd.json"], "placement[0].start: expected"),
     "front of a split": (["score", "tiny.yaml", "--spans", "a=0:8", "--objective", "latency,price"], "one objective"),
 }
 # A plan whose spans somebody has edited badly.

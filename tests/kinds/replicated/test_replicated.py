@@ -14,9 +14,10 @@ from objectives.spans import Span
 from placement import optimize
 from placement.errors import InputError
 from placement.kinds.replicated.problem import ReplicatedProblem
+from placement.kinds.replicated.solvers.chain import Chain
 from placement.kinds.replicated.solvers.packing import Packing
 from placement.kinds.replicated.solvers.portfolio import ReplicatedPortfolio
-from placement.kinds.replicated.solvers.yardsticks import Chain, EqualStages, Petals, Separate
+from placement.kinds.replicated.solvers.yardsticks import EqualStages, Petals, Separate
 from placement.question.objective import objective_of
 from placement.readers.helix import is_helix, load_helix, read_helix
 from placement.search.kernels.loops import vary

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from objectives.combine import REPLICATED, Objective
-from objectives.replicated.flow_bounds import lower_bound
+from objectives.replicated.bounds import lower_bound
 from objectives.replicated.served_bounds import fastest_chain_s, in_flight_bound, least_hops, served_bound
 from objectives.replicated.tables import ReplicatedTables
 from objectives.spans import Span
