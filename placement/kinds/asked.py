@@ -95,7 +95,7 @@ def question_of(
         given = {option: value for option, value in {"--model": model, **options}.items() if value is not None}
         for option in given:
             if option not in kind.options:
-                raise InputError(f"does not apply to {where}, which asks for {kind.name}", option)
+                raise InputError(f"does not apply: the file asks for {kind.name}", f"{where}: {option}")
         data = apply_overrides(data, [f"{option[2:]}={given[option]}" for option in FILE_KEYS if option in given])
         return kind, kind.read(data, where, folder, model)
     if isinstance(source, Request):

@@ -288,10 +288,8 @@ def _advance(
         verdict = stop(progress)
         if verdict:
             return verdict if isinstance(verdict, StoppedBy) else StoppedBy.CUSTOM
-    ended = state.progress()
-    if proving and ended.gap <= OPTIMAL_GAP:
-        return StoppedBy.OPTIMAL
-    return StoppedBy.EXHAUSTED
+    proven = state.progress().gap <= OPTIMAL_GAP and not state.problem.objective.pareto
+    return StoppedBy.OPTIMAL if proven else StoppedBy.EXHAUSTED
 
 
 def _next(

@@ -226,7 +226,7 @@ def test_without_petals_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "petals", None)
     import placement.petals.patching
 
-    with pytest.raises(PlacementError, match="requirements-petals"):
+    with pytest.raises(PlacementError, match="it needs an environment of its own"):
         placement.petals.install()
 
 

@@ -133,7 +133,7 @@ class ReplicatedKind:
         if not is_helix(data):
             return ensure_known_runtime(request_of(data, where, folder, model), where)
         if model is not None:
-            raise InputError(f"does not apply to {where}: its tables say what a node can do", "--model")
+            raise InputError("does not apply: the tables of the file say what a node can do", f"{where}: --model")
         edges = data.get("edges", "exact")
         if edges not in ("exact", "partial"):
             raise InputError(f"expected exact or partial, got {str(edges)[:40]!r}", f"{where}: edges")

@@ -153,7 +153,7 @@ class SessionsKind:
     def read(self, data: Mapping[str, Any], where: str, folder: Path, model: object | None) -> Fleet:
         """A fleet."""
         if model is not None:
-            raise InputError(f"does not apply to {where}: its servers say what a block takes", "--model")
+            raise InputError("does not apply: the servers of the file say what a block takes", f"{where}: --model")
         return fleet_of(data, where)
 
     def wish(self, question: Fleet, spec: ObjectiveSpec | None, limits: Mapping[str, float] | None) -> Wish:

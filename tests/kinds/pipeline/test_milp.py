@@ -11,7 +11,7 @@ from objectives.combine import TERMS, Objective
 from placement.kinds.milp import Milp
 from placement.kinds.pipeline.problem import PipelineProblem
 from placement.kinds.pipeline.solvers.exhaustive import Exhaustive
-from placement.kinds.pipeline.solvers.milp import LINEAR
+from placement.kinds.pipeline.solvers.milp import LINEAR, PipelineMilp
 from placement.kinds.pipeline.solvers.milp_model import twins
 from placement.search.column_program import ColumnProgram
 from placement.search.highs import quiet_solver
@@ -54,7 +54,7 @@ def test_milp_is_exhaustive(block: int) -> None:
     for seed in range(15 * block, 15 * block + 15):
         problem = random_problem(seed)
         try:
-            Milp().applicable(problem)
+            PipelineMilp().applicable(problem)
         except NotApplicableError:
             continue
         same(problem)
@@ -78,9 +78,9 @@ def test_what_has_no_linear_form_is_refused() -> None:
     instance = tables(np.random.default_rng(1), 3, 5, 8)
     for objective in (Objective({"throughput": 1.0}), Objective({"latency": 1.0}, {"throughput": 3.0})):
         with pytest.raises(NotApplicableError, match="throughput"):
-            Milp().applicable(PipelineProblem(instance, objective))
+            PipelineMilp().applicable(PipelineProblem(instance, objective))
     with pytest.raises(NotApplicableError, match="built-in"):
-        Milp().applicable(PipelineProblem(instance, Objective(), lambda terms: terms.values["latency"]))
+        PipelineMilp().applicable(PipelineProblem(instance, Objective(), lambda terms: terms.values["latency"]))
     with pytest.raises(NotApplicableError, match="hops"):
         solve(PipelineProblem(instance, Objective()), Milp(most_hops=3))
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from objectives.combine import REPLICATED
 from placement import optimize
+from placement.kinds.asked import ask
 from placement.kinds.replicated.case import case_of
 from placement.kinds.replicated.problem import ReplicatedProblem
 from placement.optimize import judge
@@ -58,7 +59,8 @@ def test_tables_from_a_request():
     )
     latency, band = np.full((5, 5), 0.001), np.full((5, 5), 1e9)
     request = Request(model, Cluster(nodes, latency, band), Workload(128, 32, 8), kind="replicated", min_replicas=1)
-    problem = ReplicatedProblem(case_of(request).tables, request.objective)
+    (task,) = ask(None, request).tasks()
+    problem = task.problem
     assert problem.objective.single == "throughput"
     assert problem.tables.n_blocks == model.n_blocks
     costs, broken = problem.evaluate(problem.starts()[:1])

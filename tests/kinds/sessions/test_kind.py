@@ -123,7 +123,7 @@ def test_options_of_other_kinds_are_refused(
     path = tmp_path / "fleet.json"
     path.write_text(json.dumps(document()))
     assert run(["solve", str(path), option, value]) == 1
-    assert f"{option}: does not apply to {path}" in capsys.readouterr().err.replace("\n", " ")
+    assert f"{path}: {option}: does not apply" in capsys.readouterr().err.replace("\n", " ")
 
 
 def test_a_layout_is_scored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
