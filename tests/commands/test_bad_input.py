@@ -95,7 +95,17 @@ COMMANDS: dict[str, tuple[list[str], str]] = {
     "front of a split": (["score", "tiny.yaml", "--spans", "a=0:8", "--objective", "latency,price"], "one objective"),
 }
 # A plan whose spans somebody has edited badly.
-ODD = json.dumps({"block_names": [], "placement": [{"node": "a", "start": "0", "stop": 8}]})
+VALUE = {"name": "latency", "value": 1.0, "unit": "s/token", "sense": "minimize", "proven_optimal": False}
+ODD = json.dumps(
+    {
+        "status": "solved",
+        "model": "m",
+        "n_blocks": 8,
+        "placement": [{"node": "a", "start": "0", "stop": 8}],
+        "objective": VALUE,
+        "figures": {},
+    }
+)
 CASES = {
     **{f"solve, {name}": (["solve", "tiny.yaml", *words], line) for name, (words, line) in ARGUMENTS.items()},
     **{f"file, {name}": (["solve", f"{name}.yaml"], line) for name, (_, line) in FILES.items()},
