@@ -154,10 +154,7 @@ class SessionsKind:
         """A fleet."""
         if model is not None:
             raise InputError(f"does not apply to {where}: its servers say what a block takes", "--model")
-        try:
-            return fleet_of(data)
-        except InputError as error:
-            raise error.under(where) from None
+        return fleet_of(data, where)
 
     def wish(self, question: Fleet, spec: ObjectiveSpec | None, limits: Mapping[str, float] | None) -> Wish:
         """The objective named, else the total rate."""

@@ -31,7 +31,9 @@ SLOW = {"nsga2": 4_000, "genetic": 30_000}  # evaluations of those that sort in 
 NAMES = [name for name in solver_names("sessions") if name in SOLVERS]
 SEARCHES = [name for name in NAMES if SOLVERS[name].role != "yardstick"]
 PROBLEMS: dict[str, Callable[[], SessionsProblem]] = {
-    "rate": lambda: SessionsProblem(fleet(0, servers=3, blocks=4), BY_RATE),
+    "mix": lambda: SessionsProblem(
+        fleet(0, servers=3, blocks=4), Objective({"rate": 1.0, "response": 0.5}, terms=SESSIONS)
+    ),
     "response": lambda: SessionsProblem(fleet(1, servers=4, blocks=5, arrivals=0.5), BY_RESPONSE),
     "rate, response limited": lambda: SessionsProblem(
         fleet(2, servers=3, blocks=4, arrivals=0.3), Objective({"rate": 1.0}, {"response": 5.0}, terms=SESSIONS)
