@@ -13,6 +13,7 @@ from ..plan.plan import PlacedSpan, Plan
 from ..question.objective import ObjectiveSpec
 from ..search.loop import Outcome
 from ..search.problem import IntArray, Problem
+from ..search.stop import StoppedBy
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -51,6 +52,19 @@ class FoundBy:
     def label(self, outcome: Outcome) -> str:
         """The solver and, of a portfolio, the part that found the plan."""
         return f"{self.solver} ({outcome.winner})" if outcome.winner not in ("", self.solver) else self.solver
+
+    def told(self, plan: Plan, outcome: Outcome) -> Plan:
+        """The plan with how it was found; its status is "interrupted" where Ctrl-C ended the search."""
+        interrupted = outcome.stopped_by is StoppedBy.INTERRUPTED and plan.status == "solved"
+        return replace(
+            plan,
+            status="interrupted" if interrupted else plan.status,
+            solver=self.label(outcome),
+            seed=self.seed,
+            evaluations=outcome.evaluations,
+            seconds=outcome.seconds,
+            stopped_by=outcome.stopped_by.name.lower(),
+        )
 
 
 @dataclass(frozen=True, slots=True)

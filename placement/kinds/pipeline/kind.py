@@ -22,7 +22,6 @@ from placement.readers.cluster.read import request_of
 from placement.report.table import plan_view
 from placement.search.loop import Outcome
 from placement.search.problem import IntArray
-from placement.search.stop import StoppedBy
 
 from ..base import FoundBy, Reasons, Task, Wish
 from ..runtimes import ensure_known_runtime, under_runtime
@@ -64,27 +63,15 @@ class PipelineTask:
         """The best placement."""
         feasible = outcome.score.violation == 0
         value = objective_value(self.wish.objective, outcome.score.cost, outcome.bound, feasible=feasible)
-        plan = self._told(plan_of(self.request, self.problem, outcome.spans, value), outcome, found)
-        interrupted = outcome.stopped_by is StoppedBy.INTERRUPTED and feasible
-        return replace(plan, status="interrupted") if interrupted else plan
+        return found.told(plan_of(self.request, self.problem, outcome.spans, value), outcome)
 
     def front(self, outcome: Outcome, found: FoundBy) -> tuple[Plan, ...]:
         """Plans that no other one found dominates."""
         points = sorted(outcome.pareto, key=lambda point: point.values)
         values = [point_value(self.wish.objective, point.values) for point in points]
         return tuple(
-            self._told(plan_of(self.request, self.problem, point.spans, value), outcome, found)
+            found.told(plan_of(self.request, self.problem, point.spans, value), outcome)
             for point, value in zip(points, values, strict=True)
-        )
-
-    def _told(self, plan: Plan, outcome: Outcome, found: FoundBy) -> Plan:
-        return replace(
-            plan,
-            solver=found.label(outcome),
-            seed=found.seed,
-            evaluations=outcome.evaluations,
-            seconds=outcome.seconds,
-            stopped_by=outcome.stopped_by.name.lower(),
         )
 
 

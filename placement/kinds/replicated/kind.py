@@ -26,7 +26,6 @@ from placement.readers.cluster.read import request_of
 from placement.readers.helix import is_helix, read_helix
 from placement.search.loop import Outcome
 from placement.search.problem import IntArray
-from placement.search.stop import StoppedBy
 
 from ..base import FoundBy, Reasons, Task, Wish
 from ..runtimes import ensure_known_runtime
@@ -105,17 +104,8 @@ class ReplicatedTask:
         self, spans: tuple[Span, ...], value: ObjectiveValue, outcome: Outcome, found: FoundBy, *, chains: bool = True
     ) -> Plan:
         plan = plan_of(self.case, self.problem, spans, value, chains=chains)
-        interrupted = outcome.stopped_by is StoppedBy.INTERRUPTED and plan.status == "solved"
-        plan = replace(
-            plan,
-            status="interrupted" if interrupted else plan.status,
-            solver=found.label(outcome),
-            seed=found.seed,
-            evaluations=outcome.evaluations,
-            seconds=outcome.seconds,
-            stopped_by=outcome.stopped_by.name.lower(),
-            notes=(*self.notes, *((outcome.remark,) if outcome.remark else ())),
-        )
+        notes = (*self.notes, *((outcome.remark,) if outcome.remark else ()))
+        plan = replace(found.told(plan, outcome), notes=notes)
         return with_client(plan) if self.client_ends else plan
 
 

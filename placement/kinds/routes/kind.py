@@ -22,7 +22,6 @@ from placement.question.routes import RoutesQuestion
 from placement.readers.routes import routes_of
 from placement.search.loop import Outcome
 from placement.search.problem import IntArray
-from placement.search.stop import StoppedBy
 
 from ..base import FoundBy, Reasons, Task, Wish
 from .infeasible import broken_lines, limits_beyond, reasons
@@ -70,20 +69,15 @@ class RoutesTask:
         plan = plan_of(self.problem, outcome.spans, value)
         points = sorted(outcome.pareto, key=lambda point: point.values)
         chains = [chain_of(self.problem, point.spans, self.problem.details(point.spans)[0]) for point in points]
-        interrupted = outcome.stopped_by is StoppedBy.INTERRUPTED and plan.status == "solved"
-        return replace(
-            _told(plan, outcome, found),
-            chains=tuple(chains) or plan.chains,
-            status="interrupted" if interrupted else plan.status,
-            notes=(*plan.notes, *self._proofs(outcome)),
-        )
+        notes = (*plan.notes, *self._proofs(outcome))
+        return replace(found.told(plan, outcome), chains=tuple(chains) or plan.chains, notes=notes)
 
     def front(self, outcome: Outcome, found: FoundBy) -> tuple[Plan, ...]:
         """A plan for each chain of the front."""
         points = sorted(outcome.pareto, key=lambda point: point.values)
         values = [point_value(self.wish.objective, point.values) for point in points]
         return tuple(
-            _told(plan_of(self.problem, point.spans, value), outcome, found)
+            found.told(plan_of(self.problem, point.spans, value), outcome)
             for point, value in zip(points, values, strict=True)
         )
 
@@ -98,17 +92,6 @@ class RoutesTask:
         if part > 0:
             return (*said, f"every chain of the exact front is within {part:.2%} of one of these")
         return (*said, "the front is exact: no chain beats any of these in everything")
-
-
-def _told(plan: Plan, outcome: Outcome, found: FoundBy) -> Plan:
-    return replace(
-        plan,
-        solver=found.label(outcome),
-        seed=found.seed,
-        evaluations=outcome.evaluations,
-        seconds=outcome.seconds,
-        stopped_by=outcome.stopped_by.name.lower(),
-    )
 
 
 @dataclass(frozen=True)

@@ -88,9 +88,7 @@ class SessionsTask:
             raise PlacementError(f"a bug: the search broke a rule: {broken[0]}")
         proven, relaxation = self._proven(outcome), packing.relaxation
         plan = plan_of(self.problem, looked, proven, outcome.bound, relaxation=relaxation)
-        plan = self._told(plan, outcome, found)
-        interrupted = outcome.stopped_by is StoppedBy.INTERRUPTED and plan.status == "solved"
-        return replace(plan, status="interrupted") if interrupted else plan
+        return self._told(plan, outcome, found)
 
     def front(self, outcome: Outcome, found: FoundBy) -> tuple[Plan, ...]:
         """Placements that no other one found dominates, with greedy chains."""
@@ -130,15 +128,7 @@ class SessionsTask:
         return Proven(rate, max(glance.response_s, bounds.get("response", 0.0)))
 
     def _told(self, plan: Plan, outcome: Outcome, found: FoundBy) -> Plan:
-        return replace(
-            plan,
-            solver=found.label(outcome),
-            seed=found.seed,
-            evaluations=outcome.evaluations,
-            seconds=outcome.seconds,
-            stopped_by=outcome.stopped_by.name.lower(),
-            notes=(*plan.notes, how_measured()),
-        )
+        return replace(found.told(plan, outcome), notes=(*plan.notes, how_measured()))
 
 
 @dataclass(frozen=True)
