@@ -348,6 +348,8 @@ def _tower(name: str) -> str:
 
 
 def _said(seen: Survey, layers: tuple[Layer, ...], values: Mapping[str, Any]) -> Iterator[str]:
+    if getattr(seen.module.config, "is_encoder_decoder", False):
+        yield "The cache counts every token of a context twice in a decoder: as the encoder's text and as its own."
     if not seen.kept:
         yield "The model makes no cache of a prompt: none is counted."
     index = sum(1 for kept in seen.kept.values() if kept.index)

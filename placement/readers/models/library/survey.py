@@ -78,6 +78,11 @@ def survey(module: nn.Module, where: str) -> Survey:
     InputError
         The model cannot be run without data, or is no chain.
     """
+    takes = getattr(module, "main_input_name", "input_ids")
+    if takes != "input_ids":
+        raise InputError(
+            f"{type(module).__name__} takes {takes} and no tokens: read the module itself, read_model(module)", where
+        )
     module.eval()
     experts = find_experts(module)
     recorder = Recorder(module)
@@ -164,11 +169,13 @@ def _keyed(fills: Fills) -> frozenset[int]:
 
 
 def _kept(holder: Any, segments: Mapping[int, int], chain: Chain) -> tuple[dict[int, Kept], bool]:
+    crossed = getattr(getattr(holder, "cross_attention_cache", None), "layers", None)
     holder = getattr(holder, "self_attention_cache", holder)
     layers = getattr(holder, "layers", None)
     kept: dict[int, Kept] = {}
     if isinstance(layers, list):
-        for number, layer in enumerate(layers):
+        # What a decoder keeps of the encoder's text has the same numbers of layers as what it keeps of its own.
+        for number, layer in (*enumerate(layers), *enumerate(crossed or ())):
             found = kept_by(layer, TOKENS, OTHERS)
             if number in segments and found != Kept(window=found.window):
                 kept[segments[number]] = _sum(kept.get(segments[number], Kept()), found)
