@@ -276,4 +276,4 @@ class SolverContract:
 
     def test_it_stops(self, tried: Trial) -> None:
         """A run ends soon after its evaluations are spent, and says why."""
-        assert tried.outcome.stopped_by in (StoppedBy.EVALUATIONS, StoppedBy.EXHAUSTED)
+        assert tried.outcome.stopped_by in (StoppedBy.EVALUATIONS, StoppedBy.EXHAUSTED, StoppedBy.OPTIMAL)

@@ -194,7 +194,10 @@ def test_advice_refuses_numbers_out_of_range(options: dict[str, float]) -> None:
     ("words", "message"),
     [
         (["status", "--prefix", "x", "--blocks", "8"], "--peers"),
-        (["status", "--peers", "/ip4/127.0.0.1/tcp/1/p2p/Qm", "--prefix", "x", "--blocks", "8"], "requirements"),
+        (
+            ["status", "--peers", "/ip4/127.0.0.1/tcp/1/p2p/Qm", "--prefix", "x", "--blocks", "8"],
+            "environment of its own",
+        ),
         (["advise", "nowhere.yaml"], "nowhere.yaml"),
         (["advise", str(EXAMPLES / "petals_status.yaml"), "--shape", "ring"], "'ring' is not one of 'star', 'chain'"),
     ],

@@ -86,7 +86,7 @@ def read_shape(values: Mapping[str, Any], where: str = "config.json") -> Shape:
         return known
     if int(library_version().partition(".")[0] or 0) < OLDEST:
         return found if isinstance(found, Shape) else _refused(found, where)
-    from .library.language import read_library
+    from .library.language import read_library  # torch and transformers come with it
 
     shape = read_library(values, where)
     remember(values, shape)

@@ -25,6 +25,11 @@ def read_model(spec: str | Path | Model | Any, *, weights: str | None = None, kv
         keeps its own format; a checkpoint folder in 16 bits is planned as quantized when a narrower one is given.
     kv_dtype : str, optional
         Number format of the KV cache.
+
+    Raises
+    ------
+    InputError
+        There is no such preset or file, its architecture is not understood, or a value in it is wrong.
     """
     if isinstance(spec, Model):
         return spec

@@ -108,7 +108,8 @@ def test_route_is_solve_with_its_own_keys_beside(
     assert run(["route", str(EXAMPLE), "--json", "--nsga2", "0.2", "--plot", str(picture), *options]) == 0
     found = json.loads(capsys.readouterr().out)
     assert "throughput, tokens/s" in picture.read_text(encoding="utf-8")
-    assert found["nsga2_hypervolume_ratio"] <= 1.0 + 1e-9
+    # A coarse front may be beaten by its precision in both of the values that it is coarse in.
+    assert found["nsga2_hypervolume_ratio"] <= (1.0 + found["precision"]) ** 2 + 1e-9
     assert found["precision"] == (0.02 if options else 0.0)
     assert found["shape"] == ("chain" if "chain" in options else "star")
     assert len(found["front"]) == len(found["pareto"]) >= 3

@@ -275,7 +275,7 @@ def test_paths_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.Monk
         seen.update(options, spec=spec)
         return Model("m", (Block("x", 1.0),))
 
-    monkeypatch.setattr("placement.readers.models.read.read_model", read_model)
+    monkeypatch.setattr(reader, "read_model", read_model)
     (tmp_path / "config.json").write_text("{}", encoding="utf-8")
     path = tmp_path / "cluster.yaml"
     path.write_text("model: config.json\nquantization: q4_k_m\nkv_dtype: fp8\nnodes: [{name: a, device: t4}]\n")
