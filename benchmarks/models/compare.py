@@ -100,7 +100,7 @@ def compared(kind: str, model_class: str, sizes: Mapping[str, Any] | None = None
         try:
             model = build_model(read_library(values), kind, quantization("bfloat16"), None)
         except InputError as error:
-            return Compared(kind, params, refused=str(error))
+            return Compared(kind, params, refused=str(error), broken=_broken(module))
         read = model.params + sum(extra.params for extra in model.extras)
         read_cache = tuple(sum(block.kv_bytes(tokens) for block in model.blocks) for tokens in (SHORT, LONG))
         try:
@@ -108,6 +108,15 @@ def compared(kind: str, model_class: str, sizes: Mapping[str, Any] | None = None
         except Exception as error:
             return Compared(kind, params, read, (), read_cache, broken=_line(error))
     return Compared(kind, params, read, cache, read_cache)
+
+
+def _broken(module: nn.Module) -> str:
+    """Return why a module cannot be run by itself; empty where it can."""
+    try:
+        own_cache(module)
+    except Exception as error:
+        return _line(error)
+    return ""
 
 
 def own_cache(module: nn.Module) -> tuple[float, float]:

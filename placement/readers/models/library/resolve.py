@@ -184,7 +184,7 @@ def whole_number(config: Any, name: str) -> int | None:
 def _defaults(config: Any, values: Mapping[str, Any], where: str) -> tuple[str, ...]:
     """Return a note that names the sizes that the file leaves to the defaults of the class."""
     text = config.get_text_config()
-    key = next((key for key in _TEXT if isinstance(values.get(key), Mapping)), None)
+    key = _place_of(text, values)
     stated = values[key] if key else values
     names: dict[str, str] = dict(getattr(type(text), "attribute_map", None) or {})
     for name in _STATED:
@@ -205,6 +205,13 @@ def _defaults(config: Any, values: Mapping[str, Any], where: str) -> tuple[str, 
         return ()
     told = ", ".join(f"{name} {value}" for name, value in silent.items())
     return (f"Not stated, taken from the defaults of {type(text).__name__}: {told}.",)
+
+
+def _place_of(text: Any, values: Mapping[str, Any]) -> str | None:
+    """Return the key under which a file states the configuration of the language model; None: at the top."""
+    nested = [key for key, value in values.items() if isinstance(value, Mapping)]
+    same = (key for key in nested if values[key].get("model_type") == text.model_type != values.get("model_type"))
+    return next(same, None) or next((key for key in _TEXT if key in nested), None)
 
 
 def _spellings(name: str) -> Iterator[str]:

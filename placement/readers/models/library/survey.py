@@ -85,17 +85,8 @@ def survey(module: nn.Module, where: str) -> Survey:
         )
     module.eval()
     experts = find_experts(module)
-    recorder = Recorder(module)
     before = _attributes(module)
-    with (
-        _told(module, where),
-        passed_through(module, experts),
-        watched(lambda: recorder.call) as fills,
-        recorder.running(),
-    ):
-        inputs = _inputs(module, TOKENS)
-        recorder.given([value for name, value in inputs.items() if name.endswith("input_ids")])
-        output = module(**inputs)
+    recorder, fills, output = _pass(module, experts, where)
     chain = find_chain(module, recorder.trace)
     if chain is None:
         raise InputError(f"{type(module).__name__} has no list of layers that run one after another", where)
@@ -112,6 +103,28 @@ def survey(module: nn.Module, where: str) -> Survey:
     return Survey(
         module, chain, experts, kept, rates, _fillers(chain, fills), _keyed(fills), frozenset(segments.values())
     )
+
+
+def _pass(module: nn.Module, experts: Experts, where: str) -> tuple[Recorder, Fills, Any]:
+    """Run a few tokens through a model; a cache that it makes too short for itself is replaced by one that grows."""
+    from transformers.cache_utils import DynamicCache
+
+    for growing in (False, True):
+        recorder = Recorder(module)
+        try:
+            with (
+                _told(module, where),
+                passed_through(module, experts),
+                watched(lambda: recorder.call) as fills,  # noqa: B023 (called inside of the loop's pass alone)
+                recorder.running(),
+            ):
+                inputs = _inputs(module, TOKENS)
+                recorder.given([value for name, value in inputs.items() if name.endswith("input_ids")])
+                return recorder, fills, module(**inputs, **({"past_key_values": DynamicCache()} if growing else {}))
+        except InputError as error:
+            if growing or not isinstance(error.__context__, IndexError):
+                raise
+    raise AssertionError("a pass ends by a result or an error")
 
 
 def _inputs(module: nn.Module, tokens: int) -> dict[str, Any]:
