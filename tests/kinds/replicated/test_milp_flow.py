@@ -150,7 +150,15 @@ def test_warm_start_bound_and_stop() -> None:
     proposals = [next(search) for _ in range(5)]
     search.close()
     assert max(proposal.bound for proposal in proposals) <= 1.0 / begun * (1 + 1e-9)
-    found = solve(problem, warm_rounds=3, seconds=2)
+    found = run(
+        problem,
+        Milp(warm_rounds=3),
+        rng=np.random.default_rng(0),
+        start=problem.starts()[-1:],
+        stop=lambda progress: 1.0 / progress.cost >= begun * (1 - 1e-9),
+        seconds=120,
+        prove=False,
+    )
     assert 1.0 / found.score.cost >= begun * (1 - 1e-9)
     assert found.bound >= problem.lower_bound() * (1 - 1e-6)
 
