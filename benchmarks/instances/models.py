@@ -38,7 +38,7 @@ def per_layer_heads(rng: np.random.Generator, blocks: int) -> Model:
 
 def vision_tower(rng: np.random.Generator, tower: int, layers: int) -> Model:
     """Small vision blocks with wide activations, a projector, then the decoder."""
-    wide = {"activation_per_token": "64 KiB", "flops_per_token": "0.2 GFLOP"}
+    wide: dict[str, Any] = {"activation_per_token": "64 KiB", "flops_per_token": "0.2 GFLOP"}
     return {
         "name": "vision-first",
         "blocks": [
