@@ -70,6 +70,7 @@ def told(module: str) -> str:
     return out.getvalue()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if page.exists() and printed(page)], ids=lambda page: page.name
 )

@@ -136,6 +136,7 @@ def test_readings_are_those_of_the_presets() -> None:
     assert {file.stem for file in folder.glob("*.json")} == needed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ministral-3-3b", "granite-4.0-h-tiny", "glm-4.7-flash"])
 def test_readings_are_what_transformers_makes(name: str) -> None:
     """What ships is what `python -m benchmarks.models.readings --anew` would write."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 
 from objectives.combine import REPLICATED
 from placement import optimize
@@ -28,6 +29,7 @@ def rank(values: Any) -> Any:
     return np.argsort(np.argsort(values))
 
 
+@pytest.mark.slow
 def test_estimate_follows_the_simulation() -> None:
     """Over random staged placements of invented clusters: Spearman's correlation, and the level."""
     correlations, ratios = [], []
