@@ -88,15 +88,15 @@ class LinkType:
 @lru_cache(maxsize=1)
 def devices() -> Mapping[str, Device]:
     """Return all devices by name, aliases left out."""
-    data = _load("devices.yaml")
+    data, classes = load("devices.yaml"), _classes()
     found: dict[str, Device] = {}
     for name, entry in data["devices"].items():
-        base = _device(name, entry, data["classes"][entry["class"]])
+        base = _device(name, entry, classes[entry["class"]])
         options = entry.get("memory_options_gib", [])
         if not options:
             found[name] = base
             continue
-        share = base.reserve_bytes / base.memory_bytes if base.kind == "apple" else None
+        share = base.reserve_bytes / base.memory_bytes if "reserve_fraction" in classes[entry["class"]] else None
         for gib in options:
             memory = gib * _GIB
             aliases = (name, *base.aliases) if memory == base.memory_bytes else ()
@@ -107,9 +107,25 @@ def devices() -> Mapping[str, Device]:
 
 
 @lru_cache(maxsize=1)
+def class_parents() -> Mapping[str, str]:
+    """Return the device classes, each with its parent; empty for one that has none."""
+    return MappingProxyType({name: entry.get("parent", "") for name, entry in load("devices.yaml")["classes"].items()})
+
+
+@lru_cache(maxsize=1)
+def _classes() -> Mapping[str, Mapping[str, float]]:
+    """Return the figures of every class, its parents' where it has none of its own."""
+    entries, found = load("devices.yaml")["classes"], {}
+    for name, entry in entries.items():  # a parent stands before its children
+        parent = found.get(entry.get("parent", ""), {})
+        found[name] = {**parent, **{key: value for key, value in entry.items() if key != "parent"}}
+    return MappingProxyType(found)
+
+
+@lru_cache(maxsize=1)
 def links() -> Mapping[str, LinkType]:
     """Return all link types by name, aliases left out."""
-    data = _load("links.yaml")
+    data = load("links.yaml")
     found = {
         name: LinkType(
             name=name,
@@ -186,6 +202,7 @@ def _device(name: str, entry: Mapping[str, Any], group: Mapping[str, float]) -> 
     )
 
 
-def _load(name: str) -> Any:
+def load(name: str) -> Any:
+    """Return the content of a YAML file of the catalog."""
     text = Path(__file__).with_name(name).read_text(encoding="utf-8")
     return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))

@@ -51,6 +51,8 @@ class Request:
         Longest chain allowed in a replicated placement.
     runtime : str
         Name of the runtime that must be able to hold the plan; empty for any.
+    costs : str
+        Name of the runtime whose costs hold where `runtime` is empty: a question that already keeps its rules.
     server_push : bool
         Petals' servers push to each other; in no release so far, where every hop goes through the client.
     """
@@ -65,3 +67,4 @@ class Request:
     max_stages: int | None = None
     runtime: str = ""
     server_push: bool = False
+    costs: str = ""
