@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
+import numpy.typing as npt
 
 from objectives.pipeline.tables import CostTables
 
 from ..errors import InputError
-from ..question.cluster import Cluster
+from ..question.cluster import Node
 from ..question.request import Constraints, Request
-from .links import arrival_s, cut_bytes
+from .links import arrival_s, cut_bytes, prompt_overlap
 from .memory import capacity_bytes
 from .roofline import decode_table, prefill_row
 from .runtimes import RuntimeCosts, costs_or_generic
+
+FloatArray = npt.NDArray[np.float64]
 
 
 def batch_sizes(concurrency: int) -> list[int]:
@@ -25,22 +30,41 @@ def batch_sizes(concurrency: int) -> list[int]:
     return sorted(size for size in sizes if size <= concurrency)
 
 
-def build_tables(request: Request, costs: RuntimeCosts | None = None) -> CostTables:
-    """Compute the cost tables of a request; raise `InputError` naming the node or key that lacks a figure.
+def build_tables(request: Request, costs: RuntimeCosts | None = None, sizes: Sequence[int] | None = None) -> CostTables:
+    """Compute the cost tables of a request.
 
-    Without `costs`, those of the runtime that the request names: the generic ones where it names none.
+    Parameters
+    ----------
+    request : Request
+    costs : RuntimeCosts, optional
+        By default those of the runtime that the request names, the generic ones where it names none.
+    sizes : sequence of int, optional
+        Micro-batch sizes, ascending, the first is 1; by default all that are worth trying.
+
+    Returns
+    -------
+    CostTables
+
+    Raises
+    ------
+    InputError
+        A node or key lacks a figure; the message names it.
     """
     costs = costs or costs_or_generic(request.runtime or request.costs)
     model, cluster, work, rules = request.model, request.cluster, request.workload, request.constraints
-    batches = batch_sizes(work.concurrency)
+    batches = list(sizes or batch_sizes(work.concurrency))
+    known: dict[tuple[object, ...], tuple[FloatArray, FloatArray]] = {}
     decode, prefill = [], []
     for node in cluster.nodes:
-        try:
-            rows = decode_table(node, model, work, batches, costs)
-            decode.append(rows)
-            prefill.append(prefill_row(node, model, work, rows[0], costs))
-        except InputError as error:
-            raise error if error.where else InputError(error.detail, f"nodes[{node.name}]") from None
+        alike = _signature(node)
+        if alike not in known:
+            try:
+                rows = decode_table(node, model, work, batches, costs)
+                known[alike] = rows, prefill_row(node, model, work, rows[0], costs)
+            except InputError as error:
+                raise error if error.where else InputError(error.detail, f"nodes[{node.name}]") from None
+        decode.append(known[alike][0])
+        prefill.append(known[alike][1])
     weights = np.array([block.weight_bytes for block in model.blocks], dtype=np.float64)
     for tie in model.ties:
         if not tie.copies:
@@ -73,7 +97,14 @@ def build_tables(request: Request, costs: RuntimeCosts | None = None) -> CostTab
         contiguous=rules.contiguous,
         output_tokens=work.output_tokens,
         concurrency=work.concurrency,
+        prompt_overlap=prompt_overlap(work.prompt_tokens, costs),
     )
+
+
+def _signature(node: Node) -> tuple[object, ...]:
+    """What the seconds of a node depend on: nodes that differ in nothing else are computed once."""
+    values = (getattr(node, name) for name in Node.__slots__ if name not in ("name", "region"))
+    return tuple(tuple(sorted(value.items())) if isinstance(value, Mapping) else value for value in values)
 
 
 def _finite(bandwidth: np.ndarray) -> np.ndarray:

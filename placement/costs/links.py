@@ -32,9 +32,11 @@ def vocabulary(model: Model) -> float:
 
 def cut_bytes(model: Model, costs: RuntimeCosts) -> FloatArray:
     """Bytes across every cut for one token of one sequence, (L + 1,); the last goes back to the client."""
-    out = np.array([block.activation_bytes_per_token for block in model.blocks])
-    back = LOGIT_BYTES * vocabulary(model) if costs.hops.returns_logits else 0.0
-    return np.concatenate([[model.input_bytes_per_token], out[:-1], [max(back, TOKEN_ID_BYTES)]])
+    hops = costs.hops
+    out = np.array([block.activation_bytes_per_token for block in model.blocks]) * hops.width
+    first = max(out[0], model.input_bytes_per_token) if hops.embeds_at_client else model.input_bytes_per_token
+    back = LOGIT_BYTES * vocabulary(model) if hops.returns_logits else 0.0
+    return np.concatenate([[first], out[:-1], [max(back, TOKEN_ID_BYTES)]])
 
 
 def arrival_s(cluster: Cluster, model: Model, costs: RuntimeCosts) -> FloatArray:
@@ -70,3 +72,11 @@ def arrival_s(cluster: Cluster, model: Model, costs: RuntimeCosts) -> FloatArray
     latency[:, :-1] += np.array([pass_overhead_s(node, costs) for node in cluster.nodes])
     np.fill_diagonal(latency, np.diag(cluster.latency_s))
     return latency
+
+
+def prompt_overlap(prompt_tokens: int, costs: RuntimeCosts) -> float:
+    """Part of a prompt's seconds that stages spend at the same time: (K - 1)/K of K chunks, as far as it is reached."""
+    if not costs.hops.chunk_tokens:
+        return 0.0
+    chunks = -(-prompt_tokens // costs.hops.chunk_tokens)
+    return costs.hops.overlap * (chunks - 1) / chunks

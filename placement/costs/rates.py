@@ -25,7 +25,7 @@ class Rates:
     decode_flops_per_s : float
         Products of one row, unpacking counted.
     half_rows, small_rows : float
-        A product of m rows takes as long as m + min(half_rows, small_rows * m) at the full rate.
+        A product of m rows takes as long as m + min(half_rows, small_rows * (m - 1)) at the full rate.
     overhead_s, expert_overhead_s, sequence_s : float
         Per block and pass; more for a block with experts; per block-free pass and sequence.
     launches_overlap : bool
@@ -34,6 +34,9 @@ class Rates:
         One all-reduce, beside its link.
     serial_share : float
         Part of a block that tensor parallelism does not split.
+    overlap : bool
+        Arithmetic and memory traffic of a block hide each other (a plain roofline, and prefetching CPUs); else they
+        add up, as in matrix products of few rows on GPUs.
     star : bool
         One root speaks with all others in turn in an all-reduce; else a ring.
     """
@@ -50,11 +53,12 @@ class Rates:
     launches_overlap: bool = False
     all_reduce_s: float = 0.0
     serial_share: float = 0.0
+    overlap: bool = True
     star: bool = False
 
     def rows(self, rows: float) -> float:
         """Rows at the full rate that take as long as a product of `rows` rows."""
-        return rows + min(self.half_rows, self.small_rows * rows)
+        return rows + min(self.half_rows, self.small_rows * max(0.0, rows - 1.0))
 
 
 def rates_of(node: Node, model: Model, costs: RuntimeCosts) -> Rates:
@@ -84,12 +88,7 @@ def rates_of(node: Node, model: Model, costs: RuntimeCosts) -> Rates:
         bandwidth = get("bandwidth", bandwidth)
     if "overhead" not in own:
         overhead_s = get("overhead_us", overhead_s * 1e6) * 1e-6
-    decode_peak = peak
-    if wide:
-        factor = 2.0 if costs.half_accumulation and "consumer" in lineage(kind) else 1.0
-        peak *= factor if node.peak_flops_per_s("int8") > peak else 1.0
-    elif costs.quantized_in:
-        peak = max(peak, node.peak_flops_per_s(costs.quantized_in))
+    peak = _peak(node, model, costs, kind)
     generic_compute = compute
     if "compute" not in own:
         compute = get("compute", compute)
@@ -102,7 +101,7 @@ def rates_of(node: Node, model: Model, costs: RuntimeCosts) -> Rates:
         weights_bytes_per_s=width * share,
         cache_bytes_per_s=width,
         flops_per_s=peak * compute,
-        decode_flops_per_s=decode_peak * generic_compute / work if work else float("inf"),
+        decode_flops_per_s=peak * generic_compute / work if work else float("inf"),
         half_rows=get("half_rows", 0.0),
         small_rows=get("small_rows", 0.0),
         overhead_s=overhead_s,
@@ -111,8 +110,20 @@ def rates_of(node: Node, model: Model, costs: RuntimeCosts) -> Rates:
         launches_overlap=costs.launches_overlap,
         all_reduce_s=get("all_reduce_us", 0.0) * 1e-6,
         serial_share=get("serial_share", 0.0),
+        overlap=not {"cpu", "edge"}.isdisjoint(lineage(kind)),
         star=costs.hops.star,
     )
+
+
+def _peak(node: Node, model: Model, costs: RuntimeCosts, kind: str) -> float:
+    """Peak FLOP/s of the format that matrix products are done in."""
+    own = node.peak_flops_per_s(model.compute_dtype)
+    if model.weights.lower() in WIDE:
+        # The listed rates of tensor units are those of 32-bit accumulation, half of the other one on consumer cards.
+        twice = costs.half_accumulation and "consumer" in lineage(kind)
+        return 2.0 * own if twice else own
+    number = next((costs.quantized_in[name] for name in lineage(kind) if name in costs.quantized_in), "")
+    return float(node.compute_flops_per_s.get(number, own))
 
 
 def pass_overhead_s(node: Node, costs: RuntimeCosts) -> float:

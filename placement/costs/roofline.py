@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 import numpy as np
 import numpy.typing as npt
@@ -67,7 +68,7 @@ def pass_s(rates: Rates, node: Node, block: Block, work: Work) -> float:
     memory_s = block.read_bytes(work.tokens) / rates.weights_bytes_per_s + work.cache_bytes / rates.cache_bytes_per_s
     # Unpacking happens once for the rows of a step, however many sequences they are of.
     unpacking_s = block.flops_per_token / rates.decode_flops_per_s if work.decode else 0.0
-    busy_s = max(arithmetic_s, memory_s, unpacking_s)
+    busy_s = max(arithmetic_s if rates.overlap else arithmetic_s + memory_s, memory_s, unpacking_s)
     if node.tensor_parallel > 1:
         busy_s *= 1.0 + rates.serial_share * (node.tensor_parallel - 1)
     launches_s = rates.overhead_s + (rates.expert_overhead_s if block.experts else 0.0)
@@ -198,7 +199,7 @@ def decode_table(
             "expected a device, or compute and memory_bandwidth, or decode_seconds_per_block", f"nodes[{node.name}]"
         )
 
-    kinds, kind_of = (kinds_of(model), kind_numbers(model)) if analytic else ([], np.empty(0, dtype=np.int64))
+    kinds, kind_of = kinds_of(model) if analytic else ([], np.empty(0, dtype=np.int64))
     rates = rates_of(node, model, costs or runtime_costs(""))
 
     def roofline(batch: int) -> FloatArray:
@@ -254,8 +255,8 @@ def prefill_row(
     if has_roofline(node, model):
         costs = costs or runtime_costs("")
         rates, chunk = rates_of(node, model, costs), costs.hops.chunk_tokens
-        rows = [prefill_s(rates, node, block, workload, chunk) for block in kinds_of(model)]
-        return np.array(rows)[kind_numbers(model)]
+        kinds, kind_of = kinds_of(model)
+        return np.array([prefill_s(rates, node, block, workload, chunk) for block in kinds])[kind_of]
     tokens = [1 if block.last_token_only else workload.prompt_tokens for block in model.blocks]
     return decode_row * np.array(tokens, dtype=np.float64)
 
@@ -267,17 +268,21 @@ def spread(values: Sequence[float], model: Model) -> FloatArray:
     return np.full(model.n_blocks, values[0]) if len(values) == 1 else np.array(values, dtype=np.float64)
 
 
-def _signature(block: Block) -> tuple[object, ...]:
-    return tuple(getattr(block, name) for name in Block.__slots__ if name != "name")
+_FIGURES = attrgetter(*(name for name in Block.__slots__ if name != "name"))
 
 
-def kinds_of(model: Model) -> list[Block]:
-    """Blocks that differ in more than their name, each once: tables of a thousand nodes stay quick to build."""
-    return list({_signature(block): block for block in model.blocks}.values())
+def kinds_of(model: Model) -> tuple[list[Block], npt.NDArray[np.int64]]:
+    """Blocks that differ in more than their name, each once, and the kind of every block (L,).
 
-
-def kind_numbers(model: Model) -> npt.NDArray[np.int64]:
-    """Number of every block's kind in `kinds_of`, (L,)."""
-    order = {_signature(block): None for block in model.blocks}
-    numbers = {signature: number for number, signature in enumerate(order)}
-    return np.array([numbers[_signature(block)] for block in model.blocks])
+    A kind is computed once: tables of a thousand nodes stay quick to build.
+    """
+    numbers: dict[object, int] = {}
+    kinds: list[Block] = []
+    of_block = []
+    for block in model.blocks:
+        figures = _FIGURES(block)
+        if figures not in numbers:
+            numbers[figures] = len(kinds)
+            kinds.append(block)
+        of_block.append(numbers[figures])
+    return kinds, np.array(of_block)

@@ -19,6 +19,7 @@ from ..errors import InputError, nearest
 from ..question.cluster import Node
 
 GENERIC = "generic"
+Figures = Mapping[str, Mapping[str, float]]
 KEYS: Mapping[str, str] = MappingProxyType(
     {
         "bandwidth": "sustained over peak when weights of 16 bits are read",
@@ -47,6 +48,10 @@ class Hops:
     ----------
     within_s, between_s : float
         Seconds, within a host and over a network.
+    width : float
+        Bytes of a value that crosses over those of the model's activations: 2 where it crosses in 32 bits.
+    embeds_at_client : bool
+        The embedding is looked up beside the client: activations, not tokens, go to the first stage.
     graph_bytes : float
         Bytes per block that go to a remote stage with every pass.
     returns_logits : bool
@@ -61,6 +66,8 @@ class Hops:
 
     within_s: float = 0.0
     between_s: float = 0.0
+    width: float = 1.0
+    embeds_at_client: bool = False
     graph_bytes: float = 0.0
     returns_logits: bool = False
     chunk_tokens: int = 0
@@ -105,11 +112,13 @@ class RuntimeCosts:
     name : str
     aliases : tuple of str
     chain : tuple of mapping
-        Figures by device class and key (`KEYS`), this runtime's own first, then those that it inherits.
+        Hand-written figures by device class and key (`KEYS`), this runtime's own first, then those that it inherits.
+    fitted : tuple of mapping
+        The same, fitted on measurements; of one class they win over the hand-written ones.
     formats : mapping of str to mapping
         Figures by number format of the weights that win over those of a class.
-    quantized_in : str
-        Number format in which quantized weights are multiplied in prompts; empty: the model's own.
+    quantized_in : mapping of str to str
+        Number format in which quantized weights are multiplied, by device class; without one the model's own.
     half_accumulation : bool
         Products of 16 bits accumulate in 16 bits, which doubles the rate of consumer cards.
     launches_overlap : bool
@@ -118,35 +127,35 @@ class RuntimeCosts:
     memory : PassMemory
     source : str
         Where the figures are from.
-    groups : mapping of str to int
-        Device class to the number of measurements that its own figures were fitted on.
     """
 
     name: str
     aliases: tuple[str, ...] = ()
-    chain: tuple[Mapping[str, Mapping[str, float]], ...] = ()
+    chain: tuple[Figures, ...] = ()
+    fitted: tuple[Figures, ...] = ()
     formats: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    quantized_in: str = ""
+    quantized_in: Mapping[str, str] = field(default_factory=dict)
     half_accumulation: bool = False
     launches_overlap: bool = False
     hops: Hops = Hops()
     memory: PassMemory = PassMemory()
     source: str = ""
-    groups: Mapping[str, int] = field(default_factory=dict)
 
     def figure(self, kind: str, key: str) -> float | None:
         """Return the figure of a device class or of the nearest parent that has one; None when nobody has."""
-        for classes in self.chain:
-            for name in lineage(kind):
-                if key in classes.get(name, ()):
-                    return float(classes[name][key])
-        return None
+        return _nearest((*self.fitted, *self.chain), kind, key)
 
-    def with_figure(self, kind: str, key: str, value: float) -> RuntimeCosts:
-        """Return the costs with one figure of one class replaced: what a fit varies."""
-        own = {name: dict(entry) for name, entry in self.chain[0].items()} if self.chain else {}
-        own.setdefault(kind, {})[key] = value
-        return replace(self, chain=(own, *self.chain[1:]))
+    def prior(self, kind: str, key: str) -> float | None:
+        """Return the hand-written figure: what a fit begins from and is drawn to."""
+        return _nearest(self.chain, kind, key)
+
+
+def _nearest(tables: tuple[Figures, ...], kind: str, key: str) -> float | None:
+    for name in lineage(kind):
+        for classes in tables:
+            if key in classes.get(name, ()):
+                return float(classes[name][key])
+    return None
 
 
 def lineage(kind: str) -> Iterator[str]:
@@ -173,8 +182,9 @@ def class_of(node: Node) -> str:
 def runtime_catalog() -> Mapping[str, RuntimeCosts]:
     """Return the costs of all runtimes by name, aliases left out."""
     found: dict[str, RuntimeCosts] = {}
+    fitted = hardware.load("runtimes_fitted.yaml")["figures"] or {}
     for name, entry in hardware.load("runtimes.yaml")["runtimes"].items():
-        found[name] = _runtime(name, entry, found)
+        found[name] = _runtime(name, entry, found, fitted)
     return MappingProxyType(found)
 
 
@@ -202,10 +212,12 @@ def costs_or_generic(name: str) -> RuntimeCosts:
     return runtime_catalog()[cost_names().get(name, GENERIC)]
 
 
-def _runtime(name: str, entry: Mapping[str, Any], known: Mapping[str, RuntimeCosts]) -> RuntimeCosts:
+def _runtime(
+    name: str, entry: Mapping[str, Any], known: Mapping[str, RuntimeCosts], fitted: Mapping[str, Figures]
+) -> RuntimeCosts:
     base = known.get(entry.get("inherits", ""), RuntimeCosts(GENERIC))
-    own: Mapping[str, Mapping[str, float]] = entry.get("classes", {})
-    for kind, figures in own.items():
+    own: Figures = entry.get("classes", {})
+    for kind, figures in (*own.items(), *fitted.get(name, {}).items()):
         unknown = [key for key in figures if key not in KEYS]
         if unknown:
             raise ValueError(f"runtimes.yaml: {name}.classes.{kind}: unknown figure {unknown[0]!r}")
@@ -213,6 +225,7 @@ def _runtime(name: str, entry: Mapping[str, Any], known: Mapping[str, RuntimeCos
         name=name,
         aliases=tuple(entry.get("aliases", ())),
         chain=(own, *base.chain),
+        fitted=(*((fitted[name],) if name in fitted else ()), *base.fitted),
         formats={**base.formats, **entry.get("formats", {})},
         quantized_in=entry.get("quantized_in", base.quantized_in),
         half_accumulation=entry.get("half_accumulation", base.half_accumulation),
@@ -220,7 +233,6 @@ def _runtime(name: str, entry: Mapping[str, Any], known: Mapping[str, RuntimeCos
         hops=replace(base.hops, **_seconds(entry.get("hops", {}))),
         memory=replace(base.memory, **_bytes(entry.get("memory", {}))),
         source=entry["source"],
-        groups=entry.get("fitted_on", {}),
     )
 
 

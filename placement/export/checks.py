@@ -111,8 +111,14 @@ def under(request: Request, runtime: Runtime) -> tuple[Request, ...]:
     rules = request.constraints if holds.runs == "any" else replace(request.constraints, contiguous=True)
     note = f"planned under the rules of {runtime.name}"
     cluster = replace(request.cluster, notes=(*request.cluster.notes, note))
-    base = replace(request, model=_model(model, holds), cluster=cluster, constraints=rules, runtime="",
-                   costs=request.costs or request.runtime)
+    base = replace(
+        request,
+        model=_model(model, holds),
+        cluster=cluster,
+        constraints=rules,
+        runtime="",
+        costs=request.costs or request.runtime,
+    )
     groups = defaultdict(list)
     for node in request.cluster.nodes:
         groups[common(node, holds.alike)].append(node.name)

@@ -1,0 +1,366 @@
+"""Efficiencies and overheads of runtimes by robust least squares on measurements.
+
+The unknowns are logarithms of the figures in `placement.costs.runtimes.KEYS`, the residuals logarithms of predicted over
+measured figures; a Huber-like loss (`soft_l1`) keeps a few odd runs from leading, and every unknown is drawn to its
+prior: a parent class to the hand-written figure, a class to its parent. A class needs `LEAST_CASES` measurements of
+`LEAST_SOURCES` sources for an unknown of its own, otherwise it inherits. Shares never exceed 1.
+
+Method: P. J. Huber, "Robust Estimation of a Location Parameter", 1964, doi:10.1214/aoms/1177703732; the solver is
+`scipy.optimize.least_squares` (trust region reflective: M. A. Branch et al., 1999, doi:10.1137/S1064827595289108).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from ..costs.runtimes import RuntimeCosts, lineage, runtime_costs
+from ..errors import InputError
+from .measurements import Case, sources
+
+FloatArray = npt.NDArray[np.float64]
+LEAST_CASES, LEAST_SOURCES = 4, 2
+LOSS_SCALE = 0.12
+"""Relative error up to which a residual counts squared."""
+PRIOR_SCALE, CHILD_SCALE = 0.35, 0.2
+"""Spread (of logarithms) of a hand-written figure about the truth, and of a class about its parent."""
+ROOTS = ("nvidia", "amd", "apple", "cpu", "edge", "other")
+MOST = {
+    "half_rows": 200.0,
+    "small_rows": 50.0,
+    "overhead_us": 5000.0,
+    "expert_overhead_us": 2000.0,
+    "pass_us": 30_000.0,
+}
+LEAST = {"half_rows": 1.0, "small_rows": 0.1, "overhead_us": 2.0, "expert_overhead_us": 2.0, "pass_us": 10.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """One figure to be fitted.
+
+    Attributes
+    ----------
+    runtime, kind, key : str
+        Runtime, device class and name of the figure.
+    cases : tuple of int
+        Numbers of the cases that depend on it.
+    """
+
+    runtime: str
+    kind: str
+    key: str
+    cases: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """A fit.
+
+    Attributes
+    ----------
+    costs : mapping of str to RuntimeCosts
+        The runtimes of the cases, with the fitted figures in them.
+    figures : mapping
+        Runtime to device class to figure: what was fitted.
+    counts : mapping
+        Runtime to device class to the number of cases behind its figures.
+    """
+
+    costs: Mapping[str, RuntimeCosts]
+    figures: Mapping[str, Mapping[str, Mapping[str, float]]]
+    counts: Mapping[str, Mapping[str, int]]
+
+
+def owner(case: Case) -> str:
+    """Name of the runtime whose figures a case informs: RPC is llama.cpp, with other hops."""
+    return {"llama.cpp-rpc": "llama.cpp"}.get(case.costs.name, case.costs.name)
+
+
+def unknowns(cases: Sequence[Case]) -> list[Unknown]:
+    """What can be fitted on these cases: enough of them, of enough sources, for each figure of a class."""
+    found: list[Unknown] = []
+    for runtime in dict.fromkeys(owner(case) for case in cases):
+        mine = [k for k, case in enumerate(cases) if owner(case) == runtime]
+        kinds = sorted({kind for k in mine for kind in lineage(cases[k].device_class)})
+        for key, informs in _KEYS.items():
+            for kind in kinds:
+                if not _has_level(key, kind):
+                    continue
+                inside = [k for k in mine if kind in lineage(cases[k].device_class) and informs(cases[k])]
+                if len(inside) >= LEAST_CASES and len(sources(cases[k] for k in inside)) >= LEAST_SOURCES:
+                    touched = [k for k in mine if kind in lineage(cases[k].device_class)]
+                    found.append(Unknown(runtime, kind, key, tuple(touched)))
+    return found
+
+
+def _has_level(key: str, kind: str) -> bool:
+    """Overheads and formats are told by backend, rates by device class, rows and experts once."""
+    if key in ("half_rows", "small_rows", "expert_overhead_us"):
+        return kind == "any"
+    if key in ("overhead_us", "quantized_bandwidth"):
+        return kind in ROOTS
+    return kind not in ("any", "gpu")
+
+
+def _wide(case: Case) -> bool:
+    from ..costs.rates import WIDE
+
+    return case.request.model.weights.lower() in WIDE
+
+
+_KEYS = {
+    "bandwidth": lambda case: "generation" in case.measured,
+    "quantized_bandwidth": lambda case: "generation" in case.measured and not _wide(case),
+    "overhead_us": lambda case: "generation" in case.measured,
+    "compute": lambda case: "prompt" in case.measured and _wide(case),
+    "quantized_compute": lambda case: "prompt" in case.measured and not _wide(case),
+    "half_rows": lambda case: any(block.experts for block in case.request.model.blocks) and "prompt" in case.measured,
+    "small_rows": lambda case: case.row.concurrency > 1,
+    "expert_overhead_us": lambda case: any(block.experts for block in case.request.model.blocks),
+}
+
+
+def fit(cases: Sequence[Case], start: Fit | None = None, rounds: int = 40) -> Fit:
+    """Fit the figures of all runtimes of the cases.
+
+    Parameters
+    ----------
+    cases : sequence of Case
+    start : Fit, optional
+        To begin from; the priors are the hand-written figures in any case.
+    rounds : int
+        Most evaluations of the solver.
+
+    Returns
+    -------
+    Fit
+
+    Raises
+    ------
+    InputError
+        scipy is not installed.
+    """
+    try:
+        from scipy.optimize import least_squares
+    except ImportError:
+        raise InputError("fitting needs scipy: pip install 'llm-placement[bench]'") from None
+    wanted = unknowns(cases)
+    if not wanted:
+        return _result(cases, [], np.empty(0))
+    system = _System(cases, wanted)
+    low, high = np.log([system.bounds(unknown) for unknown in wanted]).T
+    first = np.clip(system.start(start), low + 1e-6, high - 1e-6)
+    solution = least_squares(
+        system.residuals,
+        first,
+        jac=system.jacobian,
+        bounds=(low, high),
+        loss="soft_l1",
+        f_scale=LOSS_SCALE,
+        max_nfev=rounds,
+        xtol=1e-4,
+        ftol=1e-5,
+    )
+    return _result(cases, wanted, solution.x)
+
+
+class _System:
+    """Residuals of the cases and of the priors, and their derivatives."""
+
+    def __init__(self, cases: Sequence[Case], wanted: Sequence[Unknown]) -> None:
+        self.cases, self.wanted = cases, wanted
+        self.number = {(u.runtime, u.kind, u.key): k for k, u in enumerate(wanted)}
+        self.priors = np.log([self._hand(u) for u in wanted])
+        self.offsets = np.cumsum([0, *(len(case.measured) for case in cases)])
+        self.weights = _weights(cases)
+
+    def _hand(self, unknown: Unknown) -> float:
+        value = runtime_costs(unknown.runtime).prior(unknown.kind, unknown.key)
+        low, high = self.bounds(unknown)
+        return float(np.clip(0.5 if value is None else value, low * 1.01, high * 0.99))
+
+    def bounds(self, unknown: Unknown) -> tuple[float, float]:
+        return LEAST.get(unknown.key, 0.02), MOST.get(unknown.key, 1.0)
+
+    def start(self, fit: Fit | None) -> FloatArray:
+        if fit is None:
+            return self.priors.copy()
+        found = (fit.figures.get(u.runtime, {}).get(u.kind, {}).get(u.key) for u in self.wanted)
+        return np.array([p if value is None else math.log(value) for p, value in zip(self.priors, found, strict=True)])
+
+    def costs(self, x: FloatArray) -> dict[str, RuntimeCosts]:
+        return with_figures({(u.runtime, u.kind, u.key): math.exp(v) for u, v in zip(self.wanted, x, strict=True)})
+
+    def of_case(self, k: int, costs: Mapping[str, RuntimeCosts]) -> list[float]:
+        case = self.cases[k]
+        predicted = case.predict(variant(case, costs))
+        return [
+            self.weights[k] * math.log(max(predicted[name], 1e-12) / value) for name, value in case.measured.items()
+        ]
+
+    def residuals(self, x: FloatArray) -> FloatArray:
+        costs = self.costs(x)
+        data = [value for k in range(len(self.cases)) for value in self.of_case(k, costs)]
+        return np.array([*data, *self._pulls(x)])
+
+    def _pulls(self, x: FloatArray) -> list[float]:
+        """Pulls to the parent's value, or to the hand-written one at the top; scaled so that one is like a residual."""
+        out = []
+        for k, unknown in enumerate(self.wanted):
+            above = list(lineage(unknown.kind))[1:]
+            parent = next(
+                (
+                    self.number[unknown.runtime, kind, unknown.key]
+                    for kind in above
+                    if (unknown.runtime, kind, unknown.key) in self.number
+                ),
+                None,
+            )
+            aim, scale = (self.priors[k], PRIOR_SCALE) if parent is None else (x[parent], CHILD_SCALE)
+            out.append(LOSS_SCALE * (x[k] - aim) / scale)
+        return out
+
+    def jacobian(self, x: FloatArray) -> FloatArray:
+        """Differences, of those cases only that an unknown touches."""
+        step, size = 1e-4, int(self.offsets[-1])
+        out = np.zeros((size + len(x), len(x)))
+        base = self.residuals(x)
+        for j, unknown in enumerate(self.wanted):
+            moved = x.copy()
+            moved[j] += step if x[j] < 0 or unknown.key in MOST else -step
+            costs, width = self.costs(moved), moved[j] - x[j]
+            for k in unknown.cases:
+                rows = slice(self.offsets[k], self.offsets[k + 1])
+                out[rows, j] = (np.array(self.of_case(k, costs)) - base[rows]) / width
+            out[size:, j] = (np.array(self._pulls(moved)) - base[size:]) / width
+        return out
+
+
+def _weights(cases: Sequence[Case]) -> list[float]:
+    """A series over batch sizes on one machine says one thing: its rows share the weight of a few."""
+    keys = [(case.row.source, case.row.cluster, case.row.model, case.row.weights) for case in cases]
+    return [min(1.0, math.sqrt(2.0 / keys.count(key))) for key in keys]
+
+
+def variant(case: Case, costs: Mapping[str, RuntimeCosts]) -> RuntimeCosts:
+    """The costs of a case's runtime with the figures of a fit in them."""
+    found = costs.get(owner(case))
+    return case.costs if found is None else replace(case.costs, fitted=found.fitted)
+
+
+def with_figures(figures: Mapping[tuple[str, str, str], float]) -> dict[str, RuntimeCosts]:
+    """Costs by runtime with the fitted figures replaced by these: (runtime, class, key) to value."""
+    tables: dict[str, dict[str, dict[str, float]]] = {}
+    for (runtime, kind, key), value in figures.items():
+        tables.setdefault(runtime, {}).setdefault(kind, {})[key] = value
+    return {runtime: replace(runtime_costs(runtime), fitted=(table,)) for runtime, table in tables.items()}
+
+
+def _result(cases: Sequence[Case], wanted: Sequence[Unknown], x: FloatArray) -> Fit:
+    figures: dict[str, dict[str, dict[str, float]]] = {}
+    counts: dict[str, dict[str, int]] = {}
+    for unknown, value in zip(wanted, x, strict=True):
+        figures.setdefault(unknown.runtime, {}).setdefault(unknown.kind, {})[unknown.key] = float(math.exp(value))
+        counts.setdefault(unknown.runtime, {})[unknown.kind] = len(unknown.cases)
+    flat = {
+        (r, kind, key): value
+        for r, kinds in figures.items()
+        for kind, keys in kinds.items()
+        for key, value in keys.items()
+    }
+    costs = with_figures(flat)
+    for case in cases:  # without an unknown of its own a runtime has its hand-written figures
+        costs.setdefault(owner(case), replace(runtime_costs(owner(case)), fitted=()))
+    return Fit(costs, figures, counts)
+
+
+def leave_one_out(cases: Sequence[Case], start: Fit) -> list[Residual]:
+    """Predict the cases of every source by a fit to all others.
+
+    Parameters
+    ----------
+    cases : sequence of Case
+    start : Fit
+        Of all cases: fits begin from it, and have other optima.
+
+    Returns
+    -------
+    list of Residual
+        In the order of the sources.
+    """
+    found: list[Residual] = []
+    for source in sources(cases):
+        mine = [case for case in cases if case.row.source == source]
+        runtimes = {owner(case) for case in mine}
+        others = [case for case in cases if case.row.source != source and owner(case) in runtimes]
+        found += residuals(mine, fit(others, start, rounds=10).costs if others else _by_hand(mine))
+    return found
+
+
+def _by_hand(cases: Sequence[Case]) -> dict[str, RuntimeCosts]:
+    return {owner(case): replace(runtime_costs(owner(case)), fitted=()) for case in cases}
+
+
+@dataclass(frozen=True, slots=True)
+class Residual:
+    """A figure of a case: "generation" or "prompt", measured and predicted in tokens/s."""
+
+    case: Case
+    figure: str
+    measured: float
+    predicted: float
+
+    @property
+    def error(self) -> float:
+        """Relative error of the rate."""
+        return self.predicted / self.measured - 1.0
+
+
+def residuals(cases: Sequence[Case], costs: Mapping[str, RuntimeCosts] | None = None) -> list[Residual]:
+    """Predict cases, by default with the costs of the catalog."""
+    found = []
+    for case in cases:
+        predicted = case.predict(variant(case, costs or {}))
+        found += [Residual(case, name, value, predicted[name]) for name, value in case.measured.items()]
+    return found
+
+
+def interval_widths(found: Sequence[Residual], generic: Sequence[Residual]) -> dict[str, dict[str, dict[str, float]]]:
+    """The factor that 90% of the residuals stay within, by runtime, device class and figure.
+
+    Parameters
+    ----------
+    found : sequence of Residual
+        Each predicted without its source.
+    generic : sequence of Residual
+        The same measurements under the generic profile.
+
+    Returns
+    -------
+    dict
+        Groups of at least `LEAST_CASES` residuals of `LEAST_SOURCES` sources; "any" holds all of a runtime.
+    """
+    out: dict[str, dict[str, dict[str, float]]] = {}
+    for name, rows in (("", found), ("generic", generic)):
+        for row in rows:
+            for kind in lineage(row.case.device_class):
+                for runtime in (name,) if name else (owner(row.case), "any"):
+                    out.setdefault(runtime, {}).setdefault(kind, {})
+    for runtime, kinds in out.items():
+        rows = generic if runtime == "generic" else found
+        mine = [row for row in rows if runtime in ("any", "generic") or owner(row.case) == runtime]
+        for kind, widths in kinds.items():
+            for figure in ("generation", "prompt"):
+                group = [r for r in mine if r.figure == figure and kind in lineage(r.case.device_class)]
+                if len(group) >= LEAST_CASES and len(sources(r.case for r in group)) >= LEAST_SOURCES:
+                    logs = [abs(math.log(row.predicted / row.measured)) for row in group]
+                    widths[figure] = round(math.exp(float(np.quantile(logs, 0.9))), 3)
+    return {
+        runtime: {kind: widths for kind, widths in sorted(kinds.items()) if widths}
+        for runtime, kinds in sorted(out.items())
+    }
