@@ -43,8 +43,10 @@ def under_runtime(request: Request) -> tuple[Request, ...]:
     if not request.runtime:
         return (request,)
     from .export.checks import under
-    from .registry import make_runtime
+    from .registry import make_runtime, runtime_names
 
+    if request.runtime not in runtime_names():  # only its costs are known: it holds any plan
+        return (replace(request, runtime="", costs=request.runtime),)
     return under(request, make_runtime(request.runtime))
 
 

@@ -1,4 +1,4 @@
-"""Published alternatives on the same machines: does the prediction choose the one that was faster, and what if not?"""
+"""Published alternatives on the same machines: which one the prediction chooses, and what that costs."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -117,7 +117,7 @@ def quantiles(rows: Sequence[Residual]) -> str:
 
 
 def tau_within_models(rows: Sequence[Residual]) -> float:
-    """Kendall's tau over pairs of one model and format: does the order of machines hold?"""
+    """Kendall's tau over pairs of one model and format: whether the order of machines holds."""
     agree = total = 0.0
     groups: dict[tuple[str, str, str], list[Residual]] = {}
     for row in rows:
@@ -148,8 +148,6 @@ def show_rows(rows: Sequence[Residual]) -> None:
 
 
 def _generic(case: Case) -> Case:
-    from dataclasses import replace
-
     return replace(case, costs=runtime_costs(""))
 
 
@@ -174,9 +172,9 @@ def write_fitted(
     }
     head = (
         "# Written by `python -m benchmarks.fidelity.published --fit`: do not edit.\n"
-        f"# Fitted on {count} published measurements of {len(sources(cases))} sources (benchmarks/measurements/published.csv); a group has at\n"
-        f"# least {LEAST_CASES} of 2 sources. `cases`: how many a class's figures rest on. `intervals`: the factor that 90% of the\n"
-        "# residuals stay within, each predicted by a fit without its source.\n"
+        f"# Fitted on {count} measurements of {len(sources(cases))} sources, benchmarks/measurements/published.csv.\n"
+        f"# A group has at least {LEAST_CASES} of 2 sources. `cases`: how many a class's figures rest on.\n"
+        "# `intervals`: the factor that 90% of the residuals stay within, each predicted without its source.\n"
     )
     body = {
         "cases": {name: dict(counts) for name, counts in found.counts.items()},
@@ -187,4 +185,4 @@ def write_fitted(
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -113,9 +113,10 @@ def class_parents() -> Mapping[str, str]:
 
 
 @lru_cache(maxsize=1)
-def _classes() -> Mapping[str, Mapping[str, float]]:
+def _classes() -> Mapping[str, Mapping[str, Any]]:
     """Return the figures of every class, its parents' where it has none of its own."""
-    entries, found = load("devices.yaml")["classes"], {}
+    entries: Mapping[str, Mapping[str, Any]] = load("devices.yaml")["classes"]
+    found: dict[str, Mapping[str, Any]] = {}
     for name, entry in entries.items():  # a parent stands before its children
         parent = found.get(entry.get("parent", ""), {})
         found[name] = {**parent, **{key: value for key, value in entry.items() if key != "parent"}}

@@ -36,9 +36,12 @@ def for_runtime(request: Request, runtime: str | None) -> Request:
         return request
     from dataclasses import replace
 
+    from ..catalog.runtimes import runtime_aliases
     from ..errors import InputError
-    from ..registry import make_runtime
+    from ..registry import make_runtime, runtime_names
 
+    if name in runtime_aliases() and name not in runtime_names():  # only its costs are known: it holds any plan
+        return replace(request, runtime=name)
     chosen = make_runtime(name)
     if request.kind == "replicated" and not chosen.holds.replicas:
         raise InputError(f"{name} holds every block once, the placement is replicated", "runtime")

@@ -1,18 +1,17 @@
 """How far a predicted figure may be off: from the residuals of the measurements that are most like the question.
 
-A width is the factor that 90% of the residuals of a group stay within, each measurement predicted by a fit that left its
-source out. Groups are told by runtime, device class and figure; a small group has the width of its parent, and without
+A width is the factor that 90% of the residuals of a group stay within, each measurement predicted by a fit that left
+its source out. Groups are told by runtime, device class and figure; a small group has the width of its parent. Without
 a runtime the widths are those of the generic profile on the same measurements.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 
-from ..catalog import hardware
+from ..catalog.runtimes import fitted, runtime_aliases
 from ..question.request import Request
-from .runtimes import GENERIC, class_of, cost_names, costs_or_generic, lineage
+from .runtimes import GENERIC, class_of, costs_or_generic, lineage
 
 GENERATION, PROMPT, COMPARISON = "generation", "prompt", "comparison"
 WIDEST: Mapping[str, float] = {GENERATION: 2.0, PROMPT: 3.0, COMPARISON: 1.1}
@@ -28,19 +27,12 @@ OF_FIGURE: Mapping[str, str] = {
 """Figures of a plan, and the kind of measurement that tells of their error."""
 
 
-@lru_cache(maxsize=1)
-def widths() -> Mapping[str, Mapping[str, Mapping[str, float]]]:
-    """Return the widths by runtime, device class and kind of figure."""
-    found: Mapping[str, Mapping[str, Mapping[str, float]]] = hardware.load("runtimes_fitted.yaml")["intervals"]
-    return found or {}
-
-
 def width_of(runtime: str, kind: str, figure: str) -> float:
     """Factor, at least 1, that a figure of this runtime and device class stays within in 90% of the cases."""
-    name = cost_names().get(runtime, GENERIC)
+    name = runtime_aliases().get(runtime, GENERIC)
     for group in (name, "llama.cpp" if name == "llama.cpp-rpc" else name, "any"):
         for level in lineage(kind):
-            found = widths().get(group, {}).get(level, {}).get(figure)
+            found = fitted()["intervals"].get(group, {}).get(level, {}).get(figure)
             if found is not None:
                 return float(found)
     return WIDEST[figure]

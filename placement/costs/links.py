@@ -22,7 +22,7 @@ BESIDE_LATENCY_S, BESIDE_BYTES_PER_S = 60e-6, 5e9
 
 
 def vocabulary(model: Model) -> float:
-    """Entries of the vocabulary, from the operations of the head: 2 x hidden x vocabulary per token; 0 without a head."""
+    """Entries of the vocabulary, from the operations of the head (2 x hidden x vocabulary); 0 without a head."""
     head = model.blocks[-1]
     hidden_bytes = model.blocks[-2].activation_bytes_per_token if model.n_blocks > 1 else 0.0
     if not head.last_token_only or hidden_bytes <= 0:

@@ -14,8 +14,7 @@ from ..question.cluster import Node
 from ..question.model import Model
 from ..question.workload import Workload
 from .links import LOGIT_BYTES, vocabulary
-from .rates import class_of
-from .runtimes import RuntimeCosts, lineage
+from .runtimes import RuntimeCosts, class_of, lineage
 
 
 def pass_tokens(workload: Workload, costs: RuntimeCosts) -> int:

@@ -91,7 +91,7 @@ def _product_flops(rates: Rates, block: Block, work: Work) -> float:
     active = block.expert_bytes * block.experts_per_token / block.experts
     share = active / (active + block.weight_bytes - block.expert_bytes)
     rows = max(1.0, tokens * block.experts_per_token / touched)
-    return flops * ((1.0 - share) * dense + share * rates.rows(rows) / rows)
+    return float(flops * ((1.0 - share) * dense + share * rates.rows(rows) / rows))
 
 
 def all_reduce_s(rates: Rates, node: Node, block: Block, tokens: float) -> float:

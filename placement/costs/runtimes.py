@@ -1,9 +1,9 @@
 """What a plan costs under the runtime that will run it: rates, overheads, hops and memory, from one catalog file.
 
-`placement/catalog/runtimes.yaml` holds the figures and their sources. A figure is looked up by runtime and device class:
-the class and its parents within the runtime first, then the runtime that it inherits from. A group of measurements that
-was too small to speak for itself has no entry, so it inherits. Without a runtime, a node's own figures (the catalog's
-by device class, or the file's) are used as they are.
+`placement/catalog/runtimes.yaml` holds the figures and their sources. A figure is looked up by device class, then by
+the parents of the class; of each class the fitted figures come first, then those of the runtime that it inherits from. A
+group of measurements that was too small to speak for itself has no entry, so it inherits. Without a runtime, a node's
+own figures (the catalog's by device class, or the file's) are used as they are.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..catalog import hardware
+from ..catalog.runtimes import entries, fitted, runtime_aliases
 from ..errors import InputError, nearest
 from ..question.cluster import Node
 
@@ -182,16 +183,9 @@ def class_of(node: Node) -> str:
 def runtime_catalog() -> Mapping[str, RuntimeCosts]:
     """Return the costs of all runtimes by name, aliases left out."""
     found: dict[str, RuntimeCosts] = {}
-    fitted = hardware.load("runtimes_fitted.yaml")["figures"] or {}
-    for name, entry in hardware.load("runtimes.yaml")["runtimes"].items():
-        found[name] = _runtime(name, entry, found, fitted)
+    for name, entry in entries().items():
+        found[name] = _runtime(name, entry, found, fitted()["figures"])
     return MappingProxyType(found)
-
-
-@lru_cache(maxsize=1)
-def cost_names() -> Mapping[str, str]:
-    """Return every name and alias, with the name of the runtime that it means."""
-    return {alias: name for name, entry in runtime_catalog().items() for alias in (*entry.aliases, name)}
 
 
 def runtime_costs(name: str) -> RuntimeCosts:
@@ -199,7 +193,7 @@ def runtime_costs(name: str) -> RuntimeCosts:
 
     An empty name, or a runtime whose costs nobody measured, has the generic costs.
     """
-    known = cost_names()
+    known = runtime_aliases()
     if not name:
         return runtime_catalog()[GENERIC]
     if name not in known:
@@ -209,15 +203,15 @@ def runtime_costs(name: str) -> RuntimeCosts:
 
 def costs_or_generic(name: str) -> RuntimeCosts:
     """Return the costs of a runtime, the generic ones where there is no measurement of it."""
-    return runtime_catalog()[cost_names().get(name, GENERIC)]
+    return runtime_catalog()[runtime_aliases().get(name, GENERIC)]
 
 
 def _runtime(
-    name: str, entry: Mapping[str, Any], known: Mapping[str, RuntimeCosts], fitted: Mapping[str, Figures]
+    name: str, entry: Mapping[str, Any], known: Mapping[str, RuntimeCosts], measured: Mapping[str, Figures]
 ) -> RuntimeCosts:
     base = known.get(entry.get("inherits", ""), RuntimeCosts(GENERIC))
     own: Figures = entry.get("classes", {})
-    for kind, figures in (*own.items(), *fitted.get(name, {}).items()):
+    for kind, figures in (*own.items(), *measured.get(name, {}).items()):
         unknown = [key for key in figures if key not in KEYS]
         if unknown:
             raise ValueError(f"runtimes.yaml: {name}.classes.{kind}: unknown figure {unknown[0]!r}")
@@ -225,7 +219,7 @@ def _runtime(
         name=name,
         aliases=tuple(entry.get("aliases", ())),
         chain=(own, *base.chain),
-        fitted=(*((fitted[name],) if name in fitted else ()), *base.fitted),
+        fitted=(*((measured[name],) if name in measured else ()), *base.fitted),
         formats={**base.formats, **entry.get("formats", {})},
         quantized_in=entry.get("quantized_in", base.quantized_in),
         half_accumulation=entry.get("half_accumulation", base.half_accumulation),

@@ -19,9 +19,9 @@ from pydantic import BeforeValidator, Field, ValidationError
 from objectives.pipeline.terms import step_s, ttft_s
 from objectives.spans import Span
 
+from ..catalog.runtimes import stored_format
 from ..costs.build import build_tables
-from ..costs.rates import class_of
-from ..costs.runtimes import RuntimeCosts, runtime_costs
+from ..costs.runtimes import RuntimeCosts, class_of, runtime_costs
 from ..errors import InputError
 from ..files import read_text
 from ..question.request import Request
@@ -83,7 +83,7 @@ class Case:
 
     @property
     def kind(self) -> str:
-        """ "multi" where more than one device works, else "single"."""
+        """Whether more than one device works ("multi") or not ("single")."""
         several = len(self.spans) > 1 or any(node.tensor_parallel > 1 for node in self.request.cluster.nodes)
         return "multi" if several else "single"
 
@@ -159,7 +159,7 @@ def case_of(data: Mapping[str | None, Any], where: str) -> Case:
     except ValidationError as error:
         raise input_error(error, where) from None
     try:
-        request = _question(row.cluster, row.model, row.weights)
+        request = _question(row.cluster, row.model, row.weights, row.runtime)
         spans = _spans(row.split, request)
         return Case(row, request, spans, runtime_costs(row.runtime))
     except InputError as error:
@@ -167,7 +167,7 @@ def case_of(data: Mapping[str | None, Any], where: str) -> Case:
 
 
 @lru_cache(maxsize=512)
-def _question(cluster: str, model: str, weights: str) -> Request:
+def _question(cluster: str, model: str, weights: str, runtime: str) -> Request:
     try:
         data = yaml.safe_load(cluster)
     except yaml.YAMLError:
@@ -176,7 +176,7 @@ def _question(cluster: str, model: str, weights: str) -> Request:
         ) from None
     if not isinstance(data, dict):
         raise InputError("expected nodes, network and client of a cluster file", "cluster")
-    return read_request({**data, "model": model, "quantization": weights})
+    return read_request({**data, "model": model, "quantization": stored_format(runtime, weights)})
 
 
 def _spans(text: str, request: Request) -> tuple[Span, ...]:

@@ -1,8 +1,8 @@
 """Efficiencies and overheads of runtimes by robust least squares on measurements.
 
-The unknowns are logarithms of the figures in `placement.costs.runtimes.KEYS`, the residuals logarithms of predicted over
-measured figures; a Huber-like loss (`soft_l1`) keeps a few odd runs from leading, and every unknown is drawn to its
-prior: a parent class to the hand-written figure, a class to its parent. A class needs `LEAST_CASES` measurements of
+The unknowns are logarithms of the figures in `placement.costs.runtimes.KEYS`, the residuals logarithms of predicted
+over measured figures; a Huber-like loss (`soft_l1`) keeps a few odd runs from leading, and every unknown is drawn to
+its prior: a parent class to the hand-written figure, a class to its parent. A class needs `LEAST_CASES` measurements of
 `LEAST_SOURCES` sources for an unknown of its own, otherwise it inherits. Shares never exceed 1.
 
 Method: P. J. Huber, "Robust Estimation of a Location Parameter", 1964, doi:10.1214/aoms/1177703732; the solver is
@@ -12,12 +12,13 @@ Method: P. J. Huber, "Robust Estimation of a Location Parameter", 1964, doi:10.1
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from ..costs.rates import WIDE
 from ..costs.runtimes import RuntimeCosts, lineage, runtime_costs
 from ..errors import InputError
 from .measurements import Case, sources
@@ -108,12 +109,10 @@ def _has_level(key: str, kind: str) -> bool:
 
 
 def _wide(case: Case) -> bool:
-    from ..costs.rates import WIDE
-
     return case.request.model.weights.lower() in WIDE
 
 
-_KEYS = {
+_KEYS: Mapping[str, Callable[[Case], bool]] = {
     "bandwidth": lambda case: "generation" in case.measured,
     "quantized_bandwidth": lambda case: "generation" in case.measured and not _wide(case),
     "overhead_us": lambda case: "generation" in case.measured,

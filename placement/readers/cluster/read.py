@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from objectives.combine import PIPELINE, REPLICATED, Objective
+from placement.catalog.runtimes import runtime_aliases, stored_format
 from placement.errors import InputError, nearest
 from placement.question.model import Model
 from placement.question.request import Constraints, Request
@@ -84,7 +86,7 @@ def _runtime(name: str | None) -> str:
         return ""
     from placement.registry import runtime_names  # here, because it loads the names of plugins
 
-    if name not in (known := runtime_names()):
+    if name not in (known := [*dict.fromkeys((*runtime_names(), *runtime_aliases()))]):
         raise InputError(f"unknown runtime '{name}'{nearest(name, known)} (known: {', '.join(known)})", "runtime")
     return name
 
@@ -97,7 +99,8 @@ def _model(entry: ClusterFile, folder: Path, given: object | None) -> Model:
     spec = entry.model if given is None else given
     if spec is None:
         raise InputError("this key is missing: a catalog preset, a path, or blocks inline", "model")
-    weights = entry.quantization or entry.dtype
+    named = entry.quantization or entry.dtype
+    weights = stored_format(entry.runtime or "", named) if named else None
     if isinstance(spec, InlineModel):
         return inline_model(spec, weights)
     from ..models.read import read_model  # here, because an inline model needs no reader
@@ -110,6 +113,8 @@ def _model(entry: ClusterFile, folder: Path, given: object | None) -> Model:
         built = read_model(spec, **{key: value for key, value in options.items() if value is not None})
     except InputError as error:
         raise error.under("model") from None
+    if weights != named:
+        built = replace(built, notes=(*built.notes, f"files of {entry.runtime} hold {named} models as {weights}"))
     if built.n_blocks > MAX_COUNT:
         raise InputError(f"expected at most {MAX_COUNT} blocks, got {built.n_blocks}", "model")
     return built
