@@ -23,16 +23,8 @@ from benchmarks.fidelity.errors import kendall_tau
 from placement.costs.runtimes import runtime_costs
 from placement.files import write_atomic
 from placement.profile.measurements import Case, read_measurements, sources
-from placement.profile.rates_fit import (
-    LEAST_CASES,
-    Fit,
-    Residual,
-    fit,
-    interval_widths,
-    leave_one_out,
-    owner,
-    residuals,
-)
+from placement.profile.rates_errors import Residual, interval_widths, leave_one_out, residuals
+from placement.profile.rates_fit import LEAST_CASES, Fit, fit, owner
 
 FOLDER = Path(__file__).parents[1] / "measurements"
 FITTED = Path(__file__).parents[2] / "placement" / "catalog" / "runtimes_fitted.yaml"

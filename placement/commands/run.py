@@ -13,6 +13,7 @@ from .output import SOLVED, console, ensure_writable, print_json, say
 
 if TYPE_CHECKING:
     from ..profile.links import LinkProfile
+    from ..question.request import Request
     from ..run.result import RunResult
 
 Out = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where the result is written.")]
@@ -159,21 +160,66 @@ def profile(
 
 def calibrate(
     cluster: Annotated[Path, typer.Argument(metavar="CLUSTER.YAML")],
-    runs: Annotated[Path, typer.Argument(metavar="RUNS.JSONL", help="What `placement run --out` wrote.")],
+    runs: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUNS",
+            help="What `placement run --out` wrote, a CSV of measurements, or the JSON of a benchmark: "
+            "`llama-bench -o json`, `vllm bench serve`, exo.",
+        ),
+    ],
     model: Annotated[str | None, typer.Option("--model", help="The model that ran; the file's by default.")] = None,
+    split: Annotated[str, typer.Option("--split", metavar="SPANS", help="Of a benchmark that does not say it.")] = "",
     out: Out = None,
     json: Json = False,
 ) -> int:
-    """Correct a cluster file by measured runs; the error before and after is told (leaving one out)."""
+    """Correct a cluster file by measured runs; the error before and after is told (of runs, leaving one out)."""
+    from ..profile.bench_outputs import holds_runs
+    from ..readers.cluster.read import read_request
+
+    ensure_writable(out)
+    request = read_request(cluster, model=model)
+    if not holds_runs(runs):
+        return _by_rates(request, cluster, runs, split, out, json)
+    return _by_runs(request, cluster, runs, out, json)
+
+
+def _by_rates(request: Request, cluster: Path, rates: Path, split: str, out: Path | None, json: bool) -> int:
+    import numpy as np
+
+    from ..files import write_atomic
+    from ..profile.calibrate_rates import calibrate_rates, rates_yaml, read_rates
+
+    result = calibrate_rates(request, read_rates(rates, request, split))
+    before, after = (float(np.median(errors)) for errors in (result.before, result.after))
+    if out:
+        write_atomic(out, rates_yaml(cluster, result))
+    if json:
+        names = ("bandwidth", "compute", "pass")
+        nodes = {name: dict(zip(names, values, strict=True)) for name, values in result.factors.items()}
+        print_json(
+            {
+                "error_before": before,
+                "error_after": after,
+                "before": result.before,
+                "after": result.after,
+                "nodes": nodes,
+            }
+        )
+        return SOLVED
+    for name, (bandwidth, compute, once) in sorted(result.factors.items()):
+        typer.echo(f"{name}: bandwidth x {bandwidth:.3f}, compute x {compute:.3f}, time per pass x {once:.3f}")
+    typer.echo(f"median error of {len(result.after)} rates: {before:.1%} before, {after:.1%} after (fitted on them)")
+    return SOLVED
+
+
+def _by_runs(request: Request, cluster: Path, runs: Path, out: Path | None, json: bool) -> int:
     import numpy as np
 
     from ..files import write_atomic
     from ..profile.calibrate import calibrate as correct
     from ..profile.calibrate import corrected_yaml, read_runs
-    from ..readers.cluster.read import read_request
 
-    ensure_writable(out)
-    request = read_request(cluster, model=model)
     result = correct(request, read_runs(runs))
     before, after = (float(np.median(errors)) for errors in (result.before, result.after))
     if out:

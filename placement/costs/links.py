@@ -63,6 +63,7 @@ def arrival_s(cluster: Cluster, model: Model, costs: RuntimeCosts) -> FloatArray
     extra = np.where(network, hops.between_s, hops.within_s)
     extra[-1, :] = np.where(network[-1, :], hops.between_s, 0.0)
     extra[:, -1] = 0.0  # what returns is counted by its bytes
+    extra[:, :-1][:, [node.pass_overhead_s > 0 for node in cluster.nodes]] = 0.0  # measured with the pass
     if hops.graph_bytes:
         # The graph of a stage is that of an even share of the blocks: the tables know no spans.
         blocks = model.n_blocks / max(1, min(cluster.n_nodes, model.n_blocks))

@@ -75,33 +75,20 @@ def rates_of(node: Node, model: Model, costs: RuntimeCosts) -> Rates:
     -------
     Rates
     """
-    bandwidth, compute, overhead_s = node.bandwidth_efficiency, node.compute_efficiency, node.overhead_s
-    peak, kind = node.peak_flops_per_s(model.compute_dtype), class_of(node)
-    get = _Figures(costs, kind, model.weights)
-    if costs.name == GENERIC:
-        sustained = peak * compute
-        width = node.memory_bandwidth_bytes_per_s * bandwidth
-        return Rates(width, width, sustained, sustained, overhead_s=overhead_s)
-    own = _stated(node)
-    wide = model.weights.lower() in WIDE
-    if "bandwidth" not in own:
-        bandwidth = get("bandwidth", bandwidth)
-    if "overhead" not in own:
-        overhead_s = get("overhead_us", overhead_s * 1e6) * 1e-6
-    peak = _peak(node, model, costs, kind)
-    generic_compute = compute
-    if "compute" not in own:
-        compute = get("compute", compute)
-        if not wide:
-            compute = get("quantized_compute", compute)
-    share = 1.0 if wide else get("quantized_bandwidth", 1.0)
+    bandwidth, compute, overhead_s = efficiencies(node, model, costs)
+    kind, wide = class_of(node), model.weights.lower() in WIDE
     width = node.memory_bandwidth_bytes_per_s * bandwidth
+    if costs.name == GENERIC:
+        sustained = node.peak_flops_per_s(model.compute_dtype) * compute
+        return Rates(width, width, sustained, sustained, overhead_s=overhead_s)
+    get, peak = _Figures(costs, kind, model.weights), _peak(node, model, costs, kind)
+    share = 1.0 if wide else get("quantized_bandwidth", 1.0)
     work = 1.0 if wide else get("work", 0.0)
     return Rates(
         weights_bytes_per_s=width * share,
         cache_bytes_per_s=width,
         flops_per_s=peak * compute,
-        decode_flops_per_s=peak * generic_compute / work if work else float("inf"),
+        decode_flops_per_s=peak * node.compute_efficiency / work if work else float("inf"),
         half_rows=get("half_rows", 0.0),
         small_rows=get("small_rows", 0.0),
         overhead_s=overhead_s,
@@ -113,6 +100,35 @@ def rates_of(node: Node, model: Model, costs: RuntimeCosts) -> Rates:
         overlap=not {"cpu", "edge"}.isdisjoint(lineage(kind)),
         star=costs.hops.star,
     )
+
+
+def efficiencies(node: Node, model: Model, costs: RuntimeCosts) -> tuple[float, float, float]:
+    """Bandwidth and compute, sustained over peak, and seconds of overhead per block: the file's, else the runtime's.
+
+    Parameters
+    ----------
+    node : Node
+    model : Model
+        Its number format decides which compute counts.
+    costs : RuntimeCosts
+
+    Returns
+    -------
+    (float, float, float)
+    """
+    bandwidth, compute, overhead_s = node.bandwidth_efficiency, node.compute_efficiency, node.overhead_s
+    if costs.name == GENERIC:
+        return bandwidth, compute, overhead_s
+    get, own = _Figures(costs, class_of(node), model.weights), _stated(node)
+    if "bandwidth" not in own:
+        bandwidth = get("bandwidth", bandwidth)
+    if "overhead" not in own:
+        overhead_s = get("overhead_us", overhead_s * 1e6) * 1e-6
+    if "compute" not in own:
+        compute = get("compute", compute)
+        if model.weights.lower() not in WIDE:
+            compute = get("quantized_compute", compute)
+    return bandwidth, compute, overhead_s
 
 
 def _peak(node: Node, model: Model, costs: RuntimeCosts, kind: str) -> float:

@@ -1,8 +1,8 @@
 """What a plan costs under the runtime that will run it: rates, overheads, hops and memory, from one catalog file.
 
 `placement/catalog/runtimes.yaml` holds the figures and their sources. A figure is looked up by device class, then by
-the parents of the class; of each class the fitted figures come first, then those of the runtime that it inherits from. A
-group of measurements that was too small to speak for itself has no entry, so it inherits. Without a runtime, a node's
+the parents of the class; of each class the fitted figures come first, then those of the runtime that it inherits from.
+A group of measurements that was too small to speak for itself has no entry, so it inherits. Without a runtime, a node's
 own figures (the catalog's by device class, or the file's) are used as they are.
 """
 

@@ -153,15 +153,26 @@ def read_measurements(path: str | Path) -> list[Case]:
 
 def case_of(data: Mapping[str | None, Any], where: str) -> Case:
     """Return one row as a case; `where` is the place for error messages."""
-    known = {str(key): value for key, value in data.items() if value is not None and key is not None}
-    try:
-        row = Measurement.model_validate(known)
-    except ValidationError as error:
-        raise input_error(error, where) from None
+    row = parsed({str(key): value for key, value in data.items() if value is not None and key is not None}, where)
     try:
         request = _question(row.cluster, row.model, row.weights, row.runtime)
-        spans = _spans(row.split, request)
-        return Case(row, request, spans, runtime_costs(row.runtime))
+    except InputError as error:
+        raise error.under(where) from None
+    return case_in(row, request, where)
+
+
+def parsed(data: Mapping[str, Any], where: str) -> Measurement:
+    """Return the fields of a row, checked; `where` is the place for error messages."""
+    try:
+        return Measurement.model_validate(dict(data))
+    except ValidationError as error:
+        raise input_error(error, where) from None
+
+
+def case_in(row: Measurement, request: Request, where: str) -> Case:
+    """Return a row whose question is given; `where` is the place for error messages."""
+    try:
+        return Case(row, request, _spans(row.split, request), runtime_costs(row.runtime))
     except InputError as error:
         raise error.under(where) from None
 

@@ -124,14 +124,14 @@ _KEYS: Mapping[str, Callable[[Case], bool]] = {
 }
 
 
-def fit(cases: Sequence[Case], start: Fit | None = None, rounds: int = 40) -> Fit:
+def fit(cases: Sequence[Case], first: FloatArray | None = None, rounds: int = 40) -> Fit:
     """Fit the figures of all runtimes of the cases.
 
     Parameters
     ----------
     cases : sequence of Case
-    start : Fit, optional
-        To begin from; the priors are the hand-written figures in any case.
+    first : array (unknowns,), optional
+        Logarithms of the unknowns to begin from; by default the hand-written figures.
     rounds : int
         Most evaluations of the solver.
 
@@ -144,31 +144,42 @@ def fit(cases: Sequence[Case], start: Fit | None = None, rounds: int = 40) -> Fi
     InputError
         scipy is not installed.
     """
+    wanted = unknowns(cases)
+    if not wanted:
+        return _result(cases, [], np.empty(0))
+    system = System(cases, wanted)
+    x = solve(system.residuals, system.jacobian, system.priors if first is None else first, system.limits, rounds)
+    return _result(cases, wanted, x)
+
+
+def solve(
+    residuals: Callable[[FloatArray], FloatArray],
+    jacobian: Callable[[FloatArray], FloatArray],
+    first: FloatArray,
+    limits: tuple[FloatArray, FloatArray],
+    rounds: int,
+) -> FloatArray:
+    """Robust least squares within limits, from `first`."""
     try:
         from scipy.optimize import least_squares
     except ImportError:
         raise InputError("fitting needs scipy: pip install 'llm-placement[bench]'") from None
-    wanted = unknowns(cases)
-    if not wanted:
-        return _result(cases, [], np.empty(0))
-    system = _System(cases, wanted)
-    low, high = np.log([system.bounds(unknown) for unknown in wanted]).T
-    first = np.clip(system.start(start), low + 1e-6, high - 1e-6)
+    low, high = limits
     solution = least_squares(
-        system.residuals,
-        first,
-        jac=system.jacobian,
-        bounds=(low, high),
+        residuals,
+        np.clip(first, low + 1e-6, high - 1e-6),
+        jac=jacobian,
+        bounds=limits,
         loss="soft_l1",
         f_scale=LOSS_SCALE,
         max_nfev=rounds,
         xtol=1e-4,
-        ftol=1e-5,
+        ftol=1e-4,
     )
-    return _result(cases, wanted, solution.x)
+    return np.asarray(solution.x)
 
 
-class _System:
+class System:
     """Residuals of the cases and of the priors, and their derivatives."""
 
     def __init__(self, cases: Sequence[Case], wanted: Sequence[Unknown]) -> None:
@@ -184,18 +195,25 @@ class _System:
         return float(np.clip(0.5 if value is None else value, low * 1.01, high * 0.99))
 
     def bounds(self, unknown: Unknown) -> tuple[float, float]:
+        """Least and most of an unknown; shares end at 1."""
         return LEAST.get(unknown.key, 0.02), MOST.get(unknown.key, 1.0)
 
-    def start(self, fit: Fit | None) -> FloatArray:
-        if fit is None:
-            return self.priors.copy()
-        found = (fit.figures.get(u.runtime, {}).get(u.kind, {}).get(u.key) for u in self.wanted)
-        return np.array([p if value is None else math.log(value) for p, value in zip(self.priors, found, strict=True)])
+    @property
+    def limits(self) -> tuple[FloatArray, FloatArray]:
+        """Logarithms of least and most, (unknowns,) each."""
+        low, high = np.log([self.bounds(unknown) for unknown in self.wanted]).T
+        return low, high
+
+    def at(self, fit: Fit) -> FloatArray:
+        """The unknowns as a fit has them."""
+        return np.log([fit.figures[u.runtime][u.kind][u.key] for u in self.wanted])
 
     def costs(self, x: FloatArray) -> dict[str, RuntimeCosts]:
+        """Costs by runtime at the logarithms `x` of the unknowns."""
         return with_figures({(u.runtime, u.kind, u.key): math.exp(v) for u, v in zip(self.wanted, x, strict=True)})
 
     def of_case(self, k: int, costs: Mapping[str, RuntimeCosts]) -> list[float]:
+        """Weighted logarithms of predicted over measured figures of a case."""
         case = self.cases[k]
         predicted = case.predict(variant(case, costs))
         return [
@@ -203,11 +221,12 @@ class _System:
         ]
 
     def residuals(self, x: FloatArray) -> FloatArray:
+        """Those of all cases, then the pulls to the priors."""
         costs = self.costs(x)
         data = [value for k in range(len(self.cases)) for value in self.of_case(k, costs)]
-        return np.array([*data, *self._pulls(x)])
+        return np.array([*data, *self.pulls(x)])
 
-    def _pulls(self, x: FloatArray) -> list[float]:
+    def pulls(self, x: FloatArray) -> list[float]:
         """Pulls to the parent's value, or to the hand-written one at the top; scaled so that one is like a residual."""
         out = []
         for k, unknown in enumerate(self.wanted):
@@ -236,7 +255,7 @@ class _System:
             for k in unknown.cases:
                 rows = slice(self.offsets[k], self.offsets[k + 1])
                 out[rows, j] = (np.array(self.of_case(k, costs)) - base[rows]) / width
-            out[size:, j] = (np.array(self._pulls(moved)) - base[size:]) / width
+            out[size:, j] = (np.array(self.pulls(moved)) - base[size:]) / width
         return out
 
 
@@ -276,90 +295,3 @@ def _result(cases: Sequence[Case], wanted: Sequence[Unknown], x: FloatArray) -> 
     for case in cases:  # without an unknown of its own a runtime has its hand-written figures
         costs.setdefault(owner(case), replace(runtime_costs(owner(case)), fitted=()))
     return Fit(costs, figures, counts)
-
-
-def leave_one_out(cases: Sequence[Case], start: Fit) -> list[Residual]:
-    """Predict the cases of every source by a fit to all others.
-
-    Parameters
-    ----------
-    cases : sequence of Case
-    start : Fit
-        Of all cases: fits begin from it, and have other optima.
-
-    Returns
-    -------
-    list of Residual
-        In the order of the sources.
-    """
-    found: list[Residual] = []
-    for source in sources(cases):
-        mine = [case for case in cases if case.row.source == source]
-        runtimes = {owner(case) for case in mine}
-        others = [case for case in cases if case.row.source != source and owner(case) in runtimes]
-        found += residuals(mine, fit(others, start, rounds=10).costs if others else _by_hand(mine))
-    return found
-
-
-def _by_hand(cases: Sequence[Case]) -> dict[str, RuntimeCosts]:
-    return {owner(case): replace(runtime_costs(owner(case)), fitted=()) for case in cases}
-
-
-@dataclass(frozen=True, slots=True)
-class Residual:
-    """A figure of a case: "generation" or "prompt", measured and predicted in tokens/s."""
-
-    case: Case
-    figure: str
-    measured: float
-    predicted: float
-
-    @property
-    def error(self) -> float:
-        """Relative error of the rate."""
-        return self.predicted / self.measured - 1.0
-
-
-def residuals(cases: Sequence[Case], costs: Mapping[str, RuntimeCosts] | None = None) -> list[Residual]:
-    """Predict cases, by default with the costs of the catalog."""
-    found = []
-    for case in cases:
-        predicted = case.predict(variant(case, costs or {}))
-        found += [Residual(case, name, value, predicted[name]) for name, value in case.measured.items()]
-    return found
-
-
-def interval_widths(found: Sequence[Residual], generic: Sequence[Residual]) -> dict[str, dict[str, dict[str, float]]]:
-    """The factor that 90% of the residuals stay within, by runtime, device class and figure.
-
-    Parameters
-    ----------
-    found : sequence of Residual
-        Each predicted without its source.
-    generic : sequence of Residual
-        The same measurements under the generic profile.
-
-    Returns
-    -------
-    dict
-        Groups of at least `LEAST_CASES` residuals of `LEAST_SOURCES` sources; "any" holds all of a runtime.
-    """
-    out: dict[str, dict[str, dict[str, float]]] = {}
-    for name, rows in (("", found), ("generic", generic)):
-        for row in rows:
-            for kind in lineage(row.case.device_class):
-                for runtime in (name,) if name else (owner(row.case), "any"):
-                    out.setdefault(runtime, {}).setdefault(kind, {})
-    for runtime, kinds in out.items():
-        rows = generic if runtime == "generic" else found
-        mine = [row for row in rows if runtime in ("any", "generic") or owner(row.case) == runtime]
-        for kind, widths in kinds.items():
-            for figure in ("generation", "prompt"):
-                group = [r for r in mine if r.figure == figure and kind in lineage(r.case.device_class)]
-                if len(group) >= LEAST_CASES and len(sources(r.case for r in group)) >= LEAST_SOURCES:
-                    logs = [abs(math.log(row.predicted / row.measured)) for row in group]
-                    widths[figure] = round(math.exp(float(np.quantile(logs, 0.9))), 3)
-    return {
-        runtime: {kind: widths for kind, widths in sorted(kinds.items()) if widths}
-        for runtime, kinds in sorted(out.items())
-    }
