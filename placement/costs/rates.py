@@ -82,6 +82,7 @@ def rates_of(node: Node, model: Model, costs: RuntimeCosts) -> Rates:
         sustained = node.peak_flops_per_s(model.compute_dtype) * compute
         return Rates(width, width, sustained, sustained, overhead_s=overhead_s)
     get, peak = _Figures(costs, kind, model.weights), _peak(node, model, costs, kind)
+    accelerator = {"cpu", "edge"}.isdisjoint(lineage(kind))
     share = 1.0 if wide else get("quantized_bandwidth", 1.0)
     work = 1.0 if wide else get("work", 0.0)
     return Rates(
@@ -94,10 +95,10 @@ def rates_of(node: Node, model: Model, costs: RuntimeCosts) -> Rates:
         overhead_s=overhead_s,
         expert_overhead_s=get("expert_overhead_us", 0.0) * 1e-6,
         sequence_s=get("sequence_us", 0.0) * 1e-6,
-        launches_overlap=costs.launches_overlap,
+        launches_overlap=costs.launches_overlap and accelerator,
         all_reduce_s=get("all_reduce_us", 0.0) * 1e-6,
         serial_share=get("serial_share", 0.0),
-        overlap=not {"cpu", "edge"}.isdisjoint(lineage(kind)),
+        overlap=not accelerator,
         star=costs.hops.star,
     )
 

@@ -227,19 +227,19 @@ class System:
         return np.array([*data, *self.pulls(x)])
 
     def pulls(self, x: FloatArray) -> list[float]:
-        """Pulls to the parent's value, or to the hand-written one at the top; scaled so that one is like a residual."""
+        """Pulls to the parent's value, or to the hand-written one at the top; scaled so that one is like a residual.
+
+        Where a class has a hand-written figure of its own, it is its ratio to the parent's that is expected.
+        """
         out = []
         for k, unknown in enumerate(self.wanted):
             above = list(lineage(unknown.kind))[1:]
-            parent = next(
-                (
-                    self.number[unknown.runtime, kind, unknown.key]
-                    for kind in above
-                    if (unknown.runtime, kind, unknown.key) in self.number
-                ),
-                None,
-            )
-            aim, scale = (self.priors[k], PRIOR_SCALE) if parent is None else (x[parent], CHILD_SCALE)
+            parents = (self.number.get((unknown.runtime, kind, unknown.key)) for kind in above)
+            parent = next((number for number in parents if number is not None), None)
+            if parent is None:
+                aim, scale = self.priors[k], PRIOR_SCALE
+            else:
+                aim, scale = x[parent] + self.priors[k] - self.priors[parent], CHILD_SCALE
             out.append(LOSS_SCALE * (x[k] - aim) / scale)
         return out
 
