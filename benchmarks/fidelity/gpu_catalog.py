@@ -19,6 +19,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -143,10 +144,8 @@ def one_shape(
         loaded = whole(values, dtype, places, spans)
         plain = "transformers" if count == 1 else "accelerate"
         runners: dict[str, Callable[[int, int], tuple[float, float | None]]] = {
-            "transformers" if count == 1 else "accelerate": lambda c, b, m=loaded, p=places: by_transformers(
-                m, p, c, b
-            ),
-            "torch": lambda c, b, m=loaded, p=places, s=spans: by_stages(m, p, s, c, b),
+            plain: partial(by_transformers, loaded, places),
+            "torch": partial(by_stages, loaded, places, spans),
         }
         for runtime, run in runners.items():
             for context in options.contexts:
@@ -204,7 +203,8 @@ def whole(values: dict[str, Any], dtype: str, places: Sequence[str], spans: Sequ
 
     config = transformers.AutoConfig.for_model(**{**values, "dtype": dtype, "bos_token_id": None, "eos_token_id": None})
     with torch.device(places[0]):
-        model = transformers.AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype)).eval()
+        auto: Any = transformers.AutoModelForCausalLM
+        model = auto.from_config(config, dtype=getattr(torch, dtype)).eval()
     if len(set(places)) > 1:
         from accelerate import dispatch_model
 
@@ -224,10 +224,8 @@ def by_transformers(model: Any, places: Sequence[str], context: int, batch: int)
     size, kv = config.hidden_size // config.num_attention_heads, config.num_key_value_heads
     for number, layer in enumerate(model.model.layers):
         weight = layer.self_attn.k_proj.weight
-        cache.update(
-            *(torch.zeros((batch, kv, context, size), dtype=weight.dtype, device=weight.device) for _ in range(2)),
-            number,
-        )
+        keys, values = (torch.zeros((batch, kv, context, size), dtype=weight.dtype, device=weight.device) for _ in "kv")
+        cache.update(keys, values, number)
     ids = torch.ones((batch, 1), dtype=torch.long, device=places[0])
     times = []
     for _ in range(WARM + STEPS):

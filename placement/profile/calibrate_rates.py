@@ -119,47 +119,52 @@ def calibrate_rates(request: Request, cases: Sequence[Case]) -> RateCalibration:
     InputError
         scipy is not installed, or a node that was used has measured tables, which need no correction.
     """
-    try:
-        from scipy.optimize import least_squares
-    except ImportError:
-        raise InputError("fitting needs scipy: pip install 'llm-placement[bench]'") from None
-    system = _System(request, cases)
-    solution = least_squares(
-        system.residuals, np.zeros(system.size), bounds=(-3.0, 3.0), loss="soft_l1", f_scale=LOSS_SCALE
-    )
-    x = solution.x
-    factors = {node.name: system.factors(x, k) for k, node in enumerate(request.cluster.nodes) if k in system.used}
-    return RateCalibration(system.cluster(x), factors, system.errors(np.zeros(system.size)), system.errors(x))
+    system = System(cases)
+    x = system.solve()
+    factors = {node.name: system.factors(x, node) for node in request.cluster.nodes if _figures(node) in system.kinds}
+    cluster = system.corrected(x, request, cases[0].costs).cluster
+    return RateCalibration(cluster, factors, system.errors(np.zeros(system.size)), system.errors(x))
 
 
-class _System:
-    """Rates as a function of the logarithms of the factors: bandwidth, compute and pass of every kind of node."""
+class System:
+    """Rates as a function of the logarithms of the factors: bandwidth, compute and pass of every kind of node.
 
-    def __init__(self, request: Request, cases: Sequence[Case]) -> None:
-        self.request, self.cases = request, cases
-        nodes = request.cluster.nodes
-        self.used = sorted({span.node for case in cases for span in case.spans})
-        for k in self.used:
-            if nodes[k].decode_table or nodes[k].decode_s_per_block:
+    The cases may be of several questions (models, splits) on machines of the same kinds.
+    """
+
+    def __init__(self, cases: Sequence[Case]) -> None:
+        self.cases = cases
+        used = [case.request.cluster.nodes[span.node] for case in cases for span in case.spans]
+        for node in used:
+            if node.decode_table or node.decode_s_per_block:
                 why = "has measured tables: calibrate them by runs of `placement run`"
-                raise InputError(why, f"node {nodes[k].name}")
-        kinds = list(dict.fromkeys(_figures(nodes[k]) for k in self.used))
-        self.kind_of = {k: kinds.index(_figures(nodes[k])) for k in self.used}
-        self.size = 3 * len(kinds)
+                raise InputError(why, f"node {node.name}")
+        self.kinds = {kind: number for number, kind in enumerate(dict.fromkeys(_figures(node) for node in used))}
+        self.size = 3 * len(self.kinds)
 
-    def factors(self, x: FloatArray, node: int) -> tuple[float, float, float]:
+    def solve(self) -> FloatArray:
+        """The logarithms of the factors, (3 * kinds,)."""
+        try:
+            from scipy.optimize import least_squares
+        except ImportError:
+            raise InputError("fitting needs scipy: pip install 'llm-placement[bench]'") from None
+        first = np.zeros(self.size)
+        return np.asarray(
+            least_squares(self.residuals, first, bounds=(-3.0, 3.0), loss="soft_l1", f_scale=LOSS_SCALE).x
+        )
+
+    def factors(self, x: FloatArray, node: Node) -> tuple[float, float, float]:
         """Factors of bandwidth, compute and pass of a node."""
-        bandwidth, compute, once = np.exp(x[3 * self.kind_of[node] :][:3]).tolist()
+        bandwidth, compute, once = np.exp(x[3 * self.kinds[_figures(node)] :][:3]).tolist()
         return bandwidth, compute, once
 
-    def cluster(self, x: FloatArray) -> Cluster:
-        """The cluster with the corrections in its nodes."""
-        given, costs = self.request.cluster, self.cases[0].costs
+    def corrected(self, x: FloatArray, request: Request, costs: RuntimeCosts) -> Request:
+        """The question with the corrections in its nodes."""
         nodes = tuple(
-            corrected(node, self.request, costs, self.factors(x, k)) if k in self.used else node
-            for k, node in enumerate(given.nodes)
+            corrected(node, request, costs, self.factors(x, node)) if _figures(node) in self.kinds else node
+            for node in request.cluster.nodes
         )
-        return replace(given, nodes=nodes)
+        return replace(request, cluster=replace(request.cluster, nodes=nodes))
 
     def errors(self, x: FloatArray) -> tuple[float, ...]:
         """Relative errors of all rates."""
@@ -167,10 +172,9 @@ class _System:
 
     def logs(self, x: FloatArray) -> list[float]:
         """Logarithms of predicted over measured rates."""
-        request = replace(self.request, cluster=self.cluster(x))
         found = []
         for case in self.cases:
-            predicted = replace(case, request=request).predict()
+            predicted = replace(case, request=self.corrected(x, case.request, case.costs)).predict()
             found += [math.log(predicted[name] / value) for name, value in case.measured.items()]
         return found
 
@@ -180,9 +184,11 @@ class _System:
 
 
 def _figures(node: Node) -> tuple[object, ...]:
-    """What makes two nodes of one kind: their device and its figures."""
+    """What makes two nodes of one kind: their entry of the file, and the figures of their device."""
     rates = tuple(sorted(node.compute_flops_per_s.items()))
+    entry = node.name.rpartition("-")[0] or node.name
     return (
+        entry,
         node.device,
         node.memory_bandwidth_bytes_per_s,
         rates,
