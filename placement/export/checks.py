@@ -99,8 +99,6 @@ def common(node: Node, alike: str) -> str | int:
 def under(request: Request, runtime: Runtime) -> tuple[Request, ...]:
     """The questions whose answers a runtime can hold; the best answer to any of them is the best that it can hold."""
     holds = runtime.holds
-    if not holds.layers:
-        raise InputError(f"{runtime.name} cannot hold a layer placement", "runtime")
     if request.kind == "replicated" and not holds.replicas:
         raise InputError(f"{runtime.name} holds every block once, the placement is replicated", "runtime")
     model = request.model
@@ -109,6 +107,8 @@ def under(request: Request, runtime: Runtime) -> tuple[Request, ...]:
             f"plans for {runtime.name} need a model of the blocks {EMBED}, decoder layers, {HEAD}", "runtime"
         )
     rules = request.constraints if holds.runs == "any" else replace(request.constraints, contiguous=True)
+    if not holds.layers:  # slices of every layer: what it runs is one group of devices that holds all of them
+        rules = replace(rules, max_nodes=1)
     note = f"planned under the rules of {runtime.name}"
     cluster = replace(request.cluster, notes=(*request.cluster.notes, note))
     base = replace(

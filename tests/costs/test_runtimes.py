@@ -153,3 +153,27 @@ def test_more_work_never_takes_less(runtime: str, batch: int, wide: bool) -> Non
     longer = replace(request.workload, prompt_tokens=request.workload.prompt_tokens + 64 * batch)
     more = build_tables(replace(request, workload=longer, runtime=runtime))
     assert more.prefill_s.sum() >= build_tables(replace(request, runtime=runtime)).prefill_s.sum()
+
+
+def test_slices_of_every_layer_are_one_node() -> None:
+    """distributed-llama runs what one group holds: the question becomes one of a single node, with its costs."""
+    node = {"name": "pi", "device": "raspberry-pi-5-8gb", "tensor_parallel": 2, "interconnect": {"link": "ethernet-1g"}}
+    request = read_request({"model": "llama-2-7b", "quantization": "q4_0", "runtime": "dllama", "nodes": [node]})
+    plain = build_tables(request).decode_s[0].sum()
+    assert plain == pytest.approx(1 / 2.9286, rel=0.35)  # github.com/b4rtaz/distributed-llama, README: 2 boards
+
+
+def test_stars_cost_pairs() -> None:
+    """Where one root speaks with all others in turn, more devices cost more than a ring's latency says."""
+    seconds = []
+    for many in (2, 4, 8):
+        node = {
+            "name": "pi",
+            "device": "raspberry-pi-5-8gb",
+            "tensor_parallel": many,
+            "interconnect": {"link": "ethernet-1g"},
+        }
+        request = read_request({"model": "llama-2-7b", "quantization": "q4_0", "runtime": "dllama", "nodes": [node]})
+        seconds.append(build_tables(request).decode_s[0].sum())
+    assert seconds[1] < seconds[0]
+    assert seconds[2] > 0.7 * seconds[1]  # twice the devices bring nearly nothing
