@@ -42,13 +42,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("files", nargs="*", type=Path, help="CSV files; by default the project's own")
     parser.add_argument("--leave-one-out", action="store_true", help="predict each source by a fit to the others")
     parser.add_argument("--fit", action="store_true", help="write the fitted figures and the widths of intervals")
+    parser.add_argument("--polish", type=int, default=2, help="exact rounds for each source left out")
     parser.add_argument("--rows", action="store_true", help="print every row")
     parser.add_argument("--plot", type=Path, help="write pictures into this folder")
     options = parser.parse_args(arguments)
     cases = [case for path in options.files or [FOLDER / "published.csv"] for case in read_measurements(path)]
     if options.fit or options.leave_one_out:
         found = fit(cases)
-        left_out = leave_one_out(cases, found)
+        left_out = leave_one_out(cases, found, options.polish)
         rows = residuals(cases, found.costs)
         report("fitted on all", rows)
         report("each source left out", left_out, by_hand=single_source(cases))

@@ -29,7 +29,7 @@ LOSS_SCALE = 0.08
 """Relative error up to which a residual counts squared."""
 SHARING = 0.25
 """Rows of one source and class count as their number to the power of 1 - 2 * SHARING: 0 as so many, 1/2 as one."""
-PRIOR_SCALE, CHILD_SCALE = 0.2, 0.12
+PRIOR_SCALE, CHILD_SCALE = 0.15, 0.1
 """Spread (of logarithms) of a hand-written figure about the truth, and of a class about its parent."""
 ROOTS = ("nvidia", "amd", "apple", "cpu", "edge", "other")
 MOST = {
