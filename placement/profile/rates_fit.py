@@ -39,7 +39,7 @@ MOST = {
     "expert_overhead_us": 2000.0,
     "pass_us": 30_000.0,
 }
-LEAST = {"half_rows": 1.0, "small_rows": 0.1, "overhead_us": 2.0, "expert_overhead_us": 2.0, "pass_us": 10.0}
+LEAST = {"half_rows": 1.0, "small_rows": 0.1, "overhead_us": 2.0, "pass_us": 10.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +102,8 @@ def unknowns(cases: Sequence[Case]) -> list[Unknown]:
 
 
 def _has_level(key: str, kind: str) -> bool:
-    """Overheads and formats are told by backend, rates by device class, rows and experts once."""
-    if key in ("half_rows", "small_rows", "expert_overhead_us"):
+    """Overheads and formats are told by backend, rates by device class, rows once."""
+    if key in ("half_rows", "small_rows"):
         return kind == "any"
     if key in ("overhead_us", "quantized_bandwidth"):
         return kind in ROOTS
@@ -122,7 +122,6 @@ _KEYS: Mapping[str, Callable[[Case], bool]] = {
     "quantized_compute": lambda case: "prompt" in case.measured and not _wide(case),
     "half_rows": lambda case: any(block.experts for block in case.request.model.blocks) and "prompt" in case.measured,
     "small_rows": lambda case: case.row.concurrency > 1,
-    "expert_overhead_us": lambda case: any(block.experts for block in case.request.model.blocks),
 }
 
 
