@@ -36,7 +36,6 @@ MOST = {
     "half_rows": 200.0,
     "small_rows": 50.0,
     "overhead_us": 5000.0,
-    "expert_overhead_us": 2000.0,
     "pass_us": 30_000.0,
 }
 LEAST = {"half_rows": 1.0, "small_rows": 0.1, "overhead_us": 2.0, "pass_us": 10.0}
