@@ -138,7 +138,7 @@ def interval_widths(found: Sequence[Residual], generic: Sequence[Residual]) -> d
                 if len(group) >= LEAST_CASES and len(sources(r.case for r in group)) >= LEAST_SOURCES:
                     logs = [abs(math.log(row.predicted / row.measured)) for row in group]
                     widths[figure] = round(math.exp(float(np.quantile(logs, 0.9))), 3)
-    return {
-        runtime: {kind: widths for kind, widths in sorted(kinds.items()) if widths}
-        for runtime, kinds in sorted(out.items())
+    filled = {
+        runtime: {kind: widths for kind, widths in sorted(kinds.items()) if widths} for runtime, kinds in out.items()
     }
+    return {runtime: kinds for runtime, kinds in sorted(filled.items()) if kinds}
