@@ -53,6 +53,9 @@ class CostTables:
         Tokens generated per request.
     concurrency : int
         Sequences that want to be in flight.
+    prompt_overlap : float
+        Part of a prompt's seconds in [0, 1) that stages spend at the same time, since chunks of it follow each other
+        through them: 0 where a prompt passes whole.
     """
 
     batches: IntArray
@@ -75,6 +78,7 @@ class CostTables:
     contiguous: bool
     output_tokens: int
     concurrency: int
+    prompt_overlap: float = 0.0
 
     def __post_init__(self) -> None:
         b, n, m = self.decode_s.shape
@@ -98,6 +102,8 @@ class CostTables:
                      "bandwidth_bytes_per_s", "price_per_hour", "power_w"):  # fmt: skip
             if (getattr(self, name) < 0).any():
                 raise ValueError(f"Expected {name} >= 0 everywhere, got {getattr(self, name).min()}.")
+        if not 0.0 <= self.prompt_overlap < 1.0:
+            raise ValueError(f"Expected prompt_overlap in [0, 1), got {self.prompt_overlap}.")
         if self.batches[0] != 1 or (np.diff(self.batches) <= 0).any():
             raise ValueError(f"Expected ascending micro-batch sizes that start with 1, got {self.batches.tolist()}.")
 
