@@ -6,13 +6,12 @@ the whole model on its one node, or what the caller says.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, shown
-from ..files import read_text
+from ..files import load_json, read_lines, read_text
 
 Row = dict[str, Any]
 FORMATS = "`llama-bench -o json`, the result of `vllm bench serve`, or exo's bench results"
@@ -24,8 +23,8 @@ def holds_runs(path: str | Path) -> bool:
         return False
     first = next((line for line in read_text(path).splitlines() if line.strip()), "")
     try:
-        data = json.loads(first)
-    except ValueError:
+        data = load_json(first)
+    except InputError:
         return Path(path).suffix.lower() == ".jsonl"
     return isinstance(data, dict) and ("blocks" in data or not {"avg_ts", "mean_tpot_ms", "stats"} & set(data))
 
@@ -68,14 +67,15 @@ def read_outputs(path: str | Path) -> list[Row]:
 
 
 def _documents(path: str | Path) -> Sequence[Any]:
-    text = read_text(path).strip()
+    """Documents of a JSON file: the items of a list, one document, or one a line."""
+    text = read_text(path)
     try:
-        found = json.loads(text)
-    except ValueError:
-        try:
-            found = [json.loads(line) for line in text.splitlines() if line.strip()]
-        except ValueError as error:
-            raise InputError(f"expected JSON: {FORMATS} ({error})", str(path)) from None
+        found = load_json(text)
+    except InputError as error:
+        lines = [line for line in text.splitlines() if line.strip()]
+        if len(lines) < 2 or not lines[0].rstrip().endswith("}"):
+            raise error.under(str(path)) from None
+        return [data for _, data in read_lines(path)]
     return found if isinstance(found, list) else [found]
 
 

@@ -90,7 +90,7 @@ def test_exo(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "expected JSON"),
+        ("{", "not valid JSON"),
         ("[1]", "expected `llama-bench"),
         ('[{"avg_ts": "fast", "n_prompt": 0, "n_gen": 5}]', "expected a number"),
         ('[{"avg_ts": 1e400, "n_prompt": 0, "n_gen": 5}]', "expected a number"),
