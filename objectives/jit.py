@@ -73,14 +73,14 @@ def inner(function: Callable[..., Any]) -> Any:
 
 
 @inner
-def fill(row, count, value):  # type: ignore[no-untyped-def]
+def fill(row, count, value):
     """Set the first `count` items of a row; numba takes seconds to compile a slice assignment, and none for this."""
     for k in range(count):
         row[k] = value
 
 
 @kernel
-def copy(row, out):  # type: ignore[no-untyped-def]
+def copy(row, out):
     """Copy a row into `out`; numba compiles a loop far faster than a slice assignment."""
     for k in range(row.shape[0]):
         out[k] = row[k]

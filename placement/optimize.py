@@ -206,9 +206,15 @@ def solved(task: Task, solver: Solver, search: Search) -> Result:
         raise InfeasibleError(impossible)
     one_split = is_yardstick(search.solver)
     outcome = run_asked(
-        task.problem, solver, search.name, seed=search.seed, start=starts(task, search), seconds=search.seconds,
-        stop=search.stop, show=search.progress,
-    )  # fmt: skip
+        task.problem,
+        solver,
+        search.name,
+        seed=search.seed,
+        start=starts(task, search),
+        seconds=search.seconds,
+        stop=search.stop,
+        show=search.progress,
+    )
     found = FoundBy(search.name, search.seed)
     plan = task.plan(outcome, found)
     if plan.status == "infeasible" and outcome.stopped_by is not StoppedBy.INTERRUPTED:

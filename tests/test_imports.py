@@ -144,9 +144,15 @@ def loaded(code: str, *arguments: str) -> set[str]:
     script = f"import sys\nsys.argv = ['placement', *sys.argv[1:]]\n{code}\nsys.stderr.write(' '.join(sys.modules))"
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     done = subprocess.run(
-        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=240, check=True,
-        env={**os.environ, "PYTHONPATH": path}, stdin=subprocess.DEVNULL, cwd=ROOT,
-    )  # fmt: skip
+        [sys.executable, "-c", script, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=True,
+        env={**os.environ, "PYTHONPATH": path},
+        stdin=subprocess.DEVNULL,
+        cwd=ROOT,
+    )
     return {top(name) for name in done.stderr.splitlines()[-1].split()}
 
 

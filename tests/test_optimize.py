@@ -20,9 +20,12 @@ from placement.search.problem import Problem
 from placement.search.solver import IntArray, NotApplicableError, Proposal
 from placement.search.stop import Progress, StoppedBy
 
-MODEL = {"name": "m", "blocks": [
-    {"name": "layer", "repeat": 6, "weights": "400 MiB", "kv_per_token": "1 KiB", "activation_per_token": "8 KiB"}
-]}  # fmt: skip
+MODEL = {
+    "name": "m",
+    "blocks": [
+        {"name": "layer", "repeat": 6, "weights": "400 MiB", "kv_per_token": "1 KiB", "activation_per_token": "8 KiB"}
+    ],
+}
 NETWORK = {"within": {"default": {"bandwidth": "1 Gbit/s", "latency": "1 ms"}}}
 NODES = [{"name": name, "memory": "2 GiB", "decode_seconds_per_block": s} for name, s in (("a", 0.01), ("b", 0.02))]
 CLUSTER = {"model": MODEL, "nodes": NODES, "network": NETWORK}
@@ -150,9 +153,14 @@ def test_stop_and_progress_see_the_search() -> None:
     """A criterion of the caller ends the run, and progress is reported."""
     seen: list[Progress] = []
     result = optimize(
-        None, CLUSTER, solver="annealing", objective=["latency", "price"], time_limit=60, progress=seen.append,
+        None,
+        CLUSTER,
+        solver="annealing",
+        objective=["latency", "price"],
+        time_limit=60,
+        progress=seen.append,
         stop=lambda progress: progress.evaluations > 50_000,
-    )  # fmt: skip
+    )
     assert result.stopped_by is StoppedBy.CUSTOM
     assert seen[-1].evaluations == result.plan.evaluations > 50_000
 

@@ -17,8 +17,20 @@ from placement.registry import SOLVERS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PARTS = (ClusterFile, Limits, WorkloadEntry, Between, Client, ClientLink, Network, NodeEntry, Pair, BlockEntry,
-         InlineModel, TieEntry)  # fmt: skip
+PARTS = (
+    ClusterFile,
+    Limits,
+    WorkloadEntry,
+    Between,
+    Client,
+    ClientLink,
+    Network,
+    NodeEntry,
+    Pair,
+    BlockEntry,
+    InlineModel,
+    TieEntry,
+)
 
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: part.__name__)

@@ -47,9 +47,15 @@ from placement.run.random_weights import Blank, materialize
 from placement.run.stage import Stage
 
 BILLION = {
-    "model_type": "llama", "vocab_size": 32_000, "hidden_size": 2048, "intermediate_size": 5632,
-    "num_hidden_layers": 22, "num_attention_heads": 32, "num_key_value_heads": 4, "tie_word_embeddings": False,
-}  # fmt: skip
+    "model_type": "llama",
+    "vocab_size": 32_000,
+    "hidden_size": 2048,
+    "intermediate_size": 5632,
+    "num_hidden_layers": 22,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 4,
+    "tie_word_embeddings": False,
+}
 TINY = BILLION | {"vocab_size": 2000, "hidden_size": 256, "intermediate_size": 704, "num_hidden_layers": 8}
 
 
@@ -112,18 +118,29 @@ def profiled(
 ) -> tuple[Node, dict[str, Any]]:
     """Measure one device with the library's profiler."""
     samples = measure_blocks(
-        source, model, hardware, dtype=dtype, batches=(1,), contexts=(int(work.mean_context_tokens),),
-        prompts=(work.prompt_tokens,), budget_s=budget_s,
-    )  # fmt: skip
+        source,
+        model,
+        hardware,
+        dtype=dtype,
+        batches=(1,),
+        contexts=(int(work.mean_context_tokens),),
+        prompts=(work.prompt_tokens,),
+        budget_s=budget_s,
+    )
     peaks = measure_peaks(hardware)
     line = fit([sample for sample in samples if sample.kind > 0])
     node = node_of(name, model, work, dtype, hardware, peaks, line, samples)
     about = {
-        "name": hardware.name, "device": hardware.device, "conditions": dict(hardware.conditions),
-        "decode_layer_s": node.decode_table[1][1], "prefill_layer_s": node.prefill_s_per_block[1],
-        "decode_head_s": node.decode_table[1][-1], "bandwidth_bytes_per_s": peaks.bandwidth_bytes_per_s,
-        "flops_per_s": dict(peaks.flops_per_s), "launch_s": peaks.launch_s,
-    }  # fmt: skip
+        "name": hardware.name,
+        "device": hardware.device,
+        "conditions": dict(hardware.conditions),
+        "decode_layer_s": node.decode_table[1][1],
+        "prefill_layer_s": node.prefill_s_per_block[1],
+        "decode_head_s": node.decode_table[1][-1],
+        "bandwidth_bytes_per_s": peaks.bandwidth_bytes_per_s,
+        "flops_per_s": dict(peaks.flops_per_s),
+        "launch_s": peaks.launch_s,
+    }
     return node, about
 
 

@@ -67,9 +67,17 @@ class Hosts:
 
 
 def make_hosts(
-    folder: Path, base: Node, model: Model, rng: np.random.Generator, n: int, work: Workload, *,
-    slow: tuple[float, float] = (2.0, 16.0), room: tuple[float, float] = (0.4, 0.9), hop_s: float,
-) -> Hosts:  # fmt: skip
+    folder: Path,
+    base: Node,
+    model: Model,
+    rng: np.random.Generator,
+    n: int,
+    work: Workload,
+    *,
+    slow: tuple[float, float] = (2.0, 16.0),
+    room: tuple[float, float] = (0.4, 0.9),
+    hop_s: float,
+) -> Hosts:
     """Draw hosts: slowness, room for a share of the model, latencies of 1 to 15 ms, 20 to 200 MB/s."""
     factors = {f"host{k}": float(np.exp(rng.uniform(*np.log(slow)))) for k in range(n)}
     nodes = tuple(
@@ -149,8 +157,14 @@ def model_folder(name: str, cache: Path) -> Path:
 
         torch.manual_seed(0)
         config = transformers.LlamaConfig(
-            vocab_size=4096, hidden_size=384, intermediate_size=1024, num_hidden_layers=12, num_attention_heads=6,
-            num_key_value_heads=2, bos_token_id=None, eos_token_id=None,
-        )  # fmt: skip
+            vocab_size=4096,
+            hidden_size=384,
+            intermediate_size=1024,
+            num_hidden_layers=12,
+            num_attention_heads=6,
+            num_key_value_heads=2,
+            bos_token_id=None,
+            eos_token_id=None,
+        )
         transformers.LlamaForCausalLM(config).save_pretrained(folder)
     return folder

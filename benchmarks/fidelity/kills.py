@@ -68,8 +68,16 @@ def main() -> int:
         same = result.tokens == expected
         equal += same
         killed += bool(result.notes)
-        rows.append({"victim": victim, "signal": int(how), "moment_s": moment, "equal": same, "notes": result.notes,
-                     "seconds": time.monotonic() - began})  # fmt: skip
+        rows.append(
+            {
+                "victim": victim,
+                "signal": int(how),
+                "moment_s": moment,
+                "equal": same,
+                "notes": result.notes,
+                "seconds": time.monotonic() - began,
+            }
+        )
         print(json.dumps(rows[-1]), file=sys.stderr)
     print(json.dumps({"runs": options.times, "equal": equal, "with a lost worker": killed}, indent=1))
     return 0 if equal == options.times else 1

@@ -111,9 +111,13 @@ def one_model(name: str, dtype: str, links: Mapping[str, Any], options: Any, scr
             rows.append({"spans": spans, "sequences": sequences, **row})
             print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
     times = [row["time"] for row in whole]
-    return {"parameters": read_model(folder).params, "one_process_s": float(np.median(times)),
-            "one_process_equal_to_transformers": [row["tokens"] == row["generate"] for row in whole], "plans": rows,
-            "nodes": [dict(vars_of(node)) for node in request.cluster.nodes]}  # fmt: skip
+    return {
+        "parameters": read_model(folder).params,
+        "one_process_s": float(np.median(times)),
+        "one_process_equal_to_transformers": [row["tokens"] == row["generate"] for row in whole],
+        "plans": rows,
+        "nodes": [dict(vars_of(node)) for node in request.cluster.nodes],
+    }
 
 
 def one_plan(
@@ -133,13 +137,17 @@ def one_plan(
     return {
         "equal": [list(row) for row in result.tokens] == [row["tokens"] for row in whole[:k]],
         "predicted": {"time_per_token_s": plan.figures.time_per_token_s, "ttft_s": plan.figures.ttft_s, "rate": rate},
-        "measured": {"time_per_token_s": measured.time_per_token_s, "ttft_s": measured.ttft_s,
-                     "rate": measured.tokens_per_s},
+        "measured": {
+            "time_per_token_s": measured.time_per_token_s,
+            "ttft_s": measured.ttft_s,
+            "rate": measured.tokens_per_s,
+        },
         "error_time_per_token": plan.figures.time_per_token_s / measured.time_per_token_s - 1 if k == 1 else None,
         "error_rate": rate / measured.tokens_per_s - 1,
-        "stages": [[row["node"], row["phase"], row["start"], row["stop"], row["seconds"]]
-                   for row in result.block_times()],
-    }  # fmt: skip
+        "stages": [
+            [row["node"], row["phase"], row["start"], row["stop"], row["seconds"]] for row in result.block_times()
+        ],
+    }
 
 
 def run_workers(plan: Plan, place: Path, folder: Path, prompts: Sequence[Any], options: Any) -> dict[str, Any]:
@@ -309,8 +317,12 @@ def name_of(device: str) -> str:
 
 def vars_of(node: Any) -> dict[str, Any]:
     """What matters of a profile."""
-    return {"name": node.name, "decode_layer_s": node.decode_table[1][1], "decode_head_s": node.decode_table[1][-1],
-            "prefill_layer_s": node.prefill_s_per_block[1]}  # fmt: skip
+    return {
+        "name": node.name,
+        "decode_layer_s": node.decode_table[1][1],
+        "decode_head_s": node.decode_table[1][-1],
+        "prefill_layer_s": node.prefill_s_per_block[1],
+    }
 
 
 def release() -> None:

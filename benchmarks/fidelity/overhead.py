@@ -43,10 +43,16 @@ def main() -> int:
         # Blocks as the workers timed them, one pass through each of the three spans; four messages a token.
         blocks = sum(row["seconds"] for row in result.block_times() if row["phase"] == "decode")
         whole = result.measured.time_per_token_s
-        rows.append({"time_per_token_s": whole, "blocks_s": blocks, "messages_s": 4 * raw["in_a_row_s"],
-                     "messages_after_a_pause_s": 4 * raw["after_a_pause_s"],
-                     "overhead": whole / (blocks + 4 * raw["in_a_row_s"]) - 1.0,
-                     "overhead_over_paused_messages": whole / (blocks + 4 * raw["after_a_pause_s"]) - 1.0})  # fmt: skip
+        rows.append(
+            {
+                "time_per_token_s": whole,
+                "blocks_s": blocks,
+                "messages_s": 4 * raw["in_a_row_s"],
+                "messages_after_a_pause_s": 4 * raw["after_a_pause_s"],
+                "overhead": whole / (blocks + 4 * raw["in_a_row_s"]) - 1.0,
+                "overhead_over_paused_messages": whole / (blocks + 4 * raw["after_a_pause_s"]) - 1.0,
+            }
+        )
     found: dict[str, float] = {}
     for name in ("overhead", "overhead_over_paused_messages"):
         values = [row[name] for row in rows]
@@ -61,11 +67,16 @@ def thirds(folder: Path) -> Plan:
     n = model.n_blocks
     cuts = (0, n // 3, 2 * n // 3, n)
     return Plan(
-        status="solved", model=model.name, n_blocks=n, block_names=tuple(block.name for block in model.blocks),
+        status="solved",
+        model=model.name,
+        n_blocks=n,
+        block_names=tuple(block.name for block in model.blocks),
         placement=tuple(PlacedSpan(f"worker{k}", cuts[k], cuts[k + 1]) for k in range(3)),
         objective=ObjectiveValue("latency", 0.0, "s/token", "minimize", None, None, False),
-        figures=Figures(), nodes=(), bottleneck=Limiter("node", "worker0", 0.0),
-    )  # fmt: skip
+        figures=Figures(),
+        nodes=(),
+        bottleneck=Limiter("node", "worker0", 0.0),
+    )
 
 
 if __name__ == "__main__":

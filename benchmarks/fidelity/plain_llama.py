@@ -91,8 +91,15 @@ class Layer(nn.Module):
         self.self_attn, self.mlp = Attention(config, number), Mlp(config)
         self.input_layernorm, self.post_attention_layernorm = Norm(config.hidden_size), Norm(config.hidden_size)
 
-    def forward(self, hidden_states: torch.Tensor, attention_mask: Any = None, position_ids: Any = None,
-                cache: Any = None, use_cache: bool = True, position_embeddings: Any = None) -> Any:  # fmt: skip
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        attention_mask: Any = None,
+        position_ids: Any = None,
+        cache: Any = None,
+        use_cache: bool = True,
+        position_embeddings: Any = None,
+    ) -> Any:
         """Attention and feed-forward, each with its residual."""
         del attention_mask, position_ids, use_cache
         x = hidden_states + self.self_attn(self.input_layernorm(hidden_states), cache, position_embeddings)

@@ -25,8 +25,14 @@ SHORT, LONG = 64, 9000
 # Sizes for the types whose configuration class cannot be built as it is.
 NEEDED: Mapping[str, Mapping[str, Any]] = {
     "deepseek_v2": {"num_experts_per_tok": 6, "moe_intermediate_size": 1408, "topk_group": 1, "n_group": 1},
-    "dots1": {"n_routed_experts": 128, "n_shared_experts": 2, "num_experts_per_tok": 6, "n_group": 1, "topk_group": 1,
-              "moe_intermediate_size": 1408},
+    "dots1": {
+        "n_routed_experts": 128,
+        "n_shared_experts": 2,
+        "num_experts_per_tok": 6,
+        "n_group": 1,
+        "topk_group": 1,
+        "moe_intermediate_size": 1408,
+    },
     "hunyuan_v1_dense": {"head_dim": 128},
     "hunyuan_v1_moe": {"head_dim": 128},
     "lfm2_moe": {"layer_types": ["conv", "conv", "full_attention", "conv"] * 8},
@@ -34,7 +40,7 @@ NEEDED: Mapping[str, Mapping[str, Any]] = {
     "nemotron": {"head_dim": 128, "num_key_value_heads": 8},
     "bamba": {"attn_layer_indices": [9, 18, 27]},
     "granitemoehybrid": {"layer_types": (["mamba"] * 7 + ["attention"]) * 4},
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,8 +125,16 @@ def perform(experiment: Experiment) -> Record:
         text = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         status = "refused" if type(error).__name__ == "NotApplicableError" else "failed"
         return Record(
-            *experiment.key, status, np.inf, -np.inf, 0, time.perf_counter() - began, "", "[]", text,
-        )  # fmt: skip
+            *experiment.key,
+            status,
+            np.inf,
+            -np.inf,
+            0,
+            time.perf_counter() - began,
+            "",
+            "[]",
+            text,
+        )
 
 
 def problem_of(request: Any) -> Any:

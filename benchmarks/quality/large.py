@@ -20,12 +20,24 @@ from placement.search.loop import run
 from placement.search.stop import time_limit
 
 DEVICES = (
-    "a100-40gb-pcie", "l4", "t4", "a10g", "rtx-4090", "rtx-3090", "v100-16gb", "rtx-3060-12gb", "a30", "l40s",
-)  # fmt: skip
+    "a100-40gb-pcie",
+    "l4",
+    "t4",
+    "a10g",
+    "rtx-4090",
+    "rtx-3090",
+    "v100-16gb",
+    "rtx-3060-12gb",
+    "a30",
+    "l40s",
+)
 CASES = (
-    ("throughput", 16, 3), ("throughput", 64, 1), ("latency", 1, 4), ("request_time", 1, 2),
+    ("throughput", 16, 3),
+    ("throughput", 64, 1),
+    ("latency", 1, 4),
+    ("request_time", 1, 2),
     ({"latency": 1.0, "price": 0.002}, 4, 3),
-)  # fmt: skip
+)
 
 
 def cluster(seed: int, regions: int, objective: object, concurrency: int, nodes: int = 64) -> Request:
@@ -34,29 +46,41 @@ def cluster(seed: int, regions: int, objective: object, concurrency: int, nodes:
     names = [name for name in DEVICES if name in devices()]
     within = {f"r{k}": {"bandwidth": f"{rng.choice([1, 10, 25])} Gbit/s", "latency": "0.2 ms"} for k in range(regions)}
     between = [
-        {"regions": [f"r{a}", f"r{b}"], "bandwidth": f"{rng.uniform(0.1, 2):.2f} Gbit/s",
-         "latency": f"{rng.uniform(5, 80):.1f} ms"}
-        for a in range(regions) for b in range(a)
-    ]  # fmt: skip
+        {
+            "regions": [f"r{a}", f"r{b}"],
+            "bandwidth": f"{rng.uniform(0.1, 2):.2f} Gbit/s",
+            "latency": f"{rng.uniform(5, 80):.1f} ms",
+        }
+        for a in range(regions)
+        for b in range(a)
+    ]
     entries = [
         {"name": f"n{k}", "device": str(rng.choice(names)), "region": f"r{rng.integers(regions)}"} for k in range(nodes)
     ]
     return read_request(
         {
-            "model": "llama-3.1-405b", "quantization": "int8", "objective": objective, "client": {"region": "r0"},
+            "model": "llama-3.1-405b",
+            "quantization": "int8",
+            "objective": objective,
+            "client": {"region": "r0"},
             "workload": {"prompt_tokens": 512, "output_tokens": 128, "concurrency": concurrency},
-            "nodes": entries, "network": {"within": within, **({"between": between} if between else {})},
+            "nodes": entries,
+            "network": {"within": within, **({"between": between} if between else {})},
         }
-    )  # fmt: skip
+    )
 
 
 def cost(problem: PipelineProblem, name: str, seconds: float) -> tuple[float, float, float]:
     """Cost, violation and gap to the bound after some seconds of one solver."""
     none = np.empty((0, problem.genome_size), dtype=np.int64)
     outcome = run(
-        problem, make_solver(name), rng=np.random.default_rng(0), stop=time_limit(seconds),
-        start=none if is_yardstick(name) else problem.starts(), bound=problem.lower_bound(),
-    )  # fmt: skip
+        problem,
+        make_solver(name),
+        rng=np.random.default_rng(0),
+        stop=time_limit(seconds),
+        start=none if is_yardstick(name) else problem.starts(),
+        bound=problem.lower_bound(),
+    )
     return outcome.score.cost, outcome.score.violation, outcome.score.cost / outcome.bound - 1
 
 

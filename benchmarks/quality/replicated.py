@@ -72,12 +72,14 @@ def invent(seed: int) -> dict[str, Any]:
         "links": {
             "bandwidth": (near * 1e9 + far * slow).tolist(),
             "latency": (near * 0.001 + far * rng.uniform(0.04, 0.06, (nodes, nodes))).tolist(),
-            "source_bandwidth": client.tolist(), "source_latency": 0.001 if regions == 1 else 0.05,
-            "sink_bandwidth": client.tolist(), "sink_latency": 0.001 if regions == 1 else 0.05,
+            "source_bandwidth": client.tolist(),
+            "source_latency": 0.001 if regions == 1 else 0.05,
+            "sink_bandwidth": client.tolist(),
+            "sink_latency": 0.001 if regions == 1 else 0.05,
         },
         "coordinator": {"nic_in": 1e10, "nic_out": 1e10},
         "workload": {"mean_prompt_tokens": 763, "mean_output_tokens": 232},
-    }  # fmt: skip
+    }
 
 
 def cases_of(folder: Path | None, invented: int, *, partial: bool) -> list[ReplicatedCase]:
@@ -100,8 +102,10 @@ def measure(case: ReplicatedCase, objective: str, seeds: int, seconds: float, si
     """Print one case."""
     problem = ReplicatedProblem(case.tables, objective_of(objective, REPLICATED))
     starts = problem.starts()
-    print(f"{case.name}: {case.tables.n_nodes} nodes, {case.tables.n_blocks} blocks, "
-          f"bound on flow {capped_bound(case.tables):.3f}")  # fmt: skip
+    print(
+        f"{case.name}: {case.tables.n_nodes} nodes, {case.tables.n_blocks} blocks, "
+        f"bound on flow {capped_bound(case.tables):.3f}"
+    )
     # Petals' spans do not line up: they are scored under the rule that they are made for.
     loose = ReplicatedProblem(replace(case.tables, partial=True), problem.objective)
     for maker in (Petals(), EqualStages(), Separate(), Chain()):
@@ -116,9 +120,13 @@ def measure(case: ReplicatedCase, objective: str, seeds: int, seconds: float, si
     print(f"  {evaluations_per_s(problem):,.0f} evaluations/s on one core")
     for seed in range(seeds):
         outcome = run(
-            problem, ReplicatedPortfolio(), rng=np.random.default_rng(seed), start=starts, stop=time_limit(seconds),
+            problem,
+            ReplicatedPortfolio(),
+            rng=np.random.default_rng(seed),
+            start=starts,
+            stop=time_limit(seconds),
             bound=problem.lower_bound(),
-        )  # fmt: skip
+        )
         extra = f"  simulated {simulated(problem, problem.encode(outcome.spans)):.1f}" if sim else ""
         value = problem.objective.value(outcome.score.cost)
         gap = f"{outcome.score.cost / outcome.bound - 1:.2%}" if outcome.bound > 0 else "unknown"

@@ -113,9 +113,13 @@ def gains(case: ReplicatedCase, options: argparse.Namespace) -> None:
         for name in ("served", "flow"):
             problem = ReplicatedProblem(case.tables, objective_of(name, REPLICATED))
             outcome = run(
-                problem, ReplicatedPortfolio(), rng=np.random.default_rng(seed), start=problem.starts(),
-                stop=time_limit(options.seconds), prove=name == "flow",
-            )  # fmt: skip
+                problem,
+                ReplicatedPortfolio(),
+                rng=np.random.default_rng(seed),
+                start=problem.starts(),
+                stop=time_limit(options.seconds),
+                prove=name == "flow",
+            )
             values[name] = simulated(served, served.encode(outcome.spans), 1, options.requests)
         better = max(petals, equal)
         print(
@@ -136,11 +140,14 @@ def solvers(case: ReplicatedCase, options: argparse.Namespace) -> None:
                 continue
             found = [
                 run(
-                    problem, make_solver(solver), rng=np.random.default_rng(seed), start=starts,
+                    problem,
+                    make_solver(solver),
+                    rng=np.random.default_rng(seed),
+                    start=starts,
                     stop=time_limit(options.seconds),
                 ).score.cost
                 for seed in range(options.seeds)
-            ]  # fmt: skip
+            ]
             cells.append(f"{problem.objective.value(float(np.median(found))):.1f}")
         best = problem.objective.value(problem.score(problem.decode(starts[0])).cost)
         print(f"| {case.name} | {name} | {best:.1f} | {' | '.join(cells)} |", flush=True)
@@ -149,8 +156,10 @@ def solvers(case: ReplicatedCase, options: argparse.Namespace) -> None:
 def main() -> None:
     """Parse, read or invent, measure."""
     parts: dict[str, Callable[[ReplicatedCase, argparse.Namespace], None]] = {
-        "ranks": ranks, "gains": gains, "solvers": solvers,
-    }  # fmt: skip
+        "ranks": ranks,
+        "gains": gains,
+        "solvers": solvers,
+    }
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=tuple(parts))
     parser.add_argument("--instances", type=Path, help="folder of cases; without it clusters are invented")

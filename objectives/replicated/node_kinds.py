@@ -15,11 +15,22 @@ def kinds(tables: ReplicatedTables, fine: bool) -> IntArray:
     n = tables.n_nodes
     band = tables.bandwidth_bytes_per_s if fine else wide_links(tables)
     # What an exchange keeps: own figures, and links as sets.
-    own = np.column_stack([
-        tables.rate, tables.kv_tokens, tables.nic_in, tables.nic_out, tables.prompt_s, tables.decode_s,
-        band[n, :n], band[:n, n], tables.latency_s[n, :n], tables.latency_s[:n, n],
-        np.sort(band[:n, :n], axis=1), np.sort(band[:n, :n], axis=0).T,
-    ])  # fmt: skip
+    own = np.column_stack(
+        [
+            tables.rate,
+            tables.kv_tokens,
+            tables.nic_in,
+            tables.nic_out,
+            tables.prompt_s,
+            tables.decode_s,
+            band[n, :n],
+            band[:n, n],
+            tables.latency_s[n, :n],
+            tables.latency_s[:n, n],
+            np.sort(band[:n, :n], axis=1),
+            np.sort(band[:n, :n], axis=0).T,
+        ]
+    )
     seen: dict[bytes, int] = {}
     label = [seen.setdefault(np.ascontiguousarray(row).tobytes(), len(seen)) for row in own]
     kind = np.full(n, -1, dtype=np.int64)

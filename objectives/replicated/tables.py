@@ -93,11 +93,19 @@ class ReplicatedTables:
     def __post_init__(self) -> None:
         n, k = self.rate.shape
         shapes = {
-            "kv_tokens": (n, k), "nic_in": (n,), "nic_out": (n,), "bandwidth_bytes_per_s": (n + 1, n + 1),
-            "latency_s": (n + 1, n + 1), "prompt_s": (n, len(self.prompt_at)), "decode_s": (n, len(self.decode_at)),
-            "availability": (n,), "price_per_hour": (n,), "block_bytes": (self.n_blocks,), "running": (n, 2),
+            "kv_tokens": (n, k),
+            "nic_in": (n,),
+            "nic_out": (n,),
+            "bandwidth_bytes_per_s": (n + 1, n + 1),
+            "latency_s": (n + 1, n + 1),
+            "prompt_s": (n, len(self.prompt_at)),
+            "decode_s": (n, len(self.decode_at)),
+            "availability": (n,),
+            "price_per_hour": (n,),
+            "block_bytes": (self.n_blocks,),
+            "running": (n, 2),
             "must": (len(self.must), 2),
-        }  # fmt: skip
+        }
         for name, shape in shapes.items():
             found = getattr(self, name).shape
             if found != shape:

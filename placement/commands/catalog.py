@@ -115,7 +115,11 @@ def _link(entry: Any) -> tuple[str, ...]:
 
 COLUMNS: dict[Kind, tuple[tuple[str, Any], ...]] = {
     Kind.devices: (
-        ("device", "left"), ("memory", "right"), ("bandwidth", "right"), ("16-bit", "right"), ("power", "right"),
+        ("device", "left"),
+        ("memory", "right"),
+        ("bandwidth", "right"),
+        ("16-bit", "right"),
+        ("power", "right"),
         ("rent", "right"),
     ),
     Kind.models: (("model", "left"), ("parameters", "right"), ("also", "left"), ("source", "left")),
@@ -128,7 +132,7 @@ COLUMNS: dict[Kind, tuple[tuple[str, Any], ...]] = {
         ("on demand", "right"),
     ),
     Kind.formats: (("format", "left"), ("bits", "right"), ("computed in", "left"), ("layout", "left")),
-}  # fmt: skip
+}
 ROWS = {
     Kind.devices: _device,
     Kind.instances: _instance,

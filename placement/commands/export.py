@@ -77,9 +77,15 @@ def export(
         write_atomic(out, exported.text)
     if json:
         print_json(
-            {"runtime": to, "text": exported.text, "nodes": exported.nodes, "lost": exported.lost, "refused": found,
-             "plan": held.to_dict()}
-        )  # fmt: skip
+            {
+                "runtime": to,
+                "text": exported.text,
+                "nodes": exported.nodes,
+                "lost": exported.lost,
+                "refused": found,
+                "plan": held.to_dict(),
+            }
+        )
     elif out is None:
         typer.echo(exported.text, nl=False)
     return SOLVED

@@ -82,9 +82,15 @@ def advise(
     size = block_bytes or about.block_bytes
     rate = load_rate or about.load_bytes_per_s or RATE_BYTES_PER_S
     found = compare(
-        swarm, shape=shape.value if shape else own_shape, preference=preference, weight=weight, block_bytes=size,
-        load_bytes_per_s=rate, most_moves=moves, seed=seed,
-    )  # fmt: skip
+        swarm,
+        shape=shape.value if shape else own_shape,
+        preference=preference,
+        weight=weight,
+        block_bytes=size,
+        load_bytes_per_s=rate,
+        most_moves=moves,
+        seed=seed,
+    )
     if out is not None:
         write_atomic(out, json_text.dumps(plain(found.plan_document()), indent=2) + "\n")
     if json:

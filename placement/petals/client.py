@@ -12,8 +12,13 @@ from .view import Server, View
 
 log = logging.getLogger("placement.petals")
 MOST_PINGED = 64  # servers whose round trip is measured in one update, beside those that Petals pings
-HOOKS = ("_update", "_make_sequence_with_min_latency", "on_request_failure", "on_request_success",
-         "get_request_metadata")  # fmt: skip
+HOOKS = (
+    "_update",
+    "_make_sequence_with_min_latency",
+    "on_request_failure",
+    "on_request_success",
+    "get_request_metadata",
+)
 
 
 def view_of(spans: list[Any], rtt_s: dict[Any, float], n_blocks: int) -> View:
@@ -23,11 +28,18 @@ def view_of(spans: list[Any], rtt_s: dict[Any, float], n_blocks: int) -> View:
         info = span.server_info
         servers.append(
             Server(
-                span.peer_id.to_base58(), int(span.start), int(span.end), float(info.throughput), info.inference_rps,
-                info.cache_tokens_left, dict(info.next_pings or {}), info.state.name.lower(), info.public_name or "",
+                span.peer_id.to_base58(),
+                int(span.start),
+                int(span.end),
+                float(info.throughput),
+                info.inference_rps,
+                info.cache_tokens_left,
+                dict(info.next_pings or {}),
+                info.state.name.lower(),
+                info.public_name or "",
                 info.version or "",
             )
-        )  # fmt: skip
+        )
     return View(n_blocks, tuple(servers), {peer.to_base58(): float(seconds) for peer, seconds in rtt_s.items()})
 
 

@@ -15,16 +15,22 @@ SESSION = "petals.client.inference_session"
 SELECTION = "petals.server.block_selection"
 # Everything that we count on: checked before anything is replaced.
 CLIENT_NAMES = (
-    ("petals.client.remote_sequential", "RemoteSequenceManager"), (MANAGER, "MissingBlocksError"),
-    ("petals.data_structures", "RemoteSpanInfo"), ("petals.utils.ping", "PingAggregator.ping"),
-    (SESSION, "InferenceSession.step"), (SESSION, "InferenceSession._update_sequence"),
-    (SESSION, "InferenceSession.close"), (SESSION, "_ServerInferenceSession.step"),
+    ("petals.client.remote_sequential", "RemoteSequenceManager"),
+    (MANAGER, "MissingBlocksError"),
+    ("petals.data_structures", "RemoteSpanInfo"),
+    ("petals.utils.ping", "PingAggregator.ping"),
+    (SESSION, "InferenceSession.step"),
+    (SESSION, "InferenceSession._update_sequence"),
+    (SESSION, "InferenceSession.close"),
+    (SESSION, "_ServerInferenceSession.step"),
     *((MANAGER, f"RemoteSequenceManager.{hook}") for hook in HOOKS),
-)  # fmt: skip
+)
 SERVER_NAMES = (
-    (SELECTION, "choose_best_blocks"), (SELECTION, "should_choose_other_blocks"), ("petals.utils.dht", "compute_spans"),
+    (SELECTION, "choose_best_blocks"),
+    (SELECTION, "should_choose_other_blocks"),
+    ("petals.utils.dht", "compute_spans"),
     ("petals.data_structures", "ServerState.JOINING"),
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True, slots=True)

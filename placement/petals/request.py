@@ -42,11 +42,15 @@ def limits(request: Request) -> IntArray:
     cache = cache_per_token * CACHE_TOKENS[grouped]
     counts = [
         most_blocks(
-            node.memory_bytes - node.reserve_bytes, hidden, weights, cache, devices=node.tensor_parallel,
+            node.memory_bytes - node.reserve_bytes,
+            hidden,
+            weights,
+            cache,
+            devices=node.tensor_parallel,
             n_blocks=model.n_blocks,
         )
         for node in request.cluster.nodes
-    ]  # fmt: skip
+    ]
     return np.array(counts, dtype=np.int64)
 
 

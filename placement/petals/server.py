@@ -76,9 +76,15 @@ def fleet_of(told: Held, n_blocks: int) -> Fleet:
     speeds = np.array([max(told[name].throughput, 1e-9) for name in names])
     slots = np.maximum(np.round(SESSIONS * np.clip(speeds / np.median(speeds), 0.1, 10.0) * sizes), sizes)
     fleet = Fleet(
-        tuple(names), sizes + slots.astype(np.int64), np.full(len(names), HOP_S),
-        np.array([told[name].block_s for name in names]), n_blocks, 1, 1, 1.0,
-    )  # fmt: skip
+        tuple(names),
+        sizes + slots.astype(np.int64),
+        np.full(len(names), HOP_S),
+        np.array([told[name].block_s for name in names]),
+        n_blocks,
+        1,
+        1,
+        1.0,
+    )
     rate = total_rate(fleet, greedy_chains(fleet, [told[name].span for name in names]))
     return replace(fleet, arrivals_per_s=LOAD * rate or 1.0)
 
@@ -111,11 +117,14 @@ class ServerRules:
         def read(infos: Sequence[Any]) -> Held:
             return {
                 str(peer.to_base58()): Told(
-                    int(span.start), int(span.end), float(span.throughput), span.server_info.inference_rps,
+                    int(span.start),
+                    int(span.end),
+                    float(span.throughput),
+                    span.server_info.inference_rps,
                     span.server_info.state == joining,
                 )
                 for peer, span in compute_spans(infos, min_state=joining).items()
-            }  # fmt: skip
+            }
 
         return cls(read)
 

@@ -39,9 +39,7 @@ def document(view: View, prefix: str = "", block_bytes: float = 0.0, load_bytes_
 
 def entry(server: Server, label: str) -> dict[str, Any]:
     """A server's line."""
-    about = {
-        "peer": server.name, "state": server.state, "cache_tokens": server.cache_tokens, "version": server.version
-    }  # fmt: skip
+    about = {"peer": server.name, "state": server.state, "cache_tokens": server.cache_tokens, "version": server.version}
     return {
         "name": label,
         "blocks": f"{server.start}:{server.stop}",

@@ -89,8 +89,12 @@ class View:
         """The same for routing; a server's rate is what it announces."""
         servers = self.servers
         return Swarm(
-            tuple(server.name for server in servers), np.array([server.start for server in servers], dtype=np.int64),
+            tuple(server.name for server in servers),
+            np.array([server.start for server in servers], dtype=np.int64),
             np.array([server.stop for server in servers], dtype=np.int64),
             np.array([server.block_s for server in servers]),
-            np.array([max(server.throughput, 1e-9) for server in servers]), self.round_trips()[0], self.n_blocks, hop_s,
-        )  # fmt: skip
+            np.array([max(server.throughput, 1e-9) for server in servers]),
+            self.round_trips()[0],
+            self.n_blocks,
+            hop_s,
+        )

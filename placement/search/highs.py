@@ -159,10 +159,14 @@ class Solving:
         solver = quiet_solver()
         presolve = "on" if self.presolve else "off"
         for name, value in (
-            ("presolve", presolve), ("threads", 1), ("random_seed", 0), ("mip_rel_gap", 0.0),
-            ("mip_abs_gap", TOLERANCE), ("mip_feasibility_tolerance", TOLERANCE),
+            ("presolve", presolve),
+            ("threads", 1),
+            ("random_seed", 0),
+            ("mip_rel_gap", 0.0),
+            ("mip_abs_gap", TOLERANCE),
+            ("mip_feasibility_tolerance", TOLERANCE),
             ("primal_feasibility_tolerance", TOLERANCE),
-        ):  # fmt: skip
+        ):
             solver.setOptionValue(name, value)
         solver.passModel(model.lp)
         if start is not None:

@@ -19,9 +19,13 @@ from placement.readers.models.read import read_model
 from placement.readers.models.remembered import key_of, recall
 
 PUBLISHED = {
-    "llama-3.1-8b": 8.03e9, "llama-3.1-70b": 70.55e9, "llama-3.1-405b": 405.85e9, "mixtral-8x7b": 46.70e9,
-    "deepseek-v3": 671.0e9, "bloom-176b": 176.25e9,
-}  # fmt: skip
+    "llama-3.1-8b": 8.03e9,
+    "llama-3.1-70b": 70.55e9,
+    "llama-3.1-405b": 405.85e9,
+    "mixtral-8x7b": 46.70e9,
+    "deepseek-v3": 671.0e9,
+    "bloom-176b": 176.25e9,
+}
 
 ACTIVE = {"mixtral-8x7b": 12.9e9, "qwen3-30b-a3b": 3.3e9, "qwen3-235b-a22b": 22e9, "gpt-oss-120b": 5.1e9}
 

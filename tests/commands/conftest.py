@@ -44,9 +44,15 @@ def cli(tmp_path: Path) -> Cli:
     def run(*arguments: object, **changes: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "placement", *map(str, arguments)]
         return subprocess.run(
-            command, cwd=tmp_path, env=environment(**changes), capture_output=True, text=True, timeout=240, check=False,
+            command,
+            cwd=tmp_path,
+            env=environment(**changes),
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
             stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+        )
 
     return run
 

@@ -158,8 +158,9 @@ def test_mistake_in_a_process(name: str, cli: Cli, folder: Path) -> None:
     assert done.stderr == f"error: {data['message']}\n"
 
 
-def test_unforeseen_errors_are_one_line_too(folder: Path, capsys: pytest.CaptureFixture[str],
-                                            monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+def test_unforeseen_errors_are_one_line_too(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A bug asks to be reported; PLACEMENT_DEBUG shows where it is."""
 
     def broken(*_: object) -> None:

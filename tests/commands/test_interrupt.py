@@ -36,9 +36,15 @@ def test_interrupted_search_gives_its_best_plan(tiny: Path, tmp_path: Path) -> N
     """The plan on stdout and the one in the file say 'interrupted'."""
     arguments = ["solve", str(tiny), *ENDLESS, "--json", "--out", "plan.json"]
     done = subprocess.run(
-        [sys.executable, "-c", PRESS, *arguments], cwd=tmp_path, env=environment(), capture_output=True, text=True,
-        timeout=240, check=False, stdin=subprocess.DEVNULL,
-    )  # fmt: skip
+        [sys.executable, "-c", PRESS, *arguments],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
     assert done.returncode == 130, done.stderr
     assert "Traceback" not in done.stderr
     data = json.loads(done.stdout)
@@ -54,10 +60,15 @@ def pressed_at_best(command: list[str], folder: Path) -> tuple[int, str, bytes]:
 
     terminal, end = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "placement", *command], cwd=folder, env=environment(TERM="xterm"),
-        stdout=subprocess.PIPE, stderr=end, text=True, stdin=subprocess.DEVNULL,
+        [sys.executable, "-m", "placement", *command],
+        cwd=folder,
+        env=environment(TERM="xterm"),
+        stdout=subprocess.PIPE,
+        stderr=end,
+        text=True,
+        stdin=subprocess.DEVNULL,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
-    )  # fmt: skip
+    )
     os.close(end)
     seen = b""
     while b"best " not in seen:

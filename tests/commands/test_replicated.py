@@ -77,9 +77,18 @@ def test_moved_bytes_count_against_the_running_plan(swarm: Path, plan: Path, cli
     assert points
     assert all(set(point["values"]) == {"flow", "moved_bytes"} for point in points)
     limited = cli(
-        "solve", swarm, "--from", plan, "--objective", "flow", "--set", "limits.moved_bytes=1 MiB", "--time-limit",
-        "0.3", "--json",
-    )  # fmt: skip
+        "solve",
+        swarm,
+        "--from",
+        plan,
+        "--objective",
+        "flow",
+        "--set",
+        "limits.moved_bytes=1 MiB",
+        "--time-limit",
+        "0.3",
+        "--json",
+    )
     assert json.loads(limited.stdout)["figures"]["moved_bytes"] <= 2**20
 
 
@@ -120,9 +129,15 @@ def test_ctrl_c_gives_the_best_so_far(swarm: Path, tmp_path: Path) -> None:
     """The signal comes once placements were scored: exit code 130, the plan on stdout and in the file."""
     arguments = ["solve", str(swarm), "--json", "--out", "plan.json"]
     done = subprocess.run(
-        [sys.executable, "-c", PRESS, *arguments], cwd=tmp_path, env=environment(), capture_output=True, text=True,
-        timeout=240, check=False, stdin=subprocess.DEVNULL,
-    )  # fmt: skip
+        [sys.executable, "-c", PRESS, *arguments],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
     assert done.returncode == 130, done.stderr
     assert "this is the best plan so far" in done.stderr
     data = json.loads(done.stdout)

@@ -12,9 +12,19 @@ from placement.plan.plan import Plan
 from .conftest import ROOT, Cli
 
 FIELDS = {
-    "status": str, "objective": dict, "placement": list, "figures": dict, "nodes": list, "bottleneck": dict,
-    "solver": str, "seed": int, "evaluations": int, "seconds": float, "stopped_by": str, "version": str,
-}  # fmt: skip
+    "status": str,
+    "objective": dict,
+    "placement": list,
+    "figures": dict,
+    "nodes": list,
+    "bottleneck": dict,
+    "solver": str,
+    "seed": int,
+    "evaluations": int,
+    "seconds": float,
+    "stopped_by": str,
+    "version": str,
+}
 FIGURES = {"time_per_token_s", "ttft_s", "tokens_per_s", "request_time_s", "price_per_hour", "energy_per_token_j"}
 
 

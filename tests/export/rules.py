@@ -255,7 +255,16 @@ def parallax(text: str, nodes: Sequence[str], n_layers: int) -> list[str]:
 
 
 RULES: dict[str, Rule] = {
-    "accelerate": accelerate, "vllm": vllm, "sglang": sglang, "llama.cpp": llama_cpp, "petals": petals, "torch": torch,
-    "torchtitan": torchtitan, "deepspeed": deepspeed, "megatron": megatron, "prima.cpp": prima_cpp, "exo": exo,
+    "accelerate": accelerate,
+    "vllm": vllm,
+    "sglang": sglang,
+    "llama.cpp": llama_cpp,
+    "petals": petals,
+    "torch": torch,
+    "torchtitan": torchtitan,
+    "deepspeed": deepspeed,
+    "megatron": megatron,
+    "prima.cpp": prima_cpp,
+    "exo": exo,
     "parallax": parallax,
-}  # fmt: skip
+}

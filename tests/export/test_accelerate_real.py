@@ -30,9 +30,15 @@ def tiny(n_layers: int = N_LAYERS, tied: bool = False) -> Any:
     """A random Llama of a few megabytes."""
     torch.manual_seed(0)
     config = transformers.LlamaConfig(
-        vocab_size=256, hidden_size=64, intermediate_size=128, num_hidden_layers=n_layers, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=128, tie_word_embeddings=tied,
-    )  # fmt: skip
+        vocab_size=256,
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=n_layers,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=128,
+        tie_word_embeddings=tied,
+    )
     return transformers.LlamaForCausalLM(config).eval()
 
 
@@ -57,9 +63,7 @@ def test_random_maps_give_equal_logits(seed: int, expected: Any, tmp_path: Path)
     where = device_map(plan, {"main": "cpu", "slow": "disk"})
     model = tiny()
     accelerate.utils.check_device_map(model, where)
-    placed = accelerate.dispatch_model(
-        model, where, main_device="cpu", offload_dir=str(tmp_path), force_hooks=True
-    )  # fmt: skip
+    placed = accelerate.dispatch_model(model, where, main_device="cpu", offload_dir=str(tmp_path), force_hooks=True)
     with torch.no_grad():
         assert torch.equal(placed(IDS).logits, expected)
     if "slow" in owners(plan)[1:-1]:
@@ -123,10 +127,17 @@ def test_cuda_placements_on_fake_tensors(seed: int) -> None:
 
 
 LLAMA_2_70B = {
-    "model_type": "llama", "hidden_size": 8192, "intermediate_size": 28672, "num_hidden_layers": 80,
-    "num_attention_heads": 64, "num_key_value_heads": 8, "vocab_size": 32000, "tie_word_embeddings": False,
-    "max_position_embeddings": 4096, "_name_or_path": "llama-2-70b",
-}  # fmt: skip
+    "model_type": "llama",
+    "hidden_size": 8192,
+    "intermediate_size": 28672,
+    "num_hidden_layers": 80,
+    "num_attention_heads": 64,
+    "num_key_value_heads": 8,
+    "vocab_size": 32000,
+    "tie_word_embeddings": False,
+    "max_position_embeddings": 4096,
+    "_name_or_path": "llama-2-70b",
+}
 SIZES = (80, 40, 24, 24)
 
 
@@ -148,10 +159,12 @@ def test_no_spill_where_memory_is_free() -> None:
         for k, size in enumerate(SIZES)
     ]
     cluster = {
-        "model": "llama-3.1-8b", "nodes": nodes, "runtime": "accelerate",
+        "model": "llama-3.1-8b",
+        "nodes": nodes,
+        "runtime": "accelerate",
         "workload": {"prompt_tokens": 64, "output_tokens": 64},
         "network": {"within": {"default": {"bandwidth": "16 GB/s", "latency": "10 us"}}},
-    }  # fmt: skip
+    }
     plan = optimize(read_config(LLAMA_2_70B, weights="float16"), cluster, time_limit=3).plan
     where = device_map(plan, {})
     accelerate.utils.check_device_map(model, where)
@@ -167,5 +180,7 @@ def test_a_users_map_is_read() -> None:
     text = '{"model.embed_tokens": 0, "model.layers": "cuda:1", "model.norm": "cpu", "lm_head": "cpu"}'
     source = Source(text, 4, ("a", "b"), {"host": "cpu"})
     assert [(s.node, s.start, s.stop) for s in make_runtime("accelerate").read(source)] == [
-        ("a", 0, 1), ("b", 1, 5), ("host", 5, 6),
-    ]  # fmt: skip
+        ("a", 0, 1),
+        ("b", 1, 5),
+        ("host", 5, 6),
+    ]

@@ -90,9 +90,20 @@ def wait_for(address: str) -> None:
 def complete(words: Sequence[str]) -> tuple[str, str]:
     """Text and log of a greedy completion; of the exported command, the program and its log level are ours."""
     command = [
-        str(BIN / "llama-completion"), *words, "-p", "The capital of France is", "-n", "16", "--temp", "0",
-        "-no-cnv", "-v", "--no-warmup", "-c", "512",
-    ]  # fmt: skip
+        str(BIN / "llama-completion"),
+        *words,
+        "-p",
+        "The capital of France is",
+        "-n",
+        "16",
+        "--temp",
+        "0",
+        "-no-cnv",
+        "-v",
+        "--no-warmup",
+        "-c",
+        "512",
+    ]
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=LIMIT_S, check=True, stdin=subprocess.DEVNULL
     )

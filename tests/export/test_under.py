@@ -16,20 +16,28 @@ from placement.readers.cluster.read import read_request
 
 from .plans import from_owners
 
-MODEL = {"name": "m", "blocks": [
-    {"name": "embed", "weights": "100 MiB", "activation_per_token": "8 KiB"},
-    {"name": "layer", "repeat": 6, "weights": "400 MiB", "activation_per_token": "8 KiB"},
-    {"name": "head", "weights": "100 MiB"},
-]}  # fmt: skip
+MODEL = {
+    "name": "m",
+    "blocks": [
+        {"name": "embed", "weights": "100 MiB", "activation_per_token": "8 KiB"},
+        {"name": "layer", "repeat": 6, "weights": "400 MiB", "activation_per_token": "8 KiB"},
+        {"name": "head", "weights": "100 MiB"},
+    ],
+}
 
 
 def cluster(**changes: Any) -> dict[str, Any]:
     """Two regions of two nodes; the second region is faster."""
     nodes = [
-        {"name": name, "region": name[0], "memory": "2 GiB", "decode_seconds_per_block": seconds,
-         "prefill_seconds_per_block": 0.05}
+        {
+            "name": name,
+            "region": name[0],
+            "memory": "2 GiB",
+            "decode_seconds_per_block": seconds,
+            "prefill_seconds_per_block": 0.05,
+        }
         for name, seconds in (("a0", 0.02), ("a1", 0.02), ("b0", 0.01), ("b1", 0.01))
-    ]  # fmt: skip
+    ]
     link = {"bandwidth": "1 Gbit/s", "latency": "1 ms"}
     network = {"within": {"a": link, "b": link}, "between": [{"regions": ["a", "b"], **link}]}
     return {"model": MODEL, "nodes": nodes, "network": network, **changes}
@@ -103,8 +111,12 @@ def test_windows_of_prima_cpp_repeat() -> None:
     """The example of its documentation: 16,16,24,8 over 64 layers begins on rank 1 and ends on rank 0."""
     spans = make_runtime("prima.cpp").read(Source('-lw "16,16,24,8"', 64, ("r0", "r1", "r2", "r3")))
     assert [(span.node, span.start, span.stop) for span in spans] == [
-        ("r0", 0, 1), ("r1", 1, 17), ("r2", 17, 41), ("r3", 41, 49), ("r0", 49, 66),
-    ]  # fmt: skip
+        ("r0", 0, 1),
+        ("r1", 1, 17),
+        ("r2", 17, 41),
+        ("r3", 41, 49),
+        ("r0", 49, 66),
+    ]
 
 
 def test_plugins_are_exporters_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,9 +35,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     transformers = pytest.importorskip("transformers")
     torch.manual_seed(0)
     config = transformers.LlamaConfig(
-        vocab_size=512, hidden_size=128, intermediate_size=256, num_hidden_layers=N_LAYERS, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=512, tie_word_embeddings=False,
-    )  # fmt: skip
+        vocab_size=512,
+        hidden_size=128,
+        intermediate_size=256,
+        num_hidden_layers=N_LAYERS,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        tie_word_embeddings=False,
+    )
     path = tmp_path_factory.mktemp("llama")
     transformers.LlamaForCausalLM(config).save_pretrained(path)
     return path
@@ -46,17 +52,27 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(folder: Path, n_stages: int, partition: str) -> dict[str, Any]:
     """One engine in a process group of its own, which is gone afterwards whatever happens."""
     environment = {
-        **os.environ, "VLLM_CPU_OMP_THREADS_BIND": "|".join(str(k) for k in range(n_stages)),
-        "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_ALLOW_INSECURE_SERIALIZATION": "1", "VLLM_HOST_IP": "127.0.0.1",
-        "PYTHONPATH": str(RUNNER.parent), "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1",
-    }  # fmt: skip
+        **os.environ,
+        "VLLM_CPU_OMP_THREADS_BIND": "|".join(str(k) for k in range(n_stages)),
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+        "VLLM_ALLOW_INSECURE_SERIALIZATION": "1",
+        "VLLM_HOST_IP": "127.0.0.1",
+        "PYTHONPATH": str(RUNNER.parent),
+        "HF_HUB_OFFLINE": "1",
+        "VLLM_NO_USAGE_STATS": "1",
+    }
     if partition:
         environment["VLLM_PP_LAYER_PARTITION"] = partition
     words = [PYTHON, str(RUNNER), str(folder), str(n_stages), str(TOKENS)]
     process = subprocess.Popen(
-        words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+        words,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
         stdin=subprocess.DEVNULL,
-    )  # fmt: skip
+    )
     try:
         output, _ = process.communicate(timeout=LIMIT_S)
     finally:

@@ -26,9 +26,15 @@ def main() -> None:
 
     folder, stages, tokens = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     llm = LLM(
-        model=folder, skip_tokenizer_init=True, dtype="float32", pipeline_parallel_size=stages, enforce_eager=False,
-        distributed_executor_backend="mp", max_model_len=256, seed=0,
-    )  # fmt: skip
+        model=folder,
+        skip_tokenizer_init=True,
+        dtype="float32",
+        pipeline_parallel_size=stages,
+        enforce_eager=False,
+        distributed_executor_backend="mp",
+        max_model_len=256,
+        seed=0,
+    )
     sampling = SamplingParams(temperature=0.0, max_tokens=tokens, detokenize=False, ignore_eos=True)
     outputs = llm.generate([{"prompt_token_ids": PROMPT}], sampling)
     found = {"tokens": list(outputs[0].outputs[0].token_ids), "workers": llm.apply_model(vllm_runner.held)}

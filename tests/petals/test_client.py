@@ -25,10 +25,15 @@ def view(*servers: Server, **rtt_s: float) -> View:
 
 
 SWARM = view(
-    Server("a", 0, 5, 40.0, 500.0, pings_s={"b": 0.03}), Server("b", 4, 8, 90.0, 500.0),
-    Server("c", 0, 8, 10.0, 1000.0), Server("d", 3, 8, 60.0, 250.0),
-    a=0.02, b=0.02, c=0.05, d=0.03,
-)  # fmt: skip
+    Server("a", 0, 5, 40.0, 500.0, pings_s={"b": 0.03}),
+    Server("b", 4, 8, 90.0, 500.0),
+    Server("c", 0, 8, 10.0, 1000.0),
+    Server("d", 3, 8, 60.0, 250.0),
+    a=0.02,
+    b=0.02,
+    c=0.05,
+    d=0.03,
+)
 
 
 def chooser(preference: float = 0.0) -> Chooser:
@@ -250,9 +255,14 @@ class Base:
         self.config, self.count, self.lock_changes = SimpleNamespace(ban_timeout=15, ping_timeout=1), count, Lock()
         peer = [Peer("a"), Peer("b")]
         info = SimpleNamespace(
-            throughput=1.0, inference_rps=100.0, cache_tokens_left=None, next_pings=None, public_name=None,
-            version="2.2.0", state=SimpleNamespace(name="ONLINE"),
-        )  # fmt: skip
+            throughput=1.0,
+            inference_rps=100.0,
+            cache_tokens_left=None,
+            next_pings=None,
+            public_name=None,
+            version="2.2.0",
+            state=SimpleNamespace(name="ONLINE"),
+        )
         spans = [SimpleNamespace(peer_id=peer[k], start=0, end=8, server_info=info) for k in range(2)]
         self.state = SimpleNamespace(sequence_info=SimpleNamespace(spans_by_priority=spans))
         self.ping_aggregator = SimpleNamespace(to_dict=lambda: {peer[0]: 0.01, peer[1]: 0.02})

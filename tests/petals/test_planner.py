@@ -219,8 +219,9 @@ def test_a_view_becomes_a_swarm_file_and_is_routed(tmp_path: Path) -> None:
     """Imputed round trips are marked; equal names are told apart."""
     servers = (
         Server("QmAaaaaaa", 0, 4, 50.0, 100.0, 400, {"QmBbbbbbb": 0.05}, label="gpu", version="2.2.0"),
-        Server("QmBbbbbbb", 4, 8, 40.0, None, label="gpu"), Server("QmCcccccc", 4, 8, 30.0, 200.0),
-    )  # fmt: skip
+        Server("QmBbbbbbb", 4, 8, 40.0, None, label="gpu"),
+        Server("QmCcccccc", 4, 8, 30.0, 200.0),
+    )
     view = View(8, servers, {"QmAaaaaaa": 0.02, "QmBbbbbbb": 0.04, "QmCcccccc": float("inf")})
     data = document(view, "m", 1e8, 1e7)
     path = tmp_path / "swarm.yaml"

@@ -36,9 +36,15 @@ def result() -> Result:
         for k in range(4)
     ]
     network = {"within": {"default": {"bandwidth": "1 Gbit/s", "latency": "1 ms"}}}
-    return optimize(None, {
-        "model": {"name": "<m>", "blocks": blocks, "input_per_token": "4 KiB"}, "nodes": nodes, "network": network,
-    }, time_limit=1)  # fmt: skip
+    return optimize(
+        None,
+        {
+            "model": {"name": "<m>", "blocks": blocks, "input_per_token": "4 KiB"},
+            "nodes": nodes,
+            "network": network,
+        },
+        time_limit=1,
+    )
 
 
 def printed(plan: Plan, width: int, ascii_only: bool = False) -> str:
@@ -48,14 +54,32 @@ def printed(plan: Plan, width: int, ascii_only: bool = False) -> str:
     return file.getvalue()
 
 
-@pytest.mark.parametrize(("text", "expected"), [
-    (size(24 * 2**30), "24 GiB"), (size(1000 * 2**20), "1000 MiB"), (size(12), "12 B"), (size(0), "0 B"),
-    (seconds(0.0123), "12.3 ms"), (seconds(3600), "3600 s"), (seconds(0), "0 s"), (scaled(1.01e12, "B/s"), "1.01 TB/s"),
-    (percent(0.0213), "2.1%"), (percent(0.00021), "0.021%"), (percent(3), "300%"),
-    (quantity(68.234, "tokens/s"), "68.23 tokens/s"), (quantity(0.5, ""), "0.5"), (quantity(3.0, "nodes"), "3 nodes"),
-    (quantity(0.0123, "s/token"), "12.3 ms"), (quantity(2.0**31, "B"), "2 GiB"), (quantity(0.5, "probability"), "0.5"),
-    (bar(0.5, 4), "██░░"), (bar(2.0, 3), "███"), (bar(0.001, 3), "█░░"), (bar(0.0, 2, ascii_only=True), ".."),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (size(24 * 2**30), "24 GiB"),
+        (size(1000 * 2**20), "1000 MiB"),
+        (size(12), "12 B"),
+        (size(0), "0 B"),
+        (seconds(0.0123), "12.3 ms"),
+        (seconds(3600), "3600 s"),
+        (seconds(0), "0 s"),
+        (scaled(1.01e12, "B/s"), "1.01 TB/s"),
+        (percent(0.0213), "2.1%"),
+        (percent(0.00021), "0.021%"),
+        (percent(3), "300%"),
+        (quantity(68.234, "tokens/s"), "68.23 tokens/s"),
+        (quantity(0.5, ""), "0.5"),
+        (quantity(3.0, "nodes"), "3 nodes"),
+        (quantity(0.0123, "s/token"), "12.3 ms"),
+        (quantity(2.0**31, "B"), "2 GiB"),
+        (quantity(0.5, "probability"), "0.5"),
+        (bar(0.5, 4), "██░░"),
+        (bar(2.0, 3), "███"),
+        (bar(0.001, 3), "█░░"),
+        (bar(0.0, 2, ascii_only=True), ".."),
+    ],
+)
 def test_numbers_for_people(text: str, expected: str) -> None:
     """Three digits and a fitting unit."""
     assert text == expected
@@ -157,9 +181,21 @@ def tiny_request() -> object:
     from placement.readers.cluster.read import read_request
 
     node = {"memory": "2 GiB", "decode_seconds_per_block": 0.01}
-    return read_request({
-        "model": {"name": "m", "blocks": [{"name": "layer", "repeat": 6, "weights": "400 MiB", "kv_per_token": "1 KiB",
-                                           "activation_per_token": "8 KiB"}]},
-        "nodes": [{"name": "a", **node}, {"name": "b", **node}],
-        "network": {"within": {"default": {"bandwidth": "1 Gbit/s", "latency": "1 ms"}}},
-    })  # fmt: skip
+    return read_request(
+        {
+            "model": {
+                "name": "m",
+                "blocks": [
+                    {
+                        "name": "layer",
+                        "repeat": 6,
+                        "weights": "400 MiB",
+                        "kv_per_token": "1 KiB",
+                        "activation_per_token": "8 KiB",
+                    }
+                ],
+            },
+            "nodes": [{"name": "a", **node}, {"name": "b", **node}],
+            "network": {"within": {"default": {"bandwidth": "1 Gbit/s", "latency": "1 ms"}}},
+        }
+    )

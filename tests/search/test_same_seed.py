@@ -23,9 +23,15 @@ def trace(hash_seed: str) -> str:
     """What every solver does within its evaluations."""
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=400, check=True, cwd=ROOT,
-        env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": path}, stdin=subprocess.DEVNULL,
-    )  # fmt: skip
+        [sys.executable, "-c", SCRIPT],
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": path},
+        stdin=subprocess.DEVNULL,
+    )
     return done.stdout
 
 

@@ -40,7 +40,7 @@ def walk_tables(n_types: int, n_blocks: int) -> Walks:
 
 
 @kernel
-def keep_two(values, origins, t, place, total, origin):  # type: ignore[no-untyped-def]
+def keep_two(values, origins, t, place, total, origin):
     """Keep the two least totals of different origins."""
     if total < values[0, t, place]:
         if origin != origins[0, t, place]:
@@ -51,7 +51,7 @@ def keep_two(values, origins, t, place, total, origin):  # type: ignore[no-untyp
 
 
 @kernel
-def cheapest_walk(d, repeated, w):  # type: ignore[no-untyped-def]
+def cheapest_walk(d, repeated, w):
     """Fill the tables; return (cost, last type) of the cheapest walk, infinite and -1 when there is none."""
     n, m = d.fixed.shape[0], d.volume.shape[0] - 1
     for rank in range(2):
@@ -91,7 +91,7 @@ def cheapest_walk(d, repeated, w):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def trace_walk(d, repeated, w, last, types, starts):  # type: ignore[no-untyped-def]
+def trace_walk(d, repeated, w, last, types, starts):
     """Write types and starts of the stages of the walk that ends with type `last`, last first; return how many."""
     t, stop, rank, count = last, d.volume.shape[0] - 1, 0, 0
     while stop > 0:
@@ -111,7 +111,7 @@ def trace_walk(d, repeated, w, last, types, starts):  # type: ignore[no-untyped-
 
 
 @kernel
-def cover(d, counts, first, last):  # type: ignore[no-untyped-def]
+def cover(d, counts, first, last):
     """Least cost of covering as many blocks as `first` .. `last` - 1 are, each node once, with its cheapest hop.
 
     Every node takes its cheapest run within that range, wherever it lies; blocks outside are added where they cost

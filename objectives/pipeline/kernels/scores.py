@@ -145,7 +145,7 @@ def pipeline_data(tables: CostTables, objective: Objective) -> PipelineData:
 
 
 @inner
-def owner(genome, d, block):  # type: ignore[no-untyped-def]
+def owner(genome, d, block):
     """Return the stage that holds a block."""
     stage = 0
     while genome[1 + d.max_stages + stage] <= block:
@@ -154,7 +154,7 @@ def owner(genome, d, block):  # type: ignore[no-untyped-def]
 
 
 @inner
-def explained(genome, d, node, start, stop):  # type: ignore[no-untyped-def]
+def explained(genome, d, node, start, stop):
     """Return whether a tie to an earlier run of the same node explains one more run of it."""
     for t in range(d.ties.shape[0]):
         for side in range(2):
@@ -166,7 +166,7 @@ def explained(genome, d, node, start, stop):  # type: ignore[no-untyped-def]
 
 
 @inner
-def broken_rules(genome, d, used, n_required):  # type: ignore[no-untyped-def]
+def broken_rules(genome, d, used, n_required):
     """Count ties apart, nodes beyond `max_nodes`, and required nodes left out."""
     count = max(0, used - d.max_nodes) + (d.n_required - n_required)
     for t in range(d.ties.shape[0]):
@@ -176,7 +176,7 @@ def broken_rules(genome, d, used, n_required):  # type: ignore[no-untyped-def]
 
 
 @inner
-def add_hops(genome, d, repeats, out):  # type: ignore[no-untyped-def]
+def add_hops(genome, d, repeats, out):
     """Write latency, seconds per token on links, seconds per prompt, and the busiest link; return broken rules."""
     stages, width = genome[0], d.max_stages
     latency, on_link, prompt, widest, count = 0.0, 0.0, 0.0, 0.0, 0
@@ -205,7 +205,7 @@ def add_hops(genome, d, repeats, out):  # type: ignore[no-untyped-def]
 
 
 @inner
-def sum_repeats(genome, d, n_batches):  # type: ignore[no-untyped-def]
+def sum_repeats(genome, d, n_batches):
     """Redo the sums per node where nodes hold several runs; returns (missing bytes, sequences in flight).
 
     Scratch row of a node: weights, caches, seen, busy seconds by micro-batch size; row N + 1 gets the busiest node's.
@@ -234,7 +234,7 @@ def sum_repeats(genome, d, n_batches):  # type: ignore[no-untyped-def]
 
 
 @inner
-def room(d, node, weight, kv):  # type: ignore[no-untyped-def]
+def room(d, node, weight, kv):
     """Bytes missing on a node for its weights and one cache, and how many caches fit."""
     capacity = d.nodes[node, CAPACITY]
     free = capacity - weight
@@ -245,7 +245,7 @@ def room(d, node, weight, kv):  # type: ignore[no-untyped-def]
 
 
 @inner
-def rate(d, n_batches, fly, totals, mosts, hops):  # type: ignore[no-untyped-def]
+def rate(d, n_batches, fly, totals, mosts, hops):
     """Seconds per token of the best micro-batch size, and that size."""
     best, chosen = np.inf, 1.0
     for k in range(n_batches):
@@ -260,7 +260,7 @@ def rate(d, n_batches, fly, totals, mosts, hops):  # type: ignore[no-untyped-def
 
 
 @inner
-def pipeline_terms(genome, d, terms, with_rate):  # type: ignore[no-untyped-def]
+def pipeline_terms(genome, d, terms, with_rate):
     """Fill `terms` (in the order of `combine.TERMS`, then in-flight and micro-batch); return the violation.
 
     Without `with_rate`, throughput is left at 0 and only the first micro-batch size is looked at.
@@ -319,7 +319,7 @@ def pipeline_terms(genome, d, terms, with_rate):  # type: ignore[no-untyped-def]
 
 
 @inner
-def pipeline_cost(genome, d):  # type: ignore[no-untyped-def]
+def pipeline_cost(genome, d):
     """Return (cost, violation) of one genome."""
     terms = np.empty(N_TERMS + 2)
     violation = pipeline_terms(genome, d, terms, d.with_rate)
@@ -330,7 +330,7 @@ def pipeline_cost(genome, d):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def pipeline_batch(genomes, d, terms, violations):  # type: ignore[no-untyped-def]
+def pipeline_batch(genomes, d, terms, violations):
     """Fill terms (n, terms + 2) and violations (n,) of many genomes."""
     for k in range(genomes.shape[0]):
         violations[k] = pipeline_terms(genomes[k], d, terms[k], True)

@@ -37,7 +37,7 @@ class StageData(NamedTuple):
 
 
 @kernel
-def hop(d, i, j, cut):  # type: ignore[no-untyped-def]
+def hop(d, i, j, cut):
     """Cost of a hop, infinite where it is not possible."""
     if d.cut_bytes[cut] > d.most_bytes[i, j]:
         return np.inf
@@ -45,7 +45,7 @@ def hop(d, i, j, cut):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def add_hops(d, row, i, j, entry):  # type: ignore[no-untyped-def]
+def add_hops(d, row, i, j, entry):
     """Lower ``entry[s]`` to ``row[s]`` plus the hop from type i to type j at cut s, for the inner cuts."""
     latency, per_byte, most = d.latency[i, j], d.per_byte[i, j], d.most_bytes[i, j]
     if latency == np.inf:
@@ -62,7 +62,7 @@ def add_hops(d, row, i, j, entry):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def slide(d, t, entry, queue, value, out):  # type: ignore[no-untyped-def]
+def slide(d, t, entry, queue, value, out):
     """Fill ``out[stop]``: the least ``entry[start]`` plus the stage on type t that ends there, over all starts.
 
     Sliding window minimum (D. Lemire, arXiv:cs/0610046).
@@ -85,7 +85,7 @@ def slide(d, t, entry, queue, value, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def windows(need, most, extra, extra_most, refused, low):  # type: ignore[no-untyped-def]
+def windows(need, most, extra, extra_most, refused, low):
     """Fill ``low[stop]``: the first start with need and extra (prefix sums) at most so much and no refused block."""
     s = 0
     for stop in range(low.shape[0]):

@@ -18,7 +18,7 @@ START, STOP, KIND, COUNT, NEXT, FED, LEADS = range(7)
 
 
 @inner
-def make_groups(genome, d):  # type: ignore[no-untyped-def]
+def make_groups(genome, d):
     """Fill `d.group`, and `d.head` with the first group of each start; return how many groups there are."""
     n, count = d.n_nodes, 0
     group, head = d.group, d.head
@@ -43,7 +43,7 @@ def make_groups(genome, d):  # type: ignore[no-untyped-def]
 
 
 @inner
-def meets(d, a, b):  # type: ignore[no-untyped-def]
+def meets(d, a, b):
     """Whether a chain may go from group a to group b."""
     group = d.group
     stop = group[STOP, a]
@@ -53,7 +53,7 @@ def meets(d, a, b):  # type: ignore[no-untyped-def]
 
 
 @inner
-def mark_edges(d, count):  # type: ignore[no-untyped-def]
+def mark_edges(d, count):
     """Partial rule: set FED and LEADS of every group, in the one pass that `flow.edges` makes."""
     group = d.group
     for a in range(count):
@@ -83,7 +83,7 @@ def mark_edges(d, count):  # type: ignore[no-untyped-def]
 
 
 @inner
-def make_capacities(d, count):  # type: ignore[no-untyped-def]
+def make_capacities(d, count):
     """Fill `d.capacity` of one node of each group: compute, network cards, and a client link that only it can use."""
     group = d.group
     if d.partial:
@@ -103,7 +103,7 @@ def make_capacities(d, count):  # type: ignore[no-untyped-def]
 
 
 @inner
-def mark_bound(d, count):  # type: ignore[no-untyped-def]
+def mark_bound(d, count):
     """Set `d.bound` where a link could bind at a boundary; return whether any does."""
     group, found = d.group, False
     fill(d.bound, d.bound.shape[0], 0)
@@ -131,7 +131,7 @@ def mark_bound(d, count):  # type: ignore[no-untyped-def]
 
 
 @inner
-def staged_flow(d):  # type: ignore[no-untyped-def]
+def staged_flow(d):
     """Flow of a placement whose spans line up in stages and whose links are free; -1 when they do not line up."""
     group, position, flow = d.group, 0, min(d.client_out, d.client_in)
     while position < d.n_blocks:
@@ -150,7 +150,7 @@ def staged_flow(d):  # type: ignore[no-untyped-def]
 
 
 @inner
-def add_arc(d, arcs, tail, head, capacity):  # type: ignore[no-untyped-def]
+def add_arc(d, arcs, tail, head, capacity):
     """Add an arc and its reverse; an arc that is already there is widened. Returns the number of arcs."""
     a = d.first[tail]
     while a >= 0:
@@ -166,7 +166,7 @@ def add_arc(d, arcs, tail, head, capacity):  # type: ignore[no-untyped-def]
 
 
 @inner
-def put_arc(d, arcs, tail, head, capacity):  # type: ignore[no-untyped-def]
+def put_arc(d, arcs, tail, head, capacity):
     """Add an arc that is known to be new."""
     d.to[arcs], d.room[arcs], d.after[arcs] = head, capacity, d.first[tail]
     d.first[tail] = arcs
@@ -176,7 +176,7 @@ def put_arc(d, arcs, tail, head, capacity):  # type: ignore[no-untyped-def]
 
 
 @inner
-def build(d, count):  # type: ignore[no-untyped-def]
+def build(d, count):
     """Build the network: vertex 0 the client's output, 1 its input, 2 + c position c, then groups.
 
     Returns the number of vertices.
@@ -226,7 +226,7 @@ def build(d, count):  # type: ignore[no-untyped-def]
 
 
 @inner
-def dinic(d, vertices):  # type: ignore[no-untyped-def]
+def dinic(d, vertices):
     """Max flow from vertex 0 to vertex 1 over the arcs built (E. A. Dinic, Soviet Math. Dokl. 11, 1970)."""
     first, after, to, room = d.first, d.after, d.to, d.room
     level, todo, path = d.level, d.todo, d.path
@@ -283,7 +283,7 @@ def dinic(d, vertices):  # type: ignore[no-untyped-def]
 
 
 @inner
-def grouped_flow(d, count):  # type: ignore[no-untyped-def]
+def grouped_flow(d, count):
     """Max flow in tokens/s of the groups in `d`, their capacities filled."""
     bound = mark_bound(d, count)
     if not bound and not d.partial:
@@ -294,7 +294,7 @@ def grouped_flow(d, count):  # type: ignore[no-untyped-def]
 
 
 @inner
-def flow_of(genome, d):  # type: ignore[no-untyped-def]
+def flow_of(genome, d):
     """Max flow in tokens/s of a genome."""
     count = make_groups(genome, d)
     make_capacities(d, count)
@@ -302,7 +302,7 @@ def flow_of(genome, d):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def flow_batch(genomes, d, flows):  # type: ignore[no-untyped-def]
+def flow_batch(genomes, d, flows):
     """Fill max flows (n,) of genomes (n, 2 N)."""
     for k in range(genomes.shape[0]):
         flows[k] = flow_of(genomes[k], d)

@@ -218,10 +218,16 @@ def _serving(tables: ReplicatedTables, kind: IntArray, chosen: IntArray) -> dict
     own = np.array([own_s(tables, node) for node in chosen.tolist()])[:, None] * np.arange(1, width + 1)
     room = tables.kv_tokens[chosen] / tokens
     return {
-        "own": own, "hop": hop, "latency": latency, "prompt_link_s": prompt, "token_link_s": token, "kv_room": room,
+        "own": own,
+        "hop": hop,
+        "latency": latency,
+        "prompt_link_s": prompt,
+        "token_link_s": token,
+        "kv_room": room,
         "prompt_s": np.array([at_size(tables.prompt_at, tables.prompt_s[i], tables.prompt_tokens) for i in chosen]),
-        "decode_at": tables.decode_at.copy(), "decode_s": tables.decode_s[chosen],
-    }  # fmt: skip
+        "decode_at": tables.decode_at.copy(),
+        "decode_s": tables.decode_s[chosen],
+    }
 
 
 def order_matters(tables: ReplicatedTables) -> bool:
@@ -236,7 +242,7 @@ def order_matters(tables: ReplicatedTables) -> bool:
 
 
 @inner
-def coverage(d, count):  # type: ignore[no-untyped-def]
+def coverage(d, count):
     """Fill `d.holders` and `d.cover` (tokens/s) per block; return (fewest holders, holders missing)."""
     holders, cover, group = d.holders, d.cover, d.group
     fill(holders, d.n_blocks + 1, 0)
@@ -259,7 +265,7 @@ def coverage(d, count):  # type: ignore[no-untyped-def]
 
 
 @inner
-def reach(d, count):  # type: ignore[no-untyped-def]
+def reach(d, count):
     """Return (the furthest position that chains reach, the most nodes of a chain that reaches the end)."""
     depth, furthest, group = d.level, 0, d.group
     fill(depth, d.n_blocks + 1, -1)
@@ -283,7 +289,7 @@ def reach(d, count):  # type: ignore[no-untyped-def]
 
 
 @inner
-def scarcity(d, flow):  # type: ignore[no-untyped-def]
+def scarcity(d, flow):
     """Mean over blocks of (flow / capacity of the block)^8: 1 when every block is as scarce as the scarcest one."""
     total = 0.0
     for b in range(d.n_blocks):
@@ -295,7 +301,7 @@ def scarcity(d, flow):  # type: ignore[no-untyped-def]
 
 
 @inner
-def replicated_terms(genome, d, terms):  # type: ignore[no-untyped-def]
+def replicated_terms(genome, d, terms):
     """Fill `terms` (in the order of `combine.REPLICATED`); return the violation."""
     count = make_groups(genome, d)
     make_capacities(d, count)
@@ -343,7 +349,7 @@ def replicated_terms(genome, d, terms):  # type: ignore[no-untyped-def]
 
 
 @inner
-def replicated_cost(genome, d):  # type: ignore[no-untyped-def]
+def replicated_cost(genome, d):
     """Return (cost, violation) of one genome; the cost includes the part `d.soft` that breaks ties."""
     terms = np.empty(N_TERMS)
     violation = replicated_terms(genome, d, terms)
@@ -357,7 +363,7 @@ def replicated_cost(genome, d):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def replicated_batch(genomes, d, terms, violations):  # type: ignore[no-untyped-def]
+def replicated_batch(genomes, d, terms, violations):
     """Fill terms (n, terms) and violations (n,) of many genomes."""
     for k in range(genomes.shape[0]):
         violations[k] = replicated_terms(genomes[k], d, terms[k])

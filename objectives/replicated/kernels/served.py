@@ -11,7 +11,7 @@ from .flow import COUNT, KIND, NEXT, START, STOP, meets
 
 
 @inner
-def at_size(at, seconds, size):  # type: ignore[no-untyped-def]
+def at_size(at, seconds, size):
     """Interpolate a measured curve; in proportion to the size beyond its end."""
     last = at.shape[0] - 1
     if size >= at[last]:
@@ -27,7 +27,7 @@ def at_size(at, seconds, size):  # type: ignore[no-untyped-def]
 
 
 @inner
-def sort_groups(d, count):  # type: ignore[no-untyped-def]
+def sort_groups(d, count):
     """Fill `d.order` with the groups by their stops."""
     for g in range(count):
         k = g
@@ -38,7 +38,7 @@ def sort_groups(d, count):  # type: ignore[no-untyped-def]
 
 
 @inner
-def mark_useful(d, count):  # type: ignore[no-untyped-def]
+def mark_useful(d, count):
     """Set `d.useful` of the groups from which a chain gets to the end."""
     for k in range(count - 1, -1, -1):
         a = d.order[k]
@@ -56,7 +56,7 @@ def mark_useful(d, count):  # type: ignore[no-untyped-def]
 
 
 @inner
-def list_joints(d, count):  # type: ignore[no-untyped-def]
+def list_joints(d, count):
     """Fill the pairs of groups that chains pass, by their first group; the client is group `count`. Returns how many.
 
     Groups that no chain reaches are no longer useful afterwards.
@@ -90,7 +90,7 @@ def list_joints(d, count):  # type: ignore[no-untyped-def]
 
 
 @inner
-def route(d, count, pairs):  # type: ignore[no-untyped-def]
+def route(d, count, pairs):
     """Fill `d.visits` and `d.share` by routing weights shifted off caches that overflow; return in flight."""
     group, visits, factor, share, raw = d.group, d.visits, d.factor, d.share, d.raw
     fill(d.cover, d.n_blocks + 1, 0.0)
@@ -135,7 +135,7 @@ def route(d, count, pairs):  # type: ignore[no-untyped-def]
 
 
 @inner
-def fall_behind(d, count, pairs):  # type: ignore[no-untyped-def]
+def fall_behind(d, count, pairs):
     """Fill `d.behind` with the seconds that prompts have fallen behind tokens; return half the squared ones on links.
 
     See `_behind_s` in `served.py`.
@@ -167,7 +167,7 @@ def fall_behind(d, count, pairs):  # type: ignore[no-untyped-def]
 
 
 @inner
-def best_chain_s(d, count, pairs):  # type: ignore[no-untyped-def]
+def best_chain_s(d, count, pairs):
     """Seconds of a decode step of a lone request along the fastest chain."""
     best, client = d.behind, d.own.shape[0]
     fill(best, count, np.inf)
@@ -188,20 +188,20 @@ def best_chain_s(d, count, pairs):  # type: ignore[no-untyped-def]
 
 
 @inner
-def group_kind(d, a, count):  # type: ignore[no-untyped-def]
+def group_kind(d, a, count):
     """Return the kind of a group, the client's number for group `count`."""
     return d.group[KIND, a] if a < count else d.own.shape[0]
 
 
 @inner
-def swept(prompts, out, most):  # type: ignore[no-untyped-def]
+def swept(prompts, out, most):
     """Tokens that prompts gather behind them at a node, as a token finds them in the mean; see `served.py`."""
     caught = 1.0 - np.exp(-prompts)
     return caught * min(out * caught, most)
 
 
 @inner
-def waves(d, count, pairs, flying, rate, turn):  # type: ignore[no-untyped-def]
+def waves(d, count, pairs, flying, rate, turn):
     """One round over all nodes in the order of chains: set `d.batch`; return seconds of a decode step and of TTFT."""
     group, visits, batch, together, out = d.group, d.visits, d.batch, d.caught, d.output_tokens
     fill(together, count, 0.0)
@@ -242,7 +242,7 @@ def waves(d, count, pairs, flying, rate, turn):  # type: ignore[no-untyped-def]
 
 
 @inner
-def links(d, count, pairs):  # type: ignore[no-untyped-def]
+def links(d, count, pairs):
     """Seconds of all links and latencies of a token and of a prompt; they do not depend on the load."""
     far, far_prompt, client = 0.0, 0.0, d.own.shape[0]
     for p in range(pairs):
@@ -258,7 +258,7 @@ def links(d, count, pairs):  # type: ignore[no-untyped-def]
 
 
 @inner
-def serve(d, count, flow):  # type: ignore[no-untyped-def]
+def serve(d, count, flow):
     """Return (output tokens/s, light s per token, light TTFT, best chain's s per token); zeros: nothing is served."""
     sort_groups(d, count)
     mark_useful(d, count)
@@ -291,7 +291,7 @@ def serve(d, count, flow):  # type: ignore[no-untyped-def]
 
 
 @inner
-def lost(genome, d):  # type: ignore[no-untyped-def]
+def lost(genome, d):
     """Probability that some block has no holder that is up; see `replicated_terms.survival`."""
     n, blocks, alive = d.n_nodes, d.n_blocks, d.cover
     fill(alive, blocks + 1, 0.0)

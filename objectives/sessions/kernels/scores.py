@@ -94,7 +94,7 @@ def chain_data(fleet: Fleet, goal: int, upper: float = UPPER, objective: Objecti
 
 
 @inner
-def fastest(genome, d, first, reached):  # type: ignore[no-untyped-def]
+def fastest(genome, d, first, reached):
     """Seconds of the fastest chain through free slots, infinite for none, and blocks missed; its way in the scratch.
 
     The `reached` ends before `first` are taken over from the call before.
@@ -129,7 +129,7 @@ def fastest(genome, d, first, reached):  # type: ignore[no-untyped-def]
 
 
 @inner
-def link(genome, d):  # type: ignore[no-untyped-def]
+def link(genome, d):
     """List the servers by the ends of their spans, all their slots free."""
     n, ints = d.slots.shape[0], d.ints
     for stop in range(d.n_blocks + 1):
@@ -143,7 +143,7 @@ def link(genome, d):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def priced_chain(genome, d, servers, stops):  # type: ignore[no-untyped-def]
+def priced_chain(genome, d, servers, stops):
     """Write the chain with the least sum of `d.seconds`, in block order; return (length, sum), length 0 for none."""
     link(genome, d)
     seconds, missed, _ = fastest(genome, d, 1, 1)
@@ -162,7 +162,7 @@ def priced_chain(genome, d, servers, stops):  # type: ignore[no-untyped-def]
 
 
 @inner
-def allocate(genome, d):  # type: ignore[no-untyped-def]
+def allocate(genome, d):
     """Greedy chains: seconds in row 1 of the floats, capacities in the ints. Return their number, and blocks missed."""
     ints, n = d.ints, d.slots.shape[0]
     link(genome, d)
@@ -189,7 +189,7 @@ def allocate(genome, d):  # type: ignore[no-untyped-def]
 
 
 @inner
-def lower_means(d, count, arrivals):  # type: ignore[no-untyped-def]
+def lower_means(d, count, arrivals):
     """Lower bounds on the response time in s of the fastest 1 .. `count` chains, in row 2 of the floats."""
     weight, total, mean, death, n = 1.0, 1.0, 0.0, 0.0, 0
     for k in range(count):
@@ -198,7 +198,7 @@ def lower_means(d, count, arrivals):  # type: ignore[no-untyped-def]
 
 
 @inner
-def upper_mean(d, count, arrivals):  # type: ignore[no-untyped-def]
+def upper_mean(d, count, arrivals):
     """Upper bound on the response time in s of the fastest `count` chains: the slowest slots fill first."""
     weight, total, mean, death, n = 1.0, 1.0, 0.0, 0.0, 0
     for k in range(count - 1, -1, -1):
@@ -207,7 +207,7 @@ def upper_mean(d, count, arrivals):  # type: ignore[no-untyped-def]
 
 
 @inner
-def add_slots(d, k, arrivals, weight, total, mean, death, n):  # type: ignore[no-untyped-def]
+def add_slots(d, k, arrivals, weight, total, mean, death, n):
     """Go on with a birth-death process through the slots of chain k, from the state n whose weight is `weight`.
 
     `total` and `mean` are the sums of the weights and of n times them, in one unit that changes when they get large.
@@ -226,7 +226,7 @@ def add_slots(d, k, arrivals, weight, total, mean, death, n):  # type: ignore[no
 
 
 @inner
-def with_tail(weight, total, mean, n, arrivals, death):  # type: ignore[no-untyped-def]
+def with_tail(weight, total, mean, n, arrivals, death):
     """Mean of a birth-death process whose states beyond n, of weight `weight`, leave at the rate `death` as well."""
     rho = arrivals / death
     if rho >= 1.0:
@@ -237,7 +237,7 @@ def with_tail(weight, total, mean, n, arrivals, death):  # type: ignore[no-untyp
 
 
 @inner
-def response_of(d, count, rate):  # type: ignore[no-untyped-def]
+def response_of(d, count, rate):
     """Return (seconds, violation) of allocated chains; what is too slow is scored at the most that it could serve.
 
     With the goal RESPONSE the slowest chains are left out where the others do better without them.
@@ -256,7 +256,7 @@ def response_of(d, count, rate):  # type: ignore[no-untyped-def]
 
 
 @inner
-def cost_of(d, count, rate):  # type: ignore[no-untyped-def]
+def cost_of(d, count, rate):
     """Return (cost, violation) of allocated chains, by the objective."""
     seconds = 1.0 / rate
     broken = max(0.0, seconds / d.limits[0] - 1.0)
@@ -268,7 +268,7 @@ def cost_of(d, count, rate):  # type: ignore[no-untyped-def]
 
 
 @inner
-def rate_of(d, count):  # type: ignore[no-untyped-def]
+def rate_of(d, count):
     """Sessions/s of allocated chains."""
     rate = 0.0
     for k in range(count):
@@ -277,7 +277,7 @@ def rate_of(d, count):  # type: ignore[no-untyped-def]
 
 
 @inner
-def worst(d):  # type: ignore[no-untyped-def]
+def worst(d):
     """Seconds that stand for both terms where there is no chain."""
     total = 0.0
     for j in range(d.slots.shape[0]):
@@ -286,7 +286,7 @@ def worst(d):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def chain_cost(genome, d):  # type: ignore[no-untyped-def]
+def chain_cost(genome, d):
     """Return (cost, violation), by the objective; the response time is a mix of both bounds."""
     count, missed = allocate(genome, d)
     if count > 0:
@@ -295,7 +295,7 @@ def chain_cost(genome, d):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def chain_terms(genomes, d, values):  # type: ignore[no-untyped-def]
+def chain_terms(genomes, d, values):
     """Fill the terms (n, 2) of genomes (n, 2 J): seconds per session of the total rate, and response time in s."""
     for k in range(genomes.shape[0]):
         values[k, 0] = values[k, 1] = worst(d)
@@ -306,7 +306,7 @@ def chain_terms(genomes, d, values):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def chain_batch(genomes, d, costs, violations):  # type: ignore[no-untyped-def]
+def chain_batch(genomes, d, costs, violations):
     """Fill costs and violations of genomes (n, 2 J)."""
     for k in range(genomes.shape[0]):
         costs[k], violations[k] = chain_cost(genomes[k], d)

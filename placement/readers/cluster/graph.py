@@ -92,8 +92,9 @@ def from_graph(graph: nx.Graph | nx.DiGraph) -> Cluster:
     for key, attributes in graph.nodes(data=True):
         kind = CLIENT if str(key) == CLIENT else attributes.get("kind", "node")
         if kind not in _KINDS:
-            raise InputError(f"expected the kind node, switch or client, got {kind!r}{nearest(kind, _KINDS)}",
-                             f"graph node {key!r}")  # fmt: skip
+            raise InputError(
+                f"expected the kind node, switch or client, got {kind!r}{nearest(kind, _KINDS)}", f"graph node {key!r}"
+            )
         places[key] = kind
     keys = [key for key, kind in places.items() if kind == "node"]
     clients = [key for key, kind in places.items() if kind == CLIENT]
@@ -161,9 +162,13 @@ def _nodes(graph: nx.Graph, keys: Sequence[Any], notes: list[str]) -> list[Node]
     longest = max(
         len(seconds)
         for entry in checked
-        for seconds in ((), entry.decode_seconds_per_block or (), entry.prefill_seconds_per_block or (),
-                        *(entry.decode_table or {}).values())
-    )  # fmt: skip
+        for seconds in (
+            (),
+            entry.decode_seconds_per_block or (),
+            entry.prefill_seconds_per_block or (),
+            *(entry.decode_table or {}).values(),
+        )
+    )
     try:
         nodes, _ = expand(checked, n_blocks=longest, notes=notes)
     except InputError as error:
@@ -184,9 +189,11 @@ def _named(error: InputError, keys: Sequence[Any]) -> InputError:
 def _with_unit(name: str, value: Any) -> Any:
     """Return a plain number as text in the base unit of its key, so that one parser checks everything."""
     if isinstance(value, Mapping):
-        return {key: _with_unit(key if key in _BASE else name, item) for key, item in value.items()} if (
-            name in ("compute", "interconnect")
-        ) else dict(value)  # fmt: skip
+        return (
+            {key: _with_unit(key if key in _BASE else name, item) for key, item in value.items()}
+            if (name in ("compute", "interconnect"))
+            else dict(value)
+        )
     if name in _BASE and isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool):
         number = float(value)
         return f"{number!r} {_BASE[name]}" if np.isfinite(number) else number

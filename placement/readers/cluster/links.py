@@ -139,8 +139,10 @@ def _put_pairs(
     entries += [
         (f"client.links[{number}]", (CLIENT, link.node), link, False) for number, link in enumerate(client.links)
     ]
-    found = [(find(names[0], f"{where}.nodes"), find(names[1], f"{where}.nodes"), where, names, entry, one_way)
-             for where, names, entry, one_way in entries]  # fmt: skip
+    found = [
+        (find(names[0], f"{where}.nodes"), find(names[1], f"{where}.nodes"), where, names, entry, one_way)
+        for where, names, entry, one_way in entries
+    ]
     # A line that names an entry with `count` speaks of all its nodes; one that names a single node is more specific.
     found.sort(key=lambda item: -len(item[0]) * len(item[1]))
     for rows, columns, where, names, entry, one_way in found:

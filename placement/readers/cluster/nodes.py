@@ -114,8 +114,9 @@ def _node(entry: NodeEntry, where: str, n_blocks: int, notes: list[str]) -> Node
             speed = link_speed(LinkEntry(link=kind), where)
             notes.append(f"node '{entry.name}': its {many} devices are taken to be linked by {kind}")
         else:
-            raise InputError("this key is missing: tensor_parallel needs the link between the devices",
-                             f"{where}.interconnect")  # fmt: skip
+            raise InputError(
+                "this key is missing: tensor_parallel needs the link between the devices", f"{where}.interconnect"
+            )
         latency, bandwidth = speed.latency, speed.bandwidth
     decode = _per_block(entry.decode_seconds_per_block, n_blocks, f"{where}.decode_seconds_per_block")
     table = {

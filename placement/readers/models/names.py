@@ -19,8 +19,14 @@ _HEAD = re.compile(
     r"|ln_out)(?:\.|$)"
 )
 # Tables that a runtime computes anew; ".attn.bias" is the causal mask of GPT-2 checkpoints.
-_BUFFERS = ("inv_freq", "rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight", ".masked_bias",
-            ".attn.bias")  # fmt: skip
+_BUFFERS = (
+    "inv_freq",
+    "rope_freqs.weight",
+    "rope_factors_long.weight",
+    "rope_factors_short.weight",
+    ".masked_bias",
+    ".attn.bias",
+)
 
 EMBED = -1
 """Stands for the block before the layers."""

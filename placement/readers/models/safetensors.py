@@ -35,8 +35,13 @@ LARGEST_INDEX = 200_000_000
 """Bytes of the largest index that is read (the index of a model with many experts passes 10 MB)."""
 
 _DTYPES: Mapping[str, str] = {
-    "F32": "float32", "F16": "float16", "BF16": "bfloat16", "F8_E4M3": "fp8", "F8_E5M2": "fp8", "I8": "int8",
-}  # fmt: skip
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "F8_E4M3": "fp8",
+    "F8_E5M2": "fp8",
+    "I8": "int8",
+}
 
 
 def read_checkpoint(folder: str | Path, *, weights: str | None = None, kv_dtype: str | None = None) -> Model:

@@ -6,13 +6,13 @@ from . import inner
 
 
 @inner
-def below(rng, n):  # type: ignore[no-untyped-def]
+def below(rng, n):
     """Return a whole number in [0, n)."""
     return min(int(rng.random() * n), n - 1)
 
 
 @inner
-def step_size(rng, most):  # type: ignore[no-untyped-def]
+def step_size(rng, most):
     """Return a step of 1 .. most, mostly small."""
     size = 1
     while size < most and rng.random() < 0.5:

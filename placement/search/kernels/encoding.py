@@ -49,24 +49,24 @@ def _implementation(name: str, data: Any) -> Callable[..., Any] | None:
 
 # numba matches signatures with the implementations below, so these carry no annotations.
 @overload(evaluate)
-def _evaluate(genome, data):  # type: ignore[no-untyped-def]
+def _evaluate(genome, data):
     call = _implementation("evaluate", data)
     return call and (lambda genome, data: call(genome, data))  # noqa: PLW0108 (numba wants a function, not a kernel)
 
 
 @overload(neighbour)
-def _neighbour(genome, data, rng, out):  # type: ignore[no-untyped-def]
+def _neighbour(genome, data, rng, out):
     call = _implementation("neighbour", data)
     return call and (lambda genome, data, rng, out: call(genome, data, rng, out))  # noqa: PLW0108 (numba wants a function, not a kernel)
 
 
 @overload(crossover)
-def _crossover(first, second, data, rng, out):  # type: ignore[no-untyped-def]
+def _crossover(first, second, data, rng, out):
     call = _implementation("crossover", data)
     return call and (lambda first, second, data, rng, out: call(first, second, data, rng, out))  # noqa: PLW0108 (numba wants a function, not a kernel)
 
 
 @overload(from_keys)
-def _from_keys(keys, data, out):  # type: ignore[no-untyped-def]
+def _from_keys(keys, data, out):
     call = _implementation("from_keys", data)
     return call and (lambda keys, data, out: call(keys, data, out))  # noqa: PLW0108 (numba wants a function, not a kernel)

@@ -16,20 +16,20 @@ from .encoding import crossover, evaluate, from_keys, neighbour
 
 
 @kernel
-def better(cost, violation, than_cost, than_violation):  # type: ignore[no-untyped-def]
+def better(cost, violation, than_cost, than_violation):
     """Less violation first, then less cost."""
     return violation < than_violation or (violation == than_violation and cost < than_cost)
 
 
 @kernel
-def evaluate_all(genomes, data, costs, violations):  # type: ignore[no-untyped-def]
+def evaluate_all(genomes, data, costs, violations):
     """Fill costs and violations of genomes (n, G)."""
     for k in range(genomes.shape[0]):
         costs[k], violations[k] = evaluate(genomes[k], data)
 
 
 @kernel
-def anneal(genome, best, data, rng, steps, hot, cold, penalty):  # type: ignore[no-untyped-def]
+def anneal(genome, best, data, rng, steps, hot, cold, penalty):
     """Metropolis walk of `steps` moves from `genome` (changed in place), temperature falling from `hot` to `cold`.
 
     Temperatures are relative to the cost of the start. Violation enters the walk as ``cost * (1 + penalty *
@@ -58,7 +58,7 @@ def anneal(genome, best, data, rng, steps, hot, cold, penalty):  # type: ignore[
 
 
 @kernel
-def temper(states, costs, violations, best, data, rng, sweeps, steps, temperatures, penalty):  # type: ignore[no-untyped-def]
+def temper(states, costs, violations, best, data, rng, sweeps, steps, temperatures, penalty):
     """Replica exchange: every state walks `steps` moves at its temperature, then neighbours may change places.
 
     `states` (R, G), the coldest first, their `costs` and `violations` (R,) and `best` are changed in place;
@@ -95,7 +95,7 @@ def temper(states, costs, violations, best, data, rng, sweeps, steps, temperatur
 
 
 @kernel
-def signature(genome):  # type: ignore[no-untyped-def]
+def signature(genome):
     """Hash of a genome (FNV-1a), never negative."""
     value = np.uint64(14695981039346656037)
     for item in genome:
@@ -104,7 +104,7 @@ def signature(genome):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def tabu_walk(genome, best, data, rng, steps, sample, recent, clock, penalty):  # type: ignore[no-untyped-def]
+def tabu_walk(genome, best, data, rng, steps, sample, recent, clock, penalty):
     """`steps` moves to the best of `sample` neighbours whose signature is not in the table `recent` (int64, (n,)).
 
     `recent` is a ring of the last signatures, `clock` its write position. `genome`, `best` and `recent` are changed in
@@ -143,7 +143,7 @@ def tabu_walk(genome, best, data, rng, steps, sample, recent, clock, penalty):  
 
 
 @kernel
-def vary(parents, children, data, rng, crossing, moves):  # type: ignore[no-untyped-def]
+def vary(parents, children, data, rng, crossing, moves):
     """Children of consecutive pairs of parents: crossover with probability `crossing`, then 0 .. `moves` moves."""
     n = parents.shape[0]
     trial = np.empty_like(parents[0])
@@ -161,7 +161,7 @@ def vary(parents, children, data, rng, crossing, moves):  # type: ignore[no-unty
 
 
 @kernel
-def descend(genome, data, rng, tries):  # type: ignore[no-untyped-def]
+def descend(genome, data, rng, tries):
     """Take improving moves until `tries` in a row fail; returns (cost, violation, evaluations)."""
     trial = np.empty_like(genome)
     cost, violation = evaluate(genome, data)
@@ -178,7 +178,7 @@ def descend(genome, data, rng, tries):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def decode_all(keys, data, genomes, costs, violations):  # type: ignore[no-untyped-def]
+def decode_all(keys, data, genomes, costs, violations):
     """Decode rows of random keys and fill genomes, costs and violations."""
     for k in range(keys.shape[0]):
         from_keys(keys[k], data, genomes[k])
@@ -186,7 +186,7 @@ def decode_all(keys, data, genomes, costs, violations):  # type: ignore[no-untyp
 
 
 @kernel
-def wander(genome, data, rng, moves):  # type: ignore[no-untyped-def]
+def wander(genome, data, rng, moves):
     """Make `moves` random moves in place."""
     trial = np.empty_like(genome)
     for _ in range(moves):

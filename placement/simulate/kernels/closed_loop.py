@@ -39,7 +39,7 @@ class Stream(NamedTuple):
 
 
 @inner
-def batch_s(at, seconds, size):  # type: ignore[no-untyped-def]
+def batch_s(at, seconds, size):
     """Interpolate a measured curve; in proportion to the size beyond its end."""
     if size <= 0.0:
         return 0.0
@@ -51,7 +51,7 @@ def batch_s(at, seconds, size):  # type: ignore[no-untyped-def]
 
 
 @inner
-def draw_chain(s, rng, room, tokens, chain):  # type: ignore[no-untyped-def]
+def draw_chain(s, rng, room, tokens, chain):
     """Draw a chain by the routing weights among nodes with room for `tokens`; return its length, 0 for none."""
     n = s.kv_tokens.shape[0]
     at, length = n, 0
@@ -77,7 +77,7 @@ def draw_chain(s, rng, room, tokens, chain):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def closed_loop(s, rng, warm_s, until_s, most):  # type: ignore[no-untyped-def]
+def closed_loop(s, rng, warm_s, until_s, most):
     """Simulate until `until_s`; return (decode tokens/s, mean in flight, s per token, TTFT s) after `warm_s`."""
     n = s.kv_tokens.shape[0]
     room = s.kv_tokens.copy()

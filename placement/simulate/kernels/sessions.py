@@ -6,7 +6,7 @@ from placement.search.kernels import kernel
 
 
 @kernel
-def join_fastest_free(arrivals, sizes, seconds, capacities, heap, chain_of, free, waiting, response):  # type: ignore[no-untyped-def]
+def join_fastest_free(arrivals, sizes, seconds, capacities, heap, chain_of, free, waiting, response):
     """Fill the response time of every session; return the number that had to wait.
 
     Parameters

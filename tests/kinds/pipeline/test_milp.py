@@ -92,9 +92,12 @@ def test_equal_nodes_are_found() -> None:
     like = [0, 1, 0, 0]
     rows = ("prefill_s", "capacity_bytes", "price_per_hour", "power_w")
     alike = replace(
-        instance, latency_s=np.full((5, 5), 1e-3), bandwidth_bytes_per_s=link, decode_s=instance.decode_s[:, like],
+        instance,
+        latency_s=np.full((5, 5), 1e-3),
+        bandwidth_bytes_per_s=link,
+        decode_s=instance.decode_s[:, like],
         **{name: getattr(instance, name)[like] for name in rows},
-    )  # fmt: skip
+    )
     assert twins(alike) == ((0, 2), (2, 3))
     slow = link.copy()
     slow[1, 3] = 1e6

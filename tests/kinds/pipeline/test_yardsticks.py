@@ -14,7 +14,7 @@ CLUSTER = {
         {"name": "slow", "memory": "6 GiB", "decode_seconds_per_block": 0.03, "prefill_seconds_per_block": 0.1},
     ],
     "network": {"within": {"default": {"bandwidth": "1 Gbit/s", "latency": "1 ms"}}},
-}  # fmt: skip
+}
 
 
 def counts(solver: str) -> list[int]:

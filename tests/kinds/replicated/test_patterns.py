@@ -40,18 +40,26 @@ def problem_of(
     if wide:
         n = tables.n_nodes
         tables = replace(
-            tables, bandwidth_bytes_per_s=np.full((n + 1, n + 1), WIDE), nic_in=np.full(n, WIDE),
-            nic_out=np.full(n, WIDE), client_in=WIDE, client_out=WIDE,
-        )  # fmt: skip
+            tables,
+            bandwidth_bytes_per_s=np.full((n + 1, n + 1), WIDE),
+            nic_in=np.full(n, WIDE),
+            nic_out=np.full(n, WIDE),
+            client_in=WIDE,
+            client_out=WIDE,
+        )
     return ReplicatedProblem(tables, objective_of(objective, REPLICATED))
 
 
 def solved(problem: ReplicatedProblem) -> Outcome:
     """Run until it ends."""
     return run(
-        problem, Patterns(), rng=np.random.default_rng(0), start=problem.starts()[-1:], stop=max_evaluations(10**9),
+        problem,
+        Patterns(),
+        rng=np.random.default_rng(0),
+        start=problem.starts()[-1:],
+        stop=max_evaluations(10**9),
         bound=problem.lower_bound(),
-    )  # fmt: skip
+    )
 
 
 def flows(problem: ReplicatedProblem, choices: list[list[tuple[int, int]]]) -> float:

@@ -53,8 +53,16 @@ def test_many_types_have_no_lines() -> None:
 
 def test_types_are_told_apart_by_speed_and_memory() -> None:
     """The fastest first, their servers by the time of a session."""
-    fleet = Fleet(tuple("abcd"), np.array([9, 5, 9, 5]) * 100, np.array([0.4, 0.1, 0.2, 0.3]),
-                  np.array([0.1, 0.5, 0.1, 0.5]), 4, 100, 10, 1.0)  # fmt: skip
+    fleet = Fleet(
+        tuple("abcd"),
+        np.array([9, 5, 9, 5]) * 100,
+        np.array([0.4, 0.1, 0.2, 0.3]),
+        np.array([0.1, 0.5, 0.1, 0.5]),
+        4,
+        100,
+        10,
+        1.0,
+    )
     assert [own.tolist() for own in types_of(fleet).members] == [[2, 0], [1, 3]]
 
 

@@ -43,10 +43,17 @@ def test_never_below_the_reference(objective: str) -> None:
 
 
 FIGURES = {
-    "rate_per_s", "rate_bound_per_s", "rate_bound_of_this_placement_per_s", "arrivals_per_s", "sessions_at_once",
-    "response_bound_s", "response_lower_bound_s", "response_upper_bound_s", "response_simulated_s",
+    "rate_per_s",
+    "rate_bound_per_s",
+    "rate_bound_of_this_placement_per_s",
+    "arrivals_per_s",
+    "sessions_at_once",
+    "response_bound_s",
+    "response_lower_bound_s",
+    "response_upper_bound_s",
+    "response_simulated_s",
     "response_simulated_p95_s",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("objective", ["rate", "response"])

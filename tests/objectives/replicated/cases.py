@@ -35,17 +35,26 @@ def make_case(seed: int, nodes: int = 8, blocks: int = 12, regions: int = 1, typ
         "model": {"num_layers": blocks, "token_bytes": 2, "activation_bytes": 13312, "layer_bytes": 1e9},
         "node_types": kinds,
         "nodes": [
-            {"id": i, "type": f"T{rng.integers(types)}", "region": int(region[i]), "availability": 0.9,
-             "price_per_hour": float(rng.uniform(0.2, 2.0))} for i in range(nodes)
+            {
+                "id": i,
+                "type": f"T{rng.integers(types)}",
+                "region": int(region[i]),
+                "availability": 0.9,
+                "price_per_hour": float(rng.uniform(0.2, 2.0)),
+            }
+            for i in range(nodes)
         ],
         "links": {
-            "bandwidth": band.tolist(), "latency": (near * 0.001 + far * 0.05).tolist(),
-            "source_bandwidth": rng.uniform(1e3, 1e7, nodes).tolist(), "source_latency": 0.01,
-            "sink_bandwidth": rng.uniform(1e3, 1e7, nodes).tolist(), "sink_latency": 0.02,
+            "bandwidth": band.tolist(),
+            "latency": (near * 0.001 + far * 0.05).tolist(),
+            "source_bandwidth": rng.uniform(1e3, 1e7, nodes).tolist(),
+            "source_latency": 0.01,
+            "sink_bandwidth": rng.uniform(1e3, 1e7, nodes).tolist(),
+            "sink_latency": 0.02,
         },
         "coordinator": {"nic_in": 1e8, "nic_out": 1e8},
         "workload": {"mean_prompt_tokens": 400, "mean_output_tokens": 100},
-    }  # fmt: skip
+    }
 
 
 def random_spans(tables: Any, rng: np.random.Generator) -> list[tuple[int, int]]:

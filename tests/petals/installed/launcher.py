@@ -57,17 +57,45 @@ class Swarm:
         address = f"/ip4/127.0.0.1/tcp/{port}"
         peers = ["--initial_peers", self.first] if self.first else ["--new_swarm"]
         command = [
-            sys.executable, str(HERE / "server.py"), name, str(self.folder / "world.json"), *self.extra(words),
-            str(self.model), "--dht_prefix", PREFIX, "--device", "cpu", "--torch_dtype", "float32",
-            "--host_maddrs", address, "--announce_maddrs", address, "--identity_path", str(self.folder / f"{name}.id"),
-            "--num_handlers", "1", "--throughput", "auto", "--update_period", "5", "--public_name", name,
-            "--attn_cache_tokens", "2048", *[word for word in words if word != "--our-rules"], *peers,
-        ]  # fmt: skip
+            sys.executable,
+            str(HERE / "server.py"),
+            name,
+            str(self.folder / "world.json"),
+            *self.extra(words),
+            str(self.model),
+            "--dht_prefix",
+            PREFIX,
+            "--device",
+            "cpu",
+            "--torch_dtype",
+            "float32",
+            "--host_maddrs",
+            address,
+            "--announce_maddrs",
+            address,
+            "--identity_path",
+            str(self.folder / f"{name}.id"),
+            "--num_handlers",
+            "1",
+            "--throughput",
+            "auto",
+            "--update_period",
+            "5",
+            "--public_name",
+            name,
+            "--attn_cache_tokens",
+            "2048",
+            *[word for word in words if word != "--our-rules"],
+            *peers,
+        ]
         log = (self.folder / f"{name}.log").open("wb")
         environment = {
-            **os.environ, "PYTHONPATH": os.pathsep.join((str(HERE), str(HERE.parents[2]))), "OMP_NUM_THREADS": "1",
-            "PYTHONWARNINGS": "ignore", "HF_HUB_OFFLINE": "1",
-        }  # fmt: skip
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join((str(HERE), str(HERE.parents[2]))),
+            "OMP_NUM_THREADS": "1",
+            "PYTHONWARNINGS": "ignore",
+            "HF_HUB_OFFLINE": "1",
+        }
         self.running[name] = subprocess.Popen(
             command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True, env=environment
         )

@@ -15,9 +15,16 @@ from objectives.routes.swarm import HOP_S, route_of
 from placement.petals.client import view_of
 from placement.petals.view import View
 
-MODEL = {"vocab_size": 512, "hidden_size": 128, "intermediate_size": 344, "num_hidden_layers": 8,
-         "num_attention_heads": 8, "num_key_value_heads": 4, "max_position_embeddings": 256,
-         "initializer_range": 0.2}  # fmt: skip
+MODEL = {
+    "vocab_size": 512,
+    "hidden_size": 128,
+    "intermediate_size": 344,
+    "num_hidden_layers": 8,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 4,
+    "max_position_embeddings": 256,
+    "initializer_range": 0.2,
+}
 PROMPT, TOKENS = [3, 17, 42, 99, 7, 256, 11], 16
 # Four places: a near the client and slow, b and c near each other across an ocean, d in between.
 RTT_S = {
@@ -59,8 +66,9 @@ def generate(model: Any, count: int) -> tuple[list[int], list[float]]:
             for k in range(count):
                 began = time.perf_counter()
                 given = ids if k == 0 else None
-                model.generate(given, max_new_tokens=1, do_sample=False, eos_token_id=-1, pad_token_id=0,
-                                     session=session)  # fmt: skip
+                model.generate(
+                    given, max_new_tokens=1, do_sample=False, eos_token_id=-1, pad_token_id=0, session=session
+                )
                 if k:
                     times.append(time.perf_counter() - began)
         return session.output_ids[0].tolist(), times
@@ -71,9 +79,14 @@ def client(swarm: launcher.Swarm) -> Any:
     from petals import AutoDistributedModelForCausalLM
 
     return AutoDistributedModelForCausalLM.from_pretrained(
-        str(swarm.model), initial_peers=[swarm.first], dht_prefix=launcher.PREFIX, torch_dtype=torch.float32,
-        max_retries=6, update_period=5, show_route=False,
-    )  # fmt: skip
+        str(swarm.model),
+        initial_peers=[swarm.first],
+        dht_prefix=launcher.PREFIX,
+        torch_dtype=torch.float32,
+        max_retries=6,
+        update_period=5,
+        show_route=False,
+    )
 
 
 @dataclass(frozen=True)

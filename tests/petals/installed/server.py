@@ -77,9 +77,11 @@ def speed(world: World) -> None:
         rps = 1.0 / (world.block_s + 0.001)
         forward = 20.0 * rps
         return {
-            "throughput": forward / ((num_blocks + 1) / 2), "inference_rps": rps, "forward_rps": forward,
+            "throughput": forward / ((num_blocks + 1) / 2),
+            "inference_rps": rps,
+            "forward_rps": forward,
             "network_rps": 1e4,
-        }  # fmt: skip
+        }
 
     petals_server.get_server_throughput = measured
 

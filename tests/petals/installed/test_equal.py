@@ -111,8 +111,10 @@ def check_routes(seed: int) -> None:
     count = len(spans)
     rtt = {
         (i, j): float("inf") if i == CLIENT and rng.random() < 0.05 else float(rng.uniform(0.001, 0.3))
-        for i in range(CLIENT, count) for j in range(count) if i != j and rng.random() < 0.7
-    }  # fmt: skip
+        for i in range(CLIENT, count)
+        for j in range(count)
+        if i != j and rng.random() < 0.7
+    }
     rps = [None if rng.random() < 0.1 else float(rng.uniform(20, 600)) for _ in spans]
     cache = [None if rng.random() < 0.2 else int(rng.integers(0, 20_000)) for _ in spans]
     pings = [{ids[j].to_base58(): rtt[i, j] for j in range(count) if (i, j) in rtt} for i in range(count)]
@@ -151,9 +153,12 @@ def test_span_lengths(
     from petals.utils.convert_block import QuantType
 
     config = DistributedLlamaConfig(
-        hidden_size=hidden, num_attention_heads=heads, num_key_value_heads=heads // groups, num_hidden_layers=80,
+        hidden_size=hidden,
+        num_attention_heads=heads,
+        num_key_value_heads=heads // groups,
+        num_hidden_layers=80,
         intermediate_size=2 * hidden,
-    )  # fmt: skip
+    )
     properties = SimpleNamespace(total_memory=memory * GIB)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)
     server = Server.__new__(Server)
@@ -183,8 +188,14 @@ def test_announced_throughput(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) ->
     for size in (1, 4, 20):
         for relayed in (False, True):
             found = throughput.get_server_throughput(
-                "m", DistributedLlamaConfig(), torch.device("cpu"), torch.float32, num_blocks=size,
-                quant_type=QuantType.NONE, tensor_parallel_devices=(torch.device("cpu"),),
-                reachable_via_relay=relayed, cache_dir=str(tmp_path / f"{size}{relayed}"),
-            )  # fmt: skip
+                "m",
+                DistributedLlamaConfig(),
+                torch.device("cpu"),
+                torch.float32,
+                num_blocks=size,
+                quant_type=QuantType.NONE,
+                tensor_parallel_devices=(torch.device("cpu"),),
+                reachable_via_relay=relayed,
+                cache_dir=str(tmp_path / f"{size}{relayed}"),
+            )
             assert found["throughput"] == announced(4000.0, 900.0, size, relayed=relayed)

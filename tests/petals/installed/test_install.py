@@ -29,8 +29,11 @@ def test_client_parts_come_and_go() -> None:
     put.undo()
     assert remote_sequential.RemoteSequenceManager is RemoteSequenceManager
     assert before == (
-        session.step, session.close, session._update_sequence, inference_session._ServerInferenceSession.step
-    )  # fmt: skip
+        session.step,
+        session.close,
+        session._update_sequence,
+        inference_session._ServerInferenceSession.step,
+    )
 
 
 @pytest.mark.parametrize("seed", range(12))

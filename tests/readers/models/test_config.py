@@ -217,9 +217,14 @@ def test_mistakes_are_named(change, expected):
 
 @pytest.mark.parametrize(
     ("content", "expected"),
-    [("{", "not valid JSON"), ("[1]", "expected a mapping"), ("\xff\xfe", "UTF-8"), ("[" * 100_000, "JSON"),
-     ('{"a": ' + "9" * 5000 + "}", "JSON")],
-)  # fmt: skip
+    [
+        ("{", "not valid JSON"),
+        ("[1]", "expected a mapping"),
+        ("\xff\xfe", "UTF-8"),
+        ("[" * 100_000, "JSON"),
+        ('{"a": ' + "9" * 5000 + "}", "JSON"),
+    ],
+)
 def test_broken_files(tmp_path, content, expected):
     """A broken file is one clear line with its name."""
     path = tmp_path / "config.json"

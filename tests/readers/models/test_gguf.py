@@ -139,7 +139,7 @@ def test_kv_heads_per_layer(tmp_path):
         ("gpt-oss", {"attention.sliding_window_pattern": ("add_array", [False, True])}, [None, 8]),
         ("novel", {}, [None, None]),
     ],
-)  # fmt: skip
+)
 def test_windows(tmp_path, arch, extra, windows):
     """A pattern in the file wins; else the architecture's; else the window is left out and a note says so."""
     extra = {"attention.sliding_window": ("add_uint32", 8), **extra}

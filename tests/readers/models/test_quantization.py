@@ -134,9 +134,17 @@ def test_mxfp4_of_experts_is_the_published_size():
 
 @pytest.mark.parametrize(
     ("name", "compute"),
-    [("bfloat16", "bfloat16"), ("float16", "float16"), ("float32", "float32"), ("fp8", "fp8"), ("int8", "int8"),
-     ("nf4", "bfloat16"), ("q4_k_m", "bfloat16"), ("awq", "bfloat16")],
-)  # fmt: skip
+    [
+        ("bfloat16", "bfloat16"),
+        ("float16", "float16"),
+        ("float32", "float32"),
+        ("fp8", "fp8"),
+        ("int8", "int8"),
+        ("nf4", "bfloat16"),
+        ("q4_k_m", "bfloat16"),
+        ("awq", "bfloat16"),
+    ],
+)
 def test_compute_format(name, compute):
     """Weight-only quantizations multiply in 16 bits; the others in their own format."""
     assert read_model("llama-3.2-1b", weights=name).compute_dtype == compute

@@ -18,10 +18,16 @@ from placement.readers.models.read import read_model
 from placement.readers.models.safetensors import read_checkpoint
 
 CONFIG = {
-    "model_type": "mixtral", "hidden_size": 8, "intermediate_size": 12, "num_hidden_layers": 2,
-    "num_attention_heads": 2, "vocab_size": 10, "num_local_experts": 2, "num_experts_per_tok": 1,
+    "model_type": "mixtral",
+    "hidden_size": 8,
+    "intermediate_size": 12,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "vocab_size": 10,
+    "num_local_experts": 2,
+    "num_experts_per_tok": 1,
     "tie_word_embeddings": False,
-}  # fmt: skip
+}
 
 
 def tensors(dtype=np.float16, head=True):
@@ -263,7 +269,7 @@ def header(values):
         (header({"lm_head.weight": {"dtype": "F16", "shape": [1], "data_offsets": [0, "x"]}}), "outside of the file"),
         (header({}), "no tensor of the block 'layer.0'"),
     ],
-)  # fmt: skip
+)
 def test_broken_files_are_named(checkpoint, content, expected):
     """A broken header is one clear line with the file's name."""
     (checkpoint / "model.safetensors").write_bytes(content)
@@ -288,16 +294,28 @@ def test_pickled_weights_are_refused(checkpoint):
 @pytest.mark.parametrize(
     ("name", "block"),
     [
-        ("model.layers.11.mlp.down_proj.weight", 11), ("transformer.h.3.ln_1.bias", 3), ("h.0.attn.c_attn.weight", 0),
-        ("h.0.attn.bias", None), ("blk.7.ffn_norm.weight", 7), ("model.decoder.layers.2.fc1.weight", 2),
-        ("transformer.wte.weight", EMBED), ("wpe.weight", EMBED), ("word_embeddings_layernorm.bias", EMBED),
-        ("model.decoder.embed_positions.weight", EMBED), ("token_embd.weight", EMBED),
-        ("language_model.model.embed_tokens.weight", EMBED), ("model.norm.weight", HEAD), ("output.weight", HEAD),
-        ("transformer.ln_f.weight", HEAD), ("lm_head.weight", HEAD), ("output_norm.weight", HEAD),
-        ("vision_tower.vision_model.encoder.layers.0.mlp.fc1.weight", None), ("rope_freqs.weight", None),
+        ("model.layers.11.mlp.down_proj.weight", 11),
+        ("transformer.h.3.ln_1.bias", 3),
+        ("h.0.attn.c_attn.weight", 0),
+        ("h.0.attn.bias", None),
+        ("blk.7.ffn_norm.weight", 7),
+        ("model.decoder.layers.2.fc1.weight", 2),
+        ("transformer.wte.weight", EMBED),
+        ("wpe.weight", EMBED),
+        ("word_embeddings_layernorm.bias", EMBED),
+        ("model.decoder.embed_positions.weight", EMBED),
+        ("token_embd.weight", EMBED),
+        ("language_model.model.embed_tokens.weight", EMBED),
+        ("model.norm.weight", HEAD),
+        ("output.weight", HEAD),
+        ("transformer.ln_f.weight", HEAD),
+        ("lm_head.weight", HEAD),
+        ("output_norm.weight", HEAD),
+        ("vision_tower.vision_model.encoder.layers.0.mlp.fc1.weight", None),
+        ("rope_freqs.weight", None),
         ("multi_modal_projector.mm_input_projection_weight", None),
     ],
-)  # fmt: skip
+)
 def test_names_of_tensors(name, block):
     """Each architecture's tensors fall to the block that uses them."""
     assert block_of(name) == block

@@ -10,9 +10,15 @@ from placement.readers.models.read import read_model
 from placement.readers.models.torch_module import read_module
 
 CONFIG = {
-    "model_type": "llama", "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 3, "num_attention_heads": 2,
-    "num_key_value_heads": 1, "vocab_size": 50, "tie_word_embeddings": False,
-}  # fmt: skip
+    "model_type": "llama",
+    "hidden_size": 16,
+    "intermediate_size": 24,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "vocab_size": 50,
+    "tie_word_embeddings": False,
+}
 
 
 class Attention(nn.Module):

@@ -46,7 +46,7 @@ def beams(n_nodes: int, n_blocks: int, width: int) -> Beams:
 
 
 @kernel
-def place_for(b, j, s, bound, cost, used):  # type: ignore[no-untyped-def]
+def place_for(b, j, s, bound, cost, used):
     """Return where a label goes at (j, s): over one with the same nodes, or over the worst one; -1 for nowhere."""
     count, worst = b.held[j, s], 0
     for k in range(count):
@@ -66,7 +66,7 @@ def place_for(b, j, s, bound, cost, used):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def write_label(b, j, s, k, bound, cost, paid, used, source, place):  # type: ignore[no-untyped-def]
+def write_label(b, j, s, k, bound, cost, paid, used, source, place):
     """Write a label."""
     b.values[j, s, k, 0], b.values[j, s, k, 1], b.values[j, s, k, 2] = bound, cost, paid
     for word in range(used.shape[0]):
@@ -76,7 +76,7 @@ def write_label(b, j, s, k, bound, cost, paid, used, source, place):  # type: ig
 
 
 @kernel
-def extend_beams(b, d, kind, twin, multipliers, before, begin, effort, cutoff):  # type: ignore[no-untyped-def]
+def extend_beams(b, d, kind, twin, multipliers, before, begin, effort, cutoff):
     """Extend the labels at stops `begin`, `begin - 1`, ... until `effort` steps are spent; return (next stop, cutoff).
 
     `kind` is the type of each node, `twin` the node of its type that is taken before it (-1: none), `before` the table

@@ -53,7 +53,7 @@ class Priced(NamedTuple):
 
 
 @kernel
-def hop_costs(p, d, i, j, cut, out):  # type: ignore[no-untyped-def]
+def hop_costs(p, d, i, j, cut, out):
     """Add the costs of a hop to `out`; return False where it is not possible."""
     if d.latency[i, j] == np.inf or d.cut_bytes[cut] > d.most_bytes[i, j]:
         return False
@@ -63,7 +63,7 @@ def hop_costs(p, d, i, j, cut, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def put_label(labels, costs, row, stop, source):  # type: ignore[no-untyped-def]
+def put_label(labels, costs, row, stop, source):
     """Put a label into its chain unless a label there dominates it; return False when the pool is full."""
     count = labels.state[0]
     other, previous = labels.head[row, stop], -1
@@ -96,7 +96,7 @@ def put_label(labels, costs, row, stop, source):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def seed_labels(labels, rows, d, p, complete):  # type: ignore[no-untyped-def]
+def seed_labels(labels, rows, d, p, complete):
     """One label for each row that may be the last: the hop back to the client."""
     m, n_types = labels.head.shape[1] - 1, d.fixed.shape[0]
     costs = np.empty(p.fixed.shape[0])
@@ -110,7 +110,7 @@ def seed_labels(labels, rows, d, p, complete):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def within(p, costs, lagrange, floors, row, start, cutoff):  # type: ignore[no-untyped-def]
+def within(p, costs, lagrange, floors, row, start, cutoff):
     """Tell whether a label can still be completed within the limits at less than `cutoff`."""
     total = costs[0] + lagrange[row, start]
     for k in range(p.most.shape[0]):
@@ -121,7 +121,7 @@ def within(p, costs, lagrange, floors, row, start, cutoff):  # type: ignore[no-u
 
 
 @kernel
-def extend_labels(labels, rows, d, p, lagrange, floors, begin, effort, cutoff):  # type: ignore[no-untyped-def]
+def extend_labels(labels, rows, d, p, lagrange, floors, begin, effort, cutoff):
     """Extend the labels of rows `begin`, `begin - 1`, ... until about `effort` steps are spent.
 
     Returns (next row, cutoff); the next row is -1 when done, -2 when the pool is full.

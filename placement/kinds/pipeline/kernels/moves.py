@@ -17,7 +17,7 @@ N_MOVES = 9
 
 
 @inner
-def snap(d, cut, low, high):  # type: ignore[no-untyped-def]
+def snap(d, cut, low, high):
     """Return the allowed cut nearest to `cut` within [low, high], or -1."""
     for away in range(high - low + 1):
         if low <= cut - away <= high and d.cuts[cut - away, CUT_ALLOWED] > 0.0:
@@ -28,7 +28,7 @@ def snap(d, cut, low, high):  # type: ignore[no-untyped-def]
 
 
 @inner
-def stage_of(genome, node):  # type: ignore[no-untyped-def]
+def stage_of(genome, node):
     """Return the first stage on a node, or -1."""
     for s in range(genome[0]):
         if genome[1 + s] == node:
@@ -37,7 +37,7 @@ def stage_of(genome, node):  # type: ignore[no-untyped-def]
 
 
 @inner
-def rebuild(nodes, sizes, count, d, out):  # type: ignore[no-untyped-def]
+def rebuild(nodes, sizes, count, d, out):
     """Write stages with the given nodes and block counts into `out`: cuts snapped, equal neighbours merged."""
     width = d.max_stages
     total = 0
@@ -73,7 +73,7 @@ def rebuild(nodes, sizes, count, d, out):  # type: ignore[no-untyped-def]
 
 
 @inner
-def repair(d, table, out):  # type: ignore[no-untyped-def]
+def repair(d, table, out):
     """Push cuts so that runs fit their nodes: leftwards from the end, then rightwards from the front.
 
     Stages keep their order and at least one block. The last stage takes what fits nowhere. `table` is `reach[f]`.
@@ -99,7 +99,7 @@ def repair(d, table, out):  # type: ignore[no-untyped-def]
 
 
 @inner
-def unused(genome, d, rng):  # type: ignore[no-untyped-def]
+def unused(genome, d, rng):
     """Return a node for a new run: an unused one, or any at all when nodes may hold several runs; -1 for none."""
     node = below(rng, d.n_nodes)
     if not d.contiguous:
@@ -122,7 +122,7 @@ def unused(genome, d, rng):  # type: ignore[no-untyped-def]
 
 
 @inner
-def shift_cut(genome, d, rng, out):  # type: ignore[no-untyped-def]
+def shift_cut(genome, d, rng, out):
     """Move one cut; return False when it cannot move."""
     stages, width = genome[0], d.max_stages
     if stages < 2:
@@ -140,7 +140,7 @@ def shift_cut(genome, d, rng, out):  # type: ignore[no-untyped-def]
 
 
 @inner
-def shift_blocks(genome, d, rng, out):  # type: ignore[no-untyped-def]
+def shift_blocks(genome, d, rng, out):
     """Move a few blocks from one stage to another, those between sliding along; return False when impossible."""
     stages, width = genome[0], d.max_stages
     if stages < 3:
@@ -168,7 +168,7 @@ def shift_blocks(genome, d, rng, out):  # type: ignore[no-untyped-def]
 
 
 @inner
-def to_lists(genome, d, nodes, sizes):  # type: ignore[no-untyped-def]
+def to_lists(genome, d, nodes, sizes):
     """Write nodes and block counts of the stages; return how many."""
     start = 0
     for s in range(genome[0]):
@@ -179,7 +179,7 @@ def to_lists(genome, d, nodes, sizes):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def pipeline_neighbour(genome, d, rng, out):  # type: ignore[no-untyped-def]
+def pipeline_neighbour(genome, d, rng, out):
     """Write a genome one random move away into `out` (a copy when the move drawn is impossible)."""
     copy(genome, out)
     stages, width = genome[0], d.max_stages
@@ -278,7 +278,7 @@ def pipeline_neighbour(genome, d, rng, out):  # type: ignore[no-untyped-def]
 
 
 @inner
-def carve_tie(genome, d, rng, nodes, sizes, count):  # type: ignore[no-untyped-def]
+def carve_tie(genome, d, rng, nodes, sizes, count):
     """Give one block of a tie to the node that holds the other, as a run of its own; return the number of stages."""
     t = below(rng, d.ties.shape[0])
     side = below(rng, 2)
@@ -310,7 +310,7 @@ def carve_tie(genome, d, rng, nodes, sizes, count):  # type: ignore[no-untyped-d
 
 
 @kernel
-def pipeline_crossover(first, second, d, rng, out):  # type: ignore[no-untyped-def]
+def pipeline_crossover(first, second, d, rng, out):
     """Order crossover: a run of stages of one parent, the rest in the order of the other."""
     nodes, sizes = np.empty(d.max_stages + 2, np.int64), np.empty(d.max_stages + 2, np.int64)
     other_nodes, other_sizes = np.empty_like(nodes), np.empty_like(sizes)

@@ -34,7 +34,7 @@ from placement.search.kernels import inner, kernel
 
 
 @inner
-def additive(d, size):  # type: ignore[no-untyped-def]
+def additive(d, size):
     """Return prefix costs (N, L + 1), hop costs per byte-second factors and fixed costs of the additive part.
 
     `size` is the micro-batch index whose step time stands in for throughput.
@@ -59,7 +59,7 @@ def additive(d, size):  # type: ignore[no-untyped-def]
 
 
 @inner
-def hop_cost(d, i, j, cut, per_hop, volume):  # type: ignore[no-untyped-def]
+def hop_cost(d, i, j, cut, per_hop, volume):
     """Cost of a hop, infinite without a link."""
     if d.links[i, j, LINKED] == 0.0:
         return np.inf
@@ -67,7 +67,7 @@ def hop_cost(d, i, j, cut, per_hop, volume):  # type: ignore[no-untyped-def]
 
 
 @inner
-def first_starts(d, i, size, limit_s, fly, starts):  # type: ignore[no-untyped-def]
+def first_starts(d, i, size, limit_s, fly, starts):
     """For every stop, write the smallest start of a stage on node i that fits and takes at most `limit_s`."""
     s = 0
     for stop in range(d.n_blocks + 1):
@@ -86,7 +86,7 @@ def first_starts(d, i, size, limit_s, fly, starts):  # type: ignore[no-untyped-d
 
 
 @inner
-def split_order(order, d, size, limit_s, fly, out):  # type: ignore[no-untyped-def]
+def split_order(order, d, size, limit_s, fly, out):
     """Write the cheapest split of all blocks over nodes in `order` (a permutation) into `out`; return its cost.
 
     `fly` sequences must fit every node's memory. The cost is infinite when no split fits.
@@ -139,7 +139,7 @@ def split_order(order, d, size, limit_s, fly, out):  # type: ignore[no-untyped-d
 
 
 @inner
-def trace(order, d, best, from_start, from_node, per_hop, volume, out):  # type: ignore[no-untyped-def]
+def trace(order, d, best, from_start, from_node, per_hop, volume, out):
     """Pick the last node, walk back, and write the genome; return its cost."""
     m, width = d.n_blocks, d.max_stages
     last, cheapest = -1, np.inf
@@ -165,7 +165,7 @@ def trace(order, d, best, from_start, from_node, per_hop, volume, out):  # type:
 
 
 @inner
-def fill_order(order, d, out):  # type: ignore[no-untyped-def]
+def fill_order(order, d, out):
     """First fit in the given order, the last node taking whatever is left: a fallback that always is well formed."""
     width, start, count = d.max_stages, 0, 0
     starts = np.empty(d.n_blocks + 1, np.int64)
@@ -192,7 +192,7 @@ def fill_order(order, d, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def decode_order(order, d, tries, out):  # type: ignore[no-untyped-def]
+def decode_order(order, d, tries, out):
     """Write the best pipeline found for a node order: optimal for additive objectives, else the best of `tries` limits.
 
     For throughput, bottleneck and limited terms the limit on a stage's busy seconds is varied geometrically between
@@ -225,7 +225,7 @@ def decode_order(order, d, tries, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def pipeline_from_keys(keys, d, out):  # type: ignore[no-untyped-def]
+def pipeline_from_keys(keys, d, out):
     """Random keys: nodes in ascending order of their keys, split by `decode_order`; keys of 1 and more idle a node.
 
     J. C. Bean, "Genetic algorithms and random keys for sequencing and optimization", ORSA J. Comput. 6(2), 1994,

@@ -30,7 +30,7 @@ class RowData(NamedTuple):
 
 
 @kernel
-def entry_costs(best, rows, d, row, entry):  # type: ignore[no-untyped-def]
+def entry_costs(best, rows, d, row, entry):
     """Fill ``entry[s]``: the cheapest way to reach cut s and hop on to the type of `row`."""
     t, c = rows.type_of[row], rows.before[row]
     entry[:] = np.inf
@@ -42,7 +42,7 @@ def entry_costs(best, rows, d, row, entry):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def fill_rows(best, rows, d, begin, end):  # type: ignore[no-untyped-def]
+def fill_rows(best, rows, d, begin, end):
     """Fill ``best[begin:end]``; earlier rows are filled already."""
     m = best.shape[1] - 1
     entry, value = np.empty(m + 1), np.empty(m + 1)
@@ -53,7 +53,7 @@ def fill_rows(best, rows, d, begin, end):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def cheapest_row(best, rows, d, complete):  # type: ignore[no-untyped-def]
+def cheapest_row(best, rows, d, complete):
     """Return the (cost, row) of the cheapest finished pipeline among rows whose nodes are `complete`."""
     m = best.shape[1] - 1
     n_types = d.fixed.shape[0]
@@ -67,7 +67,7 @@ def cheapest_row(best, rows, d, complete):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def walk_back(best, rows, d, row, types, stops):  # type: ignore[no-untyped-def]
+def walk_back(best, rows, d, row, types, stops):
     """Write the stages of a finished pipeline, last first, as types and stops; return how many."""
     m = best.shape[1] - 1
     stop, count = m, 0

@@ -54,11 +54,8 @@ def layout(tables: CostTables) -> Layout:
     places = tuple((node, copy) for node in range(tables.n_nodes) for copy in range(copies))
     linked = tables.bandwidth_bytes_per_s > 0
     pairs = tuple(
-        (v, w)
-        for v, (i, _) in enumerate(places)
-        for w, (j, _) in enumerate(places)
-        if i != j and linked[i, j]
-    )  # fmt: skip
+        (v, w) for v, (i, _) in enumerate(places) for w, (j, _) in enumerate(places) if i != j and linked[i, j]
+    )
     cuts = tuple(int(cut) for cut in range(1, tables.n_blocks) if tables.cut_allowed[cut])
     return Layout(places, pairs, cuts, twins(tables))
 

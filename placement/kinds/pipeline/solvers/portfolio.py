@@ -23,8 +23,12 @@ from .beam import Beam
 from .exact import Exact
 
 TURNS: dict[str, Callable[[], Solver]] = {
-    "annealing": Annealing, "beam": Beam, "genetic": Genetic, "pso": ParticleSwarm, "tabu": Tabu,
-}  # fmt: skip
+    "annealing": Annealing,
+    "beam": Beam,
+    "genetic": Genetic,
+    "pso": ParticleSwarm,
+    "tabu": Tabu,
+}
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ NEAR = 0.6  # worth of a block that is almost reached
 
 
 @inner
-def worth(table, flow):  # type: ignore[no-untyped-def]
+def worth(table, flow):
     """Return (blocks that a stage holds at `flow`, the same with a smooth part for the next ones)."""
     # Blocks beyond the next one count by the one that is nearest to running at `flow`.
     most, held = 0.0, 0
@@ -36,7 +36,7 @@ def worth(table, flow):  # type: ignore[no-untyped-def]
 
 
 @inner
-def stage_blocks(table, flow, most):  # type: ignore[no-untyped-def]
+def stage_blocks(table, flow, most):
     """Return max{k <= most : C(k) >= flow}, 0 when there is none."""
     for k in range(min(table.shape[0], most), 0, -1):
         if table[k - 1] >= flow:
@@ -45,7 +45,7 @@ def stage_blocks(table, flow, most):  # type: ignore[no-untyped-def]
 
 
 @inner
-def split_unit(tables, u, flow):  # type: ignore[no-untyped-def]
+def split_unit(tables, u, flow):
     """Return (blocks of the first stage, of the second) with the most blocks that unit `u` holds at `flow`."""
     first, second, both = tables[3 * u], tables[3 * u + 1], tables[3 * u + 2]
     width = first.shape[0]
@@ -67,7 +67,7 @@ def split_unit(tables, u, flow):  # type: ignore[no-untyped-def]
 
 
 @inner
-def unit_worth(tables, u, flow, apart):  # type: ignore[no-untyped-def]
+def unit_worth(tables, u, flow, apart):
     """Return (blocks that a unit holds at `flow`, the same with a smooth part for the next ones).
 
     `apart` (slots, 2) has the worth of single stages.
@@ -92,7 +92,7 @@ def unit_worth(tables, u, flow, apart):  # type: ignore[no-untyped-def]
 
 
 @inner
-def shift_rates(table, rate, sign):  # type: ignore[no-untyped-def]
+def shift_rates(table, rate, sign):
     """Add a node's rates to a slot, or take them out."""
     for k in range(table.shape[0]):
         table[k] += sign * rate[k]
@@ -102,7 +102,7 @@ def shift_rates(table, rate, sign):  # type: ignore[no-untyped-def]
 
 
 @inner
-def fill_tables(slot, d, tables, flow, apart, held, value):  # type: ignore[no-untyped-def]
+def fill_tables(slot, d, tables, flow, apart, held, value):
     """Compute all units from scratch; return the blocks held by all."""
     for s in range(tables.shape[0]):
         fill(tables[s], tables.shape[1], 0.0)
@@ -113,7 +113,7 @@ def fill_tables(slot, d, tables, flow, apart, held, value):  # type: ignore[no-u
 
 
 @inner
-def weigh_all(tables, flow, apart, held, value):  # type: ignore[no-untyped-def]
+def weigh_all(tables, flow, apart, held, value):
     """Compute what all units hold at `flow`; return the blocks held by all."""
     total = 0.0
     for u in range(held.shape[0]):
@@ -125,7 +125,7 @@ def weigh_all(tables, flow, apart, held, value):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def pack(slot, d, rng, flow, steps, hot, cold, double):  # type: ignore[no-untyped-def]
+def pack(slot, d, rng, flow, steps, hot, cold, double):
     """Anneal `slot` (in place; -1: idle) until its units hold all blocks at `flow` or `steps` moves are spent.
 
     Temperatures are in blocks; `double` is the probability of moves to slots that hold both stages of a unit.
@@ -209,7 +209,7 @@ def pack(slot, d, rng, flow, steps, hot, cold, double):  # type: ignore[no-untyp
 
 
 @kernel
-def best_target(slot, d, flow):  # type: ignore[no-untyped-def]
+def best_target(slot, d, flow):
     """Largest flow, from `flow` on, at which the units of a partition hold all blocks; by bisection."""
     units = (min(d.n_nodes, d.max_stages, d.n_blocks) + 1) // 2
     tables = np.zeros((3 * units, d.rate.shape[1]))
@@ -228,7 +228,7 @@ def best_target(slot, d, flow):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def unpack(slot, d, flow, out):  # type: ignore[no-untyped-def]
+def unpack(slot, d, flow, out):
     """Write the spans of units that hold all blocks at `flow`; superfluous blocks come off the larger stages."""
     n, blocks = d.n_nodes, d.n_blocks
     units = (min(n, d.max_stages, blocks) + 1) // 2

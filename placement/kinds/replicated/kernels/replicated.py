@@ -16,7 +16,7 @@ from .stages import compact, decode_stages, read_stages, write_stages
 
 
 @inner
-def move_nodes(stage, count, d, rng):  # type: ignore[no-untyped-def]
+def move_nodes(stage, count, d, rng):
     """Change the partition by one random step; return the new number of stages."""
     n = d.n_nodes
     move = rng.random()
@@ -67,7 +67,7 @@ def move_nodes(stage, count, d, rng):  # type: ignore[no-untyped-def]
 
 
 @inner
-def reorder(stage, count, d, rng, out):  # type: ignore[no-untyped-def]
+def reorder(stage, count, d, rng, out):
     """Exchange two stages with their sizes, or move one elsewhere: what matters where links are slow."""
     sizes, rank = d.sizes[0], d.sizes[2]
     a, b = below(rng, count), below(rng, count)
@@ -91,7 +91,7 @@ def reorder(stage, count, d, rng, out):  # type: ignore[no-untyped-def]
 
 
 @inner
-def shift_spans(genome, d, rng, out):  # type: ignore[no-untyped-def]
+def shift_spans(genome, d, rng, out):
     """Move a boundary or a single span, whatever the stages are."""
     n, blocks = d.n_nodes, d.n_blocks
     copy(genome, out)
@@ -136,7 +136,7 @@ def shift_spans(genome, d, rng, out):  # type: ignore[no-untyped-def]
 
 
 @inner
-def replicated_neighbour(genome, d, rng, out):  # type: ignore[no-untyped-def]
+def replicated_neighbour(genome, d, rng, out):
     """Write a genome one random move away into `out` (a copy when the move drawn is impossible)."""
     if rng.random() < d.unaligned:
         shift_spans(genome, d, rng, out)
@@ -162,7 +162,7 @@ def replicated_neighbour(genome, d, rng, out):  # type: ignore[no-untyped-def]
 
 
 @inner
-def random_stages(d, rng):  # type: ignore[no-untyped-def]
+def random_stages(d, rng):
     """Deal the nodes out to a random number of stages; return that number."""
     total, least = 0, 1
     for i in range(d.n_nodes):
@@ -175,7 +175,7 @@ def random_stages(d, rng):  # type: ignore[no-untyped-def]
 
 
 @inner
-def replicated_crossover(first, second, d, rng, out):  # type: ignore[no-untyped-def]
+def replicated_crossover(first, second, d, rng, out):
     """Stages of the first parent, but for some nodes those of the second, sized anew."""
     a = read_stages(first, d, d.stage)
     b = read_stages(second, d, d.other)
@@ -191,7 +191,7 @@ def replicated_crossover(first, second, d, rng, out):  # type: ignore[no-untyped
 
 
 @kernel
-def replicated_from_keys(keys, d, out):  # type: ignore[no-untyped-def]
+def replicated_from_keys(keys, d, out):
     """Random keys: the last one is the number of stages, the others place the nodes; 1 and more idles a node."""
     n = d.n_nodes
     count = 1 + min(max(int(keys[n] * n), 0), min(n, d.max_stages) - 1)

@@ -10,7 +10,7 @@ from placement.search.kernels import inner, kernel
 
 
 @kernel
-def read_stages(genome, d, stage):  # type: ignore[no-untyped-def]
+def read_stages(genome, d, stage):
     """Write the stage of each node into `stage` (-1: idle) and the blocks of the stages into ``d.sizes[0]``.
 
     The stages are the widest chain of positions that spans lead along; a used node beside it joins the stage in which
@@ -57,7 +57,7 @@ def read_stages(genome, d, stage):  # type: ignore[no-untyped-def]
 
 
 @inner
-def compact(stage, count, d):  # type: ignore[no-untyped-def]
+def compact(stage, count, d):
     """Number the stages that have a node 0, 1, ... in their order; return how many there are."""
     used = d.sizes[1]
     fill(used, count, 0)
@@ -76,7 +76,7 @@ def compact(stage, count, d):  # type: ignore[no-untyped-def]
 
 
 @inner
-def fill_sizes(stage, count, d):  # type: ignore[no-untyped-def]
+def fill_sizes(stage, count, d):
     """Write the best numbers of blocks for the stages into ``d.sizes[0]``; return whether all blocks are covered.
 
     With C_s(k) the tokens/s of stage s at k blocks, the largest F with sum_s max{k : C_s(k) >= F} >= L is found by
@@ -121,7 +121,7 @@ def fill_sizes(stage, count, d):  # type: ignore[no-untyped-def]
 
 
 @inner
-def trim(count, flow, excess, d):  # type: ignore[no-untyped-def]
+def trim(count, flow, excess, d):
     """Take `excess` blocks from stages, where possible so that none falls under `flow`."""
     table, sizes = d.table, d.sizes[0]
     for s in range(count):
@@ -144,7 +144,7 @@ def trim(count, flow, excess, d):  # type: ignore[no-untyped-def]
 
 
 @inner
-def write_stages(stage, count, d, out):  # type: ignore[no-untyped-def]
+def write_stages(stage, count, d, out):
     """Write the spans of stages with ``d.sizes[0]`` blocks; a node that cannot hold so many idles."""
     n, sizes, starts = d.n_nodes, d.sizes[0], d.sizes[1]
     position = 0
@@ -160,7 +160,7 @@ def write_stages(stage, count, d, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def decode_stages(stage, count, d, out):  # type: ignore[no-untyped-def]
+def decode_stages(stage, count, d, out):
     """Size the stages and write their spans; return False when they cannot hold all blocks."""
     count = compact(stage, count, d)
     if count == 0 or count > min(d.max_stages, d.n_blocks) or not fill_sizes(stage, count, d):
@@ -170,7 +170,7 @@ def decode_stages(stage, count, d, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def stages_flow(genome, d):  # type: ignore[no-untyped-def]
+def stages_flow(genome, d):
     """Tokens/s of the scarcest block, links and network cards left out: the flow of stages with wide links."""
     n = d.n_nodes
     cover = d.cover

@@ -210,8 +210,9 @@ def _ends(model: Any, room: FlowLayout, entries: list[tuple[int, int, int]]) -> 
         first, last = [f for p, _, f in own if p == 0], [f for _, e, f in own if e == t.n_blocks]
         inner, outer = [f for p, _, f in own if p > 0], [f for _, e, f in own if e < t.n_blocks]
         for ends, others, link, card in (
-            (first, inner, band[n, i], t.nic_in[i]), (last, outer, band[i, n], t.nic_out[i]),
-        ):  # fmt: skip
+            (first, inner, band[n, i], t.nic_in[i]),
+            (last, outer, band[i, n], t.nic_out[i]),
+        ):
             model.rows.add(sum(ends) <= unit * float(link) / t.token_bytes)
             size = float(card) / between
             if size < room.fastest[i] or float(card) / t.token_bytes < room.fastest[i]:

@@ -192,9 +192,16 @@ def all_stages(
         counts, limit = np.zeros(len(rate), dtype=np.int64), k - per_stage + slack
 
         def extend(
-            i: int, left: float, cost: float, k: int = k, rate: FloatArray = rate, order: list[int] = order,
-            room: list[float] = room, counts: IntArray = counts, limit: float = limit,
-        ) -> None:  # fmt: skip
+            i: int,
+            left: float,
+            cost: float,
+            k: int = k,
+            rate: FloatArray = rate,
+            order: list[int] = order,
+            room: list[float] = room,
+            counts: IntArray = counts,
+            limit: float = limit,
+        ) -> None:
             budget[0] -= 1
             if left <= flow * ROUNDING:
                 found.append(stage_column(kinds, k, counts))

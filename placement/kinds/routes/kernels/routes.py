@@ -49,7 +49,7 @@ class RouteData(NamedTuple):
 
 
 @kernel
-def shortest_route(d, least_rate, via, out):  # type: ignore[no-untyped-def]
+def shortest_route(d, least_rate, via, out):
     """Write the servers of the blocks of the cheapest chain of servers with at least that rate; infinite for none.
 
     The cost is the first one of `RouteData`. `via` is room (L, J) of the caller's own.
@@ -88,7 +88,7 @@ def shortest_route(d, least_rate, via, out):  # type: ignore[no-untyped-def]
 
 
 @inner
-def insert(values, ways, count, first, second, way, label):  # type: ignore[no-untyped-def]
+def insert(values, ways, count, first, second, way, label):
     """Keep a list of pairs sorted and free of dominated ones; return its length, or -1 when it is full."""
     at = count
     while at > 0 and values[at - 1, 0] > first:
@@ -117,7 +117,7 @@ def insert(values, ways, count, first, second, way, label):  # type: ignore[no-u
 
 
 @kernel
-def route_ahead(d, least_rate, ahead):  # type: ignore[no-untyped-def]
+def route_ahead(d, least_rate, ahead):
     """Write the least first and the least second cost from after block b on server s to the end: (L, J, 2)."""
     blocks = d.holders.shape[0]
     for b in range(blocks - 1, -1, -1):
@@ -138,7 +138,7 @@ def route_ahead(d, least_rate, ahead):  # type: ignore[no-untyped-def]
 
 
 @inner
-def beaten(known, first, second):  # type: ignore[no-untyped-def]
+def beaten(known, first, second):
     """Tell whether a pair of `known`, sorted by the first value with the second one falling, is nowhere above these."""
     low, high = 0, known.shape[0]
     while low < high:
@@ -151,7 +151,7 @@ def beaten(known, first, second):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def route_labels(d, least_rate, ahead, known, slack, values, ways, counts, out, results):  # type: ignore[no-untyped-def]
+def route_labels(d, least_rate, ahead, known, slack, values, ways, counts, out, results):
     """Chains of servers with at least that rate that no other one beats in both costs at once.
 
     A label is dropped when a known chain is no worse than `slack` times the best that could become of it.
@@ -222,7 +222,7 @@ def route_labels(d, least_rate, ahead, known, slack, values, ways, counts, out, 
 
 
 @inner
-def route_values(genome, d, out):  # type: ignore[no-untyped-def]
+def route_values(genome, d, out):
     """Write latency, seconds per token of the slowest server, price and the probability that some server leaves.
 
     Return the violation of the limits: over the terms beyond their limits, the part of the value that is too much.
@@ -246,14 +246,14 @@ def route_values(genome, d, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def route_terms(genomes, d, values, broken):  # type: ignore[no-untyped-def]
+def route_terms(genomes, d, values, broken):
     """Terms (n, 4) in the order of `ROUTES` and violations (n,) of chains (n, L)."""
     for k in range(genomes.shape[0]):
         broken[k] = route_values(genomes[k], d, values[k])
 
 
 @kernel
-def route_cost(genome, d):  # type: ignore[no-untyped-def]
+def route_cost(genome, d):
     """Cost and violation, for loops that want one cost; every genome is a valid chain."""
     values = np.empty(d.weights.shape[0])
     violation = route_values(genome, d, values)
@@ -264,14 +264,14 @@ def route_cost(genome, d):  # type: ignore[no-untyped-def]
 
 
 @inner
-def take(out, d, j, start, stop):  # type: ignore[no-untyped-def]
+def take(out, d, j, start, stop):
     """Give server j those of the blocks that it holds."""
     for b in range(max(start, d.spans[j, 0]), min(stop, d.spans[j, 1])):
         out[b] = j
 
 
 @kernel
-def route_neighbour(genome, d, rng, out):  # type: ignore[no-untyped-def]
+def route_neighbour(genome, d, rng, out):
     """Another server takes a run around a block: its whole span, one stage, or up to where a stage begins or ends."""
     blocks = d.holders.shape[0]
     copy(genome, out)
@@ -296,7 +296,7 @@ def route_neighbour(genome, d, rng, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def route_crossover(first, second, d, rng, out):  # type: ignore[no-untyped-def]
+def route_crossover(first, second, d, rng, out):
     """Blocks between two cuts from the second parent, the rest from the first.
 
     The seams are repaired: a server cut in two by them takes back what lies between when it holds it.
@@ -321,7 +321,7 @@ def route_crossover(first, second, d, rng, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def route_from_keys(keys, d, out):  # type: ignore[no-untyped-def]
+def route_from_keys(keys, d, out):
     """Decode one key per block: a server is kept as long as it reaches, its successor is drawn by the key."""
     j = -1
     for b in range(d.holders.shape[0]):

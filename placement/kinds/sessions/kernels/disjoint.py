@@ -50,7 +50,7 @@ def group_data(fleet: Fleet, chains: ChainData) -> GroupData:
 
 
 @inner
-def blocks_of(g, d, sessions):  # type: ignore[no-untyped-def]
+def blocks_of(g, d, sessions):
     """Blocks that group g holds when it keeps room for that many sessions."""
     total, j = 0, d.chains.ints[HEAD, g]
     while j >= 0:
@@ -60,7 +60,7 @@ def blocks_of(g, d, sessions):  # type: ignore[no-untyped-def]
 
 
 @inner
-def seconds_of(g, d, sessions):  # type: ignore[no-untyped-def]
+def seconds_of(g, d, sessions):
     """Seconds of group g's chain, its fastest servers filled first."""
     seconds, left, j = 0.0, d.chains.n_blocks, d.chains.ints[HEAD, g]
     while j >= 0 and left > 0:
@@ -73,7 +73,7 @@ def seconds_of(g, d, sessions):  # type: ignore[no-untyped-def]
 
 
 @inner
-def line_up(genome, d):  # type: ignore[no-untyped-def]
+def line_up(genome, d):
     """Link the servers of each group, the fastest first."""
     ints = d.chains.ints
     for g in range(d.groups):
@@ -85,7 +85,7 @@ def line_up(genome, d):  # type: ignore[no-untyped-def]
 
 
 @inner
-def sessions_of(g, genome, d):  # type: ignore[no-untyped-def]
+def sessions_of(g, genome, d):
     """Sessions that group g reserves for: as many as allowed and possible, a few less where that serves more; or 0."""
     need = d.chains.n_blocks
     low, high = 0, min(genome[d.order.shape[0] + g], d.held.shape[1] - 1)
@@ -106,7 +106,7 @@ def sessions_of(g, genome, d):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def group_cost(genome, d):  # type: ignore[no-untyped-def]
+def group_cost(genome, d):
     """Return (cost, violation), as `chain_cost` does."""
     line_up(genome, d)
     ints, floats = d.chains.ints, d.chains.floats
@@ -131,14 +131,14 @@ def group_cost(genome, d):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def group_batch(genomes, d, costs, violations):  # type: ignore[no-untyped-def]
+def group_batch(genomes, d, costs, violations):
     """Fill costs and violations of genomes (n, J + G)."""
     for k in range(genomes.shape[0]):
         costs[k], violations[k] = group_cost(genomes[k], d)
 
 
 @kernel
-def group_spans(genome, d, starts, sizes):  # type: ignore[no-untyped-def]
+def group_spans(genome, d, starts, sizes):
     """Write every server's first block and number of blocks; 0 blocks for a server that its chain does not need."""
     line_up(genome, d)
     for j in range(d.order.shape[0]):
@@ -154,7 +154,7 @@ def group_spans(genome, d, starts, sizes):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def group_neighbour(genome, d, rng, out):  # type: ignore[no-untyped-def]
+def group_neighbour(genome, d, rng, out):
     """Move a server to another group, exchange two, or change what a group reserves for."""
     n = d.order.shape[0]
     copy(genome, out)
@@ -172,7 +172,7 @@ def group_neighbour(genome, d, rng, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def group_crossover(first, second, d, rng, out):  # type: ignore[no-untyped-def]
+def group_crossover(first, second, d, rng, out):
     """Take every server's group from one of two parents."""
     share = 0.5 + 0.5 * rng.random()
     for k in range(first.shape[0]):
@@ -180,7 +180,7 @@ def group_crossover(first, second, d, rng, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def group_from_keys(keys, d, out):  # type: ignore[no-untyped-def]
+def group_from_keys(keys, d, out):
     """Decode keys (J + G)."""
     n = d.order.shape[0]
     for j in range(n):

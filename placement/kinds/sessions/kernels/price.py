@@ -6,7 +6,7 @@ from placement.search.kernels import kernel
 
 
 @kernel
-def share_blocks(costs, n_blocks, best, choice, blocks):  # type: ignore[no-untyped-def]
+def share_blocks(costs, n_blocks, best, choice, blocks):
     """Minimise the sum of ``costs[j, blocks[j]]`` with all blocks shared out; return the least sum.
 
     Parameters

@@ -12,7 +12,7 @@ N_MOVES = 11
 
 
 @inner
-def put(out, d, j, start, size):  # type: ignore[no-untyped-def]
+def put(out, d, j, start, size):
     """Give server j a span, cut to what it can hold and to the blocks there are."""
     n = d.slots.shape[0]
     size = max(1, min(size, d.most[j]))
@@ -21,14 +21,14 @@ def put(out, d, j, start, size):  # type: ignore[no-untyped-def]
 
 
 @inner
-def signed(rng, most):  # type: ignore[no-untyped-def]
+def signed(rng, most):
     """Return a step of 1 .. most to either side, mostly small."""
     step = step_size(rng, most)
     return step if rng.random() < 0.5 else -step
 
 
 @inner
-def move_boundary(genome, d, rng, out, j):  # type: ignore[no-untyped-def]
+def move_boundary(genome, d, rng, out, j):
     """Move the end of server j's span, with everything that ends or begins there."""
     n = d.slots.shape[0]
     cut = genome[j] + genome[n + j]
@@ -44,7 +44,7 @@ def move_boundary(genome, d, rng, out, j):  # type: ignore[no-untyped-def]
 
 
 @inner
-def attach(genome, d, rng, out, j):  # type: ignore[no-untyped-def]
+def attach(genome, d, rng, out, j):
     """Let server j begin where another one ends, or end where another one begins, its size nearly kept."""
     n = d.slots.shape[0]
     other = below(rng, n)
@@ -62,7 +62,7 @@ def attach(genome, d, rng, out, j):  # type: ignore[no-untyped-def]
 
 
 @inner
-def turn_round(genome, d, rng, out, j):  # type: ignore[no-untyped-def]
+def turn_round(genome, d, rng, out, j):
     """Let server j and one that follows it change places."""
     n = d.slots.shape[0]
     stop = genome[j] + genome[n + j]
@@ -76,7 +76,7 @@ def turn_round(genome, d, rng, out, j):  # type: ignore[no-untyped-def]
 
 
 @inner
-def bridge(genome, d, rng, out, j):  # type: ignore[no-untyped-def]
+def bridge(genome, d, rng, out, j):
     """Let server j span from the end of one server to the beginning of another, where that fits."""
     n = d.slots.shape[0]
     before, after = below(rng, n + 1), below(rng, n + 1)
@@ -87,7 +87,7 @@ def bridge(genome, d, rng, out, j):  # type: ignore[no-untyped-def]
 
 
 @inner
-def shift_between(genome, d, rng, out, j):  # type: ignore[no-untyped-def]
+def shift_between(genome, d, rng, out, j):
     """Shift every beginning and end between two cuts by one step, so that blocks go from servers to far ones."""
     n = d.slots.shape[0]
     k = below(rng, n)
@@ -105,7 +105,7 @@ def shift_between(genome, d, rng, out, j):  # type: ignore[no-untyped-def]
 
 
 @inner
-def carry(genome, d, rng, out, j):  # type: ignore[no-untyped-def]
+def carry(genome, d, rng, out, j):
     """Take server j out of the line and put it in elsewhere; the servers between close up."""
     n = d.slots.shape[0]
     k = below(rng, n)
@@ -125,7 +125,7 @@ def carry(genome, d, rng, out, j):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def sessions_neighbour(genome, d, rng, out):  # type: ignore[no-untyped-def]
+def sessions_neighbour(genome, d, rng, out):
     """Write a placement one small change away into `out`."""
     n = d.slots.shape[0]
     copy(genome, out)
@@ -162,7 +162,7 @@ def sessions_neighbour(genome, d, rng, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def sessions_crossover(first, second, d, rng, out):  # type: ignore[no-untyped-def]
+def sessions_crossover(first, second, d, rng, out):
     """Take every server's span from one of two parents, most from the first."""
     n = d.slots.shape[0]
     share = 0.5 + 0.5 * rng.random()
@@ -173,7 +173,7 @@ def sessions_crossover(first, second, d, rng, out):  # type: ignore[no-untyped-d
 
 
 @kernel
-def sessions_from_keys(keys, d, out):  # type: ignore[no-untyped-def]
+def sessions_from_keys(keys, d, out):
     """Decode keys (2 J): the order in which servers line up front to back, and how much of its memory each fills."""
     n = d.slots.shape[0]
     cut = 0

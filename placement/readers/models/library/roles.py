@@ -14,7 +14,7 @@ _ROLES: tuple[tuple[str, str], ...] = (
     ("v", r"(^|[._])(v|value|wv|v_proj)([._]|$)"),
     ("conv", r"conv"),
     ("o", r"(^|[._])(o|o_proj|out_proj|wo|dense|out|c_proj|o_[ab]_proj)([._]|$)"),
-)  # fmt: skip
+)
 _FFN: tuple[tuple[str, str], ...] = (
     ("down", r"(down|w2|fc2|c_proj|4h_to_h|dense_out|output|fc_out|wo|lin2|ff_proj_out|out_proj)"),
     ("gate", r"(gate_proj|w1($|\.))"),
