@@ -83,11 +83,22 @@ class CostTables:
     def __post_init__(self) -> None:
         b, n, m = self.decode_s.shape
         shapes = {
-            "batches": (b,), "prefill_s": (n, m), "weight_bytes": (m,), "kv_bytes": (m,), "capacity_bytes": (n,),
-            "cut_bytes": (m + 1,), "prompt_cut_bytes": (m + 1,), "latency_s": (n + 1, n + 1),
-            "bandwidth_bytes_per_s": (n + 1, n + 1), "price_per_hour": (n,), "power_w": (n,),
-            "cut_allowed": (m + 1,), "allowed": (n, m), "required": (n,), "ties": (len(self.ties), 2),
-        }  # fmt: skip
+            "batches": (b,),
+            "prefill_s": (n, m),
+            "weight_bytes": (m,),
+            "kv_bytes": (m,),
+            "capacity_bytes": (n,),
+            "cut_bytes": (m + 1,),
+            "prompt_cut_bytes": (m + 1,),
+            "latency_s": (n + 1, n + 1),
+            "bandwidth_bytes_per_s": (n + 1, n + 1),
+            "price_per_hour": (n,),
+            "power_w": (n,),
+            "cut_allowed": (m + 1,),
+            "allowed": (n, m),
+            "required": (n,),
+            "ties": (len(self.ties), 2),
+        }
         for name, shape in shapes.items():
             found = getattr(self, name).shape
             if found != shape:
@@ -98,8 +109,18 @@ class CostTables:
                 if np.isnan(array.astype(np.float64)).any():
                     raise ValueError(f"Expected numbers in {item.name}, got NaN.")
                 array.setflags(write=False)
-        for name in ("decode_s", "prefill_s", "weight_bytes", "kv_bytes", "cut_bytes", "prompt_cut_bytes", "latency_s",
-                     "bandwidth_bytes_per_s", "price_per_hour", "power_w"):  # fmt: skip
+        for name in (
+            "decode_s",
+            "prefill_s",
+            "weight_bytes",
+            "kv_bytes",
+            "cut_bytes",
+            "prompt_cut_bytes",
+            "latency_s",
+            "bandwidth_bytes_per_s",
+            "price_per_hour",
+            "power_w",
+        ):
             if (getattr(self, name) < 0).any():
                 raise ValueError(f"Expected {name} >= 0 everywhere, got {getattr(self, name).min()}.")
         if not 0.0 <= self.prompt_overlap < 1.0:

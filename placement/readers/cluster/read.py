@@ -153,8 +153,9 @@ def _constraints(entry: ClusterFile, model: Model, groups: Mapping[str, Sequence
     if nodes <= set(exclude):
         raise InputError("expected at least one node that is not excluded", "exclude")
     if entry.max_nodes is not None and entry.max_nodes < len(include):
-        raise InputError(f"expected at least {len(include)}, the number of nodes in include, got {entry.max_nodes}",
-                         "max_nodes")  # fmt: skip
+        raise InputError(
+            f"expected at least {len(include)}, the number of nodes in include, got {entry.max_nodes}", "max_nodes"
+        )
     pins: dict[str | int, str] = {}
     numbers: dict[int, str] = {}
     for block, node in entry.pins.items():
