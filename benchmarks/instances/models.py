@@ -64,9 +64,10 @@ def bytes_of(model: Model, tokens: int) -> np.ndarray:
 
 def workspace_mib(model: Model, work: dict[str, int]) -> int:
     """MiB that a node needs beside weights and caches, rounded up."""
-    from placement.costs.roofline import workspace_bytes
+    from placement.costs.memory import workspace_bytes
+    from placement.costs.runtimes import costs_or_generic
     from placement.readers.cluster.read import read_request
 
     nodes = [{"name": "any", "device": "rtx-4090"}]
     request = read_request({"model": model, "workload": work, "nodes": nodes})
-    return int(workspace_bytes(request.model, request.workload) / MIB) + 1
+    return int(workspace_bytes(request.model, request.workload, costs_or_generic("")) / MIB) + 1

@@ -79,13 +79,18 @@ def step_cost(tables: CostTables, size: int, last: int | None = None) -> Additiv
 
 
 def term_cost(tables: CostTables, name: str) -> Additive:
-    """Return one additive term by its name in `combine.TERMS`."""
+    """Return one additive term by its name in `combine.TERMS`.
+
+    Of a prompt whose chunks overlap, the part of the slowest stage is left out: the rest is a lower bound.
+    """
     nothing = np.zeros((tables.n_nodes, tables.n_blocks + 1))
     idle = np.zeros(tables.n_nodes)
     if name == "latency":
         return step_cost(tables, 0)
     if name == "ttft":
-        return Additive(prefix(tables.prefill_s), 1.0, tables.prompt_cut_bytes.copy(), idle)
+        return Additive(
+            prefix(tables.prefill_s) * (1.0 - tables.prompt_overlap), 1.0, tables.prompt_cut_bytes.copy(), idle
+        )
     if name == "request_time":
         return term_cost(tables, "ttft") + step_cost(tables, 0) * (tables.output_tokens - 1)
     if name == "price":

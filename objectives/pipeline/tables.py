@@ -53,6 +53,9 @@ class CostTables:
         Tokens generated per request.
     concurrency : int
         Sequences that want to be in flight.
+    prompt_overlap : float
+        Part of a prompt's seconds in [0, 1) that stages spend at the same time, since chunks of it follow each other
+        through them: 0 where a prompt passes whole.
     """
 
     batches: IntArray
@@ -75,15 +78,27 @@ class CostTables:
     contiguous: bool
     output_tokens: int
     concurrency: int
+    prompt_overlap: float = 0.0
 
     def __post_init__(self) -> None:
         b, n, m = self.decode_s.shape
         shapes = {
-            "batches": (b,), "prefill_s": (n, m), "weight_bytes": (m,), "kv_bytes": (m,), "capacity_bytes": (n,),
-            "cut_bytes": (m + 1,), "prompt_cut_bytes": (m + 1,), "latency_s": (n + 1, n + 1),
-            "bandwidth_bytes_per_s": (n + 1, n + 1), "price_per_hour": (n,), "power_w": (n,),
-            "cut_allowed": (m + 1,), "allowed": (n, m), "required": (n,), "ties": (len(self.ties), 2),
-        }  # fmt: skip
+            "batches": (b,),
+            "prefill_s": (n, m),
+            "weight_bytes": (m,),
+            "kv_bytes": (m,),
+            "capacity_bytes": (n,),
+            "cut_bytes": (m + 1,),
+            "prompt_cut_bytes": (m + 1,),
+            "latency_s": (n + 1, n + 1),
+            "bandwidth_bytes_per_s": (n + 1, n + 1),
+            "price_per_hour": (n,),
+            "power_w": (n,),
+            "cut_allowed": (m + 1,),
+            "allowed": (n, m),
+            "required": (n,),
+            "ties": (len(self.ties), 2),
+        }
         for name, shape in shapes.items():
             found = getattr(self, name).shape
             if found != shape:
@@ -94,10 +109,22 @@ class CostTables:
                 if np.isnan(array.astype(np.float64)).any():
                     raise ValueError(f"Expected numbers in {item.name}, got NaN.")
                 array.setflags(write=False)
-        for name in ("decode_s", "prefill_s", "weight_bytes", "kv_bytes", "cut_bytes", "prompt_cut_bytes", "latency_s",
-                     "bandwidth_bytes_per_s", "price_per_hour", "power_w"):  # fmt: skip
+        for name in (
+            "decode_s",
+            "prefill_s",
+            "weight_bytes",
+            "kv_bytes",
+            "cut_bytes",
+            "prompt_cut_bytes",
+            "latency_s",
+            "bandwidth_bytes_per_s",
+            "price_per_hour",
+            "power_w",
+        ):
             if (getattr(self, name) < 0).any():
                 raise ValueError(f"Expected {name} >= 0 everywhere, got {getattr(self, name).min()}.")
+        if not 0.0 <= self.prompt_overlap < 1.0:
+            raise ValueError(f"Expected prompt_overlap in [0, 1), got {self.prompt_overlap}.")
         if self.batches[0] != 1 or (np.diff(self.batches) <= 0).any():
             raise ValueError(f"Expected ascending micro-batch sizes that start with 1, got {self.batches.tolist()}.")
 

@@ -104,6 +104,25 @@ def step_s(tables: CostTables, spans: Iterable[Span], size: int) -> float:
     )
 
 
+def ttft_s(tables: CostTables, spans: Iterable[Span]) -> float:
+    """Seconds until the first token: a prompt through all stages, whose chunks overlap, and all hops.
+
+    K chunks leave a pipeline after the sum of the stages plus K - 1 times the slowest stage of one chunk, which is the
+    share 1/K of the sum and (K - 1)/K of the slowest; `prompt_overlap` is the second share, as far as it is reached.
+    """
+    spans = list(spans)
+    stages = [float(tables.prefill_s[span.node, span.start : span.stop].sum()) for span in spans]
+    share = tables.prompt_overlap
+    return (
+        (1.0 - share) * sum(stages)
+        + share * max(stages)
+        + sum(
+            float(tables.latency_s[hop[0], hop[1]]) + transfer_s(tables, hop, float(tables.prompt_cut_bytes[hop[2]]))
+            for hop in hops(tables, spans)
+        )
+    )
+
+
 def bottleneck(tables: CostTables, spans: Iterable[Span], size: int) -> Bottleneck:
     """Return the busiest node or link of a full pipeline with micro-batches of ``batches[size]``."""
     spans, tokens = list(spans), float(tables.batches[size])
@@ -129,10 +148,7 @@ def pipeline_terms(tables: CostTables, spans: Iterable[Span]) -> Terms:
             if seconds < best:
                 best, size = seconds, k
     step = step_s(tables, spans, 0)
-    ttft = float(node_sums(tables, spans, tables.prefill_s).sum()) + sum(
-        float(tables.latency_s[hop[0], hop[1]]) + transfer_s(tables, hop, float(tables.prompt_cut_bytes[hop[2]]))
-        for hop in hops(tables, spans)
-    )
+    ttft = ttft_s(tables, spans)
     used = sorted({span.node for span in spans})
     decode = node_sums(tables, spans, tables.decode_s[0])
     values = (

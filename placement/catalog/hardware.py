@@ -89,15 +89,15 @@ class LinkType:
 @lru_cache(maxsize=1)
 def devices() -> Mapping[str, Device]:
     """Return all devices by name, aliases left out."""
-    data = load("devices.yaml")
+    data, classes = load("devices.yaml"), _classes()
     found: dict[str, Device] = {}
     for name, entry in _device_entries(data["devices"]):
-        base = _device(name, entry, data["classes"][entry["class"]])
+        base = _device(name, entry, classes[entry["class"]])
         options = entry.get("memory_options_gib", [])
         if not options:
             found[name] = base
             continue
-        share = base.reserve_bytes / base.memory_bytes if base.kind == "apple" else None
+        share = base.reserve_bytes / base.memory_bytes if "reserve_fraction" in classes[entry["class"]] else None
         for gib in options:
             memory = gib * _GIB
             aliases = (name, *base.aliases) if memory == base.memory_bytes else ()
@@ -112,6 +112,23 @@ def _device_entries(first: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str
     yield from first.items()
     for file in sorted(Path(__file__).with_name("devices").glob("*.yaml")):
         yield from load(f"devices/{file.name}")["devices"].items()
+
+
+@lru_cache(maxsize=1)
+def class_parents() -> Mapping[str, str]:
+    """Return the device classes, each with its parent; empty for one that has none."""
+    return MappingProxyType({name: entry.get("parent", "") for name, entry in load("devices.yaml")["classes"].items()})
+
+
+@lru_cache(maxsize=1)
+def _classes() -> Mapping[str, Mapping[str, Any]]:
+    """Return the figures of every class, its parents' where it has none of its own."""
+    entries: Mapping[str, Mapping[str, Any]] = load("devices.yaml")["classes"]
+    found: dict[str, Mapping[str, Any]] = {}
+    for name, entry in entries.items():  # a parent stands before its children
+        parent = found.get(entry.get("parent", ""), {})
+        found[name] = {**parent, **{key: value for key, value in entry.items() if key != "parent"}}
+    return MappingProxyType(found)
 
 
 @lru_cache(maxsize=1)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
+import numpy.typing as npt
 
 from objectives.pipeline.tables import CostTables
 
 from ..errors import InputError
-from ..question.cluster import Cluster
+from ..question.cluster import Node
 from ..question.request import Constraints, Request
-from .roofline import decode_table, prefill_row, workspace_bytes
+from .links import arrival_s, cut_bytes, prompt_overlap
+from .memory import capacity_bytes
+from .roofline import decode_table, prefill_row
+from .runtimes import RuntimeCosts, costs_or_generic
 
-TOKEN_ID_BYTES = 4.0
+FloatArray = npt.NDArray[np.float64]
 
 
 def batch_sizes(concurrency: int) -> list[int]:
@@ -24,23 +30,44 @@ def batch_sizes(concurrency: int) -> list[int]:
     return sorted(size for size in sizes if size <= concurrency)
 
 
-def build_tables(request: Request) -> CostTables:
-    """Compute the cost tables of a request; raise `InputError` naming the node or key that lacks a figure."""
+def build_tables(request: Request, costs: RuntimeCosts | None = None, sizes: Sequence[int] | None = None) -> CostTables:
+    """Compute the cost tables of a request.
+
+    Parameters
+    ----------
+    request : Request
+    costs : RuntimeCosts, optional
+        By default those of the runtime that the request names, the generic ones where it names none.
+    sizes : sequence of int, optional
+        Micro-batch sizes, ascending, the first is 1; by default all that are worth trying.
+
+    Returns
+    -------
+    CostTables
+
+    Raises
+    ------
+    InputError
+        A node or key lacks a figure; the message names it.
+    """
+    costs = costs or costs_or_generic(request.runtime or request.costs)
     model, cluster, work, rules = request.model, request.cluster, request.workload, request.constraints
-    batches = batch_sizes(work.concurrency)
+    batches = list(sizes or batch_sizes(work.concurrency))
+    known: dict[tuple[object, ...], tuple[FloatArray, FloatArray]] = {}
     decode, prefill = [], []
     for node in cluster.nodes:
-        try:
-            rows = decode_table(node, model, work, batches)
-            decode.append(rows)
-            prefill.append(prefill_row(node, model, work, rows[0]))
-        except InputError as error:
-            raise error if error.where else InputError(error.detail, f"nodes[{node.name}]") from None
-    workspace = workspace_bytes(model, work)
-    out = np.array([block.activation_bytes_per_token for block in model.blocks])
-    cut_bytes = np.concatenate([[model.input_bytes_per_token], out[:-1], [TOKEN_ID_BYTES]])
-    prompt = cut_bytes * work.prompt_tokens
-    prompt[-1] = TOKEN_ID_BYTES
+        alike = _signature(node)
+        if alike not in known:
+            try:
+                rows = decode_table(node, model, work, batches, costs)
+                known[alike] = rows, prefill_row(node, model, work, rows[0], costs)
+            except InputError as error:
+                raise error if error.where else InputError(error.detail, f"nodes[{node.name}]") from None
+        decode.append(known[alike][0])
+        prefill.append(known[alike][1])
+    crossing = cut_bytes(model, costs)
+    prompt = crossing * work.prompt_tokens
+    prompt[-1] = crossing[-1]
     cut_allowed = np.ones(model.n_blocks + 1, dtype=bool)
     cut_allowed[list(model.forbidden_cuts)] = False
     return CostTables(
@@ -49,10 +76,10 @@ def build_tables(request: Request) -> CostTables:
         prefill_s=np.stack(prefill),
         weight_bytes=np.array(model.resident_bytes(), dtype=np.float64),
         kv_bytes=np.array([block.kv_bytes(work.context_tokens) for block in model.blocks]),
-        capacity_bytes=np.array([node.memory_bytes - node.reserve_bytes - workspace for node in cluster.nodes]),
-        cut_bytes=cut_bytes,
+        capacity_bytes=np.array([capacity_bytes(node, model, work, costs) for node in cluster.nodes]),
+        cut_bytes=crossing,
         prompt_cut_bytes=prompt,
-        latency_s=_arrival_s(cluster),
+        latency_s=arrival_s(cluster, model, costs),
         bandwidth_bytes_per_s=_finite(np.array(cluster.bandwidth_bytes_per_s)),
         price_per_hour=np.array([node.price_per_hour for node in cluster.nodes]),
         power_w=np.array([node.power_w for node in cluster.nodes]),
@@ -66,15 +93,14 @@ def build_tables(request: Request) -> CostTables:
         contiguous=rules.contiguous,
         output_tokens=work.output_tokens,
         concurrency=work.concurrency,
+        prompt_overlap=prompt_overlap(work.prompt_tokens, costs),
     )
 
 
-def _arrival_s(cluster: Cluster) -> np.ndarray:
-    """Latency (N + 1, N + 1) until blocks begin: every message that comes to a node starts a pass there."""
-    latency = np.array(cluster.latency_s)
-    latency[:, :-1] += np.array([node.pass_overhead_s for node in cluster.nodes])
-    np.fill_diagonal(latency, np.diag(cluster.latency_s))
-    return latency
+def _signature(node: Node) -> tuple[object, ...]:
+    """What the seconds of a node depend on: nodes that differ in nothing else are computed once."""
+    values = (getattr(node, name) for name in Node.__slots__ if name not in ("name", "region"))
+    return tuple(tuple(sorted(value.items())) if isinstance(value, Mapping) else value for value in values)
 
 
 def _finite(bandwidth: np.ndarray) -> np.ndarray:

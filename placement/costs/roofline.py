@@ -9,6 +9,8 @@ until arithmetic or the caches dominate; tensor parallelism adds two ring all-re
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from operator import attrgetter
 
 import numpy as np
 import numpy.typing as npt
@@ -17,51 +19,144 @@ from ..errors import InputError
 from ..question.cluster import Node
 from ..question.model import Block, Model
 from ..question.workload import Workload
+from .rates import Rates, rates_of
+from .runtimes import RuntimeCosts, runtime_costs
 
 FloatArray = npt.NDArray[np.float64]
 
 
-def pass_s(node: Node, block: Block, dtype: str, tokens: float, flops: float, cache_bytes: float) -> float:
-    """Seconds of one pass of `tokens` tokens through a block.
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One pass through a block.
 
-    Parameters
+    Attributes
     ----------
     tokens : float
         Tokens whose weights are read together.
-    flops : float
-        Floating-point operations of the pass.
+    attention_flops : float
+        Operations of attention scores, all tokens together.
     cache_bytes : float
         Bytes of cache read.
+    decode : bool
+        A decode step: weights are unpacked row by row.
     """
-    arithmetic_s = flops / (node.peak_flops_per_s(dtype) * node.compute_efficiency) if flops else 0.0
-    moved = block.read_bytes(tokens) + cache_bytes
-    memory_s = moved / (node.memory_bandwidth_bytes_per_s * node.bandwidth_efficiency)
-    return max(arithmetic_s, memory_s) + node.overhead_s + all_reduce_s(node, block, tokens)
+
+    tokens: float
+    attention_flops: float
+    cache_bytes: float
+    decode: bool = False
 
 
-def all_reduce_s(node: Node, block: Block, tokens: float) -> float:
-    """Seconds of the two ring all-reduces of a block under tensor parallelism; 0 for a single device."""
+def pass_s(rates: Rates, node: Node, block: Block, work: Work) -> float:
+    """Seconds of one pass through a block.
+
+    Parameters
+    ----------
+    rates : Rates
+        Of the node under its runtime.
+    node : Node
+        Its tensor parallelism and the link for it.
+    block : Block
+    work : Work
+        Tokens, operations and bytes of the pass.
+
+    Returns
+    -------
+    float
+    """
+    arithmetic_s = (_product_flops(rates, block, work) + work.attention_flops) / rates.flops_per_s
+    # Bytes as if all were read at the rate of caches: of one rate for both, this is the plain sum.
+    moved = block.read_bytes(work.tokens) * (rates.cache_bytes_per_s / rates.weights_bytes_per_s) + work.cache_bytes
+    memory_s = moved / rates.cache_bytes_per_s
+    # Unpacking happens once for the rows of a step, however many sequences they are of.
+    unpacking_s = block.flops_per_token / rates.decode_flops_per_s if work.decode else 0.0
+    busy_s = max(arithmetic_s if rates.overlap else arithmetic_s + memory_s, memory_s, unpacking_s)
+    if node.tensor_parallel > 1:
+        busy_s *= 1.0 + rates.serial_share * (node.tensor_parallel - 1)
+    launches_s = rates.overhead_s + (rates.expert_overhead_s if block.experts else 0.0)
+    spent_s = max(busy_s, launches_s) if rates.launches_overlap else busy_s + launches_s
+    return spent_s + all_reduce_s(rates, node, block, work.tokens)
+
+
+def _product_flops(rates: Rates, block: Block, work: Work) -> float:
+    """Operations at the full rate that take as long as the matrix products of a pass.
+
+    Every expert multiplies the rows that are routed to it, so its products have fewer rows than the pass has tokens.
+    """
+    tokens, flops = work.tokens, work.tokens * block.flops_per_token
+    if not flops or not rates.half_rows:
+        return flops
+    dense = rates.rows(tokens) / tokens
+    if block.experts <= 0 or block.expert_bytes <= 0:
+        return flops * dense
+    touched = block.experts * (1.0 - (1.0 - block.experts_per_token / block.experts) ** tokens)
+    active = block.expert_bytes * block.experts_per_token / block.experts
+    share = active / (active + block.weight_bytes - block.expert_bytes)
+    rows = max(1.0, tokens * block.experts_per_token / touched)
+    return float(flops * ((1.0 - share) * dense + share * rates.rows(rows) / rows))
+
+
+def all_reduce_s(rates: Rates, node: Node, block: Block, tokens: float) -> float:
+    """Seconds of the two all-reduces of a block under tensor parallelism; 0 for a single device.
+
+    A ring takes 2 (n - 1) steps; where one root speaks with all others in turn, each pair of devices waits once.
+    """
     peers = node.tensor_parallel - 1
     if peers <= 0 or block.lookup or block.last_token_only:
         return 0.0
     moved = 2.0 * peers / node.tensor_parallel * tokens * block.activation_bytes_per_token
-    return 2.0 * (2.0 * peers * node.all_reduce_latency_s + moved / node.all_reduce_bandwidth_bytes_per_s)
+    steps = node.tensor_parallel * peers / 2.0 if rates.star else 2.0 * peers
+    return 2.0 * (
+        rates.all_reduce_s + steps * node.all_reduce_latency_s + moved / node.all_reduce_bandwidth_bytes_per_s
+    )
 
 
-def decode_s(node: Node, block: Block, model: Model, workload: Workload, batch: int) -> float:
-    """Seconds of one decode step of `batch` sequences, at the mean context of the workload."""
+def decode_s(rates: Rates, node: Node, block: Block, workload: Workload, batch: int) -> float:
+    """Seconds of one decode step of `batch` sequences, at the mean context of the workload.
+
+    Parameters
+    ----------
+    rates : Rates
+    node : Node
+    block : Block
+    workload : Workload
+    batch : int
+        Sequences in the micro-batch.
+
+    Returns
+    -------
+    float
+    """
     context = block.context_tokens(workload.mean_context_tokens)
-    flops = batch * (block.flops_per_token + block.attention_flops_per_token * context)
+    attention = batch * block.attention_flops_per_token * context
     cache = batch * block.kv_bytes(workload.mean_context_tokens)
-    return pass_s(node, block, model.compute_dtype, batch, flops, cache)
+    sampling_s = batch * rates.sequence_s if block.last_token_only else 0.0
+    return pass_s(rates, node, block, Work(batch, attention, cache, decode=True)) + sampling_s
 
 
-def prefill_s(node: Node, block: Block, model: Model, workload: Workload) -> float:
-    """Seconds of one whole prompt; attention is causal, so a token sees half of the prompt on average."""
-    tokens = 1 if block.last_token_only else workload.prompt_tokens
-    seen = block.context_tokens(workload.prompt_tokens / 2.0)
-    flops = tokens * (block.flops_per_token + block.attention_flops_per_token * seen)
-    return pass_s(node, block, model.compute_dtype, tokens, flops, block.kv_bytes(workload.prompt_tokens))
+def prefill_s(rates: Rates, node: Node, block: Block, workload: Workload, chunk_tokens: int = 0) -> float:
+    """Seconds of one whole prompt; attention is causal, so a token sees half of the prompt on average.
+
+    Parameters
+    ----------
+    rates : Rates
+    node : Node
+    block : Block
+    workload : Workload
+    chunk_tokens : int
+        Longest part of a prompt that passes at once; 0: the whole prompt.
+
+    Returns
+    -------
+    float
+    """
+    prompt = workload.prompt_tokens
+    chunks = 1 if block.last_token_only or not chunk_tokens else -(-prompt // chunk_tokens)
+    tokens = 1.0 if block.last_token_only else prompt / chunks
+    seen = block.context_tokens(prompt / 2.0)
+    attention = tokens * block.attention_flops_per_token * seen
+    cache = block.kv_bytes(prompt) / (1.0 if chunks == 1 else 2.0)  # of what a chunk reads, half on average
+    return chunks * pass_s(rates, node, block, Work(tokens, attention, cache))
 
 
 def has_roofline(node: Node, model: Model) -> bool:
@@ -69,11 +164,33 @@ def has_roofline(node: Node, model: Model) -> bool:
     return node.memory_bandwidth_bytes_per_s > 0 and node.peak_flops_per_s(model.compute_dtype) > 0
 
 
-def decode_table(node: Node, model: Model, workload: Workload, batches: Sequence[int]) -> FloatArray:
-    """Decode seconds (B, L): measured where given, else the roofline.
+def decode_table(
+    node: Node, model: Model, workload: Workload, batches: Sequence[int], costs: RuntimeCosts | None = None
+) -> FloatArray:
+    """Decode seconds: measured where given, else the roofline.
 
     A measurement at one micro-batch size is carried to other sizes by the ratio that the roofline gives, or, without
     one, in proportion to the size (no gain from batching is assumed).
+
+    Parameters
+    ----------
+    node : Node
+    model : Model
+    workload : Workload
+    batches : sequence of int
+        Micro-batch sizes.
+    costs : RuntimeCosts, optional
+        Of the runtime; by default the generic ones.
+
+    Returns
+    -------
+    array (B, L)
+        Seconds by micro-batch size and block.
+
+    Raises
+    ------
+    InputError
+        The node states neither a device nor figures nor measurements.
     """
     analytic = has_roofline(node, model)
     measured = {size: spread(row, model) for size, row in node.decode_table.items()}
@@ -84,10 +201,11 @@ def decode_table(node: Node, model: Model, workload: Workload, batches: Sequence
             "expected a device, or compute and memory_bandwidth, or decode_seconds_per_block", f"nodes[{node.name}]"
         )
 
-    kinds, kind_of = (_kinds(model), _kind_of(model)) if analytic else ([], np.empty(0, dtype=np.int64))
+    kinds, kind_of = kinds_of(model) if analytic else ([], np.empty(0, dtype=np.int64))
+    rates = rates_of(node, model, costs or runtime_costs(""))
 
     def roofline(batch: int) -> FloatArray:
-        return np.array([decode_s(node, block, model, workload, batch) for block in kinds])[kind_of]
+        return np.array([decode_s(rates, node, block, workload, batch) for block in kinds])[kind_of]
 
     rows = []
     for batch in batches:
@@ -114,12 +232,33 @@ def _carried(measured: dict[int, FloatArray], batch: int, roofline: object) -> F
     return measured[known] * (batch / known if batch > known else 1.0)
 
 
-def prefill_row(node: Node, model: Model, workload: Workload, decode_row: FloatArray) -> FloatArray:
-    """Prefill seconds (L,): measured, else the roofline, else one decode step per prompt token."""
+def prefill_row(
+    node: Node, model: Model, workload: Workload, decode_row: FloatArray, costs: RuntimeCosts | None = None
+) -> FloatArray:
+    """Prefill seconds: measured, else the roofline, else one decode step per prompt token.
+
+    Parameters
+    ----------
+    node : Node
+    model : Model
+    workload : Workload
+    decode_row : array (L,)
+        Seconds of a decode step of one sequence.
+    costs : RuntimeCosts, optional
+        Of the runtime; by default the generic ones.
+
+    Returns
+    -------
+    array (L,)
+        Seconds of a whole prompt by block.
+    """
     if node.prefill_s_per_block:
         return spread(node.prefill_s_per_block, model)
     if has_roofline(node, model):
-        return np.array([prefill_s(node, block, model, workload) for block in _kinds(model)])[_kind_of(model)]
+        costs = costs or runtime_costs("")
+        rates, chunk = rates_of(node, model, costs), costs.hops.chunk_tokens
+        kinds, kind_of = kinds_of(model)
+        return np.array([prefill_s(rates, node, block, workload, chunk) for block in kinds])[kind_of]
     tokens = [1 if block.last_token_only else workload.prompt_tokens for block in model.blocks]
     return decode_row * np.array(tokens, dtype=np.float64)
 
@@ -131,21 +270,21 @@ def spread(values: Sequence[float], model: Model) -> FloatArray:
     return np.full(model.n_blocks, values[0]) if len(values) == 1 else np.array(values, dtype=np.float64)
 
 
-def workspace_bytes(model: Model, workload: Workload) -> float:
-    """Bytes of buffers for one prompt: in, out and two intermediates of the widest activation."""
-    return 4.0 * workload.prompt_tokens * max(block.activation_bytes_per_token for block in model.blocks)
+_FIGURES = attrgetter(*(name for name in Block.__slots__ if name != "name"))
 
 
-def _signature(block: Block) -> tuple[object, ...]:
-    return tuple(getattr(block, name) for name in Block.__slots__ if name != "name")
+def kinds_of(model: Model) -> tuple[list[Block], npt.NDArray[np.int64]]:
+    """Blocks that differ in more than their name, each once, and the kind of every block (L,).
 
-
-def _kinds(model: Model) -> list[Block]:
-    """Blocks that differ in more than their name, each once: tables of a thousand nodes stay quick to build."""
-    return list({_signature(block): block for block in model.blocks}.values())
-
-
-def _kind_of(model: Model) -> npt.NDArray[np.int64]:
-    order = {_signature(block): None for block in model.blocks}
-    numbers = {signature: number for number, signature in enumerate(order)}
-    return np.array([numbers[_signature(block)] for block in model.blocks])
+    A kind is computed once: tables of a thousand nodes stay quick to build.
+    """
+    numbers: dict[object, int] = {}
+    kinds: list[Block] = []
+    of_block = []
+    for block in model.blocks:
+        figures = _FIGURES(block)
+        if figures not in numbers:
+            numbers[figures] = len(kinds)
+            kinds.append(block)
+        of_block.append(numbers[figures])
+    return kinds, np.array(of_block)

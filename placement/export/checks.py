@@ -99,17 +99,24 @@ def common(node: Node, alike: str) -> str | int:
 def under(request: Request, runtime: Runtime) -> tuple[Request, ...]:
     """The questions whose answers a runtime can hold; the best answer to any of them is the best that it can hold."""
     holds = runtime.holds
-    if not holds.layers:
-        raise InputError(f"{runtime.name} cannot hold a layer placement", "runtime")
     model = request.model
     if model.n_blocks < 3 or (model.blocks[0].name, model.blocks[-1].name) != (EMBED, HEAD):
         raise InputError(
             f"plans for {runtime.name} need a model of the blocks {EMBED}, decoder layers, {HEAD}", "runtime"
         )
     rules = request.constraints if holds.runs == "any" else replace(request.constraints, contiguous=True)
+    if not holds.layers:  # slices of every layer: what it runs is one group of devices that holds all of them
+        rules = replace(rules, max_nodes=1)
     note = f"planned under the rules of {runtime.name}"
     cluster = replace(request.cluster, notes=(*request.cluster.notes, note))
-    base = replace(request, model=_model(model, holds), cluster=cluster, constraints=rules, runtime="")
+    base = replace(
+        request,
+        model=_model(model, holds),
+        cluster=cluster,
+        constraints=rules,
+        runtime="",
+        costs=request.costs or request.runtime,
+    )
     groups = defaultdict(list)
     for node in request.cluster.nodes:
         groups[common(node, holds.alike)].append(node.name)

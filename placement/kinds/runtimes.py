@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from ..errors import InputError
-from ..export import make_runtime
+from dataclasses import replace
+
+from ..catalog.runtimes import runtime_aliases
+from ..errors import InputError, nearest, shown
+from ..export import make_runtime, runtime_names
 from ..export.checks import under
 from ..question.request import Request
 
 
 def ensure_known_runtime(request: Request, where: str) -> Request:
-    """Return the request; raise `InputError` with the nearest name when nobody writes plans for its runtime."""
-    if request.runtime:
-        try:
-            make_runtime(request.runtime)
-        except InputError as error:
-            raise error.under("runtime").under(where) from None
-    return request
+    """Return the request; raise `InputError` with the nearest name when its runtime is known neither here nor there.
+
+    A runtime is known by who writes plans for it, or by its costs.
+    """
+    name = request.runtime
+    if not name or name in (known := (*dict.fromkeys((*runtime_names(), *runtime_aliases())),)):
+        return request
+    text = f"unknown runtime {shown(name)}{nearest(name, known)} (known: {', '.join(known)})"
+    raise InputError(text, "runtime").under(where)
 
 
 def under_runtime(request: Request) -> tuple[Request, ...]:
     """The questions that stand for a request: itself, or those whose answers its runtime can hold."""
-    return under(request, make_runtime(request.runtime)) if request.runtime else (request,)
+    if not request.runtime:
+        return (request,)
+    if request.runtime not in runtime_names():  # only its costs are known: it holds any plan
+        return (replace(request, runtime="", costs=request.runtime),)
+    return under(request, make_runtime(request.runtime))

@@ -53,6 +53,8 @@ class Request:
         Replicated placements: "exact" joins spans end to start, "partial" lets a chain enter a span anywhere.
     runtime : str
         Name of the runtime that must be able to hold the plan; empty for any.
+    costs : str
+        Name of the runtime whose costs hold where `runtime` is empty: a question that already keeps its rules.
     server_push : bool
         Petals' servers push to each other; in no release so far, where every hop goes through the client.
     """
@@ -68,3 +70,4 @@ class Request:
     edges: str = "exact"
     runtime: str = ""
     server_push: bool = False
+    costs: str = ""

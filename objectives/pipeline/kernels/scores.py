@@ -75,6 +75,7 @@ class PipelineData(NamedTuple):
     output_tokens: int
     n_required: int
     scale: float
+    overlap: float
 
 
 def prefix(values: FloatArray) -> FloatArray:
@@ -139,6 +140,7 @@ def pipeline_data(tables: CostTables, objective: Objective) -> PipelineData:
         output_tokens=tables.output_tokens,
         n_required=int(tables.required.sum()),
         scale=max(float(tables.capacity_bytes.mean()), 1.0),
+        overlap=float(tables.prompt_overlap),
     )
 
 
@@ -269,7 +271,7 @@ def pipeline_terms(genome, d, terms, with_rate):
     totals, mosts, hops = scratch[n, 3:], scratch[n + 1, 3:], scratch[n + 2]
     for k in range(n_batches):
         totals[k], mosts[k] = 0.0, 0.0
-    violation, missing, prefill, energy, price = 0.0, 0.0, 0.0, 0.0, 0.0
+    violation, missing, prefill, slowest, energy, price = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     fly = float(d.concurrency)
     used, n_required, start = 0, 0, 0
     for s in range(stages):
@@ -290,7 +292,9 @@ def pipeline_terms(genome, d, terms, with_rate):
             totals[k] += busy
             mosts[k] = max(mosts[k], busy)
         energy += d.nodes[node, POWER] * (seconds[node, stop, 0] - seconds[node, start, 0])
-        prefill += seconds[node, stop, last] - seconds[node, start, last]
+        prompt = seconds[node, stop, last] - seconds[node, start, last]
+        prefill += prompt
+        slowest = max(slowest, prompt)
         violation += seconds[node, stop, last + 1] - seconds[node, start, last + 1]
         start = stop
     if used < stages:
@@ -301,7 +305,7 @@ def pipeline_terms(genome, d, terms, with_rate):
     violation += add_hops(genome, d, used < stages, hops)
     fly = max(fly, 1.0)
     terms[0] = totals[0] + hops[0] + hops[1]
-    terms[1] = prefill + hops[0] + hops[2]
+    terms[1] = (1.0 - d.overlap) * prefill + d.overlap * slowest + hops[0] + hops[2]
     terms[2] = terms[1] + (d.output_tokens - 1) * terms[0]
     terms[3], terms[8] = rate(d, n_batches, fly, totals, mosts, hops) if with_rate else (0.0, 1.0)
     terms[4] = price

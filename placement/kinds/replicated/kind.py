@@ -14,7 +14,7 @@ from objectives.combine import REPLICATED as TERMS
 from objectives.combine import Objective, TermSet
 from objectives.spans import Span
 from placement.errors import InputError
-from placement.export import make_runtime
+from placement.export import make_runtime, runtime_names
 from placement.petals.request import limits as petals_limits
 from placement.petals.request import servers_only, with_client
 from placement.plan.plan import ObjectiveValue, PlacedSpan, Plan
@@ -176,7 +176,7 @@ class ReplicatedKind:
         if question.min_replicas > question.cluster.n_nodes:
             raise InputError(f"expected at most {question.cluster.n_nodes}, the number of nodes", "min_replicas")
         notes = (*question.model.notes, *question.cluster.notes)
-        if not question.runtime:
+        if question.runtime not in runtime_names():  # none, or one that only costs are known of
             return ReplicatedTask(case_of(question), wish.objective, notes=notes)
         runtime = make_runtime(question.runtime)
         if not runtime.holds.replicas:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from objectives.combine import PIPELINE, REPLICATED, Objective
+from placement.catalog.runtimes import stored_format
 from placement.errors import InputError, nearest
 from placement.files import read_document
 from placement.files.entries import MAX_COUNT, parse
@@ -107,7 +109,8 @@ def _model(entry: ClusterFile, folder: Path, given: object | None) -> Model:
     spec = entry.model if given is None else given
     if spec is None:
         raise InputError("this key is missing: a catalog preset, a path, or blocks inline", "model")
-    weights = entry.quantization or entry.dtype
+    named = entry.quantization or entry.dtype
+    weights = stored_format(entry.runtime or "", named) if named else None
     if isinstance(spec, InlineModel):
         return inline_model(spec, weights)
     if given is None and isinstance(spec, str):
@@ -118,6 +121,8 @@ def _model(entry: ClusterFile, folder: Path, given: object | None) -> Model:
         built = read_model(spec, **{key: value for key, value in options.items() if value is not None})
     except InputError as error:
         raise error.under("model") from None
+    if weights != named:
+        built = replace(built, notes=(*built.notes, f"files of {entry.runtime} hold {named} models as {weights}"))
     if built.n_blocks > MAX_COUNT:
         raise InputError(f"expected at most {MAX_COUNT} blocks, got {built.n_blocks}", "model")
     return built
@@ -148,8 +153,9 @@ def _constraints(entry: ClusterFile, model: Model, groups: Mapping[str, Sequence
     if nodes <= set(exclude):
         raise InputError("expected at least one node that is not excluded", "exclude")
     if entry.max_nodes is not None and entry.max_nodes < len(include):
-        raise InputError(f"expected at least {len(include)}, the number of nodes in include, got {entry.max_nodes}",
-                         "max_nodes")  # fmt: skip
+        raise InputError(
+            f"expected at least {len(include)}, the number of nodes in include, got {entry.max_nodes}", "max_nodes"
+        )
     pins: dict[str | int, str] = {}
     numbers: dict[int, str] = {}
     for block, node in entry.pins.items():

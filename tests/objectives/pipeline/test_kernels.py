@@ -43,6 +43,7 @@ def random_tables(rng: np.random.Generator, contiguous: bool, ties: bool, n: int
         contiguous=contiguous,
         output_tokens=20,
         concurrency=6,
+        prompt_overlap=float(rng.choice([0.0, 0.6])),
     )
 
 

@@ -1,0 +1,42 @@
+"""The catalog of runtimes as it stands in its YAML files: entries by name, aliases, and the formats of their files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any
+
+from .tables import load
+
+
+@lru_cache(maxsize=1)
+def entries() -> Mapping[str, Mapping[str, Any]]:
+    """Return the entries of runtimes.yaml by name; an entry stands after the one that it inherits from."""
+    return MappingProxyType(load("runtimes.yaml")["runtimes"])
+
+
+@lru_cache(maxsize=1)
+def runtime_aliases() -> Mapping[str, str]:
+    """Return every name and alias, with the name of the runtime that it means."""
+    return MappingProxyType(
+        {alias: name for name, entry in entries().items() for alias in (*entry.get("aliases", ()), name)}
+    )
+
+
+@lru_cache(maxsize=1)
+def fitted() -> Mapping[str, Any]:
+    """Return what the fit wrote: `cases`, `figures` and `intervals` by runtime and device class."""
+    found = load("runtimes_fitted.yaml")
+    return MappingProxyType({key: found.get(key) or {} for key in ("cases", "figures", "intervals")})
+
+
+def stored_format(runtime: str, weights: str) -> str:
+    """Return the format that a runtime's own files have where people name another: GGUF files of MXFP4 models, say."""
+    name = runtime_aliases().get(runtime, "")
+    while name:
+        formats = entries()[name].get("stored_as", {})
+        if weights.strip().lower() in formats:
+            return str(formats[weights.strip().lower()])
+        name = entries()[name].get("inherits", "")
+    return weights

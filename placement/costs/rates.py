@@ -1,0 +1,176 @@
+"""The rates of one node under one runtime and one model: what the roofline divides by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..catalog import hardware
+from ..question.cluster import Node
+from ..question.model import Model
+from .runtimes import GENERIC, RuntimeCosts, class_of, lineage
+
+WIDE = frozenset({"bfloat16", "float16", "float32", "bf16", "f16", "f32", "fp16", "fp32"})
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Sustained rates and overheads; the defaults leave a plain roofline.
+
+    Attributes
+    ----------
+    weights_bytes_per_s, cache_bytes_per_s : float
+        Reading weights, and caches.
+    flops_per_s : float
+        Matrix products of many rows.
+    decode_flops_per_s : float
+        Products of one row, unpacking counted.
+    half_rows, small_rows : float
+        A product of m rows takes as long as m + min(half_rows, small_rows * (m - 1)) at the full rate.
+    overhead_s, expert_overhead_s, sequence_s : float
+        Per block and pass; more for a block with experts; per block-free pass and sequence.
+    launches_overlap : bool
+        A block takes the longer of launches and work.
+    all_reduce_s : float
+        One all-reduce, beside its link.
+    serial_share : float
+        Part of a block that tensor parallelism does not split.
+    overlap : bool
+        Arithmetic and memory traffic of a block hide each other (a plain roofline, and prefetching CPUs); else they
+        add up, as in matrix products of few rows on GPUs.
+    star : bool
+        One root speaks with all others in turn in an all-reduce; else a ring.
+    """
+
+    weights_bytes_per_s: float
+    cache_bytes_per_s: float
+    flops_per_s: float
+    decode_flops_per_s: float
+    half_rows: float = 0.0
+    small_rows: float = 0.0
+    overhead_s: float = 0.0
+    expert_overhead_s: float = 0.0
+    sequence_s: float = 0.0
+    launches_overlap: bool = False
+    all_reduce_s: float = 0.0
+    serial_share: float = 0.0
+    overlap: bool = True
+    star: bool = False
+
+    def rows(self, rows: float) -> float:
+        """Rows at the full rate that take as long as a product of `rows` rows."""
+        return rows + min(self.half_rows, self.small_rows * max(0.0, rows - 1.0))
+
+
+def rates_of(node: Node, model: Model, costs: RuntimeCosts) -> Rates:
+    """Return the rates of a node: the file's own efficiencies and overhead win over those of the runtime.
+
+    Parameters
+    ----------
+    node : Node
+    model : Model
+        Its number format picks the peak, and what quantized weights reach.
+    costs : RuntimeCosts
+
+    Returns
+    -------
+    Rates
+    """
+    bandwidth, compute, overhead_s = efficiencies(node, model, costs)
+    kind, wide = class_of(node), model.weights.lower() in WIDE
+    width = node.memory_bandwidth_bytes_per_s * bandwidth
+    if costs.name == GENERIC:
+        sustained = node.peak_flops_per_s(model.compute_dtype) * compute
+        return Rates(width, width, sustained, sustained, overhead_s=overhead_s)
+    get, peak = _Figures(costs, kind, model.weights), _peak(node, model, costs, kind)
+    accelerator = {"cpu", "edge"}.isdisjoint(lineage(kind))
+    share = 1.0 if wide else get("quantized_bandwidth", 1.0)
+    work = 1.0 if wide else get("work", 0.0)
+    return Rates(
+        weights_bytes_per_s=width * share,
+        cache_bytes_per_s=width,
+        flops_per_s=peak * compute,
+        decode_flops_per_s=peak * node.compute_efficiency / work if work else float("inf"),
+        half_rows=get("half_rows", 0.0),
+        small_rows=get("small_rows", 0.0),
+        overhead_s=overhead_s,
+        expert_overhead_s=get("expert_overhead_us", 0.0) * 1e-6,
+        sequence_s=get("sequence_us", 0.0) * 1e-6,
+        launches_overlap=costs.launches_overlap and accelerator,
+        all_reduce_s=get("all_reduce_us", 0.0) * 1e-6,
+        serial_share=get("serial_share", 0.0),
+        overlap=not accelerator,
+        star=costs.hops.star,
+    )
+
+
+def efficiencies(node: Node, model: Model, costs: RuntimeCosts) -> tuple[float, float, float]:
+    """Bandwidth and compute, sustained over peak, and seconds of overhead per block: the file's, else the runtime's.
+
+    Parameters
+    ----------
+    node : Node
+    model : Model
+        Its number format decides which compute counts.
+    costs : RuntimeCosts
+
+    Returns
+    -------
+    (float, float, float)
+    """
+    bandwidth, compute, overhead_s = node.bandwidth_efficiency, node.compute_efficiency, node.overhead_s
+    if costs.name == GENERIC:
+        return bandwidth, compute, overhead_s
+    get, own = _Figures(costs, class_of(node), model.weights), _stated(node)
+    if "bandwidth" not in own:
+        bandwidth = get("bandwidth", bandwidth)
+    if "overhead" not in own:
+        overhead_s = get("overhead_us", overhead_s * 1e6) * 1e-6
+    if "compute" not in own:
+        compute = get("compute", compute)
+        if model.weights.lower() not in WIDE:
+            compute = get("quantized_compute", compute)
+    return bandwidth, compute, overhead_s
+
+
+def _peak(node: Node, model: Model, costs: RuntimeCosts, kind: str) -> float:
+    """Peak FLOP/s of the format that matrix products are done in."""
+    own = node.peak_flops_per_s(model.compute_dtype)
+    if model.weights.lower() in WIDE:
+        # The listed rates of tensor units are those of 32-bit accumulation, half of the other one on consumer cards.
+        twice = costs.half_accumulation and "consumer" in lineage(kind)
+        return 2.0 * own if twice else own
+    number = next((costs.quantized_in[name] for name in lineage(kind) if name in costs.quantized_in), "")
+    return float(node.compute_flops_per_s.get(number, own))
+
+
+def pass_overhead_s(node: Node, costs: RuntimeCosts) -> float:
+    """Return the seconds that a pass of a stage takes once: the node's own figure, or the runtime's."""
+    return node.pass_overhead_s or (costs.figure(class_of(node), "pass_us") or 0.0) * 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class _Figures:
+    """Figures of a class, those of the number format first."""
+
+    costs: RuntimeCosts
+    kind: str
+    weights: str
+
+    def __call__(self, key: str, otherwise: float) -> float:
+        of_format = self.costs.formats.get(self.weights.lower(), {})
+        if key in of_format:
+            return float(of_format[key])
+        found = self.costs.figure(self.kind, key)
+        return otherwise if found is None else found
+
+
+def _stated(node: Node) -> frozenset[str]:
+    """Which figures the user gave: those that differ from the catalog's of the device (or from 1 without a device)."""
+    if node.device:
+        device = hardware.device(node.device)
+        usual = (device.bandwidth_efficiency, device.compute_efficiency, device.overhead_s)
+    else:
+        usual = (1.0, 1.0, 0.0)
+    found = (node.bandwidth_efficiency, node.compute_efficiency, node.overhead_s)
+    names = ("bandwidth", "compute", "overhead")
+    return frozenset(name for name, a, b in zip(names, usual, found, strict=True) if a != b)

@@ -1,0 +1,179 @@
+"""Costs by runtime: what is looked up, what inherits, and what must hold of every entry of the catalog."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from placement.catalog import hardware
+from placement.catalog.runtimes import runtime_aliases, stored_format
+from placement.costs.build import build_tables
+from placement.costs.links import cut_bytes, prompt_overlap, vocabulary
+from placement.costs.rates import rates_of
+from placement.costs.runtimes import GENERIC, KEYS, class_of, lineage, runtime_catalog, runtime_costs
+from placement.errors import InputError
+from placement.question.cluster import Node
+from placement.question.request import Request
+from placement.readers.cluster.read import read_request
+
+SHARES = ("bandwidth", "quantized_bandwidth", "compute", "quantized_compute", "serial_share")
+
+
+def question(device: str = "rtx-3090", weights: str = "q4_k_m", **keys: object) -> Request:
+    """One device with an 8 billion model."""
+    entry = {"name": "gpu", "device": device, **keys}
+    return read_request({"model": "llama-3.1-8b", "quantization": weights, "nodes": [entry]})
+
+
+def test_a_class_with_few_measurements_inherits() -> None:
+    """A figure is that of the class, else of its parents, else of the runtime that is inherited from."""
+    costs = runtime_costs("llama.cpp")
+    assert list(lineage("consumer-blackwell"))[:3] == ["consumer-blackwell", "consumer", "nvidia"]
+    assert costs.figure("consumer-blackwell", "bandwidth") == costs.figure("consumer", "bandwidth")
+    assert runtime_costs("sglang").figure("hbm", "bandwidth") == runtime_costs("vllm").figure("hbm", "bandwidth")
+
+
+@pytest.mark.parametrize("name", runtime_catalog())
+def test_no_share_is_above_one(name: str) -> None:
+    """No efficiency of any runtime, class or format is above 1, no time is negative, and every key is known."""
+    costs = runtime_catalog()[name]
+    tables = [*costs.fitted, *costs.chain]
+    for figures in [*(entry for table in tables for entry in table.values()), *costs.formats.values()]:
+        assert set(figures) <= set(KEYS)
+        assert all(value >= 0 for value in figures.values())
+        assert all(0 < figures[key] <= 1 for key in SHARES if key in figures)
+    assert costs.source
+
+
+@pytest.mark.parametrize("name", runtime_catalog())
+@pytest.mark.parametrize("device", sorted({entry.kind: name for name, entry in hardware.devices().items()}.values()))
+def test_every_runtime_costs_every_class(name: str, device: str) -> None:
+    """Tables of every runtime on every class of device are finite and positive."""
+    tables = build_tables(replace(question(device), runtime=name))
+    assert np.isfinite(tables.decode_s).all()
+    assert (tables.decode_s[0, 0, 1:] > 0).all()
+    assert (tables.prefill_s[0, 1:] > 0).all()
+
+
+def test_without_a_runtime_nothing_changes() -> None:
+    """The generic costs are a plain roofline of the node's own figures."""
+    request = question()
+    node = request.cluster.nodes[0]
+    rates = rates_of(node, request.model, runtime_costs(""))
+    assert rates.weights_bytes_per_s == node.memory_bandwidth_bytes_per_s * node.bandwidth_efficiency
+    assert rates.overhead_s == node.overhead_s
+    assert rates.half_rows == rates.expert_overhead_s == rates.serial_share == 0
+    assert runtime_costs("").name == GENERIC
+
+
+def test_the_file_wins_over_the_runtime() -> None:
+    """An efficiency that the user states replaces the runtime's; what the user left out stays the runtime's."""
+    costs = runtime_costs("llama.cpp")
+    usual, stated = question(), question(efficiency={"bandwidth": 0.5})
+    plain = rates_of(usual.cluster.nodes[0], usual.model, costs)
+    own = rates_of(stated.cluster.nodes[0], stated.model, costs)
+    assert own.cache_bytes_per_s == pytest.approx(0.5 * 936e9)
+    assert own.flops_per_s == plain.flops_per_s
+
+
+def test_measured_tables_win_over_everything() -> None:
+    """What `placement profile` measured is used as it is, whatever the runtime."""
+    request = question(decode_seconds_per_block=0.002, prefill_seconds_per_block=0.5)
+    for name in ("", "llama.cpp", "vllm"):
+        tables = build_tables(replace(request, runtime=name))
+        assert (tables.decode_s == 0.002).all()
+        assert (tables.prefill_s == 0.5).all()
+
+
+def test_names_and_aliases() -> None:
+    """ollama costs what llama.cpp does; an unknown name is refused with the nearest one."""
+    assert runtime_costs("ollama") is runtime_costs("llama.cpp")
+    with pytest.raises(InputError, match="did you mean 'vllm'"):
+        runtime_costs("vlm")
+    assert (
+        read_request(
+            {"model": "llama-3.1-8b", "runtime": "ollama", "nodes": [{"name": "a", "device": "rtx-3090"}]}
+        ).runtime
+        == "ollama"
+    )
+    assert set(runtime_aliases().values()) == set(runtime_catalog())
+
+
+def test_files_of_llama_cpp_hold_another_mix() -> None:
+    """MXFP4 models run from GGUF files under llama.cpp, which keep in q8_0 what the checkpoint has in bfloat16."""
+    assert stored_format("llama.cpp", "mxfp4") == stored_format("ollama", "MXFP4") == "mxfp4_moe"
+    assert stored_format("vllm", "mxfp4") == "mxfp4"
+    assert stored_format("", "mxfp4") == "mxfp4"
+
+
+def test_a_node_without_a_device_has_the_class_that_it_looks_like() -> None:
+    """Only float32 and a slow memory: a board; a faster one: a CPU; tensor formats: a GPU."""
+    board = Node("a", 8e9, compute_flops_per_s={"float32": 48e9}, memory_bandwidth_bytes_per_s=12.8e9)
+    assert class_of(board) == "board"
+    assert class_of(replace(board, memory_bandwidth_bytes_per_s=80e9, memory_bytes=64e9)) == "cpu"
+    assert class_of(replace(board, compute_flops_per_s={"float16": 1e13})) == "gpu"
+
+
+def test_hops_are_told_from_networks() -> None:
+    """Cards of one host cost a copy, cards behind a network a call; llama.cpp's logits return to the client."""
+    nodes = [{"name": "gpu", "device": "rtx-3090", "count": 2}]
+    host = {"model": "llama-3.1-8b", "quantization": "q4_k_m", "nodes": nodes}
+    near = build_tables(replace(read_request(host), runtime="llama.cpp"))
+    far = build_tables(
+        replace(read_request({**host, "network": {"default": {"link": "ethernet-1g"}}}), runtime="llama.cpp")
+    )
+    assert near.latency_s[0, 1] < 1e-3 < far.latency_s[0, 1]
+    request = read_request(host)
+    assert vocabulary(request.model) == pytest.approx(128256, rel=1e-3)
+    assert cut_bytes(request.model, runtime_costs("llama.cpp"))[-1] == pytest.approx(4 * 128256, rel=1e-3)
+    assert cut_bytes(request.model, runtime_costs("vllm"))[-1] == 4.0
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 20_000))
+def test_overlap_grows_with_the_prompt(tokens: int) -> None:
+    """One chunk overlaps with nothing; more chunks overlap more, and never all of the prompt."""
+    costs = runtime_costs("llama.cpp")
+    assert prompt_overlap(tokens, costs) <= prompt_overlap(tokens + 512, costs) < costs.hops.overlap
+    assert prompt_overlap(min(tokens, costs.hops.chunk_tokens), costs) == 0.0
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.sampled_from(["llama.cpp", "vllm", "torch", "distributed-llama"]), st.integers(1, 64), st.booleans())
+def test_more_work_never_takes_less(runtime: str, batch: int, wide: bool) -> None:
+    """A larger batch never takes less time than a smaller one, and a longer prompt never less than a shorter one."""
+    request = question(weights="bfloat16" if wide else "q4_k_m")
+    work = replace(request.workload, concurrency=batch + 1)
+    tables = build_tables(replace(request, workload=work, runtime=runtime), sizes=sorted({1, batch, batch + 1}))
+    assert (np.diff(tables.decode_s.sum(axis=2)[:, 0]) >= 0).all()
+    longer = replace(request.workload, prompt_tokens=request.workload.prompt_tokens + 64 * batch)
+    more = build_tables(replace(request, workload=longer, runtime=runtime))
+    assert more.prefill_s.sum() >= build_tables(replace(request, runtime=runtime)).prefill_s.sum()
+
+
+def test_slices_of_every_layer_are_one_node() -> None:
+    """distributed-llama runs what one group holds: the question becomes one of a single node, with its costs."""
+    node = {"name": "pi", "device": "raspberry-pi-5-8gb", "tensor_parallel": 2, "interconnect": {"link": "ethernet-1g"}}
+    request = read_request({"model": "llama-2-7b", "quantization": "q4_0", "runtime": "dllama", "nodes": [node]})
+    plain = build_tables(request).decode_s[0].sum()
+    assert plain == pytest.approx(1 / 2.9286, rel=0.35)  # github.com/b4rtaz/distributed-llama, README: 2 boards
+
+
+def test_stars_cost_pairs() -> None:
+    """Where one root speaks with all others in turn, more devices cost more than a ring's latency says."""
+    seconds = []
+    for many in (2, 4, 8):
+        node = {
+            "name": "pi",
+            "device": "raspberry-pi-5-8gb",
+            "tensor_parallel": many,
+            "interconnect": {"link": "ethernet-1g"},
+        }
+        request = read_request({"model": "llama-2-7b", "quantization": "q4_0", "runtime": "dllama", "nodes": [node]})
+        seconds.append(build_tables(request).decode_s[0].sum())
+    assert seconds[1] < seconds[0]
+    assert seconds[2] > 0.7 * seconds[1]  # twice the devices bring nearly nothing
