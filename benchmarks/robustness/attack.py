@@ -119,7 +119,7 @@ def input_of(door: Door, name: str, number: int, seed: int) -> tuple[tuple[str, 
     """The command line and the input of a number."""
     rng = np.random.default_rng([seed, zlib.crc32(name.encode()), number])
     line = door.lines[int(rng.integers(len(door.lines)))]
-    return line, door.make(rng)
+    return line, door.make(rng, line)
 
 
 def _worker(pipe: Connection, name: str, todo: list[int], seed: int, keep: Path | None) -> None:

@@ -15,7 +15,8 @@ from placement.cli import run
 from .mutate import PIECES, VALUES, broken_text, mutated
 from .samples import CLUSTER, CONFIG, FLEET, HELIX, INDEX, REPLICATED, RUN, RUNTIME_NAMES, SPLITS, SWARM
 
-Make = Callable[[np.random.Generator], bytes]
+Line = tuple[str, ...]
+Make = Callable[[np.random.Generator, Line], bytes]
 SHORT = ("--time-limit", "0.05", "--json")
 
 
@@ -25,7 +26,7 @@ class Door:
 
     Attributes
     ----------
-    lines : tuple of tuple of str
+    lines : tuple of Line
         Command lines, of which each input gets one; FILE stands for the input's file, TEXT for the input itself.
     make : callable
         Makes an input from a generator.
@@ -35,7 +36,7 @@ class Door:
         Whether a refusal names that file.
     """
 
-    lines: tuple[tuple[str, ...], ...]
+    lines: tuple[Line, ...]
     make: Make
     file: str = "input.yaml"
     named: bool = True
@@ -43,13 +44,13 @@ class Door:
 
 def documents(*samples: Any) -> Make:
     """Mutations of any of some documents."""
-    return lambda rng: mutated(samples[int(rng.integers(len(samples)))], rng)
+    return lambda rng, _: mutated(samples[int(rng.integers(len(samples)))], rng)
 
 
 def json_lines(sample: Any) -> Make:
     """Two to three lines, of which each may be broken."""
 
-    def make(rng: np.random.Generator) -> bytes:
+    def make(rng: np.random.Generator, _: Line) -> bytes:
         rows = [json.dumps(sample).encode()]
         for _ in range(int(rng.integers(1, 3))):
             rows.append(mutated(sample, rng).replace(b"\n", b" ") if rng.random() < 0.8 else rows[0])
@@ -58,12 +59,13 @@ def json_lines(sample: Any) -> Make:
     return make
 
 
-def texts(*samples: str) -> Make:
-    """Broken texts."""
-    return lambda rng: broken_text(samples[int(rng.integers(len(samples)))], rng)
+def splits(rng: np.random.Generator, line: Line) -> bytes:
+    """A broken split of the runtime that the command line names, or of any."""
+    names = RUNTIME_NAMES if rng.random() < 0.1 else [name for name in RUNTIME_NAMES if name in line]
+    return broken_text(SPLITS[names[int(rng.integers(len(names)))]], rng)
 
 
-def options(rng: np.random.Generator) -> bytes:
+def options(rng: np.random.Generator, _: Line) -> bytes:
     """A value for an option."""
     value = VALUES[int(rng.integers(len(VALUES)))]
     text = value if isinstance(value, str) else json.dumps(value)
@@ -118,7 +120,7 @@ def doors(plans: Mapping[str, Any]) -> dict[str, Door]:
                 ("import", "cluster.json", "--from", name, "--split", "FILE", "--nodes", "a,b", "--json")
                 for name in RUNTIME_NAMES
             ),
-            texts(*SPLITS.values()),
+            splits,
             "split.txt",
             named=False,
         ),

@@ -13,14 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from placement.cli import run
-from placement.errors import InputError
-from placement.files import load_json
 
 LONGEST_S = 10.0
 MOST_BYTES = 1_000_000_000
 MOST_LINE, MOST_MESSAGE = 1000, 6000  # characters of an error, and of all remarks
 CODES = {0, 1, 2, 3}
-ABOUT = ("--", "plan", "split", "objective: ")  # what does not suit another input is told by what it is
+ABOUT = ("--", "plan", "span", "split", "objective: ")  # what does not suit another input is told by what it is
 
 
 class HangError(BaseException):
@@ -105,13 +103,17 @@ def _of_texts(answer: Answer, file: str, as_json: bool) -> str:
     if not as_json:
         return ""
     try:
-        data = load_json(answer.out)
-    except InputError:
-        return "no JSON"
+        data = json.loads(answer.out, parse_constant=_no_number)
+    except ValueError as error:
+        return "no JSON" if isinstance(error, json.JSONDecodeError) else str(error)
     value = data.get("objective") if isinstance(data, dict) else None
     if answer.code == 0 and isinstance(value, dict) and value.get("value") is None:
         return "no value"
-    return "" if json.dumps(data, allow_nan=True).find("NaN") < 0 else "NaN"
+    return ""
+
+
+def _no_number(word: str) -> float:
+    raise ValueError(f"{word} is no number")
 
 
 def _bytes(key: str) -> int:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from typing import Any
 
 import numpy as np
 import yaml
 
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 NESTED: Any = []
 for _ in range(80):
     NESTED = [NESTED]
@@ -138,11 +140,12 @@ PIECES = (
 def mutated(document: Any, rng: np.random.Generator) -> bytes:
     """A document with one to four mistakes, as JSON or YAML; sometimes its text is broken too."""
     document = copy.deepcopy(document)
+    change = numbered if rng.random() < 0.4 else changed
     if rng.random() < 0.9:
         for _ in range(int(rng.geometric(0.6))):
-            document = changed(document, rng)
+            document = change(document, rng)
     raw = written(document, rng)
-    while rng.random() < 0.12:
+    while rng.random() < 0.08:
         raw = broken(raw, rng)
     return raw
 
@@ -178,6 +181,22 @@ def changed(document: Any, rng: np.random.Generator) -> Any:
         holder[key] = _scaled(holder[key], rng)
     else:
         holder[key] = [holder[key]] if rng.random() < 0.5 else {"a": holder[key]}
+    return document
+
+
+def numbered(document: Any, rng: np.random.Generator) -> Any:
+    """A document with one other number, alone or before a unit: what gets past the door and on to the solvers."""
+    places = [place for place in _places(document) if _NUMBER.match(str(place[0][place[1]]))]
+    if not places:
+        return changed(document, rng)
+    holder, key = places[int(rng.integers(len(places)))]
+    value = holder[key]
+    if isinstance(value, str):
+        number, rest = _NUMBER.match(value)[0], value[len(_NUMBER.match(value)[0]) :]  # type: ignore[index]
+        scaled = _scaled(float(number), rng)
+        holder[key] = f"{int(scaled) if '.' not in number and abs(scaled) < 1e15 else scaled}{rest}"
+    elif not isinstance(value, bool):
+        holder[key] = _scaled(value, rng)
     return document
 
 
@@ -220,6 +239,8 @@ def _value(rng: np.random.Generator) -> Any:
 
 
 def _scaled(value: float, rng: np.random.Generator) -> float:
-    if isinstance(value, int) and rng.random() < 0.5:
+    if isinstance(value, int) and rng.random() < 0.7:
         return value + int(rng.integers(-3, 4))
-    return float(value * 10.0 ** rng.integers(-40, 40))
+    widest = 4 if rng.random() < 0.6 else 40
+    scaled = value * 10.0 ** int(rng.integers(-widest, widest))
+    return int(scaled) if isinstance(value, int) and rng.random() < 0.7 else float(scaled)

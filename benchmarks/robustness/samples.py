@@ -118,9 +118,11 @@ SPLITS = {
     "torch": 'split_spec = {"model.layers.3": SplitPoint.BEGINNING}',
     "deepspeed": "self.parts = [0, 4, 8]",
     "megatron": '--pipeline-model-parallel-layout "Et*3|t*3L"',
-    "torchtitan": 'module_fqns_per_model_part = [["tok_embeddings", "layers.0"], ["layers.1", "norm", "output"]]',
+    "torchtitan": """module_fqns_per_model_part = [
+  ["tok_embeddings", "layers.0", "layers.1", "layers.2"], ["layers.3", "layers.4", "layers.5", "norm", "output"],
+]""",
     "parallax": "--start-layer 0 --end-layer 3\n--start-layer 3 --end-layer 6",
     "prima.cpp": '-lw "3,3"',
-    "exo": '{"startLayer": 0, "endLayer": 3, "deviceRank": 0}',
+    "exo": '[{"startLayer": 0, "endLayer": 3, "deviceRank": 0}, {"startLayer": 3, "endLayer": 6, "deviceRank": 1}]',
 }
 RUNTIME_NAMES = tuple(name for name in RUNTIMES if name in SPLITS)

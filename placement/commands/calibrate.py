@@ -8,6 +8,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from ..errors import InputError
 from ..files import write_atomic
 from ..profile.calibrate import calibrate as correct
 from ..profile.calibrate import corrected_yaml, read_runs
@@ -31,7 +32,11 @@ def calibrate(
     """Correct a cluster file by measured runs; the error before and after is told (leaving one out)."""
     ensure_writable(out)
     request = read_request(cluster, model=model)
-    result = correct(request, read_runs(runs))
+    measured = read_runs(runs)
+    try:
+        result = correct(request, measured)
+    except InputError as error:
+        raise error.under(str(runs)) from None
     before, after = (float(np.median(errors)) for errors in (result.before, result.after))
     if out:
         write_atomic(out, corrected_yaml(cluster, result))
