@@ -145,7 +145,7 @@ def tried(door: Door, line: tuple[str, ...], raw: bytes) -> tuple[str, int | Non
     Path(door.file).write_bytes(raw)
     words = command(door, line, raw)
     answer = answered(words)
-    name = Path(door.file).name
+    name = Path(door.file).parts[0]  # of a folder, the folder is named too
     wrong = verdict(answer, file=name if door.named else "", as_json="--json" in words)
     message = answer.err if wrong else ""
     return wrong, answer.code, answer.seconds, f"{' '.join(line)} | {message.strip()[-160:]!r}" if wrong else ""
