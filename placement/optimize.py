@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-import math
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
+from objectives.combine import Objective
+
 from .errors import InfeasibleError, InputError, NotFoundError
 from .kinds.asked import Asked, ask
-from .kinds.base import FoundBy, Task
+from .kinds.base import FoundBy, Reasons, Task
+from .plan.best import best_plan, cost_of, undominated
 from .plan.plan import FrontPoint, PlacedSpan, Plan
-from .plan.values import OPTIMAL_GAP, ensure_finite, term_values
+from .plan.values import ensure_finite, term_values
 from .registry import is_yardstick, make_solver
 from .search.loop import TracePoint, run_asked
 from .search.problem import IntArray
-from .search.stop import StoppedBy, ensure_seconds
+from .search.stop import StoppedBy, ensure_seconds, never
 
 if TYPE_CHECKING:
     from .question.workload import Workload
     from .search.solver import Solver
     from .search.stop import Progress, Stop
+
+MOST_PROMISING = 2  # questions that get half of the time that is left
+LEAST_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,23 +191,134 @@ def judge(
 def answer(asked: Asked, search: Search) -> Result:
     """Search for the best answer to a question that was read already.
 
-    A question may stand for several, of which the best answer counts; each gets its share of the time.
+    A question may stand for several, of which the best answer counts.
     """
     tasks = asked.tasks(search.start)
     solver = make_solver(search.solver, asked.kind.name) if isinstance(search.solver, str) else search.solver
-    part = replace(search, seconds=search.seconds / len(tasks))
-    found: list[Result] = []
-    failures: list[InfeasibleError | NotFoundError] = []
-    for task in tasks:
+    if is_yardstick(search.solver):  # they show what the splits of today's tools give, on the nodes as they are
+        tasks = tuple(task for task in tasks if not getattr(task, "wider", False)) or tasks
+    return compete(tasks, solver, search) if len(tasks) > 1 else solved(tasks[0], solver, search)
+
+
+def compete(tasks: Sequence[Task], solver: Solver, search: Search) -> Result:
+    """The best answer to several questions of one objective, by branch and bound.
+
+    Those whose constructive plans are best come first. A question whose bound is no better than the best plan so far
+    is not searched: its bound is all that counts of it. The others share the time that is left, the first ones most.
+    """
+    began, race = time.perf_counter(), Race(tasks[0].problem.objective)
+    ordered = sorted(tasks, key=promise)
+    for number, task in enumerate(ordered):
+        left = search.seconds - (time.perf_counter() - began)
+        if race.dismisses(task, late=left <= 0):
+            continue
+        rest = len(ordered) - number
+        part = max(left / rest, left / 2 if number < MOST_PROMISING else 0.0, LEAST_SECONDS)
+        if race.run(task, solver, replace(search, seconds=part)):
+            break
+    return race.result()
+
+
+def hopeless(cost: float, stop: Stop) -> Stop:
+    """Stop as `stop` does, and as soon as it is proven that nothing below `cost` will be found."""
+
+    def stopped(progress: Progress) -> bool | StoppedBy:
+        return stop(progress) or progress.bound >= cost
+
+    return stopped
+
+
+def promise(task: Task) -> tuple[float, float]:
+    """Violation and cost of the best constructive plan of a question."""
+    if task.impossible():
+        return np.inf, np.inf
+    costs, violations = task.problem.evaluate(task.problem.starts())
+    return min(zip(violations.tolist(), costs.tolist(), strict=True), default=(np.inf, np.inf))
+
+
+@dataclass
+class Race:
+    """Answers to several questions while they come in.
+
+    Attributes
+    ----------
+    objective : Objective
+        Of all of them.
+    found : list of Result
+    bounds : list of float or None
+        One for each question that was searched or dismissed, as people read it.
+    failures : list
+        Why some have no plan; those of the questions as they were asked first.
+    """
+
+    objective: Objective
+    found: list[Result] = field(default_factory=list)
+    bounds: list[float | None] = field(default_factory=list)
+    failures: list[tuple[bool, InfeasibleError | NotFoundError]] = field(default_factory=list)
+
+    def dismisses(self, task: Task, *, late: bool) -> bool:
+        """Whether a question needs no search: its bound shows that it cannot win, or the time is over."""
+        if not self.found or self.objective.pareto:
+            return False
+        problem = task.problem
+        least = getattr(problem, "quick_bound", problem.lower_bound)()
+        if least < self.best_cost() and not late:
+            return False
+        if least < np.inf:
+            self.bounds.append(self.objective.value(least) if least > 0 else None)
+        return True
+
+    def best_cost(self) -> float:
+        """The least cost so far, as searches minimise it."""
+        best = min((result.plan for result in self.found), key=cost_of)
+        name, value = self.objective.single, best.objective.value
+        weight = self.objective.weights[name] if name else 1.0
+        return weight * self.objective.terms.minimised(name, value) if name and self.objective.maximised else value
+
+    def run(self, task: Task, solver: Solver, search: Search) -> bool:
+        """Search one question; return whether the user wants to stop."""
+        wider = bool(getattr(task, "wider", False))
+        if self.found and not self.objective.pareto:
+            search = replace(search, stop=hopeless(self.best_cost(), search.stop or never))
         try:
-            found.append(solved(task, solver, part))
-        except (InfeasibleError, NotFoundError) as error:
-            failures.append(error)
-    return best_of(found, failures)
+            self.found.append(solved(task, solver, search, explain=not wider))
+        except InfeasibleError as error:
+            self.failures.append((wider, error))
+        except NotFoundError as error:
+            self.failures.append((wider, error))
+            self.bounds.append(None)
+        except KeyboardInterrupt:
+            if not self.found:
+                raise
+            return True
+        else:
+            self.bounds.append(self.found[-1].bound)
+            return self.found[-1].stopped_by is StoppedBy.INTERRUPTED
+        return False
+
+    def result(self) -> Result:
+        """The best answer; an error where there is none."""
+        if not self.found:
+            self.refuse()
+        usable = [result for result in self.found if result.plan.status != "infeasible"] or self.found
+        best = min(usable, key=lambda result: cost_of(result.plan))
+        plan = best_plan([best.plan, *(result.plan for result in self.found if result is not best)], self.bounds)
+        if not self.objective.pareto:
+            return replace(best, plan=plan)
+        fronts = undominated([result.pareto for result in usable])
+        front = sorted((plan for part in fronts for plan in part), key=cost_of)
+        return replace(best, plan=replace(plan, pareto=tuple(part.pareto[0] for part in front)), pareto=tuple(front))
+
+    def refuse(self) -> NoReturn:
+        """Raise what the failures say; that nothing is possible is proven only where every part of it is."""
+        asked = [error for wider, error in self.failures if not wider] or [error for _, error in self.failures]
+        lines = tuple(dict.fromkeys(line for error in asked for line in error.reasons))
+        attempts = [error for _, error in self.failures if isinstance(error, NotFoundError)]
+        raise NotFoundError(lines, attempts[0].best) if attempts else InfeasibleError(lines)
 
 
-def solved(task: Task, solver: Solver, search: Search) -> Result:
-    """Search for the best plan of one problem."""
+def solved(task: Task, solver: Solver, search: Search, *, explain: bool = True) -> Result:
+    """Search for the best plan of one problem; `explain`: say why there is none, which may take a while."""
     if impossible := task.impossible():
         raise InfeasibleError(impossible)
     one_split = is_yardstick(search.solver)
@@ -218,11 +335,13 @@ def solved(task: Task, solver: Solver, search: Search) -> Result:
     found = FoundBy(search.name, search.seed)
     plan = task.plan(outcome, found)
     if plan.status == "infeasible" and outcome.stopped_by is not StoppedBy.INTERRUPTED:
-        why = task.reasons(outcome, one_split=one_split)
+        unknown = Reasons(("no plan was found",), proven=outcome.bound == np.inf)
+        why = task.reasons(outcome, one_split=one_split) if explain else unknown
         raise InfeasibleError(why.lines) if why.proven else NotFoundError(why.lines, plan)
     ensure_finite(plan)
     front = task.front(outcome, found)
     points = tuple(point_of(point, task) for point in front)
+    front = tuple(replace(part, pareto=(point,)) for part, point in zip(front, points, strict=True))
     return Result(replace(plan, pareto=points), front, outcome.trace, outcome.stopped_by)
 
 
@@ -239,39 +358,3 @@ def point_of(plan: Plan, task: Task) -> FrontPoint:
     objective = task.problem.objective
     values = term_values(plan, objective.terms)
     return FrontPoint({name: values[name] for name in objective.pareto}, plan.placement, plan.figures)
-
-
-def best_of(found: Sequence[Result], failures: Sequence[InfeasibleError | NotFoundError]) -> Result:
-    """The best answer to several questions of one objective.
-
-    A bound that was proven for one of them says nothing about the others: the result carries the loosest. Evaluations
-    and seconds are those of all.
-    """
-    if not found:
-        lines = tuple(dict.fromkeys(line for error in failures for line in error.reasons))
-        attempts = [error for error in failures if isinstance(error, NotFoundError)]
-        raise NotFoundError(lines, attempts[0].best) if attempts else InfeasibleError(lines)
-    if len(found) == 1 and not failures:
-        return found[0]
-    sign = -1.0 if found[0].plan.objective.sense == "maximize" else 1.0
-    best = min(found, key=lambda result: sign * result.plan.objective.value)
-    bounds = [result.bound for result in found]
-    unproven = any(isinstance(error, NotFoundError) for error in failures)
-    known = [bound for bound in bounds if bound is not None]
-    loosest = sign * min(sign * bound for bound in known) if len(known) == len(bounds) and not unproven else None
-    plan = replace(
-        with_bound(best.plan, loosest),
-        evaluations=sum(result.plan.evaluations for result in found),
-        seconds=sum(result.plan.seconds for result in found),
-    )
-    return replace(best, plan=plan)
-
-
-def with_bound(plan: Plan, bound: float | None) -> Plan:
-    """The same plan with another bound on its objective."""
-    value = plan.objective.value
-    low, high = sorted((value, bound)) if bound is not None else (0.0, 0.0)
-    gap = max(0.0, high / low - 1.0) if low > 0 and math.isfinite(high) else None
-    proven = gap is not None and gap <= OPTIMAL_GAP and plan.objective.proven_optimal
-    objective = replace(plan.objective, bound=bound, gap=gap, proven_optimal=proven)
-    return replace(plan, objective=objective)

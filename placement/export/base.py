@@ -43,6 +43,10 @@ class Holds:
         both.
     layers : bool
         False: it has no place for a layer placement at all.
+    groups : str
+        Tensor parallel groups: "stages": a stage may be one; "one": only where it is the whole plan; "": none.
+    shares : bool
+        Members of a group may hold unequal parts.
     cpu : str
         What it does with nodes that are CPUs, for people.
     """
@@ -54,6 +58,8 @@ class Holds:
     alike: str = ""
     tied: str = "copies"
     layers: bool = True
+    groups: str = ""
+    shares: bool = False
     cpu: str = "yes"
 
 

@@ -28,7 +28,7 @@ class Megatron(Checked):
     """Flags of Megatron-LM's training scripts."""
 
     name: str = "megatron"
-    holds: Holds = Holds(runs="cyclic", embed="free", head="free", alike="tensor_parallel", cpu="no")
+    holds: Holds = Holds(runs="cyclic", embed="free", head="free", alike="tensor_parallel", groups="stages", cpu="no")
 
     def write(self, plan: Plan, target: Target) -> Exported:
         """The two flags, to add to a job that torchrun starts on the nodes in this order."""

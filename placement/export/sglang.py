@@ -31,7 +31,7 @@ class Sglang(Checked):
     """`sglang.launch_server` with pipeline stages of unequal size."""
 
     name: str = "sglang"
-    holds: Holds = Holds(alike="tensor_parallel", cpu="no")
+    holds: Holds = Holds(alike="tensor_parallel", groups="stages", cpu="no")
 
     def write(self, plan: Plan, target: Target) -> Exported:
         """The environment, and the command of each node; the first one is the meeting point."""

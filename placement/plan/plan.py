@@ -107,6 +107,15 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
+class PlacedGroup:
+    """Devices that hold blocks together by tensor parallelism, under one name; `shares` is empty where equal."""
+
+    name: str
+    devices: tuple[str, ...]
+    shares: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class NodeUse:
     """What a plan takes of one node: bytes of its capacity, busy seconds per micro-batch; of sessions, per session."""
 
@@ -178,6 +187,11 @@ class Plan:
         Replicated placements: start and stop of every node in the cluster's order, (0, 0) where it holds nothing.
     pareto : tuple of FrontPoint
         With several objectives: plans that no other one found dominates, sorted by the first objective.
+    groups : tuple of PlacedGroup
+        Tensor parallel groups among the nodes of the placement.
+    space : str
+        What was searched, in words, where it was more than layouts of whole layers on the nodes of the file: the bound
+        is one on this space.
     solver, seed, evaluations, seconds, stopped_by
         How it was found.
     notes : tuple of str
@@ -198,6 +212,8 @@ class Plan:
     edges: str = ""
     ranges: tuple[tuple[int, int], ...] = ()
     pareto: tuple[FrontPoint, ...] = ()
+    groups: tuple[PlacedGroup, ...] = ()
+    space: str = ""
     solver: str = ""
     seed: int = 0
     evaluations: int = 0
@@ -219,7 +235,7 @@ class Plan:
         for chain, written in zip(self.chains, data["chains"], strict=True):
             if chain.capacity is not None:  # two more names, which version 0.1 wrote for sessions
                 written |= {"servers": list(chain.nodes), "blocks": list(chain.blocks)}
-        for name in ("nodes", "bottleneck", "chains", "routing", "edges", "ranges", "pareto"):
+        for name in ("nodes", "bottleneck", "chains", "routing", "edges", "ranges", "pareto", "groups", "space"):
             if not data[name]:
                 del data[name]
         return data

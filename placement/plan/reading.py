@@ -16,6 +16,7 @@ from .plan import (
     NodeUse,
     ObjectiveValue,
     PlacedChain,
+    PlacedGroup,
     PlacedSpan,
     Plan,
     Route,
@@ -59,6 +60,14 @@ class RouteEntry(Entry):
     source: Name
     target: Name
     weight: Number
+
+
+class GroupEntry(Entry):
+    """A tensor parallel group."""
+
+    name: Name
+    devices: tuple[Name, ...] = Field(min_length=2, max_length=MOST_ITEMS)
+    shares: tuple[Number, ...] = ()
 
 
 class NodeEntry(Entry):
@@ -115,6 +124,8 @@ class PlanEntry(Entry):
     edges: Annotated[str, Field(pattern="^(exact|partial|)$")] = ""
     ranges: tuple[tuple[Block, Block], ...] = Field(default=(), max_length=MOST_ITEMS)
     pareto: tuple[PointEntry, ...] = Field(default=(), max_length=MOST_ITEMS)
+    groups: tuple[GroupEntry, ...] = Field(default=(), max_length=MOST_ITEMS)
+    space: Text = ""
     solver: Text = ""
     seed: Index = 0
     evaluations: Index = 0
@@ -211,6 +222,7 @@ def _plan(entry: PlanEntry) -> Plan:
         chains=tuple(_chain(chain) for chain in given.pop("chains")),
         routing=tuple(Route(**route) for route in given.pop("routing")),
         pareto=tuple(_point(point) for point in given.pop("pareto")),
+        groups=tuple(PlacedGroup(**group) for group in given.pop("groups")),
         **given,
     )
 

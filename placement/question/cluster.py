@@ -44,6 +44,14 @@ class Node:
         Power in W while busy.
     availability : float
         Probability that the node is up, in (0, 1].
+    host : str
+        The machine that it is in; empty where it is not known. Nodes of one host share a bus and a main memory.
+    joins : bool
+        It may hold blocks together with others of its host, as a tensor parallel group.
+    members : tuple of str
+        Of a group that was formed: the nodes that it is made of.
+    shares : tuple of float
+        Of such a group: the part of every matrix that each member holds; empty: equal ones.
     tensor_parallel : int
         Devices that act as one node; bandwidth, compute and memory above are already those of all of them.
     all_reduce_latency_s, all_reduce_bandwidth_bytes_per_s : float
@@ -70,6 +78,10 @@ class Node:
     price_per_hour: float = 0.0
     power_w: float = 0.0
     availability: float = 1.0
+    host: str = ""
+    joins: bool = False
+    members: tuple[str, ...] = ()
+    shares: tuple[float, ...] = ()
     tensor_parallel: int = 1
     all_reduce_latency_s: float = 0.0
     all_reduce_bandwidth_bytes_per_s: float = float("inf")

@@ -201,6 +201,9 @@ class Model:
         What a reader had to assume, in sentences for people.
     extras : tuple of Extra
         Modules beside the chain, in the memory of the node that holds their block.
+    heads, kv_heads : int
+        Attention heads of a layer, and pieces into which its cache can be divided (its KV heads; 1 of a latent cache):
+        devices that hold a layer together share them. 0 where they are not known.
     """
 
     name: str
@@ -212,6 +215,8 @@ class Model:
     compute_dtype: str = "bfloat16"
     notes: tuple[str, ...] = field(default=())
     extras: tuple[Extra, ...] = ()
+    heads: int = 0
+    kv_heads: int = 0
 
     def __post_init__(self) -> None:
         names = [block.name for block in self.blocks]

@@ -114,6 +114,8 @@ def facts(plan: Plan) -> Table:
     limiter = plan.bottleneck
     table.add_row("bottleneck", f"{limiter.kind} {limiter.where}, busy {seconds(limiter.seconds)} per micro-batch")
     table.add_row("objective", objective_line(plan.objective))
+    if plan.space:
+        table.add_row("searched", plan.space)
     found = f"{plan.solver}, {plan.evaluations:,} placements in {seconds(plan.seconds)}, seed {plan.seed}"
     table.add_row("found by", f"{found}; {why_stopped(plan.stopped_by)}")
     return table

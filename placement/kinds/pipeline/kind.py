@@ -8,23 +8,25 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import RenderableType
 
 from objectives.combine import PIPELINE as TERMS
 from objectives.combine import TermSet
 from placement.costs.build import build_tables
 from placement.errors import InputError
-from placement.plan.plan import PlacedSpan, Plan
+from placement.plan.plan import ObjectiveValue, PlacedSpan, Plan
 from placement.plan.values import objective_value, point_value
 from placement.question.objective import ObjectiveSpec, objective_of
 from placement.question.request import Request
 from placement.readers.cluster.read import request_of
 from placement.report.table import plan_view
 from placement.search.loop import Outcome
-from placement.search.problem import IntArray
+from placement.search.problem import IntArray, Spans
 
 from ..base import FoundBy, Reasons, Task, Wish
 from ..runtimes import ensure_known_runtime, under_runtime
+from ..space.variants import asked_for, ensure_known_nodes, variants_of
 from .infeasible import memory_reasons, reasons, rules_broken, split_reasons
 from .plan import plan_of
 from .problem import PipelineProblem
@@ -33,10 +35,22 @@ from .spans import numbered_spans
 
 @dataclass(frozen=True)
 class PipelineTask:
-    """A request with its objective, and the problem that it is."""
+    """A request with its objective, and the problem that it is.
+
+    Attributes
+    ----------
+    request : Request
+    wish : Wish
+    wider : bool
+        It is a part of a wider space than the question asks for by itself: groups in the place of nodes, say.
+    space : str
+        The space that it is a part of, in words; empty where it is the whole.
+    """
 
     request: Request
     wish: Wish
+    wider: bool = False
+    space: str = ""
 
     @cached_property
     def problem(self) -> PipelineProblem:
@@ -49,6 +63,9 @@ class PipelineTask:
 
     def running_genomes(self, running: Plan) -> IntArray:
         """The running plan as one genome."""
+        used = {span.node for span in running.placement}
+        if self.space and not used <= set(self.request.cluster.names):
+            return np.empty((0, self.problem.genome_size), dtype=np.int64)  # it runs in another part of the space
         spans = numbered_spans(running.placement, self.request, running.n_blocks)
         try:
             return self.problem.encode(spans)[None, :]
@@ -63,15 +80,17 @@ class PipelineTask:
         """The best placement."""
         feasible = outcome.score.violation == 0
         value = objective_value(self.wish.objective, outcome.score.cost, outcome.bound, feasible=feasible)
-        return found.told(plan_of(self.request, self.problem, outcome.spans, value), outcome)
+        return found.told(self._placed(outcome.spans, value), outcome)
+
+    def _placed(self, spans: Spans, value: ObjectiveValue) -> Plan:
+        return replace(plan_of(self.request, self.problem, spans, value), space=self.space)
 
     def front(self, outcome: Outcome, found: FoundBy) -> tuple[Plan, ...]:
         """Plans that no other one found dominates."""
         points = sorted(outcome.pareto, key=lambda point: point.values)
         values = [point_value(self.wish.objective, point.values) for point in points]
         return tuple(
-            found.told(plan_of(self.request, self.problem, point.spans, value), outcome)
-            for point, value in zip(points, values, strict=True)
+            found.told(self._placed(point.spans, value), outcome) for point, value in zip(points, values, strict=True)
         )
 
 
@@ -96,12 +115,24 @@ class PipelineKind:
     def tasks(self, question: Request, wish: Wish, running: Plan | None) -> tuple[Task, ...]:
         """The request, or those whose answers its runtime can hold."""
         request = replace(question, objective=wish.objective)
-        return tuple(PipelineTask(part, wish) for part in under_runtime(request))
+        variants, space = variants_of(request)
+        if running is not None:
+            ensure_known_nodes(running, [variant.request for variant in variants])
+        return tuple(
+            PipelineTask(part, wish, variant.wider, space)
+            for variant in variants
+            for part in under_runtime(variant.request)
+        )
 
     def judge(self, question: Request, wish: Wish, placement: Sequence[PlacedSpan]) -> tuple[Plan, tuple[str, ...]]:
         """A split as a plan with its figures, and the rules of the question that it breaks; no runtime's."""
-        task = PipelineTask(replace(question, objective=wish.objective), wish)
-        problem, spans = task.problem, tuple(numbered_spans(tuple(placement), question))
+        request = replace(question, objective=wish.objective)
+        judged = [self._judged(part, wish, placement) for part in asked_for(placement, request)]
+        return min(judged, key=lambda found: (bool(found[1]), _minimised(found[0])))
+
+    def _judged(self, request: Request, wish: Wish, placement: Sequence[PlacedSpan]) -> tuple[Plan, tuple[str, ...]]:
+        task = PipelineTask(request, wish)
+        problem, spans = task.problem, tuple(numbered_spans(tuple(placement), request))
         score = problem.score(spans)
         value = objective_value(wish.objective, score.cost, problem.lower_bound(), feasible=score.violation == 0)
         plan = plan_of(task.request, problem, spans, value)
@@ -110,6 +141,10 @@ class PipelineKind:
     def view(self, plan: Plan, *, ascii_only: bool) -> RenderableType:
         """Stages with memory and busy bars, and the figures."""
         return plan_view(plan, ascii_only=ascii_only)
+
+
+def _minimised(plan: Plan) -> float:
+    return -plan.objective.value if plan.objective.sense == "maximize" else plan.objective.value
 
 
 PIPELINE = PipelineKind()

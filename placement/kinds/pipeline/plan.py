@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from objectives.pipeline.terms import Terms
 from objectives.spans import Span
-from placement.plan.plan import Figures, Limiter, NodeUse, ObjectiveValue, PlacedSpan, Plan
+from placement.plan.plan import Figures, Limiter, NodeUse, ObjectiveValue, PlacedGroup, PlacedSpan, Plan
 from placement.question.request import Request
 
 from .problem import PipelineProblem
@@ -32,7 +32,7 @@ def plan_of(request: Request, problem: PipelineProblem, spans: Sequence[Span], v
         NodeUse(node.name, node.memory_bytes - node.reserve_bytes, terms.memory_bytes[k], terms.busy_s[k])
         for k, node in enumerate(request.cluster.nodes)
     )
-    limiter = terms.bottleneck
+    limiter, used = terms.bottleneck, {names[span.node] for span in spans}
     return Plan(
         kind="pipeline",
         status="solved" if broken.total == 0 else "infeasible",
@@ -44,8 +44,15 @@ def plan_of(request: Request, problem: PipelineProblem, spans: Sequence[Span], v
         figures=figures_of(terms),
         nodes=nodes,
         bottleneck=Limiter(limiter.kind, " -> ".join(names[k] for k in limiter.where), limiter.seconds),
+        groups=groups_of(request, used),
         notes=(*request.model.notes, *request.cluster.notes, *flight_note(request, terms)),
     )
+
+
+def groups_of(request: Request, used: Collection[str]) -> tuple[PlacedGroup, ...]:
+    """The groups among the nodes in use that were formed from nodes of the file."""
+    nodes = (node for node in request.cluster.nodes if node.members and node.name in used)
+    return tuple(PlacedGroup(node.name, node.members, node.shares) for node in nodes)
 
 
 def figures_of(terms: Terms) -> Figures:

@@ -26,6 +26,7 @@ from .kernels import pipeline  # noqa: F401  (registers the pipeline's kernels w
 from .kernels.split import pipeline_from_keys
 from .starts import constructive
 
+QUICK_EFFORT = 1e7  # elementary steps of about a nanosecond
 CustomObjective = Callable[[Terms], float]
 
 
@@ -167,6 +168,12 @@ class PipelineProblem:
         if self.custom is not None:
             return -np.inf
         return lower_bound(self.tables, self.objective)
+
+    def quick_bound(self) -> float:
+        """A looser bound, at a small part of the effort."""
+        if self.custom is not None:
+            return -np.inf
+        return lower_bound(self.tables, self.objective, QUICK_EFFORT)
 
 
 def problem_of(request: Request, custom: CustomObjective | None = None) -> PipelineProblem:

@@ -48,6 +48,8 @@ def inline_model(entry: InlineModel, weights: str | None = None) -> Model:
         weights=format_name,
         compute_dtype=compute,
         notes=tuple(notes),
+        heads=entry.heads or 0,
+        kv_heads=entry.kv_heads or entry.heads or 0,
     )
 
 

@@ -46,14 +46,14 @@ def hosts_apart(entries: Sequence[NodeEntry], notes: list[str]) -> Iterator[tupl
 
 
 def _devices(entry: NodeEntry, found: Instance, where: str) -> NodeEntry:
-    together = entry.tensor_parallel
+    together = entry.together
     if found.count % together:
         raise InputError(
             f"expected a divisor of the {found.count} devices of {found.name}, got {together}",
             f"{where}.tensor_parallel",
         )
     nodes = found.count // together
-    update = {"device": found.device, "count": nodes if nodes > 1 else None}
+    update: dict[str, object] = {"device": found.device, "count": nodes if nodes > 1 else None}
     if entry.interconnect is None:
         update["interconnect"] = LinkEntry(link=found.interconnect)
     if entry.price is None and found.price_per_hour:

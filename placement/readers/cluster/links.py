@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from placement.question.cluster import CLIENT, Cluster, FloatArray, Node
 from ..schema.nodes import Client, LinkEntry, Network
 from .nodes import Group, LinkSpeed, link_speed
 
+BUS = LinkSpeed(25e9, 10e-6)  # PCIe 4.0 x16, where no device says what it sits on
 LOOPBACK = LinkSpeed(10e9, 50e-6)  # two processes of one host over TCP, cautiously
 
 
@@ -87,7 +88,9 @@ def connect(
         if group.siblings is not None and len(group.members) > 1:
             tables.put(group.members, group.members, group.siblings, both=False)
     _put_pairs(tables, nodes, groups, network, client)
-    _assume(tables, regions, groups, len(nodes), notes)
+    hosts = _hosts(tables, groups, notes)
+    _assume(tables, regions, groups, len(nodes), hosts, notes)
+    nodes = [replace(node, host=hosts.get(k, "")) for k, node in enumerate(nodes)]
     np.fill_diagonal(tables.bandwidth, np.inf)
     np.fill_diagonal(tables.latency, 0.0)
     cluster = Cluster(tuple(nodes), tables.latency, tables.bandwidth, tuple(notes))
@@ -153,11 +156,40 @@ def _put_pairs(
         tables.put(rows, columns, link_speed(entry, where), both=not one_way)
 
 
+def _hosts(tables: _Tables, groups: Sequence[Group], notes: list[str]) -> dict[int, str]:
+    """The host of each node that has one: stated, or that of an entry whose devices are linked to each other.
+
+    Entries of one host that nothing links are taken to share its bus, at the speed of the slower device's link.
+    """
+    named: dict[str, list[Group]] = {}
+    for group in groups:
+        if group.host:
+            named.setdefault(group.host, []).append(group)
+    for host, members in named.items():
+        speeds = [speed for group in members if (speed := group.siblings or group.assumed) is not None]
+        for group in members:
+            if group.assumed is not None:
+                tables.put_missing(group.members, group.assumed)
+        everything = [index for group in members for index in group.members]
+        slowest = min(speeds, key=lambda speed: speed.bandwidth, default=BUS)
+        if len(members) > 1 and tables.put_missing(everything, slowest):
+            rate = f"{slowest.bandwidth / 1e9:.3g} GB/s"
+            notes.append(f"host '{host}': no link given; its devices are taken to share a bus of {rate}")
+    found: dict[int, str] = {}
+    for group in groups:
+        inside = np.ix_(np.asarray(group.members), np.asarray(group.members))
+        alone = group.assumed is not None and not tables.bandwidth[inside].any()
+        if group.host or (len(group.members) > 1 and (group.siblings is not None or alone)):
+            found |= dict.fromkeys(group.members, group.host or group.name)
+    return found
+
+
 def _assume(
     tables: _Tables,
     regions: Mapping[str, Sequence[int]],
     groups: Sequence[Group],
     client: int,
+    hosts: Mapping[int, str],
     notes: list[str],
 ) -> None:
     """Fill what goes without saying: devices of one entry share a host, a lone host talks to a client beside it."""
@@ -169,6 +201,7 @@ def _assume(
     for region, members in regions.items():
         here = [index for index in members if index != client]
         alone = any(set(here) == set(group.members) for group in groups)
+        alone = alone or len({hosts.get(index, str(index)) for index in here}) == 1
         if client not in members or not alone:
             continue
         toward = [index for index in here if tables.bandwidth[index, client] == 0 == tables.bandwidth[client, index]]

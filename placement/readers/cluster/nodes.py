@@ -37,12 +37,15 @@ class Group:
         The link between them that the entry states.
     assumed : LinkSpeed or None
         What the catalog says of such devices in one host, for when nothing is stated.
+    host : str
+        The machine that the entry says they are in; empty where it says none.
     """
 
     name: str
     members: range
     siblings: LinkSpeed | None
     assumed: LinkSpeed | None
+    host: str = ""
 
 
 def link_speed(entry: LinkEntry, where: str) -> LinkSpeed:
@@ -97,12 +100,12 @@ def _group(entry: NodeEntry, where: str, members: range) -> Group:
     assumed = None
     if entry.device is not None:
         assumed = link_speed(LinkEntry(link=hardware.device(entry.device).interconnect), where)
-    return Group(entry.name, members, stated, assumed)
+    return Group(entry.name, members, stated, assumed, entry.host or "")
 
 
 def _node(entry: NodeEntry, where: str, n_blocks: int, notes: list[str]) -> Node:
     base = _device_figures(entry, where, notes)
-    many = entry.tensor_parallel
+    many = entry.together
     if base.reserve_bytes >= base.memory_bytes:
         raise InputError(f"expected less than the memory ({base.memory_bytes:g} bytes)", f"{where}.reserve")
     latency, bandwidth = 0.0, math.inf
@@ -135,6 +138,7 @@ def _node(entry: NodeEntry, where: str, n_blocks: int, notes: list[str]) -> Node
         memory_bandwidth_bytes_per_s=base.memory_bandwidth_bytes_per_s * many,
         price_per_hour=base.price_per_hour * many,
         power_w=base.power_w * many,
+        joins=entry.tensor_parallel == 0,
         tensor_parallel=many,
         all_reduce_latency_s=latency,
         all_reduce_bandwidth_bytes_per_s=bandwidth,

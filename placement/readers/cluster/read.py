@@ -20,6 +20,7 @@ from ..models.read import read_model
 from ..overrides import apply_overrides
 from ..schema.file import ClusterFile
 from ..schema.model import InlineModel
+from ..schema.nodes import NodeEntry
 from .inline import inline_model
 from .links import connect
 from .nodes import expand
@@ -82,7 +83,7 @@ def _request(entry: ClusterFile, folder: Path, model: object | None) -> Request:
     built = _model(entry, folder, model)
     workload = Workload(**entry.workload.model_dump())
     notes: list[str] = []
-    nodes, groups = expand(entry.nodes, n_blocks=built.n_blocks, notes=notes)
+    nodes, groups = expand(_with_degrees(entry), n_blocks=built.n_blocks, notes=notes)
     names = {group.name: [nodes[index].name for index in group.members] for group in groups}
     constraints = _constraints(entry, built, names)
     cluster = connect(nodes, groups, entry.network, entry.client, notes, constraints.exclude)
@@ -126,6 +127,14 @@ def _model(entry: ClusterFile, folder: Path, given: object | None) -> Model:
     if built.n_blocks > MAX_COUNT:
         raise InputError(f"expected at most {MAX_COUNT} blocks, got {built.n_blocks}", "model")
     return built
+
+
+def _with_degrees(entry: ClusterFile) -> list[NodeEntry]:
+    """The node entries; those that say nothing of tensor parallelism as the file says."""
+    if entry.tensor_parallel is None:
+        return entry.nodes
+    update = {"tensor_parallel": entry.tensor_parallel}
+    return [node if node.tensor_parallel is not None else node.model_copy(update=update) for node in entry.nodes]
 
 
 def _objective(entry: ClusterFile) -> Objective:

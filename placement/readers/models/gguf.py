@@ -76,6 +76,8 @@ def read_gguf(path: str | Path, *, kv_dtype: str | None = None, name: str | None
         weights=weights,
         compute_dtype=known.compute_dtype if known else "bfloat16",
         notes=(*file.notes, *rules.notes()),
+        heads=rules.common("attention.head_count"),
+        kv_heads=rules.kv_pieces(),
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 from .fields import Fields
+from .heads import common_count
 
 PATTERNS: Mapping[str, int] = {
     "gemma2": 2,
@@ -127,6 +128,16 @@ class CacheRules:
         if self.arch in _COMPRESSED:
             found.append(f"The compressed cache of {self.arch} is not known: counted as a full one, which is more.")
         return tuple(found)
+
+    def common(self, key: str) -> int:
+        """Return the count under a key that divides those of all layers; 0 where none is stated."""
+        value = self.keys.values.get(key)
+        return common_count(value if isinstance(value, list) else [value])
+
+    def kv_pieces(self) -> int:
+        """Return into how many pieces the cache can be divided; a latent one is whole."""
+        heads = self.common("attention.head_count")
+        return min(heads, 1) if self._is_latent() else self.common("attention.head_count_kv") or heads
 
     def per_layer(self, key: str, at: int, default: int | None) -> int:
         """Return a number that the metadata states once, or layer by layer."""

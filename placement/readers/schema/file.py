@@ -12,7 +12,7 @@ from placement.files.entries import MAX_COUNT, Bool, Count, Entry, Name, Positiv
 
 from .fields import BlockRef, Duration, Energy, Fraction, PriceLimit, Size, TokenRate, Weight
 from .model import InlineModel
-from .nodes import Client, Network, NodeEntry
+from .nodes import Client, Degree, Network, NodeEntry
 
 
 class WorkloadEntry(Entry):
@@ -128,6 +128,9 @@ class ClusterFile(Entry):
     exclude: list[Name] = Field(default=[], description="nodes that must hold nothing")
     max_nodes: PositiveInt | None = Field(default=None, description="how many nodes may be used")
     contiguous: Bool = Field(default=True, description="false: a node may hold several runs of blocks")
+    tensor_parallel: Degree | None = Field(
+        default=None, description="of every node that states none: auto, or devices that act as one node"
+    )
     placement: Literal["pipeline", "replicated"] = "pipeline"
     edges: Literal["exact", "partial"] = Field(
         default="exact", description="replicated: spans meet end to start, or a chain enters a span anywhere"

@@ -87,3 +87,9 @@ class InlineModel(Entry):
     compute_dtype: Name | None = Field(
         default=None, description="format of the multiplications; picks the peak of a device"
     )
+    heads: Count | None = Field(
+        default=None, description="attention heads of a layer: what devices that share it divide"
+    )
+    kv_heads: Count | None = Field(
+        default=None, description="pieces into which its cache can be divided; default: heads"
+    )

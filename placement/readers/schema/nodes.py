@@ -122,6 +122,18 @@ def _as_table(value: object) -> object:
     return table
 
 
+def _as_degree(value: object) -> object:
+    """Read "auto" as 0; anything else is a count, and says so."""
+    if value == "auto":
+        return 0
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_COUNT):
+        raise ValueError(f"expected auto, or a whole number of at least 1, got {shown(value)}")
+    return value
+
+
+Degree: Any = Annotated[int, BeforeValidator(_as_degree, json_schema_input_type=int | str)]
+
+
 class NodeEntry(Entry):
     """One node, or `count` equal ones named `tower-0`, `tower-1`, ..."""
 
@@ -131,6 +143,9 @@ class NodeEntry(Entry):
     )
     count: Count | None = Field(default=None, description="how many equal nodes")
     region: Name = "default"
+    host: Name | None = Field(
+        default=None, description="the machine that it is in: devices of one host may hold blocks together"
+    )
     memory: Size | None = Field(default=None, description="of one device")
     compute: Annotated[
         dict[Name, Compute] | None, BeforeValidator(_as_compute, json_schema_input_type=str | dict[str, str])
@@ -146,7 +161,10 @@ class NodeEntry(Entry):
     efficiency: Annotated[
         Efficiency | None, BeforeValidator(_as_efficiency, json_schema_input_type=float | Efficiency)
     ] = Field(default=None, description="sustained over peak: one number, or {compute, bandwidth}")
-    tensor_parallel: Count = Field(default=1, description="devices that act as one node")
+    tensor_parallel: Degree | None = Field(
+        default=None,
+        description="devices that act as one node; auto: groups are formed from the devices of a host; 1: never",
+    )
     interconnect: Link | None = Field(default=None, description="between the devices of this entry")
     decode_seconds_per_block: SecondsPerBlock | None = Field(
         default=None,
@@ -161,9 +179,14 @@ class NodeEntry(Entry):
     )
     availability: Fraction = Field(default=1.0, description="probability that the node is up")
 
+    @property
+    def together(self) -> int:
+        """Devices of one node."""
+        return self.tensor_parallel or 1
+
     @model_validator(mode="after")
     def _complete(self) -> NodeEntry:
-        if (self.count or 1) * self.tensor_parallel > MAX_COUNT:
+        if (self.count or 1) * self.together > MAX_COUNT:
             raise ValueError(f"count times tensor_parallel is above {MAX_COUNT}")
         if self.device is not None:
             return self

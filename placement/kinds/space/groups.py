@@ -1,0 +1,144 @@
+"""Tensor parallel groups as nodes: devices of a host that hold blocks together, in the place of the devices.
+
+The work of a block is divided by the shares, its activations are summed over the slowest link between the members (see
+`costs/roofline.py`). Devices of a group are in no other one, so that groups that share a device exclude each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from placement.question.cluster import Cluster, FloatArray, Node
+
+from .hosts import Grouping
+
+SHARES = ("equal", "speed", "memory")
+"""How a group of unlike devices may divide a matrix."""
+
+
+def grouped(cluster: Cluster, groups: Grouping, shares: str = "equal") -> Cluster:
+    """The cluster with each group as one node, in the place of its first member.
+
+    Parameters
+    ----------
+    groups : tuple of tuple of int
+        Node numbers; none is in two of them.
+    shares : str
+        One of `SHARES`: what unlike members divide by.
+    """
+    of_first = {group[0]: group for group in groups}
+    inside = {number for group in groups for number in group}
+    kept = [number for number in range(cluster.n_nodes) if number in of_first or number not in inside]
+    members = [of_first.get(number, (number,)) for number in kept]
+    nodes = [
+        _group(cluster, part, shares) if len(part) > 1 else cluster.nodes[number]
+        for number, part in zip(kept, members, strict=True)
+    ]
+    client = cluster.n_nodes
+    places = [*members, (client,)]
+    latency = _joined(np.maximum, cluster.latency_s, places)
+    bandwidth = _joined(np.minimum, cluster.bandwidth_bytes_per_s, places)
+    np.fill_diagonal(latency, 0.0)
+    np.fill_diagonal(bandwidth, np.inf)
+    return Cluster(tuple(nodes), latency, bandwidth, cluster.notes)
+
+
+def _joined(worst: np.ufunc, table: FloatArray, places: Sequence[tuple[int, ...]]) -> FloatArray:
+    """A table between places made of nodes: the worst link between their members."""
+    order = [number for place in places for number in place]
+    begins = np.cumsum([0, *(len(place) for place in places[:-1])])
+    rows = worst.reduceat(table[np.ix_(order, order)], begins, axis=0)
+    joined: FloatArray = worst.reduceat(rows, begins, axis=1)
+    return joined
+
+
+def group_name(cluster: Cluster, group: Sequence[int]) -> str:
+    """Name of a group: ``a-0..a-3`` of neighbours in the cluster, else ``a-0+b``."""
+    names = [cluster.nodes[number].name for number in group]
+    neighbours = list(group) == list(range(group[0], group[0] + len(group)))
+    return f"{names[0]}..{names[-1]}" if neighbours and len(group) > 2 else "+".join(names)
+
+
+def members_of(name: str, names: Sequence[str]) -> tuple[int, ...]:
+    """Node numbers of a group by its name; empty where it is none."""
+    index = {node: number for number, node in enumerate(names)}
+    if name in index:
+        return ()
+    first, dots, last = name.partition("..")
+    if dots and first in index and last in index and index[first] < index[last]:
+        return tuple(range(index[first], index[last] + 1))
+    parts = name.split("+")
+    if len(parts) > 1 and all(part in index for part in parts) and len(set(parts)) == len(parts):
+        return tuple(index[part] for part in parts)
+    return ()
+
+
+def home_of(cluster: Cluster) -> Mapping[str, str]:
+    """Name of the group that each of its members is in."""
+    return {member: node.name for node in cluster.nodes for member in node.members}
+
+
+def _group(cluster: Cluster, group: Sequence[int], shares: str) -> Node:
+    nodes = [cluster.nodes[number] for number in group]
+    part = _shares(nodes, shares)
+    peers = [(a, b) for a in group for b in group if a != b]
+    rooms = [(node.memory_bytes - node.reserve_bytes) / share for node, share in zip(nodes, part, strict=True)]
+    memory = sum(node.memory_bytes for node in nodes)
+    formats = {name for node in nodes for name in node.compute_flops_per_s}
+    even = all(share == part[0] for share in part)
+    compute, bandwidth = nodes[0].compute_efficiency, nodes[0].bandwidth_efficiency
+    return replace(
+        nodes[0],
+        name=group_name(cluster, group),
+        device=nodes[0].device if len({node.device for node in nodes}) == 1 else "",
+        memory_bytes=memory,
+        reserve_bytes=max(0.0, memory - min(rooms)),
+        compute_flops_per_s={
+            name: min(
+                node.peak_flops_per_s(name) * (node.compute_efficiency / compute) / share
+                for node, share in zip(nodes, part, strict=True)
+            )
+            for name in sorted(formats)
+        },
+        memory_bandwidth_bytes_per_s=min(
+            _rate(node) / bandwidth / share for node, share in zip(nodes, part, strict=True)
+        ),
+        overhead_s=max(node.overhead_s for node in nodes),
+        pass_overhead_s=max(node.pass_overhead_s for node in nodes),
+        price_per_hour=sum(node.price_per_hour for node in nodes),
+        power_w=sum(node.power_w for node in nodes),
+        availability=float(np.prod([node.availability for node in nodes])),
+        joins=False,
+        members=tuple(node.name for node in nodes),
+        shares=() if even else tuple(round(share, 4) for share in part),
+        tensor_parallel=len(nodes),
+        all_reduce_latency_s=max(float(cluster.latency_s[pair]) for pair in peers),
+        all_reduce_bandwidth_bytes_per_s=min(float(cluster.bandwidth_bytes_per_s[pair]) for pair in peers),
+    )
+
+
+def _rate(node: Node) -> float:
+    return node.memory_bandwidth_bytes_per_s * node.bandwidth_efficiency
+
+
+def _shares(nodes: Sequence[Node], how: str) -> list[float]:
+    if how == "equal":
+        return [1.0 / len(nodes)] * len(nodes)
+    weights = [_rate(node) if how == "speed" else node.memory_bytes - node.reserve_bytes for node in nodes]
+    return [weight / sum(weights) for weight in weights]
+
+
+def unlike(cluster: Cluster, groups: Grouping) -> bool:
+    """Whether the members of a group differ in speed or memory."""
+    looks = [{(_rate(cluster.nodes[k]), cluster.nodes[k].memory_bytes) for k in group} for group in groups]
+    return any(len(look) > 1 for look in looks)
+
+
+def ways(cluster: Cluster, groups: Grouping) -> Iterator[str]:
+    """Ways to divide that are worth a look."""
+    yield "equal"
+    if unlike(cluster, groups):
+        yield from SHARES[1:]

@@ -1,0 +1,169 @@
+"""The variants of a question: the same with groups of devices as its nodes.
+
+Each is an ordinary question, whose solvers and bounds hold; the best answer to any of them is the best of the space,
+and the least of their bounds is a bound on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice, product
+
+from placement.errors import InputError, nearest
+from placement.export import make_runtime
+from placement.plan.plan import PlacedSpan, Plan
+from placement.question.model import Block, Model
+from placement.question.request import Constraints, Request
+
+from .groups import grouped, home_of, members_of, ways
+from .hosts import Grouping, Host, copies_of_cache, degrees_of, groupings, hosts_of
+
+MOST_VARIANTS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A question that stands for a part of a wider space.
+
+    Attributes
+    ----------
+    request : Request
+    wider : bool
+        False: the question as it was asked.
+    """
+
+    request: Request
+    wider: bool = False
+
+
+def variants_of(request: Request) -> tuple[list[Variant], str]:
+    """The variants of a question, the question itself first, and the space in words; no words where it is alone."""
+    if request.kind != "pipeline":
+        return [Variant(request)], ""
+    found = [Variant(request), *(Variant(variant, wider=True) for variant in group_variants(request))]
+    if len(found) == 1:
+        return found, ""
+    most = max(node.tensor_parallel for variant in found for node in variant.request.cluster.nodes)
+    return found[:MOST_VARIANTS], f"layers whole, tensor groups of one host up to {most}"
+
+
+def group_variants(request: Request) -> Iterator[Request]:
+    """The same question with groups in the place of devices that may join; hosts that are alike are grouped alike."""
+    holds = make_runtime(request.runtime).holds if request.runtime else None
+    if holds is not None and not holds.groups:
+        return
+    cluster, model = request.cluster, request.model
+    hosts: dict[tuple[object, ...], list[Host]] = {}
+    for host, mark in hosts_of(cluster, request.constraints):
+        hosts.setdefault(mark, []).append(host)
+    if not hosts:
+        return
+    most = max(len(members[0].devices) for members in hosts.values())
+    degrees = degrees_of(model, most)
+    uneven = range(2, most + 1) if degrees and (holds is None or holds.shares) else ()
+    choices = [
+        [
+            tuple(_same(host, members[0], grouping) for host in members)
+            for grouping in groupings(members[0], degrees, uneven)
+        ]
+        for members in hosts.values()
+    ]
+    for choice in islice(product(*choices), 4 * MOST_VARIANTS):
+        groups = tuple(group for of_kind in choice for of_host in of_kind for group in of_host)
+        if not groups:
+            continue
+        for how in ways(cluster, groups):
+            variant = with_groups(request, groups, how)
+            if variant is not None:
+                yield _one_stage(variant) if holds is not None and holds.groups == "one" else variant
+
+
+def with_groups(request: Request, groups: Grouping, shares: str = "equal") -> Request | None:
+    """The question on groups; None where a constraint forbids them."""
+    cluster = grouped(request.cluster, groups, shares)
+    largest = max(len(group) for group in groups)
+    rules = _rules(request.constraints, home_of(cluster), largest)
+    if rules is None:
+        return None
+    copies = max(copies_of_cache(request.model, len(group)) for group in groups)
+    return replace(request, cluster=cluster, model=repeated_cache(request.model, copies), constraints=rules)
+
+
+def named_groups(names: Sequence[str], request: Request) -> Grouping:
+    """The groups that a layout names; empty where it names single nodes only, or some that are not known."""
+    known = request.cluster.names
+    found = [members_of(name, known) for name in dict.fromkeys(names) if name not in known]
+    inside = [number for group in found for number in group]
+    if len(set(inside)) != len(inside):
+        raise InputError("a device is in two groups of the layout")
+    return tuple(group for group in found if group)
+
+
+def asked_for(placement: Sequence[PlacedSpan], request: Request) -> list[Request]:
+    """The questions that a layout can answer: the question itself, or those with the groups that the layout names."""
+    groups = named_groups([span.node for span in placement], request)
+    if not groups:
+        return [request]
+    found = (with_groups(request, groups, how) for how in ways(request.cluster, groups))
+    return [variant for variant in found if variant is not None] or [request]
+
+
+def ensure_known_nodes(running: Plan, requests: Sequence[Request]) -> None:
+    """Refuse a running plan none of whose variants has all of its nodes; one that the question itself has is fine."""
+    used = {span.node for span in running.placement}
+    if not any(used <= set(request.cluster.names) for request in requests):
+        names = requests[0].cluster.names
+        stranger = next(span.node for span in running.placement if span.node not in names)
+        raise InputError(f"the plan uses node '{stranger}', which the cluster lacks{nearest(stranger, names)}")
+
+
+def repeated_cache(model: Model, copies: int) -> Model:
+    """The model whose caches take `copies` times the bytes: a group of more devices than KV heads repeats them."""
+    if copies == 1:
+        return model
+    note = f"groups hold each byte of cache {copies} times: the cache has {model.kv_heads} KV heads to divide"
+    return replace(model, blocks=tuple(_repeated(block, copies) for block in model.blocks), notes=(*model.notes, note))
+
+
+def _repeated(block: Block, copies: int) -> Block:
+    return replace(
+        block,
+        kv_bytes_per_token=block.kv_bytes_per_token * copies,
+        kept_bytes_per_token=block.kept_bytes_per_token * copies,
+        parts=tuple(
+            replace(
+                part,
+                kv_bytes_per_token=part.kv_bytes_per_token * copies,
+                kept_bytes_per_token=part.kept_bytes_per_token * copies,
+            )
+            for part in block.parts
+        ),
+    )
+
+
+def _same(host: Host, like: Host, grouping: Grouping) -> Grouping:
+    """The grouping of one host, of the devices in the same places of another."""
+    place = dict(zip(_ordered(like), _ordered(host), strict=True))
+    return tuple(tuple(place[number] for number in group) for group in grouping)
+
+
+def _ordered(host: Host) -> list[int]:
+    return [number for members in host.classes for number in members]
+
+
+def _rules(rules: Constraints, home: Mapping[str, str], largest: int) -> Constraints | None:
+    """Constraints on devices as constraints on their groups; None: a group of that size is more than may be used."""
+    most = None if rules.max_nodes is None else rules.max_nodes // largest
+    if most == 0:
+        return None
+    include = tuple(dict.fromkeys(home.get(name, name) for name in rules.include))
+    if most is not None and len(include) > most:
+        return None
+    pins = {block: home.get(name, name) for block, name in rules.pins.items()}
+    return replace(rules, pins=pins, include=include, max_nodes=most)
+
+
+def _one_stage(request: Request) -> Request:
+    """A group that must be the only stage."""
+    return replace(request, constraints=replace(request.constraints, max_nodes=1))
