@@ -127,9 +127,11 @@ def _attributes(node: Node) -> dict[str, Any]:
         "power": node.power_w / many,
         "availability": node.availability,
         "efficiency": {"compute": node.compute_efficiency, "bandwidth": node.bandwidth_efficiency},
-        "tensor_parallel": many,
+        "tensor_parallel": "auto" if node.joins else many,
         "decode_batch": node.decode_batch,
     }
+    if node.host:
+        found["host"] = node.host
     if node.device in hardware.devices():
         found["device"] = node.device
     if node.compute_flops_per_s:

@@ -138,6 +138,7 @@ def _node(entry: NodeEntry, where: str, n_blocks: int, notes: list[str]) -> Node
         memory_bandwidth_bytes_per_s=base.memory_bandwidth_bytes_per_s * many,
         price_per_hour=base.price_per_hour * many,
         power_w=base.power_w * many,
+        host=entry.host or "",
         joins=entry.tensor_parallel == 0,
         tensor_parallel=many,
         all_reduce_latency_s=latency,
