@@ -72,12 +72,15 @@ def export_plan(
     styles: tuple[str, ...] = getattr(chosen, "styles", ())
     if style and style not in styles:
         raise InputError(f"{runtime} has no style '{style}' (known: {', '.join(styles) or 'none'})", "--style")
-    return chosen.write(plan, Target(loaded, at, _tensor_parallel(plan, request), style))
+    return chosen.write(
+        plan, Target(loaded, at, _tensor_parallel(plan, request), style, {group.name: group for group in plan.groups})
+    )
 
 
 def checked_at(at: Mapping[str, str], plan: Plan) -> Mapping[str, str]:
     """Addresses of nodes that the plan knows; one device may stand for one node only."""
     known = {span.node for span in plan.placement} | {node.name for node in plan.nodes}
+    known |= {device for group in plan.groups for device in group.devices}
     for node, where in at.items():
         if node not in known:
             raise InputError(f"the plan has no node '{node}'{nearest(node, known)}", "--at")
@@ -90,4 +93,5 @@ def checked_at(at: Mapping[str, str], plan: Plan) -> Mapping[str, str]:
 def _tensor_parallel(plan: Plan, request: Request | None) -> int:
     used = {span.node for span in plan.placement}
     nodes = request.cluster.nodes if request is not None else ()
-    return max((node.tensor_parallel for node in nodes if node.name in used), default=1)
+    formed = [len(group.devices) for group in plan.groups]
+    return max((*formed, *(node.tensor_parallel for node in nodes if node.name in used)), default=1)

@@ -13,7 +13,7 @@ from typing import Protocol, runtime_checkable
 
 from ..errors import InputError, shown
 from ..files import load_json
-from ..plan.plan import PlacedSpan, Plan
+from ..plan.plan import PlacedGroup, PlacedSpan, Plan
 from .quoting import json_text, remark, slug
 
 EMBED, HEAD = "embed", "head"
@@ -65,12 +65,18 @@ class Holds:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a text needs besides the plan: the model to load, addresses of nodes, devices per node, kind of text."""
+    """What a text needs besides the plan: the model to load, addresses, devices per node, kind of text, groups."""
 
     model: str = "MODEL"
     at: Mapping[str, str] = field(default_factory=dict)
     tensor_parallel: int = 1
     style: str = ""
+    groups: Mapping[str, PlacedGroup] = field(default_factory=dict)
+
+    def devices(self, node: str) -> tuple[str, ...]:
+        """Where the devices of a node are: one, or those of its group; empty where that is not known."""
+        members = self.groups[node].devices if node in self.groups else (node,)
+        return tuple(self.at[member] for member in members if member in self.at)
 
     def host(self, node: str) -> str:
         """Host name or address of a node, without a port."""

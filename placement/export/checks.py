@@ -38,7 +38,24 @@ def refusals(name: str, holds: Holds, plan: Plan) -> list[str]:
     parts = stages(plan)
     if overlapping(plan) and not holds.replicas:
         return [f"{name} holds every block once, the plan has several copies"]
-    return [*_runs(name, holds, parts), *_ends(name, holds, parts)]
+    return [*_groups(name, holds, plan), *_runs(name, holds, parts), *_ends(name, holds, parts)]
+
+
+def _groups(name: str, holds: Holds, plan: Plan) -> list[str]:
+    if not plan.groups:
+        return []
+    first, used = plan.groups[0].name, {span.node for span in plan.placement}
+    if not holds.groups:
+        return [f"{name} holds no tensor parallel groups, the plan has '{first}'; plan with tensor_parallel: 1"]
+    found = []
+    sizes = {len(group.devices) for group in plan.groups} | ({1} if len(used) > len(plan.groups) else set())
+    if holds.groups == "one" and len(used) > 1:
+        found.append(f"{name} holds one tensor parallel group or a row of stages, the plan has '{first}' among others")
+    elif holds.alike == "tensor_parallel" and len(sizes) > 1:
+        found.append(f"{name} needs groups of one size, the plan has {', '.join(map(str, sorted(sizes)))}")
+    if not holds.shares and any(group.shares for group in plan.groups):
+        found.append(f"{name} divides equally, the plan has unequal shares")
+    return found
 
 
 def overlapping(plan: Plan) -> bool:

@@ -34,6 +34,8 @@ class LlamaCpp(Checked):
 
     def write(self, plan: Plan, target: Target) -> Exported:
         """Servers first, then the program."""
+        if plan.groups:
+            return _group_line(plan, target)
         parts = stages(plan)
         local = next((node for node, where in target.at.items() if where.upper() == HOST_CPU), "")
         on_cpu = _cpu_layers(parts, local)
@@ -83,6 +85,19 @@ class LlamaCpp(Checked):
         spans = [PlacedSpan(held[0], 0, 1)]
         spans += [PlacedSpan(node, layer + 1, layer + 2) for layer, node in enumerate(held)]
         return merged([*spans, PlacedSpan(layers[last], last + 1, last + 2)])
+
+
+def _group_line(plan: Plan, target: Target) -> Exported:
+    """One group holds everything: `-sm tensor` with the shares of its devices."""
+    group = plan.groups[0]
+    places = target.devices(group.name)
+    words = [f"llama-server -m {shell_word(target.model)} -sm tensor --fit off -ngl 999"]
+    if len(places) == len(group.devices):
+        words.append(f"--device {shell_word(','.join(places))}")
+    parts = [f"{100 * share:.0f}" for share in group.shares] or ["1"] * len(group.devices)
+    words.append(f"-ts {','.join(parts)}")
+    lost = ("the embedding stays in the main memory of the host that runs", "-sm tensor needs a build of 2026 or later")
+    return Exported(f"{nodes_line(group.devices)}\n{' '.join(words)}\n", group.devices, lost)
 
 
 def _cpu_layers(parts: Sequence[Stage], local: str) -> int:

@@ -27,12 +27,13 @@ class Vllm(Checked):
         """Environment and command; numbers in `at` are GPUs of one host, anything else asks for a Ray cluster."""
         parts = stages(plan)
         nodes = tuple(part.node for part in parts)
-        local = all(target.at.get(node, "").isdigit() for node in nodes)
+        places = [where for node in nodes for where in target.devices(node)]
+        local = len(places) >= len(nodes) and all(where.isdigit() for where in places)
         lines = [nodes_line(nodes)]
         lines += stage_lines(parts)
         lines.append(partition_text(KEY, parts))
         if local:
-            lines.append(f'export CUDA_VISIBLE_DEVICES="{",".join(target.at[node] for node in nodes)}"')
+            lines.append(f'export CUDA_VISIBLE_DEVICES="{",".join(places)}"')
         elif len(nodes) > 1:
             size = len(nodes) * target.tensor_parallel
             lines += [

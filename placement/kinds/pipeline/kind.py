@@ -126,11 +126,7 @@ class PipelineKind:
 
     def judge(self, question: Request, wish: Wish, placement: Sequence[PlacedSpan]) -> tuple[Plan, tuple[str, ...]]:
         """A split as a plan with its figures, and the rules of the question that it breaks; no runtime's."""
-        request = replace(question, objective=wish.objective)
-        judged = [self._judged(part, wish, placement) for part in asked_for(placement, request)]
-        return min(judged, key=lambda found: (bool(found[1]), _minimised(found[0])))
-
-    def _judged(self, request: Request, wish: Wish, placement: Sequence[PlacedSpan]) -> tuple[Plan, tuple[str, ...]]:
+        request = asked_for(placement, replace(question, objective=wish.objective))
         task = PipelineTask(request, wish)
         problem, spans = task.problem, tuple(numbered_spans(tuple(placement), request))
         score = problem.score(spans)
@@ -141,10 +137,6 @@ class PipelineKind:
     def view(self, plan: Plan, *, ascii_only: bool) -> RenderableType:
         """Stages with memory and busy bars, and the figures."""
         return plan_view(plan, ascii_only=ascii_only)
-
-
-def _minimised(plan: Plan) -> float:
-    return -plan.objective.value if plan.objective.sense == "maximize" else plan.objective.value
 
 
 PIPELINE = PipelineKind()

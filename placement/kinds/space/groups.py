@@ -17,25 +17,27 @@ from .hosts import Grouping
 
 SHARES = ("equal", "speed", "memory")
 """How a group of unlike devices may divide a matrix."""
+Sharing = str | Sequence[tuple[int, ...]]
 
 
-def grouped(cluster: Cluster, groups: Grouping, shares: str = "equal") -> Cluster:
+def grouped(cluster: Cluster, groups: Grouping, shares: Sharing = "equal") -> Cluster:
     """The cluster with each group as one node, in the place of its first member.
 
     Parameters
     ----------
     groups : tuple of tuple of int
         Node numbers; none is in two of them.
-    shares : str
-        One of `SHARES`: what unlike members divide by.
+    shares : str, or one tuple for each group
+        One of `SHARES`: what unlike members divide by; or whole percents of each member, empty where they are equal.
     """
     of_first = {group[0]: group for group in groups}
+    part = {group[0]: shares if isinstance(shares, str) else shares[k] for k, group in enumerate(groups)}
     inside = {number for group in groups for number in group}
     kept = [number for number in range(cluster.n_nodes) if number in of_first or number not in inside]
     members = [of_first.get(number, (number,)) for number in kept]
     nodes = [
-        _group(cluster, part, shares) if len(part) > 1 else cluster.nodes[number]
-        for number, part in zip(kept, members, strict=True)
+        _group(cluster, group, part[number]) if len(group) > 1 else cluster.nodes[number]
+        for number, group in zip(kept, members, strict=True)
     ]
     client = cluster.n_nodes
     places = [*members, (client,)]
@@ -55,18 +57,35 @@ def _joined(worst: np.ufunc, table: FloatArray, places: Sequence[tuple[int, ...]
     return joined
 
 
-def group_name(cluster: Cluster, group: Sequence[int]) -> str:
-    """Name of a group: ``a-0..a-3`` of neighbours in the cluster, else ``a-0+b``."""
+def group_name(cluster: Cluster, group: Sequence[int], percents: Sequence[int] = ()) -> str:
+    """Name of a group: ``a-0..a-3`` of neighbours in the cluster, else ``a-0+b``; ``a-0+b@70:30`` with its shares."""
     names = [cluster.nodes[number].name for number in group]
     neighbours = list(group) == list(range(group[0], group[0] + len(group)))
-    return f"{names[0]}..{names[-1]}" if neighbours and len(group) > 2 else "+".join(names)
+    name = f"{names[0]}..{names[-1]}" if neighbours and len(group) > 2 else "+".join(names)
+    return f"{name}@{':'.join(map(str, percents))}" if percents else name
 
 
-def members_of(name: str, names: Sequence[str]) -> tuple[int, ...]:
-    """Node numbers of a group by its name; empty where it is none."""
+def members_of(name: str, names: Sequence[str]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Node numbers of a group by its name, and the shares that it states; empty where it is none."""
     index = {node: number for number, node in enumerate(names)}
     if name in index:
-        return ()
+        return (), ()
+    plain, _, stated = name.rpartition("@") if "@" in name and plain_shares(name.rpartition("@")[2]) else (name, "", "")
+    members = _members(plain, index)
+    percents = plain_shares(stated)
+    if percents and len(percents) != len(members):
+        return (), ()
+    return members, percents
+
+
+def plain_shares(text: str) -> tuple[int, ...]:
+    """Whole numbers above 0 with colons between them; empty for anything else."""
+    parts = text.split(":")
+    good = len(parts) > 1 and all(part.isascii() and part.isdigit() and int(part[:9]) > 0 for part in parts)
+    return tuple(int(part[:9]) for part in parts) if good else ()
+
+
+def _members(name: str, index: Mapping[str, int]) -> tuple[int, ...]:
     first, dots, last = name.partition("..")
     if dots and first in index and last in index and index[first] < index[last]:
         return tuple(range(index[first], index[last] + 1))
@@ -81,18 +100,18 @@ def home_of(cluster: Cluster) -> Mapping[str, str]:
     return {member: node.name for node in cluster.nodes for member in node.members}
 
 
-def _group(cluster: Cluster, group: Sequence[int], shares: str) -> Node:
+def _group(cluster: Cluster, group: Sequence[int], shares: str | tuple[int, ...]) -> Node:
     nodes = [cluster.nodes[number] for number in group]
-    part = _shares(nodes, shares)
+    percents = _percents(nodes, shares) if isinstance(shares, str) else shares
+    part = [percent / sum(percents) for percent in percents] or [1.0 / len(nodes)] * len(nodes)
     peers = [(a, b) for a in group for b in group if a != b]
     rooms = [(node.memory_bytes - node.reserve_bytes) / share for node, share in zip(nodes, part, strict=True)]
     memory = sum(node.memory_bytes for node in nodes)
     formats = {name for node in nodes for name in node.compute_flops_per_s}
-    even = all(share == part[0] for share in part)
     compute, bandwidth = nodes[0].compute_efficiency, nodes[0].bandwidth_efficiency
     return replace(
         nodes[0],
-        name=group_name(cluster, group),
+        name=group_name(cluster, group, percents),
         device=nodes[0].device if len({node.device for node in nodes}) == 1 else "",
         memory_bytes=memory,
         reserve_bytes=max(0.0, memory - min(rooms)),
@@ -113,7 +132,7 @@ def _group(cluster: Cluster, group: Sequence[int], shares: str) -> Node:
         availability=float(np.prod([node.availability for node in nodes])),
         joins=False,
         members=tuple(node.name for node in nodes),
-        shares=() if even else tuple(round(share, 4) for share in part),
+        shares=tuple(part) if percents else (),
         tensor_parallel=len(nodes),
         all_reduce_latency_s=max(float(cluster.latency_s[pair]) for pair in peers),
         all_reduce_bandwidth_bytes_per_s=min(float(cluster.bandwidth_bytes_per_s[pair]) for pair in peers),
@@ -124,21 +143,21 @@ def _rate(node: Node) -> float:
     return node.memory_bandwidth_bytes_per_s * node.bandwidth_efficiency
 
 
-def _shares(nodes: Sequence[Node], how: str) -> list[float]:
-    if how == "equal":
-        return [1.0 / len(nodes)] * len(nodes)
+def _percents(nodes: Sequence[Node], how: str) -> tuple[int, ...]:
+    """Shares in whole percents, so that a group's name can state them; empty for equal ones."""
+    if how == "equal" or not unlike_nodes(nodes):
+        return ()
     weights = [_rate(node) if how == "speed" else node.memory_bytes - node.reserve_bytes for node in nodes]
-    return [weight / sum(weights) for weight in weights]
+    return tuple(max(1, round(100 * weight / sum(weights))) for weight in weights)
 
 
-def unlike(cluster: Cluster, groups: Grouping) -> bool:
-    """Whether the members of a group differ in speed or memory."""
-    looks = [{(_rate(cluster.nodes[k]), cluster.nodes[k].memory_bytes) for k in group} for group in groups]
-    return any(len(look) > 1 for look in looks)
+def unlike_nodes(nodes: Sequence[Node]) -> bool:
+    """Whether nodes differ in speed or memory."""
+    return len({(_rate(node), node.memory_bytes) for node in nodes}) > 1
 
 
 def ways(cluster: Cluster, groups: Grouping) -> Iterator[str]:
     """Ways to divide that are worth a look."""
     yield "equal"
-    if unlike(cluster, groups):
+    if any(unlike_nodes([cluster.nodes[number] for number in group]) for group in groups):
         yield from SHARES[1:]

@@ -16,7 +16,7 @@ from placement.plan.plan import PlacedSpan, Plan
 from placement.question.model import Block, Model
 from placement.question.request import Constraints, Request
 
-from .groups import grouped, home_of, members_of, ways
+from .groups import Sharing, grouped, home_of, members_of, ways
 from .hosts import Grouping, Host, copies_of_cache, degrees_of, groupings, hosts_of
 
 MOST_VARIANTS = 64
@@ -79,7 +79,7 @@ def group_variants(request: Request) -> Iterator[Request]:
                 yield _one_stage(variant) if holds is not None and holds.groups == "one" else variant
 
 
-def with_groups(request: Request, groups: Grouping, shares: str = "equal") -> Request | None:
+def with_groups(request: Request, groups: Grouping, shares: Sharing = "equal") -> Request | None:
     """The question on groups; None where a constraint forbids them."""
     cluster = grouped(request.cluster, groups, shares)
     largest = max(len(group) for group in groups)
@@ -90,23 +90,34 @@ def with_groups(request: Request, groups: Grouping, shares: str = "equal") -> Re
     return replace(request, cluster=cluster, model=repeated_cache(request.model, copies), constraints=rules)
 
 
-def named_groups(names: Sequence[str], request: Request) -> Grouping:
-    """The groups that a layout names; empty where it names single nodes only, or some that are not known."""
+def named_groups(names: Sequence[str], request: Request) -> tuple[Grouping, tuple[tuple[int, ...], ...]]:
+    """The groups that a layout names, and their shares; empty where it names single nodes only."""
     known = request.cluster.names
     found = [members_of(name, known) for name in dict.fromkeys(names) if name not in known]
-    inside = [number for group in found for number in group]
+    inside = [number for members, _ in found for number in members]
     if len(set(inside)) != len(inside):
         raise InputError("a device is in two groups of the layout")
-    return tuple(group for group in found if group)
+    groups = tuple(members for members, _ in found if members)
+    for group in groups:
+        _ensure_linked(request, group)
+    return groups, tuple(percents for members, percents in found if members)
 
 
-def asked_for(placement: Sequence[PlacedSpan], request: Request) -> list[Request]:
-    """The questions that a layout can answer: the question itself, or those with the groups that the layout names."""
-    groups = named_groups([span.node for span in placement], request)
-    if not groups:
-        return [request]
-    found = (with_groups(request, groups, how) for how in ways(request.cluster, groups))
-    return [variant for variant in found if variant is not None] or [request]
+def _ensure_linked(request: Request, group: Sequence[int]) -> None:
+    cluster = request.cluster
+    for one in group:
+        for other in group:
+            if one != other and cluster.bandwidth_bytes_per_s[one, other] <= 0:
+                names = cluster.names
+                raise InputError(
+                    f"a group needs links between its members: '{names[one]}' has none to '{names[other]}'"
+                )
+
+
+def asked_for(placement: Sequence[PlacedSpan], request: Request) -> Request:
+    """The question that a layout answers: the question itself, or the one with the groups that the layout names."""
+    groups, shares = named_groups([span.node for span in placement], request)
+    return (with_groups(request, groups, shares) or request) if groups else request
 
 
 def ensure_known_nodes(running: Plan, requests: Sequence[Request]) -> None:

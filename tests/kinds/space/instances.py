@@ -1,0 +1,108 @@
+"""Tiny hosts drawn at random, and the best plan of all groupings, orders and cuts by plain enumeration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations, permutations
+from typing import Any
+
+import numpy as np
+
+from objectives.pipeline.limits import violation
+from objectives.pipeline.terms import cost, pipeline_terms
+from objectives.spans import Span
+from placement.costs.build import build_tables
+from placement.kinds.space.groups import ways
+from placement.kinds.space.variants import with_groups
+from placement.question.request import Request
+
+OBJECTIVES = ("latency", "throughput", "ttft", "price", "request_time")
+
+
+def host(rng: np.random.Generator, devices: int, blocks: int, *, alike: bool) -> dict[str, Any]:
+    """A cluster file of one host whose devices may join."""
+    heads = int(rng.choice([4, 8, 12]))
+    layers = blocks - 2
+    weights = rng.uniform(0.5, 1.5)
+    need = layers * weights + 0.6
+    nodes = [
+        {
+            "name": f"g{k}", "host": "pc", "tensor_parallel": "auto",
+            "memory": f"{1 + need * rng.uniform(0.3, 1.3):.3f} GB",
+            "memory_bandwidth": f"{rng.uniform(100, 1000):.0f} GB/s", "compute": f"{rng.uniform(5, 100):.0f} TFLOP/s",
+            "overhead": f"{rng.uniform(0, 50):.0f} us", "price": f"{rng.uniform(0.1, 2):.2f} $/h",
+        }
+        for k in range(devices)
+    ]  # fmt: skip
+    if alike:
+        nodes = [{**nodes[0], "name": node["name"]} for node in nodes]
+    return {
+        "model": {
+            "heads": heads,
+            "kv_heads": int(rng.choice([heads, 2, 1])),
+            "blocks": [
+                {"name": "embed", "weights": "0.3 GB", "activation_per_token": "8 kB", "lookup": True},
+                {"name": "layer", "repeat": layers, "weights": f"{weights:.3f} GB", "kv_per_token": "100 kB",
+                 "activation_per_token": "8 kB", "flops_per_token": "2 GFLOP"},
+                {"name": "head", "weights": "0.3 GB", "flops_per_token": "0.6 GFLOP", "last_token_only": True},
+            ],
+        },
+        "workload": {"prompt_tokens": 256, "output_tokens": 64, "concurrency": int(rng.choice([1, 4, 16]))},
+        "objective": str(rng.choice(OBJECTIVES)),
+        "nodes": nodes,
+        "network": {"default": {"bandwidth": f"{rng.uniform(2, 60):.0f} GB/s", "latency": f"{rng.uniform(1, 40):.0f} us"}},
+    }  # fmt: skip
+
+
+def partitions(items: Sequence[int]) -> Iterator[tuple[tuple[int, ...], ...]]:
+    """All partitions of a set."""
+    if not items:
+        yield ()
+        return
+    for rest in partitions(items[1:]):
+        yield ((items[0],), *rest)
+        for k, part in enumerate(rest):
+            yield (*rest[:k], (items[0], *part), *rest[k + 1 :])
+
+
+def possible(request: Request, group: Sequence[int]) -> bool:
+    """Whether a group may be formed: equal shares need heads that they divide, unlike devices share as they like."""
+    nodes = [request.cluster.nodes[k] for k in group]
+    if len({(node.memory_bytes, node.memory_bandwidth_bytes_per_s) for node in nodes}) > 1:
+        return True
+    heads, pieces = request.model.heads, request.model.kv_heads
+    return heads % len(group) == 0 and (pieces % len(group) == 0 or len(group) % pieces == 0)
+
+
+def best_by_hand(request: Request) -> float:
+    """The least cost of any grouping, order and cut; infinite where nothing fits."""
+    best = np.inf
+    for partition in partitions(range(request.cluster.n_nodes)):
+        groups = tuple(part for part in partition if len(part) > 1)
+        if not all(possible(request, group) for group in groups):
+            continue
+        for how in ways(request.cluster, groups) if groups else ("equal",):
+            variant = with_groups(request, groups, how) if groups else request
+            assert variant is not None
+            best = min(best, best_split(variant))
+    return best
+
+
+def best_split(request: Request) -> float:
+    """The least cost of any order of nodes and any cuts between them."""
+    tables = build_tables(request)
+    best = np.inf
+    for stages in range(1, tables.n_nodes + 1):
+        for order in permutations(range(tables.n_nodes), stages):
+            for cuts in combinations(range(1, tables.n_blocks), stages - 1):
+                ends = (0, *cuts, tables.n_blocks)
+                spans = [Span(node, ends[k], ends[k + 1]) for k, node in enumerate(order)]
+                terms = pipeline_terms(tables, spans)
+                if violation(tables, request.objective, spans, terms).total == 0:
+                    best = min(best, cost(request.objective, terms))
+    return best
+
+
+def minimised(value: Mapping[str, Any] | Any, maximised: bool) -> float:
+    """A plan's value as the enumeration has it."""
+    return 1.0 / value if maximised else float(value)

@@ -1,0 +1,107 @@
+"""Groups of devices: what is found against plain enumeration, how they are named, and what forbids them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from placement import optimize
+from placement.errors import InfeasibleError, InputError
+from placement.kinds.space.variants import group_variants, variants_of
+from placement.optimize import judge
+from placement.readers.cluster.read import read_request
+
+from .instances import best_by_hand, host, minimised
+
+FOUR = {
+    "model": "llama-3.1-70b",
+    "workload": {"prompt_tokens": 512, "output_tokens": 128, "concurrency": 64},
+    "objective": "throughput",
+    "nodes": [{"name": "a", "device": "a100-80gb-sxm", "count": 4, "tensor_parallel": "auto"}],
+}
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_the_best_of_all_groupings_is_found(seed: int) -> None:
+    """On hosts of two or three devices the answer equals enumeration over groupings, orders and cuts; bounds hold."""
+    rng = np.random.default_rng(seed)
+    data = host(rng, devices=2 + seed % 2, blocks=5, alike=bool(seed % 3))
+    best = best_by_hand(read_request(data))
+    if not np.isfinite(best):
+        with pytest.raises(InfeasibleError):
+            optimize(None, data, time_limit=2)
+        return
+    plan = optimize(None, data, time_limit=2).plan
+    maximised = plan.objective.sense == "maximize"
+    assert minimised(plan.objective.value, maximised) == pytest.approx(best, rel=1e-9)
+    if plan.objective.bound is not None:
+        assert minimised(plan.objective.bound, maximised) <= best * (1 + 1e-9)
+
+
+def test_four_cards_become_one_group() -> None:
+    """Four A100 with NVLink hold Llama-3.1-70B together, at more than twice the rate of the best pipeline."""
+    wide = optimize(None, FOUR, time_limit=4).plan
+    narrow = optimize(
+        None, {**FOUR, "tensor_parallel": 1, "nodes": [{**FOUR["nodes"][0], "tensor_parallel": 1}]}, time_limit=4
+    ).plan
+    assert [group.devices for group in wide.groups] == [("a-0", "a-1", "a-2", "a-3")]
+    assert wide.objective.value > 2 * narrow.objective.value
+    assert "tensor groups of one host up to 4" in wide.space
+    assert narrow.space == ""
+
+
+def test_a_layout_with_groups_is_judged_as_it_was_found() -> None:
+    """The spans of a plan with groups, judged again, have the figures of the plan."""
+    plan = optimize(None, FOUR, time_limit=2).plan
+    again, broken = judge(None, FOUR, plan.placement)
+    assert not broken
+    assert again.figures == plan.figures
+    assert again.groups == plan.groups
+
+
+def test_degrees_divide_the_heads() -> None:
+    """With 28 heads and 4 KV heads no group of eight is formed: one of four, or two of four, or smaller ones."""
+    data = {**FOUR, "model": "qwen2.5-7b", "nodes": [{**FOUR["nodes"][0], "count": 8}]}
+    sizes = {node.tensor_parallel for variant in group_variants(read_request(data)) for node in variant.cluster.nodes}
+    assert sizes == {1, 2, 4}
+
+
+def test_more_devices_than_kv_heads_repeat_the_cache() -> None:
+    """A group of eight of a model with two KV heads holds each byte of cache four times."""
+    data = host(np.random.default_rng(1), devices=8, blocks=5, alike=True)
+    data["model"] |= {"heads": 8, "kv_heads": 2}
+    request = read_request(data)
+    whole = next(v for v in group_variants(request) if v.cluster.n_nodes == 1)
+    assert whole.model.blocks[1].kv_bytes_per_token == 4 * request.model.blocks[1].kv_bytes_per_token
+
+
+def test_pins_and_exclusions_hold_for_members() -> None:
+    """A block pinned to a device is pinned to its group, and what is excluded joins no group."""
+    request = read_request({**FOUR, "pins": {"head": "a-1"}, "exclude": ["a-3"]})
+    for variant in group_variants(request):
+        home = next(node for node in variant.cluster.nodes if node.name == "a-1" or "a-1" in node.members)
+        assert variant.constraints.pins["head"] == home.name
+        assert "a-3" in variant.cluster.names
+
+
+@pytest.mark.parametrize(
+    ("change", "variants"),
+    [
+        ({"tensor_parallel": 1}, 1),
+        ({"runtime": "accelerate"}, 1),
+        ({"max_nodes": 1}, 1),
+        ({"runtime": "vllm"}, 5),
+    ],
+)  # fmt: skip
+def test_what_forbids_groups(change: dict[str, object], variants: int) -> None:
+    """A degree of 1, a runtime without groups and fewer nodes than members leave the question alone."""
+    nodes = [{**FOUR["nodes"][0], "tensor_parallel": change.get("tensor_parallel", "auto")}]
+    found, _ = variants_of(read_request({**FOUR, "nodes": nodes, **change}))
+    assert len(found) == variants
+
+
+@pytest.mark.parametrize("value", ["some", 0, True, 1.5])
+def test_other_degrees_are_refused(value: object) -> None:
+    """Anything but auto and whole numbers is refused in one line."""
+    with pytest.raises(InputError, match=r"nodes\[0\]\.tensor_parallel: expected auto, or a whole number"):
+        read_request({**FOUR, "nodes": [{**FOUR["nodes"][0], "tensor_parallel": value}]})
