@@ -72,9 +72,8 @@ def export_plan(
     styles: tuple[str, ...] = getattr(chosen, "styles", ())
     if style and style not in styles:
         raise InputError(f"{runtime} has no style '{style}' (known: {', '.join(styles) or 'none'})", "--style")
-    return chosen.write(
-        plan, Target(loaded, at, _tensor_parallel(plan, request), style, {group.name: group for group in plan.groups})
-    )
+    groups = {group.name: group for group in plan.groups}
+    return chosen.write(plan, Target(loaded, at, _tensor_parallel(plan, request), style, groups))
 
 
 def checked_at(at: Mapping[str, str], plan: Plan) -> Mapping[str, str]:

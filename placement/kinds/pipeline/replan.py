@@ -15,7 +15,7 @@ import numpy as np
 
 from objectives.spans import Span
 from placement.errors import InfeasibleError, InputError, NotFoundError
-from placement.plan.plan import Plan
+from placement.plan.plan import PlacedSpan, Plan
 from placement.question.cluster import Cluster
 from placement.question.model import Model
 from placement.question.request import Constraints, Request
@@ -27,6 +27,7 @@ from placement.search.solvers.annealing import Annealing
 from placement.search.solvers.auto import Auto
 
 from ..base import FoundBy
+from ..space.variants import asked_for
 from .kind import PIPELINE, PipelineTask
 from .problem import PipelineProblem
 
@@ -107,6 +108,7 @@ def replan(
     """
     if not horizon_tokens > 0:
         raise InputError(f"expected a positive number of tokens, got {horizon_tokens}", "horizon_tokens")
+    cluster = _with_groups_of(plan, cluster, lost)
     task = _task(model, cluster, workload, objective, lost)
     request, problem = task.request, task.problem
     if impossible := task.impossible():
@@ -162,6 +164,12 @@ def _task(
     request = _without(request if workload is None else replace(request, workload=workload), lost)
     wish = PIPELINE.wish(request, objective, None)
     return PipelineTask(replace(request, objective=wish.objective), wish)
+
+
+def _with_groups_of(plan: Plan, cluster: Cluster | Request, lost: Sequence[str]) -> Cluster | Request:
+    """The nodes with the groups of the running plan that lost no member; of the others the rest stays single."""
+    whole = [PlacedSpan(group.name, 0, 1) for group in plan.groups if not set(group.devices) & set(lost)]
+    return asked_for(whole, cluster) if isinstance(cluster, Request) else cluster
 
 
 def moves_between(old: Plan, new: Plan, model: Model) -> tuple[Move, ...]:

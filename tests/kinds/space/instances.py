@@ -27,13 +27,17 @@ def host(rng: np.random.Generator, devices: int, blocks: int, *, alike: bool) ->
     need = layers * weights + 0.6
     nodes = [
         {
-            "name": f"g{k}", "host": "pc", "tensor_parallel": "auto",
+            "name": f"g{k}",
+            "host": "pc",
+            "tensor_parallel": "auto",
             "memory": f"{1 + need * rng.uniform(0.3, 1.3):.3f} GB",
-            "memory_bandwidth": f"{rng.uniform(100, 1000):.0f} GB/s", "compute": f"{rng.uniform(5, 100):.0f} TFLOP/s",
-            "overhead": f"{rng.uniform(0, 50):.0f} us", "price": f"{rng.uniform(0.1, 2):.2f} $/h",
+            "memory_bandwidth": f"{rng.uniform(100, 1000):.0f} GB/s",
+            "compute": f"{rng.uniform(5, 100):.0f} TFLOP/s",
+            "overhead": f"{rng.uniform(0, 50):.0f} us",
+            "price": f"{rng.uniform(0.1, 2):.2f} $/h",
         }
         for k in range(devices)
-    ]  # fmt: skip
+    ]
     if alike:
         nodes = [{**nodes[0], "name": node["name"]} for node in nodes]
     return {
@@ -42,16 +46,26 @@ def host(rng: np.random.Generator, devices: int, blocks: int, *, alike: bool) ->
             "kv_heads": int(rng.choice([heads, 2, 1])),
             "blocks": [
                 {"name": "embed", "weights": "0.3 GB", "activation_per_token": "8 kB", "lookup": True},
-                {"name": "layer", "repeat": layers, "weights": f"{weights:.3f} GB", "kv_per_token": "100 kB",
-                 "activation_per_token": "8 kB", "flops_per_token": "2 GFLOP"},
+                {
+                    "name": "layer",
+                    "repeat": layers,
+                    "weights": f"{weights:.3f} GB",
+                    "kv_per_token": "100 kB",
+                    "activation_per_token": "8 kB",
+                    "flops_per_token": "2 GFLOP",
+                },
                 {"name": "head", "weights": "0.3 GB", "flops_per_token": "0.6 GFLOP", "last_token_only": True},
             ],
         },
         "workload": {"prompt_tokens": 256, "output_tokens": 64, "concurrency": int(rng.choice([1, 4, 16]))},
         "objective": str(rng.choice(OBJECTIVES)),
         "nodes": nodes,
-        "network": {"default": {"bandwidth": f"{rng.uniform(2, 60):.0f} GB/s", "latency": f"{rng.uniform(1, 40):.0f} us"}},
-    }  # fmt: skip
+        "network": {"default": _link(rng)},
+    }
+
+
+def _link(rng: np.random.Generator) -> dict[str, str]:
+    return {"bandwidth": f"{rng.uniform(2, 60):.0f} GB/s", "latency": f"{rng.uniform(1, 40):.0f} us"}
 
 
 def partitions(items: Sequence[int]) -> Iterator[tuple[tuple[int, ...], ...]]:
