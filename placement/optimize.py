@@ -208,6 +208,7 @@ def compete(tasks: Sequence[Task], solver: Solver, search: Search) -> Result:
     """
     began, race = time.perf_counter(), Race(tasks[0].problem.objective)
     ordered = sorted(tasks, key=promise)
+    race.leave_out(min(float(getattr(task, "least", np.inf)) for task in tasks))
     for number, task in enumerate(ordered):
         left = search.seconds - (time.perf_counter() - began)
         if race.dismisses(task, late=left <= 0):
@@ -247,6 +248,8 @@ class Race:
     found : list of Result
     bounds : list of float or None
         One for each question that was searched or dismissed, as people read it.
+    whole : bool
+        The tasks stand for everything that was asked.
     failures : list
         Why some have no plan; those of the questions as they were asked first.
     """
@@ -254,7 +257,14 @@ class Race:
     objective: Objective
     found: list[Result] = field(default_factory=list)
     bounds: list[float | None] = field(default_factory=list)
+    whole: bool = True
     failures: list[tuple[bool, InfeasibleError | NotFoundError]] = field(default_factory=list)
+
+    def leave_out(self, least: float) -> None:
+        """Count the bound on what no task stands for; infinite where there is nothing of the kind."""
+        if least < np.inf:
+            self.whole = False
+            self.bounds.append(self.objective.value(least) if least > 0 else None)
 
     def dismisses(self, task: Task, *, late: bool) -> bool:
         """Whether a question needs no search: its bound shows that it cannot win, or the time is over."""
@@ -314,7 +324,9 @@ class Race:
         asked = [error for wider, error in self.failures if not wider] or [error for _, error in self.failures]
         lines = tuple(dict.fromkeys(line for error in asked for line in error.reasons))
         attempts = [error for _, error in self.failures if isinstance(error, NotFoundError)]
-        raise NotFoundError(lines, attempts[0].best) if attempts else InfeasibleError(lines)
+        if attempts or not self.whole:
+            raise NotFoundError(lines, attempts[0].best if attempts else None)
+        raise InfeasibleError(lines)
 
 
 def solved(task: Task, solver: Solver, search: Search, *, explain: bool = True) -> Result:

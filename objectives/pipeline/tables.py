@@ -56,6 +56,9 @@ class CostTables:
     prompt_overlap : float
         Part of a prompt's seconds in [0, 1) that stages spend at the same time, since chunks of it follow each other
         through them: 0 where a prompt passes whole.
+    beside_s : array (B, N) or None
+        Seconds per micro-batch that a node is busy beside its own blocks, with parts of blocks that others hold; they
+        are in the others' `decode_s` already. None: none.
     """
 
     batches: IntArray
@@ -79,6 +82,7 @@ class CostTables:
     output_tokens: int
     concurrency: int
     prompt_overlap: float = 0.0
+    beside_s: FloatArray | None = None
 
     def __post_init__(self) -> None:
         b, n, m = self.decode_s.shape
@@ -103,6 +107,8 @@ class CostTables:
             found = getattr(self, name).shape
             if found != shape:
                 raise ValueError(f"Expected {name} of shape {shape}, got {found}.")
+        if self.beside_s is not None and self.beside_s.shape != (b, n):
+            raise ValueError(f"Expected beside_s of shape {(b, n)}, got {self.beside_s.shape}.")
         for item in fields(self):
             array = getattr(self, item.name)
             if isinstance(array, np.ndarray):

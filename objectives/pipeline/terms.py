@@ -123,10 +123,16 @@ def ttft_s(tables: CostTables, spans: Iterable[Span]) -> float:
     )
 
 
+def busy_s(tables: CostTables, spans: Iterable[Span], size: int) -> np.ndarray:
+    """Busy seconds (N,) of the nodes per micro-batch of ``batches[size]``, with parts of blocks that others hold."""
+    own = node_sums(tables, spans, tables.decode_s[size])
+    return own if tables.beside_s is None else own + tables.beside_s[size]
+
+
 def bottleneck(tables: CostTables, spans: Iterable[Span], size: int) -> Bottleneck:
     """Return the busiest node or link of a full pipeline with micro-batches of ``batches[size]``."""
     spans, tokens = list(spans), float(tables.batches[size])
-    busy = node_sums(tables, spans, tables.decode_s[size])
+    busy = busy_s(tables, spans, size)
     worst = Bottleneck("node", (int(busy.argmax()),), float(busy.max()))
     links: dict[tuple[int, int], float] = {}
     for hop in hops(tables, spans):
@@ -166,7 +172,7 @@ def pipeline_terms(tables: CostTables, spans: Iterable[Span]) -> Terms:
         in_flight=in_flight,
         micro_batch=int(tables.batches[size]),
         memory_bytes=tuple(memory.tolist()),
-        busy_s=tuple(node_sums(tables, spans, tables.decode_s[size]).tolist()),
+        busy_s=tuple(busy_s(tables, spans, size).tolist()),
         bottleneck=bottleneck(tables, spans, size),
     )
 

@@ -14,6 +14,7 @@ from ..question.cluster import Node
 from ..question.request import Constraints, Request
 from .links import arrival_s, cut_bytes, prompt_overlap
 from .memory import capacity_bytes
+from .parts import tables_apart
 from .roofline import decode_table, prefill_row
 from .runtimes import RuntimeCosts, costs_or_generic
 
@@ -51,6 +52,8 @@ def build_tables(request: Request, costs: RuntimeCosts | None = None, sizes: Seq
         A node or key lacks a figure; the message names it.
     """
     costs = costs or costs_or_generic(request.runtime or request.costs)
+    if request.away is not None:
+        return tables_apart(request, request.away, lambda part: build_tables(part, costs, sizes))
     model, cluster, work, rules = request.model, request.cluster, request.workload, request.constraints
     batches = list(sizes or batch_sizes(work.concurrency))
     known: dict[tuple[object, ...], tuple[FloatArray, FloatArray]] = {}

@@ -45,6 +45,8 @@ class Holds:
         False: it has no place for a layer placement at all.
     groups : str
         Tensor parallel groups: "stages": a stage may be one; "one": only where it is the whole plan; "": none.
+    parts : bool
+        Parts of a layer (experts, FFN, cache) may lie in main memory.
     shares : bool
         Members of a group may hold unequal parts.
     cpu : str
@@ -60,6 +62,7 @@ class Holds:
     layers: bool = True
     groups: str = ""
     shares: bool = False
+    parts: bool = False
     cpu: str = "yes"
 
 

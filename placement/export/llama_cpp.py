@@ -30,7 +30,9 @@ class LlamaCpp(Checked):
     """Command lines of llama.cpp's programs."""
 
     name: str = "llama.cpp"
-    holds: Holds = Holds(runs="any", groups="one", shares=True, cpu="the first layers, on the host that runs")
+    holds: Holds = Holds(
+        runs="any", groups="one", shares=True, parts=True, cpu="the first layers, on the host that runs"
+    )
 
     def write(self, plan: Plan, target: Target) -> Exported:
         """Servers first, then the program."""

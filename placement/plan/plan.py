@@ -61,11 +61,17 @@ class Figures(Mapping[str, float]):
 
 @dataclass(frozen=True, slots=True)
 class PlacedSpan:
-    """Node `node` holds the blocks ``start <= b < stop``."""
+    """Node `node` holds the blocks ``start <= b < stop``.
+
+    With `away`, that part of each of them ("experts", "ffn", "cache") lies in the main memory of the node `home`, whose
+    CPU computes it.
+    """
 
     node: str
     start: int
     stop: int
+    away: str | None = None
+    home: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

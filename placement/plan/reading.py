@@ -35,11 +35,15 @@ class SpanEntry(Entry):
     node: Name
     start: Block
     stop: Block
+    away: Annotated[str, Field(pattern="^(experts|ffn|cache)$")] | None = None
+    home: Name | None = None
 
     @model_validator(mode="after")
     def _holds_something(self) -> SpanEntry:
         if self.stop <= self.start:
             raise ValueError(f"expected start < stop on '{self.node}', got {self.start}:{self.stop}")
+        if (self.away is None) != (self.home is None):
+            raise ValueError("expected both away and home, or neither")
         return self
 
 

@@ -48,6 +48,10 @@ class Node:
         The machine that it is in; empty where it is not known. Nodes of one host share a bus and a main memory.
     joins : bool
         It may hold blocks together with others of its host, as a tensor parallel group.
+    main_memory : bool
+        It is the CPU of its host with the main memory.
+    offload : tuple of str
+        Parts of blocks that a card may leave in the main memory of its host: "experts", "ffn", "cache".
     members : tuple of str
         Of a group that was formed: the nodes that it is made of.
     shares : tuple of float
@@ -80,6 +84,8 @@ class Node:
     availability: float = 1.0
     host: str = ""
     joins: bool = False
+    main_memory: bool = False
+    offload: tuple[str, ...] = ()
     members: tuple[str, ...] = ()
     shares: tuple[float, ...] = ()
     tensor_parallel: int = 1

@@ -36,6 +36,28 @@ class Constraints:
 
 
 @dataclass(frozen=True, slots=True)
+class Away:
+    """Parts of blocks that lie in the main memory of a host, whose CPU computes them for the cards beside it.
+
+    Attributes
+    ----------
+    part : str
+        "experts", "ffn", or "cache" (the KV cache with its attention scores).
+    blocks : tuple of int
+        The blocks whose part it is.
+    home : str
+        The node that is the CPU with the main memory.
+    cards : tuple of str
+        Nodes of the same host: one of them holds the rest of each of these blocks.
+    """
+
+    part: str
+    blocks: tuple[int, ...]
+    home: str
+    cards: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """Everything that a solver needs to know, from a cluster file or from Python.
 
@@ -57,6 +79,8 @@ class Request:
         Name of the runtime whose costs hold where `runtime` is empty: a question that already keeps its rules.
     server_push : bool
         Petals' servers push to each other; in no release so far, where every hop goes through the client.
+    away : Away or None
+        Parts of blocks that lie apart from the rest; None: every block lies in one piece.
     """
 
     model: Model
@@ -71,3 +95,4 @@ class Request:
     runtime: str = ""
     server_push: bool = False
     costs: str = ""
+    away: Away | None = None

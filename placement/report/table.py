@@ -65,9 +65,8 @@ def stage_table(plan: Plan, *, ascii_only: bool = False) -> Table:
 def blocks_of(plan: Plan, span: PlacedSpan) -> str:
     """Names of the first and the last block, and how many there are."""
     names = plan.block_names[span.start : span.stop]
-    if len(names) < 2:
-        return f"{''.join(names)} (1)"
-    return f"{names[0]} .. {names[-1]} ({len(names)})"
+    words = f"{''.join(names)} (1)" if len(names) < 2 else f"{names[0]} .. {names[-1]} ({len(names)})"
+    return f"{words}, {span.away} on {span.home}" if span.away else words
 
 
 def memory_cell(use: NodeUse, ascii_only: bool) -> Text:

@@ -49,6 +49,8 @@ class PipelineData(NamedTuple):
         largest stop of one that begins at `start`; f = 0 with one sequence in flight, 1 with the concurrency.
     ties : int array (T, 2)
     batches : array (B,)
+    beside : array (N + 1, B)
+        Seconds per micro-batch that a node is busy beside its blocks; the last row is the largest of each column.
     weights, limits : array (terms,)
     scratch : array
         Reused by every call, never read across calls; all zero in column 2 between calls.
@@ -61,6 +63,7 @@ class PipelineData(NamedTuple):
     reach: IntArray
     ties: IntArray
     batches: FloatArray
+    beside: FloatArray
     weights: FloatArray
     limits: FloatArray
     scratch: FloatArray
@@ -107,6 +110,13 @@ def reach(tables: CostTables, in_flight: int) -> IntArray:
     return out
 
 
+def beside(tables: CostTables) -> FloatArray:
+    """Seconds (N + 1, B) that nodes are busy beside their blocks, the largest of all in the last row."""
+    if tables.beside_s is None:
+        return np.zeros((tables.n_nodes + 1, len(tables.batches)))
+    return np.ascontiguousarray(np.vstack([tables.beside_s.T, tables.beside_s.max(axis=1)]))
+
+
 def pipeline_data(tables: CostTables, objective: Objective) -> PipelineData:
     """Pack tables and objective for the kernels."""
     refused = (~tables.allowed).astype(np.float64)
@@ -126,6 +136,7 @@ def pipeline_data(tables: CostTables, objective: Objective) -> PipelineData:
         reach=np.stack([reach(tables, 1), reach(tables, tables.concurrency)]),
         ties=tables.ties.copy().reshape(-1, 2),
         batches=tables.batches.astype(np.float64),
+        beside=beside(tables),
         weights=weights,
         limits=limits,
         scratch=np.zeros((n_nodes + 3, 3 + max(n_batches, N_TERMS + 2))),
@@ -221,7 +232,8 @@ def sum_repeats(genome, d, n_batches):
         scratch[node, 1] += d.cuts[stop, KV] - d.cuts[start, KV]
         for k in range(n_batches):
             scratch[node, 3 + k] += d.seconds[node, stop, k] - d.seconds[node, start, k]
-            scratch[d.n_nodes + 1, 3 + k] = max(scratch[d.n_nodes + 1, 3 + k], scratch[node, 3 + k])
+            busy = scratch[node, 3 + k] + d.beside[node, k]
+            scratch[d.n_nodes + 1, 3 + k] = max(scratch[d.n_nodes + 1, 3 + k], busy)
         start = stop
     for s in range(genome[0]):
         node = genome[1 + s]
@@ -270,7 +282,7 @@ def pipeline_terms(genome, d, terms, with_rate):
     scratch, seconds, n = d.scratch, d.seconds, d.n_nodes
     totals, mosts, hops = scratch[n, 3:], scratch[n + 1, 3:], scratch[n + 2]
     for k in range(n_batches):
-        totals[k], mosts[k] = 0.0, 0.0
+        totals[k], mosts[k] = 0.0, d.beside[n, k]
     violation, missing, prefill, slowest, energy, price = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     fly = float(d.concurrency)
     used, n_required, start = 0, 0, 0
@@ -290,7 +302,7 @@ def pipeline_terms(genome, d, terms, with_rate):
         for k in range(n_batches):
             busy = seconds[node, stop, k] - seconds[node, start, k]
             totals[k] += busy
-            mosts[k] = max(mosts[k], busy)
+            mosts[k] = max(mosts[k], busy + d.beside[node, k])
         energy += d.nodes[node, POWER] * (seconds[node, stop, 0] - seconds[node, start, 0])
         prompt = seconds[node, stop, last] - seconds[node, start, last]
         prefill += prompt

@@ -45,12 +45,15 @@ class PipelineTask:
         It is a part of a wider space than the question asks for by itself: groups in the place of nodes, say.
     space : str
         The space that it is a part of, in words; empty where it is the whole.
+    least : float
+        A bound on the cost of the questions of this space that are not searched; infinite where there are none.
     """
 
     request: Request
     wish: Wish
     wider: bool = False
     space: str = ""
+    least: float = np.inf
 
     @cached_property
     def problem(self) -> PipelineProblem:
@@ -119,7 +122,7 @@ class PipelineKind:
         if running is not None:
             ensure_known_nodes(running, [variant.request for variant in variants])
         return tuple(
-            PipelineTask(part, wish, variant.wider, space)
+            PipelineTask(part, wish, variant.wider, space, variant.least)
             for variant in variants
             for part in under_runtime(variant.request)
         )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from itertools import pairwise
 
 from objectives.pipeline.terms import Terms
 from objectives.spans import Span
+from placement.costs.parts import alone
 from placement.plan.plan import Figures, Limiter, NodeUse, ObjectiveValue, PlacedGroup, PlacedSpan, Plan
 from placement.question.request import Request
 
@@ -29,7 +31,12 @@ def plan_of(request: Request, problem: PipelineProblem, spans: Sequence[Span], v
     terms, broken = problem.details(spans)
     names = (*request.cluster.names, "client")
     nodes = tuple(
-        NodeUse(node.name, node.memory_bytes - node.reserve_bytes, terms.memory_bytes[k], terms.busy_s[k])
+        NodeUse(
+            node.name,
+            node.memory_bytes - node.reserve_bytes,
+            terms.memory_bytes[k] + bytes_away(request, node.name, terms.in_flight),
+            terms.busy_s[k],
+        )
         for k, node in enumerate(request.cluster.nodes)
     )
     limiter, used = terms.bottleneck, {names[span.node] for span in spans}
@@ -39,7 +46,7 @@ def plan_of(request: Request, problem: PipelineProblem, spans: Sequence[Span], v
         model=request.model.name,
         n_blocks=request.model.n_blocks,
         block_names=tuple(block.name for block in request.model.blocks),
-        placement=tuple(PlacedSpan(names[span.node], span.start, span.stop) for span in spans),
+        placement=tuple(placed for span in spans for placed in placed_spans(request, names[span.node], span)),
         objective=value,
         figures=figures_of(terms),
         nodes=nodes,
@@ -47,6 +54,30 @@ def plan_of(request: Request, problem: PipelineProblem, spans: Sequence[Span], v
         groups=groups_of(request, used),
         notes=(*request.model.notes, *request.cluster.notes, *flight_note(request, terms)),
     )
+
+
+def placed_spans(request: Request, node: str, span: Span) -> list[PlacedSpan]:
+    """A run of blocks, cut where a part of them begins or ends to lie apart."""
+    away = request.away
+    if away is None:
+        return [PlacedSpan(node, span.start, span.stop)]
+    apart = [block in away.blocks for block in range(span.start, span.stop)]
+    cuts = [k for k in range(1, len(apart)) if apart[k] != apart[k - 1]]
+    found = []
+    for start, stop in pairwise([0, *cuts, len(apart)]):
+        where = (away.part, away.home) if apart[start] else (None, None)
+        found.append(PlacedSpan(node, span.start + start, span.start + stop, *where))
+    return found
+
+
+def bytes_away(request: Request, node: str, in_flight: int) -> float:
+    """Bytes of parts that lie on a node while others hold the rest of their blocks."""
+    away = request.away
+    if away is None or away.home != node:
+        return 0.0
+    parts = [alone(request.model.blocks[block], away.part) for block in away.blocks]
+    context = request.workload.context_tokens
+    return sum(part.weight_bytes + in_flight * part.kv_bytes(context) for part in parts)
 
 
 def groups_of(request: Request, used: Collection[str]) -> tuple[PlacedGroup, ...]:

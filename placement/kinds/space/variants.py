@@ -6,18 +6,21 @@ and the least of their bounds is a bound on it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, product
 
+from placement.costs.parts import can_leave
 from placement.errors import InputError, nearest
 from placement.export import make_runtime
 from placement.plan.plan import PlacedSpan, Plan
 from placement.question.model import Block, Model
-from placement.question.request import Constraints, Request
+from placement.question.request import Away, Constraints, Request
 
 from .groups import Sharing, grouped, home_of, members_of, ways
 from .hosts import Grouping, Host, copies_of_cache, degrees_of, groupings, hosts_of
+from .parts import Proposed, part_variants, words
 
 MOST_VARIANTS = 64
 
@@ -31,21 +34,35 @@ class Variant:
     request : Request
     wider : bool
         False: the question as it was asked.
+    least : float
+        A bound on the cost of all questions that this one was chosen from; infinite where none was left out.
     """
 
     request: Request
     wider: bool = False
+    least: float = math.inf
 
 
 def variants_of(request: Request) -> tuple[list[Variant], str]:
     """The variants of a question, the question itself first, and the space in words; no words where it is alone."""
     if request.kind != "pipeline":
         return [Variant(request)], ""
-    found = [Variant(request), *(Variant(variant, wider=True) for variant in group_variants(request))]
+    asked = request if request.away is None else replace(request, away=None)
+    found = [Variant(asked), *(Variant(variant, wider=True) for variant in group_variants(asked))]
+    most = max(node.tensor_parallel for variant in found for node in variant.request.cluster.nodes)
+    apart = [Variant(proposed.request, wider=True, least=proposed.least) for proposed in _apart(asked)]
+    found = [*found[: MOST_VARIANTS - len(apart)], *apart]
     if len(found) == 1:
         return found, ""
-    most = max(node.tensor_parallel for variant in found for node in variant.request.cluster.nodes)
-    return found[:MOST_VARIANTS], f"layers whole, tensor groups of one host up to {most}"
+    space = [words([variant.request for variant in apart])] if apart else ["layers whole"]
+    space += [f"tensor groups of one host up to {most}"] if most > 1 else []
+    return found, ", ".join(space)
+
+
+def _apart(request: Request) -> Iterator[Proposed]:
+    """Questions with parts away, where the runtime can hold them."""
+    if not request.runtime or make_runtime(request.runtime).holds.parts:
+        yield from part_variants(request)
 
 
 def group_variants(request: Request) -> Iterator[Request]:
@@ -115,9 +132,29 @@ def _ensure_linked(request: Request, group: Sequence[int]) -> None:
 
 
 def asked_for(placement: Sequence[PlacedSpan], request: Request) -> Request:
-    """The question that a layout answers: the question itself, or the one with the groups that the layout names."""
+    """The question that a layout answers: with the groups that it names, and the parts that it leaves elsewhere."""
     groups, shares = named_groups([span.node for span in placement], request)
-    return (with_groups(request, groups, shares) or request) if groups else request
+    asked = (with_groups(request, groups, shares) or request) if groups else request
+    return replace(asked, away=_away(placement, request))
+
+
+def _away(placement: Sequence[PlacedSpan], request: Request) -> Away | None:
+    apart = [span for span in placement if span.away is not None and span.home is not None]
+    if not apart:
+        return None
+    if len({(span.away, span.home) for span in apart}) > 1:
+        raise InputError("a layout leaves one part of its blocks in one main memory, this one several")
+    part, home = apart[0].away or "", apart[0].home or ""
+    cards = tuple(dict.fromkeys(span.node for span in apart))
+    host = request.cluster.nodes[request.cluster.index(home)].host
+    for name in cards:
+        if name == home or request.cluster.nodes[request.cluster.index(name)].host != host or not host:
+            raise InputError(f"'{name}' leaves {part} on '{home}', which is not the main memory of its host")
+    blocks = tuple(block for span in apart for block in range(span.start, span.stop))
+    for block in blocks:
+        if not can_leave(request.model.blocks[block], part):
+            raise InputError(f"block '{request.model.blocks[block].name}' has no {part} that could lie elsewhere")
+    return Away(part, blocks, home, cards)
 
 
 def ensure_known_nodes(running: Plan, requests: Sequence[Request]) -> None:

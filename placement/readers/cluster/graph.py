@@ -130,6 +130,10 @@ def _attributes(node: Node) -> dict[str, Any]:
         "tensor_parallel": "auto" if node.joins else many,
         "decode_batch": node.decode_batch,
     }
+    if node.main_memory:
+        found["main_memory"] = True
+    if node.offload:
+        found["offload"] = list(node.offload)
     if node.host:
         found["host"] = node.host
     if node.device in hardware.devices():

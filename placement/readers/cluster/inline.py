@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from placement.errors import InputError, nearest
 from placement.files.entries import MAX_COUNT
-from placement.question.model import Block, Model, Tie
+from placement.question.model import Block, Model, Part, Tie
 
 from ..schema.model import BlockEntry, InlineModel
 
@@ -79,7 +81,7 @@ def _block(entry: BlockEntry, name: str, activation: float) -> Block:
         # One weight takes 2 bytes and costs one multiplication and one addition: operations = bytes in use.
         used = entry.experts_per_token / entry.experts if entry.experts else 1.0
         flops = 0.0 if lookup else entry.weights - entry.expert_weights * (1.0 - used)
-    return Block(
+    block = Block(
         name=name,
         weight_bytes=entry.weights,
         kind=kind,
@@ -96,6 +98,34 @@ def _block(entry: BlockEntry, name: str, activation: float) -> Block:
         last_token_only=kind == "head" if entry.last_token_only is None else entry.last_token_only,
         params=entry.params,
     )
+    return replace(block, parts=_parts(block, entry.ffn_weights))
+
+
+def _parts(block: Block, ffn_bytes: float) -> tuple[Part, ...]:
+    """Parts of a block that states some: operations are shared as the weights that a token uses are."""
+    if not (ffn_bytes or block.expert_bytes):
+        return ()
+    used = block.experts_per_token / block.experts if block.experts else 1.0
+    rest = block.weight_bytes - ffn_bytes - block.expert_bytes
+    sizes = {"attention": rest, "ffn": ffn_bytes, "experts": block.expert_bytes}
+    active = {name: size * (used if name == "experts" else 1.0) for name, size in sizes.items()}
+    total = sum(active.values()) or 1.0
+    parts = [
+        Part(
+            name,
+            size,
+            block.flops_per_token * active[name] / total,
+            handed_on_bytes_per_token=block.activation_bytes_per_token,
+        )
+        for name, size in sizes.items()
+        if size > 0 or name == "attention"
+    ]
+    cache = {
+        "attention_flops_per_token": block.attention_flops_per_token,
+        "kv_bytes_per_token": block.kv_bytes_per_token,
+        "state_bytes": block.state_bytes,
+    }
+    return (replace(parts[0], **cache), *parts[1:])
 
 
 def _ties(entry: InlineModel, blocks: tuple[Block, ...]) -> tuple[Tie, ...]:

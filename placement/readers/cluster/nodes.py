@@ -139,6 +139,8 @@ def _node(entry: NodeEntry, where: str, n_blocks: int, notes: list[str]) -> Node
         price_per_hour=base.price_per_hour * many,
         power_w=base.power_w * many,
         host=entry.host or "",
+        main_memory=_is_main_memory(entry),
+        offload=entry.offload or (),
         joins=entry.tensor_parallel == 0,
         tensor_parallel=many,
         all_reduce_latency_s=latency,
@@ -148,6 +150,12 @@ def _node(entry: NodeEntry, where: str, n_blocks: int, notes: list[str]) -> Node
         decode_batch=entry.decode_batch,
         decode_table=table,
     )
+
+
+def _is_main_memory(entry: NodeEntry) -> bool:
+    if entry.main_memory is not None or entry.device is None:
+        return bool(entry.main_memory)
+    return hardware.device(entry.device).kind == "cpu"
 
 
 def _device_figures(entry: NodeEntry, where: str, notes: list[str]) -> Node:

@@ -29,6 +29,7 @@ class BlockEntry(Entry):
     )
     attention_flops_per_token: Operations = Field(default=0.0, description="operations per token and token of context")
     expert_weights: SizeOrZero = Field(default=0.0, description="the part of `weights` in routed experts")
+    ffn_weights: SizeOrZero = Field(default=0.0, description="the part of `weights` in a dense or shared feed-forward")
     experts: NonNegativeInt = Field(default=0, description="number of routed experts")
     experts_per_token: NonNegativeInt = Field(default=0, description="how many of them one token uses")
     kind: Name | None = Field(
@@ -47,6 +48,10 @@ class BlockEntry(Entry):
     def _experts_agree(self) -> BlockEntry:
         if self.expert_weights > self.weights:
             raise ValueError("expected expert_weights to be a part of weights, got more than all of them")
+        if self.ffn_weights + self.expert_weights > self.weights:
+            raise ValueError(
+                "expected ffn_weights and expert_weights to be parts of weights, got more than all of them"
+            )
         if self.experts_per_token > self.experts:
             raise ValueError(f"expected experts_per_token of at most experts ({self.experts})")
         if self.experts and not (self.experts_per_token and self.expert_weights):

@@ -131,6 +131,20 @@ def _as_degree(value: object) -> object:
     return value
 
 
+def _as_parts(value: object) -> object:
+    """Read one part, several, auto or none as a list of parts."""
+    if value == "auto":
+        return PARTS
+    if value == "none":
+        return ()
+    given = (value,) if isinstance(value, str) else value
+    if not isinstance(given, list | tuple) or not all(part in PARTS for part in given):
+        raise ValueError(f"expected auto, none, or parts of blocks ({', '.join(PARTS)}), got {shown(value)}")
+    return tuple(dict.fromkeys(given))
+
+
+PARTS = ("experts", "ffn", "cache")
+Parts: Any = Annotated[tuple[str, ...], BeforeValidator(_as_parts, json_schema_input_type=str | list[str])]
 Degree: Any = Annotated[int, BeforeValidator(_as_degree, json_schema_input_type=int | str)]
 
 
@@ -145,6 +159,14 @@ class NodeEntry(Entry):
     region: Name = "default"
     host: Name | None = Field(
         default=None, description="the machine that it is in: devices of one host may hold blocks together"
+    )
+    main_memory: Bool | None = Field(
+        default=None, description="this node is the CPU of its host with the main memory; default: CPUs of the catalog"
+    )
+    offload: Parts | None = Field(
+        default=None,
+        description="parts of blocks that this card may leave in the main memory of its host: "
+        "experts, ffn, cache, auto (any of them) or none",
     )
     memory: Size | None = Field(default=None, description="of one device")
     compute: Annotated[

@@ -120,3 +120,25 @@ def best_split(request: Request) -> float:
 def minimised(value: Mapping[str, Any] | Any, maximised: bool) -> float:
     """A plan's value as the enumeration has it."""
     return 1.0 / value if maximised else float(value)
+
+
+def offloading(rng: np.random.Generator, cards: int, blocks: int) -> dict[str, Any]:
+    """A cluster file of cards that may leave the FFN of their layers in the main memory of their host."""
+    data = host(rng, cards, blocks, alike=bool(rng.integers(2)))
+    layer = float(data["model"]["blocks"][1]["weights"].split()[0])
+    ffn = 0.7 * layer
+    data["model"]["blocks"][1]["ffn_weights"] = f"{ffn:.3f} GB"
+    for node in data["nodes"]:
+        node |= {"tensor_parallel": 1, "offload": "ffn"}
+    need = (blocks - 2) * layer
+    data["nodes"].append(
+        {
+            "name": "cpu",
+            "host": "pc",
+            "main_memory": True,
+            "memory": f"{need * rng.uniform(0.5, 1.5):.3f} GB",
+            "memory_bandwidth": f"{rng.uniform(20, 100):.0f} GB/s",
+            "compute": f"{rng.uniform(0.5, 4):.1f} TFLOP/s",
+        }
+    )
+    return data

@@ -44,6 +44,7 @@ def random_tables(rng: np.random.Generator, contiguous: bool, ties: bool, n: int
         output_tokens=20,
         concurrency=6,
         prompt_overlap=float(rng.choice([0.0, 0.6])),
+        beside_s=rng.uniform(0, 3, (len(batches), n)) * (rng.random(n) < 0.3) if rng.random() < 0.5 else None,
     )
 
 
@@ -103,6 +104,8 @@ def test_relabelling_nodes_relabels_the_score(seed: int) -> None:
         "latency_s": tables.latency_s[np.ix_(places, places)],
         "bandwidth_bytes_per_s": tables.bandwidth_bytes_per_s[np.ix_(places, places)],
     }
+    if tables.beside_s is not None:
+        changed["beside_s"] = tables.beside_s[:, order]
     rows = ("prefill_s", "capacity_bytes", "price_per_hour", "power_w", "allowed", "required")
     changed |= {name: getattr(tables, name)[order] for name in rows}
     other = CostTables(**{name: changed.get(name, getattr(tables, name)) for name in CostTables.__slots__})

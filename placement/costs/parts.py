@@ -1,0 +1,126 @@
+"""Blocks in parts: a card holds the rest of a block, the CPU of its host computes a part that lies in main memory.
+
+What the card does is a block without the part, what the CPU does a block that is the part alone; both have the costs of
+any block. Between them the activation crosses the bus, there and back. A prompt is computed by the CPU, or the part's
+weights are copied to the card and computed there, whichever is faster (what llama.cpp does from a batch of 32 tokens
+on: ggml-backend.cpp, "offload_op"). The CPU works on one part at a time, whichever card waits for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from objectives.pipeline.tables import CostTables
+
+from ..question.cluster import Cluster
+from ..question.model import Block, Model, Part
+from ..question.request import Away, Constraints, Request
+
+Build = Callable[[Request], CostTables]
+CACHE = "cache"
+
+
+def can_leave(block: Block, part: str) -> bool:
+    """Whether a part of a block can lie apart from the rest."""
+    if part == CACHE:
+        return block.kv_bytes_per_token > 0 or block.kept_bytes_per_token > 0
+    return any(piece.name == part and piece.weight_bytes > 0 for piece in block.parts) and len(block.parts) > 1
+
+
+def without(block: Block, part: str) -> Block:
+    """What is left of a block for the card."""
+    if part == CACHE:
+        return replace(block, kv_bytes_per_token=0.0, kept_bytes_per_token=0.0, attention_flops_per_token=0.0, parts=())
+    gone = _piece(block, part)
+    rest = replace(
+        block,
+        weight_bytes=max(0.0, block.weight_bytes - gone.weight_bytes),
+        flops_per_token=max(0.0, block.flops_per_token - gone.flops_per_token),
+        parts=tuple(piece for piece in block.parts if piece.name != part),
+    )
+    return replace(rest, expert_bytes=0.0, experts=0, experts_per_token=0) if part == "experts" else rest
+
+
+def alone(block: Block, part: str) -> Block:
+    """The part by itself, for the CPU."""
+    bare = replace(block, state_bytes=0.0, parts=())
+    if part == CACHE:
+        return replace(bare, weight_bytes=0.0, expert_bytes=0.0, experts=0, experts_per_token=0, flops_per_token=0.0)
+    piece = _piece(block, part)
+    one = replace(
+        bare,
+        weight_bytes=piece.weight_bytes,
+        flops_per_token=piece.flops_per_token,
+        attention_flops_per_token=0.0,
+        kv_bytes_per_token=0.0,
+        kept_bytes_per_token=0.0,
+    )
+    if part == "experts":
+        return replace(one, expert_bytes=piece.weight_bytes)
+    return replace(one, expert_bytes=0.0, experts=0, experts_per_token=0)
+
+
+def tables_apart(request: Request, away: Away, build: Build) -> CostTables:
+    """The cost tables of a question some of whose blocks lie in parts.
+
+    Parameters
+    ----------
+    request : Request
+    away : Away
+        The parts; its home and its cards are nodes of the cluster.
+    build : callable
+        Makes the tables of a question whose blocks lie in one piece.
+    """
+    chosen = list(away.blocks)
+    blocks = list(request.model.blocks)
+    rest = tuple(without(block, away.part) if b in away.blocks else block for b, block in enumerate(blocks))
+    tables = build(replace(request, model=replace(request.model, blocks=rest), away=None))
+    host = [*away.cards, away.home]
+    apart = build(_apart(request, away, host))
+    cluster = request.cluster
+    home = cluster.index(away.home)
+    decode, prefill = tables.decode_s.copy(), tables.prefill_s.copy()
+    act = np.array([blocks[b].activation_bytes_per_token for b in chosen])
+    for row, name in enumerate(away.cards):
+        card = cluster.index(name)
+        there, back = (card, home), (home, card)
+        latency = cluster.latency_s[there] + cluster.latency_s[back]
+        byte_s = 1.0 / cluster.bandwidth_bytes_per_s[there] + 1.0 / cluster.bandwidth_bytes_per_s[back]
+        crossing = latency + tables.batches[:, None] * act[None, :] * byte_s
+        decode[:, card, chosen] += apart.decode_s[:, -1, :] + crossing
+        computed = apart.prefill_s[-1] + latency + request.workload.prompt_tokens * act * byte_s
+        if away.part != CACHE:
+            copied = apart.weight_bytes / cluster.bandwidth_bytes_per_s[back] + apart.prefill_s[row]
+            computed = np.minimum(computed, copied)
+        prefill[card, chosen] += computed
+    allowed = tables.allowed.copy()
+    others = [k for k, name in enumerate(cluster.names) if name not in away.cards]
+    allowed[np.ix_(others, chosen)] = False
+    room = tables.capacity_bytes.copy()
+    room[home] -= apart.weight_bytes.sum() + request.workload.concurrency * apart.kv_bytes.sum()
+    beside = np.zeros((len(tables.batches), tables.n_nodes))
+    beside[:, home] = apart.decode_s[:, -1, :].sum(axis=1)
+    return replace(tables, decode_s=decode, prefill_s=prefill, allowed=allowed, capacity_bytes=room, beside_s=beside)
+
+
+def _piece(block: Block, part: str) -> Part:
+    return next(piece for piece in block.parts if piece.name == part)
+
+
+def _apart(request: Request, away: Away, host: list[str]) -> Request:
+    """The parts as blocks of a question of their own, on the nodes of the host."""
+    model = request.model
+    parts = tuple(alone(model.blocks[b], away.part) for b in away.blocks)
+    numbers = [request.cluster.index(name) for name in host]
+    places = [*numbers, request.cluster.n_nodes]
+    tables = np.ix_(places, places)
+    cluster = Cluster(
+        tuple(request.cluster.nodes[k] for k in numbers),
+        request.cluster.latency_s[tables].copy(),
+        request.cluster.bandwidth_bytes_per_s[tables].copy(),
+    )
+    plain = Model(model.name, parts, weights=model.weights, compute_dtype=model.compute_dtype)
+    return replace(request, model=plain, cluster=cluster, constraints=Constraints(), away=None)
