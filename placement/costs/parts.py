@@ -27,6 +27,8 @@ def can_leave(block: Block, part: str) -> bool:
     """Whether a part of a block can lie apart from the rest."""
     if part == CACHE:
         return block.kv_bytes_per_token > 0 or block.kept_bytes_per_token > 0
+    if part == "ffn" and block.experts:
+        return False  # what lies beside the routed experts is small
     return any(piece.name == part and piece.weight_bytes > 0 for piece in block.parts) and len(block.parts) > 1
 
 

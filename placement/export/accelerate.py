@@ -6,6 +6,7 @@ Checked by `accelerate.utils.check_device_map` (every parameter is covered) and 
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from dataclasses import dataclass
@@ -26,7 +27,10 @@ EMBED_MODULE, LAYER, NORM, ROTARY, HEAD_MODULE = (
     "model.rotary_emb",
     "lm_head",
 )
-_LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks|block)\.(\d{1,9})$", re.ASCII)
+_LISTS = ("layers", "h", "blocks", "block")
+_LAYER = re.compile(rf"(?:^|\.)(?:{'|'.join(_LISTS)})\.(\d{{1,9}})$", re.ASCII)
+_TORCH_DEVICE = re.compile(r"device\(type='(\w{1,9})', index=(\d{1,9})\)", re.ASCII)
+_BARE_DEVICE = re.compile(r"device\(type='(\w{1,9})'\)", re.ASCII)
 _EMBEDS = ("embed_tokens", "wte", "word_embeddings", "embed_in")
 _HEADS = ("lm_head", "embed_out", "output")
 
@@ -36,7 +40,9 @@ class Accelerate(Checked):
     """`device_map` of transformers and accelerate."""
 
     name: str = "accelerate"
-    holds: Holds = Holds(runs="any", embed="free", head="free", alike="region", tied="together", cpu="yes, and disk")
+    holds: Holds = Holds(
+        runs="any", embed="free", head="free", alike="region", tied="together", copies=True, cpu="yes, and disk"
+    )
 
     def write(self, plan: Plan, target: Target) -> Exported:
         """A JSON object; node k of the plan's cluster is device k unless `at` says cuda:1, cpu or disk."""
@@ -87,10 +93,23 @@ def _value(device: str) -> int | str:
 
 
 def _map(text: str) -> dict[str, str]:
-    data = load_json(text)
+    """The map: JSON, or what Python prints of a dict or an OrderedDict (`model.hf_device_map`)."""
+    data = _printed(text) if "'" in text or text.lstrip().startswith("OrderedDict") else load_json(text)
     if not isinstance(data, dict) or not all(type(device) in (int, str) for device in data.values()):
         raise InputError('expected a device_map such as {"model.layers.0": 0, "lm_head": "cpu"}')
     return {str(name): str(_value(str(device))) for name, device in data.items()}
+
+
+def _printed(text: str) -> object:
+    """A dict as Python prints it, devices of torch in it as their names."""
+    body = _TORCH_DEVICE.sub(r"'\1:\2'", text.strip())
+    body = _BARE_DEVICE.sub(r"'\1'", body)
+    wrapped = body.startswith("OrderedDict(") and body.endswith(")")
+    try:
+        data = ast.literal_eval(body[len("OrderedDict(") : -1] if wrapped else body)
+        return dict(data) if wrapped else data
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+        raise InputError(f"expected a device_map as JSON or as Python prints it, got {shown(text)}") from None
 
 
 def _by_block(where: dict[str, str], last: int) -> dict[int, str]:
@@ -106,12 +125,22 @@ def _by_block(where: dict[str, str], last: int) -> dict[int, str]:
     return found
 
 
+def _above(where: dict[str, str], block: int, last: int) -> list[str]:
+    """Modules that a block is in, the nearest first: lists of layers under any parent that the map names."""
+    if block == last:
+        return [""]
+    roots = ["", *(name for name in where if name in ("model", "transformer", "gpt_neox", "decoder", "model.decoder"))]
+    parents = dict.fromkeys(name.rpartition(".")[0] for name in where)
+    tops = [*(parent for parent in parents if parent), *roots]
+    lists = [f"{top}.{leaf}" if top else leaf for top in tops for leaf in _LISTS] if block else []
+    return [*lists, *sorted((top for top in tops if top), key=lambda top: -len(top)), ""]
+
+
 def _of_block(where: dict[str, str], exact: dict[int, str], block: int, last: int) -> str:
     """Device of a block: the module that is it, else the nearest module above it."""
     if block in exact:
         return exact[block]
-    above = {0: ("model", ""), last: ("",)}.get(block, ("model.layers", "model", ""))
-    for name in above:
+    for name in _above(where, block, last):
         if name in where:
             return where[name]
     what = {0: "the embedding", last: "the head"}.get(block, f"layer {block - 1}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
 from ..errors import InputError, shown
@@ -47,6 +47,10 @@ class Holds:
         Tensor parallel groups: "stages": a stage may be one; "one": only where it is the whole plan; "": none.
     parts : bool
         Parts of a layer (experts, FFN, cache) may lie in main memory.
+    copies : bool
+        What lies in main memory is copied to a card in every pass and computed there.
+    everywhere : bool
+        Every node holds embedding and head beside its layers.
     shares : bool
         Members of a group may hold unequal parts.
     cpu : str
@@ -63,6 +67,8 @@ class Holds:
     groups: str = ""
     shares: bool = False
     parts: bool = False
+    copies: bool = False
+    everywhere: bool = False
     cpu: str = "yes"
 
 
@@ -120,6 +126,14 @@ class Source:
         Node to the device or address that stands for it in the text.
     known : tuple of str
         All nodes of the cluster, for texts that name none.
+    parts : tuple of mapping of str to float
+        Bytes by part of each decoder layer, where they are known.
+    memory : mapping of str to float
+        Bytes that each node has for a model.
+    memories : tuple of str
+        Nodes that are CPUs with the main memory of their host.
+    together : mapping of str to int
+        Devices of each node.
     """
 
     text: str
@@ -127,6 +141,10 @@ class Source:
     nodes: tuple[str, ...] = ()
     at: Mapping[str, str] = field(default_factory=dict)
     known: tuple[str, ...] = ()
+    parts: tuple[Mapping[str, float], ...] = ()
+    memory: Mapping[str, float] = field(default_factory=dict)
+    memories: tuple[str, ...] = ()
+    together: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len(self.text) > LONGEST_SPLIT:
@@ -181,16 +199,16 @@ def stages(plan: Plan) -> tuple[Stage, ...]:
     last = plan.n_blocks - 1
     return tuple(
         Stage(span.node, max(span.start, 1) - 1, min(span.stop, last) - 1, span.start == 0, span.stop == last + 1)
-        for span in merged(plan.placement)
+        for span in merged([PlacedSpan(span.node, span.start, span.stop) for span in plan.placement])
     )
 
 
 def merged(placement: Sequence[PlacedSpan]) -> tuple[PlacedSpan, ...]:
-    """Spans in block order, neighbours on one node joined."""
+    """Spans in block order, neighbours on one node joined where the same part of them lies elsewhere."""
     out: list[PlacedSpan] = []
     for span in sorted(placement, key=lambda span: (span.start, span.stop)):
-        if out and out[-1].node == span.node and out[-1].stop == span.start:
-            out[-1] = PlacedSpan(span.node, out[-1].start, span.stop)
+        if out and out[-1] == replace(span, start=out[-1].start, stop=span.start):
+            out[-1] = replace(span, start=out[-1].start)
         else:
             out.append(span)
     return tuple(out)
@@ -270,10 +288,9 @@ def partition_text(key: str, stages: Sequence[Stage]) -> str:
     return f'export {key}="{",".join(str(stage.count) for stage in stages)}"'
 
 
-def read_partition(source: Source, key: str, example: str) -> tuple[PlacedSpan, ...]:
-    """Read such a variable, or its numbers alone."""
-    counts = counts_in(source.text, key, f"{key}={example}")
-    return placed(list(zip(named_nodes(source, len(counts)), counts, strict=True)), source.n_layers)
+def ranges_text(numbers: Sequence[int]) -> str:
+    """Whole numbers as the alternatives of a regular expression."""
+    return "|".join(map(str, sorted(numbers)))
 
 
 def on_node(node: str, what: str = "") -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import replace
 from itertools import pairwise
 
@@ -36,6 +37,9 @@ def refusals(name: str, holds: Holds, plan: Plan) -> list[str]:
         shown = f"{names[0]}, ..., {names[-1]}"
         return [f"exports are for models of the blocks {EMBED}, decoder layers, {HEAD}; this one has {shown}"]
     parts = stages(plan)
+    away = next((span for span in plan.placement if span.away), None)
+    if away is not None and not holds.parts:
+        return [f"{name} keeps a layer in one piece, the plan leaves {away.away} of '{away.node}' on '{away.home}'"]
     if overlapping(plan) and not holds.replicas:
         return [f"{name} holds every block once, the plan has several copies"]
     return [*_groups(name, holds, plan), *_runs(name, holds, parts), *_ends(name, holds, parts)]
@@ -116,6 +120,7 @@ def common(node: Node, alike: str) -> str | int:
 def under(request: Request, runtime: Runtime) -> tuple[Request, ...]:
     """The questions whose answers a runtime can hold; the best answer to any of them is the best that it can hold."""
     holds = runtime.holds
+    request = as_run_by(runtime, request)
     model = request.model
     if model.n_blocks < 3 or (model.blocks[0].name, model.blocks[-1].name) != (EMBED, HEAD):
         raise InputError(
@@ -148,6 +153,50 @@ def under(request: Request, runtime: Runtime) -> tuple[Request, ...]:
             f"{runtime.name} needs all nodes {COMMON[holds.alike]}, pins and include name others", "runtime"
         )
     return tuple(replace(base, constraints=_only(rules, names, request)) for names in chosen)
+
+
+def as_run_by(runtime: Runtime, request: Request, cpus: Collection[str] = ()) -> Request:
+    """The question with what a runtime does beside the plan: ends that every node holds, main memory that is copied.
+
+    Parameters
+    ----------
+    cpus : collection of str
+        Nodes that are main memory, beside those that the question knows to be.
+    """
+    cluster, model = request.cluster, request.model
+    nodes = list(cluster.nodes)
+    if runtime.holds.everywhere:
+        ends = (0, model.n_blocks - 1)
+        beside = sum(model.blocks[block].weight_bytes for block in ends)
+        nodes = [replace(node, reserve_bytes=node.reserve_bytes + beside) for node in nodes]
+        model = replace(model, everywhere=ends)
+    if runtime.holds.copies:
+        homes = [k for k, node in enumerate(nodes) if node.main_memory or node.name in cpus]
+        cards = [k for k in range(len(nodes)) if k not in homes]
+        for home in homes:
+            linked = [k for k in cards if cluster.bandwidth_bytes_per_s[home, k] > 0]
+            if linked:
+                card = max(linked, key=lambda k: nodes[k].peak_flops_per_s(model.compute_dtype))
+                nodes[home] = _copied(nodes[home], nodes[card], float(cluster.bandwidth_bytes_per_s[home, card]))
+    return replace(request, model=model, cluster=replace(cluster, nodes=tuple(nodes)))
+
+
+def _copied(home: Node, card: Node, bandwidth: float) -> Node:
+    """Main memory whose blocks a card computes: the bus is what it reads them through."""
+    return replace(
+        card,
+        name=home.name,
+        region=home.region,
+        host=home.host,
+        memory_bytes=home.memory_bytes,
+        reserve_bytes=home.reserve_bytes,
+        memory_bandwidth_bytes_per_s=bandwidth,
+        bandwidth_efficiency=1.0,
+        price_per_hour=home.price_per_hour,
+        main_memory=True,
+        offload=(),
+        joins=False,
+    )
 
 
 def _rings(request: Request) -> tuple[Request, ...]:

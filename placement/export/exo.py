@@ -24,7 +24,7 @@ class Exo(Checked):
     """`PipelineShardMetadata` of each node."""
 
     name: str = "exo"
-    holds: Holds = Holds(cpu="yes (MLX on Linux)")
+    holds: Holds = Holds(everywhere=True, cpu="yes (MLX on Linux)")
 
     def write(self, plan: Plan, target: Target) -> Exported:
         """`shardAssignments` by node, as JSON; exo's runner ids take the place of `runner-<rank>`."""

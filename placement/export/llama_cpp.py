@@ -6,23 +6,17 @@ host that runs (``--at node=CUDA0``), or its CPU (``--at node=CPU``), which can 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..errors import InputError, shown
+from ..errors import InputError
 from ..plan.plan import PlacedSpan, Plan
-from .base import Exported, Holds, Source, Stage, Target, counts_in, merged, named_nodes, nodes_line, on_node, stages
+from .base import Exported, Holds, Source, Stage, Target, nodes_line, on_node, stages
 from .checks import Checked
-from .llama_rule import CPU, devices_of_slots, overridden
+from .llama_read import HOST_CPU, overrides_text, read
 from .quoting import ensure_different_hosts, shell_word, slug
 
 PORT = 50052
-HOST_CPU = "CPU"
-_OVERRIDE = re.compile(r"(?:-ot|--override-tensor)[=\s]+(?:'([^']*)'|\"([^\"]*)\"|(\S+))")
-_RPC = re.compile(r"--rpc[=\s]+[\"']?([^\s\"']+)")
-_SHARE = re.compile(r"\d{1,9}(?:\.\d{0,9})?|\.\d{1,9}", re.ASCII)
-_NGL = re.compile(r"(?:-ngl|--gpu-layers|--n-gpu-layers)[=\s]+(\d{1,6})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +33,9 @@ class LlamaCpp(Checked):
         if plan.groups:
             return _group_line(plan, target)
         parts = stages(plan)
+        apart = [span for span in plan.placement if span.away]
         local = next((node for node, where in target.at.items() if where.upper() == HOST_CPU), "")
+        local = local or (apart[0].home or "" if apart else "")
         on_cpu = _cpu_layers(parts, local)
         devices = _in_order([part for part in parts if part.node != local])
         counts = [sum(part.count for part in parts if part.node == node) for node in devices]
@@ -61,6 +57,7 @@ class LlamaCpp(Checked):
         else:
             words.append("--device none -ngl 0")
         words += _overrides(parts, devices, counts, on_cpu, names, dict(servers))
+        words += _parts(apart, plan.n_blocks - 2)
         lost = ["the embedding stays in the main memory of the host that runs, whichever node the plan gives it"]
         if any(word.startswith("-ot") for word in words):
             lost.append("the KV cache follows --tensor-split, not -ot: of layers moved by -ot it is on another device")
@@ -71,22 +68,14 @@ class LlamaCpp(Checked):
         )
 
     def read(self, source: Source) -> tuple[PlacedSpan, ...]:
-        """`-ts 3,1` with the `-ngl`, `--rpc` and `-ot` beside it. Nodes in the order of the devices, a CPU first."""
-        text, last = source.text, source.n_layers
-        ngl = int(found[1]) if (found := _NGL.search(text)) else last + 1
-        bare = "--device none" in text and ngl == 0
-        split = [] if bare else _split(text)
-        on_cpu = ngl < last + 1
-        nodes = _nodes(source, len(split), on_cpu)
-        host, devices = (nodes[0], nodes[1:]) if on_cpu else ("", nodes)
-        slots = devices_of_slots(split, last, ngl)
-        layers = [host if slot == CPU else devices[slot] for slot in slots]
-        moves = [pair for match in _OVERRIDE.findall(text) for pair in _pairs("".join(match))]
-        known = _buffers(text, devices)
-        held = overridden(layers[:last], [(pattern, _node_of(buffer, known, host)) for pattern, buffer in moves])
-        spans = [PlacedSpan(held[0], 0, 1)]
-        spans += [PlacedSpan(node, layer + 1, layer + 2) for layer, node in enumerate(held)]
-        return merged([*spans, PlacedSpan(layers[last], last + 1, last + 2)])
+        """A command line, or `-ts 3,1` alone. Nodes in the order of the devices, a CPU first."""
+        return read(source)
+
+
+def _parts(apart: Sequence[PlacedSpan], n_layers: int) -> list[str]:
+    """The flags for parts of layers in main memory."""
+    layers = [block - 1 for span in apart for block in range(span.start, span.stop)]
+    return overrides_text(apart[0].away or "", layers, n_layers) if apart else []
 
 
 def _group_line(plan: Plan, target: Target) -> Exported:
@@ -153,58 +142,3 @@ def _overrides(
         buffer = f"RPC0[{servers[node]}]" if node in servers else names[devices.index(node)]
         words.append("-ot " + shell_word(f"blk\\.({'|'.join(map(str, layers))})\\.={buffer}"))
     return words
-
-
-def _split(text: str) -> list[int]:
-    """The split: counts, or shares with a decimal point, which are scaled to whole numbers."""
-    found = re.search(r"(?:-ts|--tensor-split)[=\s]+[\"']?([\d.,/]+)", text)
-    body = (found[1] if found else text.strip()).replace("/", ",")
-    if "." in body:
-        parts = [part.strip() for part in body.split(",")]
-        if not all(_SHARE.fullmatch(part) for part in parts):
-            raise InputError(f"expected -ts 3,1, got {shown(body)}")
-        return [round(float(part) * 1_000_000) for part in parts]
-    return counts_in(body, "-ts", "-ts 3,1")
-
-
-def _nodes(source: Source, n_devices: int, on_cpu: bool) -> tuple[str, ...]:
-    """The nodes given or named; else those that the servers of --rpc stand for."""
-    servers = _RPC.search(source.text)
-    if not source.nodes and "# nodes:" not in source.text and servers and not on_cpu:
-        by_address = {address: node for node, address in source.at.items()}
-        addresses = servers[1].split(",")
-        hosts = tuple(by_address.get(address, address.rpartition(":")[0]) for address in addresses)
-        if len(hosts) == n_devices and set(hosts) <= set(source.known):
-            return hosts
-    return named_nodes(source, n_devices + on_cpu)
-
-
-def _pairs(text: str) -> list[tuple[str, str]]:
-    """The parts of one -ot argument; a comma separates them."""
-    pairs = []
-    for part in text.split(","):
-        pattern, equals, buffer = part.partition("=")
-        if not (pattern and equals and buffer):
-            raise InputError(f"expected -ot PATTERN=BUFFER, got {shown(part)}")
-        pairs.append((pattern, buffer))
-    return pairs
-
-
-def _buffers(text: str, devices: Sequence[str]) -> dict[str, str]:
-    """Buffer names of the devices, those of --device in order, and `RPC0[host:port]` for servers."""
-    found = re.search(r"(?:--device|-dev)[=\s]+(\S+)", text)
-    servers = found_servers[1].split(",") if (found_servers := _RPC.search(text)) else []
-    names = found[1].split(",") if found else [f"RPC{k}" for k in range(len(servers))]
-    known = dict(zip(names, devices, strict=False))
-    for number, server in enumerate(servers):
-        if (node := known.pop(f"RPC{number}", None)) is not None:
-            known[f"RPC0[{server}]"] = node
-    return known
-
-
-def _node_of(buffer: str, known: dict[str, str], host: str) -> str:
-    if buffer in known:
-        return known[buffer]
-    if buffer == HOST_CPU and host:
-        return host
-    raise InputError(f"-ot names the buffer {shown(buffer)}, which is none of {', '.join(known)}")

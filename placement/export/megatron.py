@@ -12,12 +12,16 @@ from dataclasses import dataclass
 
 from ..errors import InputError, shown
 from ..plan.plan import PlacedSpan, Plan
-from .base import Exported, Holds, Source, Stage, Target, node_order, nodes_line, stage_lines, stages
+from .base import Exported, Holds, Source, Stage, Target, node_order, nodes_line, placed, stage_lines, stages
 from .checks import Checked
 from .cyclic import from_bounds, round_nodes
+from .flags import Flags
+from .partition import count_of, grouped_nodes
 from .quoting import shell_word
 
 FLAG = "--pipeline-model-parallel-layout"
+STAGES, GROUP, LAYERS = ("--pipeline-model-parallel-size",), ("--tensor-model-parallel-size",), ("--num-layers",)
+ENDS = ("--decoder-first-pipeline-num-layers", "--decoder-last-pipeline-num-layers")
 LONGEST, DEEPEST = 100_000, 20  # letters of a layout, groups in each other
 _BLANKS = re.compile(r"[,\s]")
 _ITEM = re.compile(r"\(|(?:([EtmL|])|(\)))(?:\*(\d{1,5}))?", re.ASCII)
@@ -52,6 +56,10 @@ class Megatron(Checked):
 
     def read(self, source: Source) -> tuple[PlacedSpan, ...]:
         """The layout, with or without the flag; multi-token prediction layers are no blocks of a plan."""
+        if FLAG not in source.text and (counts := _counts(source)):
+            flags = Flags.of(source.text)
+            nodes = grouped_nodes(source, len(counts), count_of(flags, GROUP), GROUP[0])
+            return placed(list(zip(nodes, counts, strict=True)), source.n_layers)
         found = re.search(re.escape(FLAG) + r"[=\s]+[\"']?([EtmL|,()*\d]+)", source.text)
         layout = spelled(found[1] if found else source.text.strip().strip("\"'"))
         letters_only = layout.replace("|", "").replace("m", "")
@@ -61,6 +69,30 @@ class Megatron(Checked):
         for part in layout.split("|"):
             bounds.append(bounds[-1] + len(part.replace("m", "")))
         return from_bounds(bounds, round_nodes(source, len(bounds) - 1))
+
+
+def _counts(source: Source) -> list[int]:
+    """Layers of every stage of a command line without a layout; empty where it says nothing of stages.
+
+    The first and the last stage as stated, the rest divided equally among the others
+    (megatron/core/transformer/transformer_block.py, `get_num_layers_to_build`).
+    """
+    flags = Flags.of(source.text)
+    stages = count_of(flags, STAGES)
+    if stages is None:
+        return []
+    total = count_of(flags, LAYERS) or source.n_layers
+    ends = [count_of(flags, (name,)) for name in ENDS]
+    if total != source.n_layers:
+        raise InputError(f"{LAYERS[0]} is {total}, the model has {source.n_layers} layers")
+    if flags.has("--num-layers-per-virtual-pipeline-stage", "--num-virtual-stages-per-pipeline-rank"):
+        raise InputError("virtual stages without a layout are not read: give " + FLAG)
+    middle, rest = stages - sum(end is not None for end in ends), total - sum(end or 0 for end in ends)
+    if rest < 0 or middle < 0 or (rest % middle if middle else rest):
+        raise InputError(f"{rest} layers cannot be divided equally among {middle} stages")
+    each = rest // middle if middle else 0
+    first, last = (each if end is None else end for end in ends)
+    return [first, *[each] * (stages - 2), last] if stages > 1 else [total]
 
 
 def letters(stage: Stage) -> str:

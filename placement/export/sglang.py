@@ -17,13 +17,20 @@ from .base import (
     nodes_line,
     on_node,
     partition_text,
-    read_partition,
     stages,
 )
 from .checks import Checked
+from .partition import Words, at_the_end, read_stages
 from .quoting import shell_word
 
 KEY = "SGLANG_PP_LAYER_PARTITION"
+WORDS = Words(
+    KEY,
+    ("--pp", "--pp-size", "--pipeline-parallel-size"),
+    ("--tp", "--tp-size", "--tensor-parallel-size"),
+    ("--dp", "--dp-size", "--data-parallel-size"),
+    at_the_end,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,5 +55,5 @@ class Sglang(Checked):
         return Exported("\n".join(lines) + "\n", nodes, ("the variable must be set on every node; it is read raw",))
 
     def read(self, source: Source) -> tuple[PlacedSpan, ...]:
-        """`SGLANG_PP_LAYER_PARTITION=13,51`, or the numbers alone."""
-        return read_partition(source, KEY, "13,51")
+        """`SGLANG_PP_LAYER_PARTITION=13,51`, the numbers alone, or a command that leaves the list out."""
+        return read_stages(source, WORDS, "13,51")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from ..errors import InputError
 from ..plan.plan import PlacedSpan, Plan
 from .base import Exported, Holds, Source, Target, node_order, nodes_line, on_node, stage_lines, stages
 from .checks import Checked
@@ -16,7 +17,11 @@ from .cyclic import from_bounds, round_nodes
 from .quoting import shell_word
 
 LAYER, NORM = "model.layers.", "model.norm"
-_CUT = re.compile(r"[\"'](model\.layers\.\d{1,6}|model\.norm)[\"']\s*:")
+_CUT = re.compile(
+    r"[\"']((?:[\w.]{1,80}\.)?(?:layers|h|blocks|block)\.(\d{1,6})|[\w.]{0,80}(?:norm|ln_f|final_layernorm))[\"']"
+    r"\s{0,9}:\s{0,9}(?:SplitPoint\.)?(BEGINNING|END)?",
+    re.ASCII,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +60,17 @@ class Torch(Checked):
         )
 
     def read(self, source: Source) -> tuple[PlacedSpan, ...]:
-        """A `split_spec` with names such as `model.layers.20` and `model.norm`."""
+        """A `split_spec`: cuts before (BEGINNING) or after (END) a layer, or before the final norm."""
         last = source.n_layers
-        cuts = [last + 1 if name == NORM else int(name.removeprefix(LAYER)) + 1 for name in _CUT.findall(source.text)]
+        cuts = sorted(_cut(name, layer, point == "END", last) for name, layer, point in _CUT.findall(source.text))
         nodes = round_nodes(source, len(cuts) + 1)
         return from_bounds([0, *cuts, last + 2], nodes)
+
+
+def _cut(name: str, layer: str, after: bool, n_layers: int) -> int:
+    """The block before which a split point lies."""
+    if layer:
+        return int(layer) + 1 + after
+    if after:
+        raise InputError(f"SplitPoint.END of {name} lies inside the head, which is one block here")
+    return n_layers + 1

@@ -9,11 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..plan.plan import PlacedSpan, Plan
-from .base import Exported, Holds, Source, Target, nodes_line, partition_text, read_partition, stage_lines, stages
+from .base import Exported, Holds, Source, Target, nodes_line, partition_text, stage_lines, stages
 from .checks import Checked
+from .partition import Words, but_last, read_stages
 from .quoting import shell_word
 
 KEY = "VLLM_PP_LAYER_PARTITION"
+WORDS = Words(
+    KEY,
+    ("-pp", "--pipeline-parallel-size"),
+    ("-tp", "--tensor-parallel-size"),
+    ("-dp", "--data-parallel-size"),
+    but_last,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,5 +63,5 @@ class Vllm(Checked):
         )
 
     def read(self, source: Source) -> tuple[PlacedSpan, ...]:
-        """`VLLM_PP_LAYER_PARTITION=20,12`, or the numbers alone."""
-        return read_partition(source, KEY, "20,12")
+        """`VLLM_PP_LAYER_PARTITION=20,12`, the numbers alone, or a `vllm serve` that leaves the list out."""
+        return read_stages(source, WORDS, "20,12")

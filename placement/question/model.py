@@ -201,6 +201,8 @@ class Model:
         What a reader had to assume, in sentences for people.
     extras : tuple of Extra
         Modules beside the chain, in the memory of the node that holds their block.
+    everywhere : tuple of int
+        Blocks whose weights every node holds: they are in what the nodes reserve, not beside the node's own blocks.
     heads, kv_heads : int
         Attention heads of a layer, and pieces into which its cache can be divided (its KV heads; 1 of a latent cache):
         devices that hold a layer together share them. 0 where they are not known.
@@ -215,6 +217,7 @@ class Model:
     compute_dtype: str = "bfloat16"
     notes: tuple[str, ...] = field(default=())
     extras: tuple[Extra, ...] = ()
+    everywhere: tuple[int, ...] = ()
     heads: int = 0
     kv_heads: int = 0
 
@@ -250,6 +253,8 @@ class Model:
                 held[block] -= min(held[block], tie.shared_bytes)
         for extra in self.extras:
             held[extra.block] += extra.weight_bytes
+        for block in self.everywhere:
+            held[block] = 0.0
         return tuple(held)
 
     @property

@@ -32,7 +32,7 @@ LONG = {
     "escape sequences": "\x1b]0;owned\x07 layers.1\x1b[31m" * 1000,
     "a long name": '[["' + "x" * N + '"]]',
     "a number as JSON": '{"a": ' + "9" * 5000 + "}",
-    "a pattern that goes back": "-ts 1,1 -ot '(a*)*(.*)*!=CPU'",
+    "a pattern that goes back": "-ts 1,1 -ot '(a*)*(.*)*!=nowhere'",
     "infinite shares": "-ts inf,1.0",
     "shares": "-ts " + "0.1," * 5000,
 }

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from placement.errors import InputError
-from placement.export.llama_rule import overridden
+from placement.export.llama_rule import parts_moved
 from placement.export.patterns import Name, compiled
 
 PIECES = [*"ab.()|*+?[]^$12{},\\", "ab", "[^ab]", "(a|b)", "(?:b)", "{1,2}", "\\.", "\\d"]
@@ -84,4 +84,4 @@ def test_no_pattern_takes_long(pattern: str) -> None:
 def test_too_much_work_is_refused() -> None:
     """The steps of all patterns on all layers are counted before the first one is tried."""
     with pytest.raises(InputError, match="fewer or shorter -ot patterns"):
-        overridden(["a"] * 5000, [(f"blk.{k}.(.*)*", "b") for k in range(100)])
+        parts_moved(["a"] * 5000, [(f"blk.{k}.(.*)*", "b") for k in range(100)])

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from placement.errors import InputError
 from placement.export import make_runtime
 from placement.export.base import EMBED, HEAD, Source
+from placement.export.checks import as_run_by
 from placement.plan.plan import Plan
 from placement.question.request import Request
 
@@ -53,5 +54,17 @@ def import_split(
     model = request.model
     if model.n_blocks < 3 or (model.blocks[0].name, model.blocks[-1].name) != (EMBED, HEAD):
         raise InputError("splits are read for models of the blocks embed, decoder layers, head", "model")
-    source = Source(text, model.n_blocks - 2, tuple(nodes), at or {}, request.cluster.names)
-    return PIPELINE.judge(request, Wish(request.objective), make_runtime(runtime).read(source))
+    machines = request.cluster.nodes
+    source = Source(
+        text,
+        model.n_blocks - 2,
+        tuple(nodes),
+        at or {},
+        request.cluster.names,
+        tuple({part.name: part.weight_bytes for part in block.parts} for block in model.blocks[1:-1]),
+        {node.name: node.memory_bytes - node.reserve_bytes for node in machines},
+        tuple(node.name for node in machines if node.main_memory),
+        {node.name: node.tensor_parallel for node in machines},
+    )
+    chosen, cpus = make_runtime(runtime), {node for node, where in (at or {}).items() if where.lower() == "cpu"}
+    return PIPELINE.judge(as_run_by(chosen, request, cpus), Wish(request.objective), chosen.read(source))

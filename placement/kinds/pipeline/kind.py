@@ -26,7 +26,7 @@ from placement.search.problem import IntArray, Spans
 
 from ..base import FoundBy, Reasons, Task, Wish
 from ..runtimes import ensure_known_runtime, under_runtime
-from ..space.variants import asked_for, ensure_known_nodes, variants_of
+from ..space.variants import as_named, asked_for, ensure_known_nodes, variants_of
 from .infeasible import memory_reasons, reasons, rules_broken, split_reasons
 from .plan import plan_of
 from .problem import PipelineProblem
@@ -129,6 +129,7 @@ class PipelineKind:
 
     def judge(self, question: Request, wish: Wish, placement: Sequence[PlacedSpan]) -> tuple[Plan, tuple[str, ...]]:
         """A split as a plan with its figures, and the rules of the question that it breaks; no runtime's."""
+        placement = as_named(placement, question)
         request = asked_for(placement, replace(question, objective=wish.objective))
         task = PipelineTask(request, wish)
         problem, spans = task.problem, tuple(numbered_spans(tuple(placement), request))

@@ -43,13 +43,14 @@ def part_variants(request: Request) -> Iterator[Proposed]:
         cards = tuple(node for node in nodes if node.host == home.host and node.offload and node is not home)
         for part in dict.fromkeys(part for card in cards for part in card.offload):
             mine = tuple(card.name for card in cards if part in card.offload)
-            linked = all(_linked(request, name, home.name) for name in mine)
+            linked = all(linked_both(request, name, home.name) for name in mine)
             blocks = tuple(b for b, block in enumerate(request.model.blocks) if can_leave(block, part))
             if linked and blocks:
                 yield from _choices(request, Away(part, blocks, home.name, mine))
 
 
-def _linked(request: Request, card: str, home: str) -> bool:
+def linked_both(request: Request, card: str, home: str) -> bool:
+    """Whether two nodes reach each other directly."""
     cluster = request.cluster
     pair = cluster.index(card), cluster.index(home)
     return bool(cluster.bandwidth_bytes_per_s[pair] > 0 and cluster.bandwidth_bytes_per_s[pair[::-1]] > 0)

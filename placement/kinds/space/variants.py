@@ -18,9 +18,9 @@ from placement.plan.plan import PlacedSpan, Plan
 from placement.question.model import Block, Model
 from placement.question.request import Away, Constraints, Request
 
-from .groups import Sharing, grouped, home_of, members_of, ways
+from .groups import Sharing, group_name, grouped, home_of, members_of, ways
 from .hosts import Grouping, Host, copies_of_cache, degrees_of, groupings, hosts_of
-from .parts import Proposed, part_variants, words
+from .parts import Proposed, linked_both, part_variants, words
 
 MOST_VARIANTS = 64
 
@@ -138,6 +138,16 @@ def asked_for(placement: Sequence[PlacedSpan], request: Request) -> Request:
     return replace(asked, away=_away(placement, request))
 
 
+def as_named(placement: Sequence[PlacedSpan], request: Request) -> list[PlacedSpan]:
+    """The spans with the names that groups have here: ``a-0+a-1+a-2`` is ``a-0..a-2``."""
+    cluster = request.cluster
+    found = []
+    for span in placement:
+        members, percents = members_of(span.node, cluster.names)
+        found.append(replace(span, node=group_name(cluster, members, percents)) if members else span)
+    return found
+
+
 def _away(placement: Sequence[PlacedSpan], request: Request) -> Away | None:
     apart = [span for span in placement if span.away is not None and span.home is not None]
     if not apart:
@@ -146,9 +156,10 @@ def _away(placement: Sequence[PlacedSpan], request: Request) -> Away | None:
         raise InputError("a layout leaves one part of its blocks in one main memory, this one several")
     part, home = apart[0].away or "", apart[0].home or ""
     cards = tuple(dict.fromkeys(span.node for span in apart))
-    host = request.cluster.nodes[request.cluster.index(home)].host
+    machine = request.cluster.nodes[request.cluster.index(home)]
     for name in cards:
-        if name == home or request.cluster.nodes[request.cluster.index(name)].host != host or not host:
+        host = request.cluster.nodes[request.cluster.index(name)].host
+        if name == home or host != machine.host or not linked_both(request, name, home):
             raise InputError(f"'{name}' leaves {part} on '{home}', which is not the main memory of its host")
     blocks = tuple(block for span in apart for block in range(span.start, span.stop))
     for block in blocks:

@@ -120,12 +120,13 @@ def _parts(block: Block, ffn_bytes: float) -> tuple[Part, ...]:
         for name, size in sizes.items()
         if size > 0 or name == "attention"
     ]
-    cache = {
-        "attention_flops_per_token": block.attention_flops_per_token,
-        "kv_bytes_per_token": block.kv_bytes_per_token,
-        "state_bytes": block.state_bytes,
-    }
-    return (replace(parts[0], **cache), *parts[1:])
+    first = replace(
+        parts[0],
+        attention_flops_per_token=block.attention_flops_per_token,
+        kv_bytes_per_token=block.kv_bytes_per_token,
+        state_bytes=block.state_bytes,
+    )
+    return (first, *parts[1:])
 
 
 def _ties(entry: InlineModel, blocks: tuple[Block, ...]) -> tuple[Tie, ...]:
