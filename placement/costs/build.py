@@ -18,6 +18,7 @@ from .parts import tables_apart
 from .roofline import decode_table, prefill_row
 from .runtimes import RuntimeCosts, costs_or_generic
 
+WITHOUT_EFFECT = ("name", "region", "host", "joins", "main_memory", "offload", "members", "shares")
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -102,7 +103,7 @@ def build_tables(request: Request, costs: RuntimeCosts | None = None, sizes: Seq
 
 def _signature(node: Node) -> tuple[object, ...]:
     """What the seconds of a node depend on: nodes that differ in nothing else are computed once."""
-    values = (getattr(node, name) for name in Node.__slots__ if name not in ("name", "region"))
+    values = (getattr(node, name) for name in Node.__slots__ if name not in WITHOUT_EFFECT)
     return tuple(tuple(sorted(value.items())) if isinstance(value, Mapping) else value for value in values)
 
 

@@ -19,7 +19,7 @@ class DistributedLlama:
     """Refuses every plan, with the reason."""
 
     name: str = "distributed-llama"
-    holds: Holds = Holds(layers=False)
+    holds: Holds = Holds(layers=False, groups="one")
 
     def check(self, plan: Plan) -> list[str]:
         """Always the same reason."""

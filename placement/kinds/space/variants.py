@@ -13,7 +13,8 @@ from itertools import islice, product
 
 from placement.costs.parts import can_leave
 from placement.errors import InputError, nearest
-from placement.export import make_runtime
+from placement.export import make_runtime, runtime_names
+from placement.export.base import Holds
 from placement.plan.plan import PlacedSpan, Plan
 from placement.question.model import Block, Model
 from placement.question.request import Away, Constraints, Request
@@ -61,13 +62,19 @@ def variants_of(request: Request) -> tuple[list[Variant], str]:
 
 def _apart(request: Request) -> Iterator[Proposed]:
     """Questions with parts away, where the runtime can hold them."""
-    if not request.runtime or make_runtime(request.runtime).holds.parts:
+    holds = holds_of(request)
+    if holds is None or holds.parts:
         yield from part_variants(request)
+
+
+def holds_of(request: Request) -> Holds | None:
+    """What the runtime of a question can hold; None where it names none, or one of which only the costs are known."""
+    return make_runtime(request.runtime).holds if request.runtime in runtime_names() else None
 
 
 def group_variants(request: Request) -> Iterator[Request]:
     """The same question with groups in the place of devices that may join; hosts that are alike are grouped alike."""
-    holds = make_runtime(request.runtime).holds if request.runtime else None
+    holds = holds_of(request)
     if holds is not None and not holds.groups:
         return
     cluster, model = request.cluster, request.model

@@ -132,8 +132,7 @@ def _attributes(node: Node) -> dict[str, Any]:
     }
     if node.main_memory:
         found["main_memory"] = True
-    if node.offload:
-        found["offload"] = list(node.offload)
+    found["offload"] = list(node.offload) or "none"
     if node.host:
         found["host"] = node.host
     if node.device in hardware.devices():

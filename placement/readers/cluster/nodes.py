@@ -11,7 +11,7 @@ from placement.errors import InputError, shown
 from placement.files.entries import MAX_COUNT
 from placement.question.cluster import CLIENT, Node
 
-from ..schema.nodes import LinkEntry, NodeEntry
+from ..schema.nodes import PARTS, LinkEntry, NodeEntry
 from .instances import hosts_apart
 
 
@@ -140,7 +140,7 @@ def _node(entry: NodeEntry, where: str, n_blocks: int, notes: list[str]) -> Node
         power_w=base.power_w * many,
         host=entry.host or "",
         main_memory=_is_main_memory(entry),
-        offload=entry.offload or (),
+        offload=PARTS if entry.offload is None else entry.offload,
         joins=entry.tensor_parallel == 0,
         tensor_parallel=many,
         all_reduce_latency_s=latency,

@@ -130,10 +130,8 @@ def _model(entry: ClusterFile, folder: Path, given: object | None) -> Model:
 
 
 def _with_degrees(entry: ClusterFile) -> list[NodeEntry]:
-    """The node entries; those that say nothing of tensor parallelism as the file says."""
-    if entry.tensor_parallel is None:
-        return entry.nodes
-    update = {"tensor_parallel": entry.tensor_parallel}
+    """The node entries; those that say nothing of tensor parallelism as the file says, which is auto by default."""
+    update = {"tensor_parallel": 0 if entry.tensor_parallel is None else entry.tensor_parallel}
     return [node if node.tensor_parallel is not None else node.model_copy(update=update) for node in entry.nodes]
 
 

@@ -129,7 +129,7 @@ class ClusterFile(Entry):
     max_nodes: PositiveInt | None = Field(default=None, description="how many nodes may be used")
     contiguous: Bool = Field(default=True, description="false: a node may hold several runs of blocks")
     tensor_parallel: Degree | None = Field(
-        default=None, description="of every node that states none: auto, or devices that act as one node"
+        default=None, description="of every node that states none: auto (the default), or devices that act as one node"
     )
     placement: Literal["pipeline", "replicated"] = "pipeline"
     edges: Literal["exact", "partial"] = Field(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations, permutations
 from typing import Any
 
@@ -117,9 +117,9 @@ def best_split(request: Request) -> float:
     return best
 
 
-def minimised(value: Mapping[str, Any] | Any, maximised: bool) -> float:
+def minimised(value: float, maximised: bool) -> float:
     """A plan's value as the enumeration has it."""
-    return 1.0 / value if maximised else float(value)
+    return 1.0 / value if maximised else value
 
 
 def offloading(rng: np.random.Generator, cards: int, blocks: int) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -13,11 +15,12 @@ from placement.readers.cluster.read import read_request
 
 from .instances import best_by_hand, host, minimised
 
-FOUR = {
+NODE: dict[str, Any] = {"name": "a", "device": "a100-80gb-sxm", "count": 4}
+FOUR: dict[str, Any] = {
     "model": "llama-3.1-70b",
     "workload": {"prompt_tokens": 512, "output_tokens": 128, "concurrency": 64},
     "objective": "throughput",
-    "nodes": [{"name": "a", "device": "a100-80gb-sxm", "count": 4, "tensor_parallel": "auto"}],
+    "nodes": [NODE],
 }
 
 
@@ -41,7 +44,7 @@ def test_the_best_of_all_groupings_is_found(seed: int) -> None:
 def test_four_cards_become_one_group() -> None:
     """Four A100 with NVLink hold Llama-3.1-70B together, at more than twice the rate of the best pipeline."""
     wide = optimize(None, FOUR, time_limit=4).plan
-    alone = [{**FOUR["nodes"][0], "tensor_parallel": 1}]
+    alone = [{**NODE, "tensor_parallel": 1}]
     narrow = optimize(None, {**FOUR, "nodes": alone}, time_limit=4).plan
     assert [group.devices for group in wide.groups] == [("a-0", "a-1", "a-2", "a-3")]
     assert wide.objective.value > 2 * narrow.objective.value
@@ -60,7 +63,7 @@ def test_a_layout_with_groups_is_judged_as_it_was_found() -> None:
 
 def test_degrees_divide_the_heads() -> None:
     """With 28 heads and 4 KV heads no group of eight is formed: one of four, or two of four, or smaller ones."""
-    data = {**FOUR, "model": "qwen2.5-7b", "nodes": [{**FOUR["nodes"][0], "count": 8}]}
+    data = {**FOUR, "model": "qwen2.5-7b", "nodes": [{**NODE, "count": 8}]}
     sizes = {node.tensor_parallel for variant in group_variants(read_request(data)) for node in variant.cluster.nodes}
     assert sizes == {1, 2, 4}
 
@@ -94,7 +97,7 @@ def test_pins_and_exclusions_hold_for_members() -> None:
 )
 def test_what_forbids_groups(change: dict[str, object], variants: int) -> None:
     """A degree of 1, a runtime without groups and fewer nodes than members leave the question alone."""
-    nodes = [{**FOUR["nodes"][0], "tensor_parallel": change.get("tensor_parallel", "auto")}]
+    nodes = [{**NODE, "tensor_parallel": change.get("tensor_parallel", "auto")}]
     found, _ = variants_of(read_request({**FOUR, "nodes": nodes, **change}))
     assert len(found) == variants
 
@@ -103,4 +106,4 @@ def test_what_forbids_groups(change: dict[str, object], variants: int) -> None:
 def test_other_degrees_are_refused(value: object) -> None:
     """Anything but auto and whole numbers is refused in one line."""
     with pytest.raises(InputError, match=r"nodes\[0\]\.tensor_parallel: expected auto, or a whole number"):
-        read_request({**FOUR, "nodes": [{**FOUR["nodes"][0], "tensor_parallel": value}]})
+        read_request({**FOUR, "nodes": [{**NODE, "tensor_parallel": value}]})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import chain, combinations
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,20 +19,19 @@ from placement.readers.cluster.read import read_request
 
 from .instances import best_split, minimised, offloading
 
-PC = {
+GPU: dict[str, Any] = {"name": "gpu", "device": "rtx-3090", "host": "pc", "offload": "auto"}
+CPU: dict[str, Any] = {
+    "name": "cpu",
+    "host": "pc",
+    "main_memory": True,
+    "memory": "64 GiB",
+    "compute": "2 TFLOP/s",
+    "memory_bandwidth": "60 GB/s",
+}
+PC: dict[str, Any] = {
     "model": "gpt-oss-120b",
     "workload": {"prompt_tokens": 2048, "output_tokens": 256},
-    "nodes": [
-        {"name": "gpu", "device": "rtx-3090", "host": "pc", "offload": "auto"},
-        {
-            "name": "cpu",
-            "host": "pc",
-            "main_memory": True,
-            "memory": "64 GiB",
-            "compute": "2 TFLOP/s",
-            "memory_bandwidth": "60 GB/s",
-        },
-    ],
+    "nodes": [GPU, CPU],
 }
 
 
@@ -69,7 +69,7 @@ def test_a_large_mixture_keeps_its_attention_on_the_card() -> None:
     layers = [span for span in plan.placement if span.node == "gpu"]
     assert sum(span.stop - span.start for span in layers) >= 36
     assert {(span.away, span.home) for span in layers} == {("experts", "cpu"), (None, None)}
-    whole = [{**PC["nodes"][0], "offload": "none"}, PC["nodes"][1]]
+    whole = [{**GPU, "offload": "none"}, CPU]
     assert plan.objective.value < 0.75 * optimize(None, {**PC, "nodes": whole}, time_limit=3).plan.objective.value
     again, broken = judge(None, PC, plan.placement)
     assert not broken
