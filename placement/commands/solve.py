@@ -7,13 +7,16 @@ from typing import Annotated
 
 import typer
 
+from ..errors import InputError
+from ..export.api import export_plan, refusals
 from ..files import write_atomic
 from ..kinds.asked import Asked, ask
 from ..optimize import Result, Search, answer
 from ..plan.plan import Plan
+from ..profile.here import addresses, this_machine
 from ..report.page import page
 from ..report.progress import progress_bar
-from .options import File, Json, ModelName, ObjectiveName, Out, Quiet, Seed, Set, SolverName, TimeLimit
+from .options import Json, ModelName, ObjectiveName, Out, Quiet, Seed, Set, SolverName, TimeLimit
 from .output import console, ensure_writable, exit_code, print_json
 from .warm import help_if_cold
 
@@ -33,6 +36,9 @@ Start = Annotated[
         help="The plan that runs now: begin from it; replicated placements count moved bytes against it.",
     ),
 ]
+Here = Annotated[
+    bool, typer.Option("--here", help="Plan for this machine: its GPUs, its memory, its processor; needs --model.")
+]
 Report = Annotated[Path | None, typer.Option("--report", metavar="PAGE.HTML", help="Write a page.")]
 
 
@@ -42,7 +48,10 @@ def register(app: typer.Typer) -> None:
 
 
 def solve(
-    file: File,
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="cluster.yaml: model, nodes, network (see the README)")
+    ] = None,
+    here: Here = False,
     objective: ObjectiveName = None,
     solver: SolverName = "auto",
     seed: Seed = 0,
@@ -59,12 +68,35 @@ def solve(
 ) -> int:
     """Find the best plan: of a cluster file, a case in Helix's format, a fleet or a swarm."""
     ensure_writable(out, report)
+    if (file is None) == (not here):
+        raise InputError("expected a file, or --here for this machine")
+    source = this_machine() if file is None else file
     options = {"--runtime": runtime, "--edges": edges, "--start": start, "--report": report}
-    asked = ask(model, file, objective=objective, overrides=overrides or (), options=options)
+    asked = ask(model, source, objective=objective, overrides=overrides or (), options=options)
     running = Plan.load(start) if start is not None else None
     with help_if_cold(), progress_bar(asked.wish.objective, time_limit, hidden=quiet or json) as show:
         result = answer(asked, Search(solver, time_limit, seed, running, progress=show))
-    return deliver(asked, result, out=out, report=report, json=json, quiet=quiet)
+    code = deliver(asked, result, out=out, report=report, json=json, quiet=quiet)
+    if here and not (json or quiet):
+        _show_command(asked, result.plan)
+    return code
+
+
+def _show_command(asked: Asked, plan: Plan) -> None:
+    """The command line that runs a plan of this machine, of the first runtime that can hold it."""
+    known, names = addresses(), {span.node for span in plan.placement}
+    members = {device for group in plan.groups for device in group.devices}
+    homes = {span.home for span in plan.placement if span.home}
+    at = {node: where for node, where in known.items() if node in names | members | homes}
+    for runtime in ("llama.cpp", "vllm"):
+        if not refusals(plan, runtime):
+            lines = export_plan(plan, runtime, at=at if runtime == "llama.cpp" else {}).text.splitlines()
+            screen = console()
+            screen.print(f"\nwith {runtime}:", style="bold")
+            for line in lines:
+                if not line.startswith("#"):
+                    typer.echo(line)
+            return
 
 
 def deliver(asked: Asked, result: Result, *, out: Path | None, report: Path | None, json: bool, quiet: bool) -> int:

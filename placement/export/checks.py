@@ -48,7 +48,7 @@ def refusals(name: str, holds: Holds, plan: Plan) -> list[str]:
 def _groups(name: str, holds: Holds, plan: Plan) -> list[str]:
     if not plan.groups:
         return []
-    first, used = plan.groups[0].name, {span.node for span in plan.placement}
+    first, used = plan.groups[0].name, {part.node for part in stages(plan) if part.count or part.head}
     if not holds.groups:
         return [f"{name} holds no tensor parallel groups, the plan has '{first}'; plan with tensor_parallel: 1"]
     found = []

@@ -58,6 +58,25 @@ class Away:
 
 
 @dataclass(frozen=True, slots=True)
+class Choices:
+    """What a question leaves open beside the layout.
+
+    Attributes
+    ----------
+    models : tuple of Model
+        The model in several number formats, the best one first; empty: the format is given.
+    context : bool
+        The longest context that fits is wanted.
+    concurrency : bool
+        The most sequences in flight are wanted.
+    """
+
+    models: tuple[Model, ...] = ()
+    context: bool = False
+    concurrency: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """Everything that a solver needs to know, from a cluster file or from Python.
 
@@ -79,6 +98,8 @@ class Request:
         Name of the runtime whose costs hold where `runtime` is empty: a question that already keeps its rules.
     server_push : bool
         Petals' servers push to each other; in no release so far, where every hop goes through the client.
+    choices : Choices or None
+        What is left open; None: nothing.
     away : Away or None
         Parts of blocks that lie apart from the rest; None: every block lies in one piece.
     """
@@ -96,3 +117,4 @@ class Request:
     server_push: bool = False
     costs: str = ""
     away: Away | None = None
+    choices: Choices | None = None

@@ -13,7 +13,7 @@ from placement.errors import InputError, nearest
 from placement.files import read_document
 from placement.files.entries import MAX_COUNT, parse
 from placement.question.model import Model
-from placement.question.request import Constraints, Request
+from placement.question.request import Choices, Constraints, Request
 from placement.question.workload import Workload
 
 from ..models.read import read_model
@@ -80,8 +80,8 @@ def request_of(data: Mapping[str, Any], where: str, folder: Path, model: object 
 
 
 def _request(entry: ClusterFile, folder: Path, model: object | None) -> Request:
-    built = _model(entry, folder, model)
-    workload = Workload(**entry.workload.model_dump())
+    models = _models(entry, folder, model)
+    built, workload = models[0], _workload(entry)
     notes: list[str] = []
     nodes, groups = expand(_with_degrees(entry), n_blocks=built.n_blocks, notes=notes)
     names = {group.name: [nodes[index].name for index in group.members] for group in groups}
@@ -99,7 +99,37 @@ def _request(entry: ClusterFile, folder: Path, model: object | None) -> Request:
         edges=entry.edges,
         runtime=entry.runtime or "",
         server_push=entry.server_push,
+        choices=_choices(entry, models),
     )
+
+
+def _workload(entry: ClusterFile) -> Workload:
+    """The workload; what is left open has its least value."""
+    work = entry.workload
+    prompt = work.prompt_tokens
+    if work.context:
+        if "prompt_tokens" in work.model_fields_set:
+            raise InputError("expected context or prompt_tokens, got both", "workload.context")
+        prompt = work.context - work.output_tokens
+        if prompt < 1:
+            raise InputError(
+                f"expected more than the {work.output_tokens} output tokens, got {work.context}", "workload.context"
+            )
+    return Workload(prompt, work.output_tokens, work.concurrency or 1)
+
+
+def _choices(entry: ClusterFile, models: Sequence[Model]) -> Choices | None:
+    several = tuple(models) if len(models) > 1 else ()
+    found = Choices(several, entry.workload.context == 0, entry.workload.concurrency == 0)
+    return found if found != Choices() else None
+
+
+def _models(entry: ClusterFile, folder: Path, given: object | None) -> list[Model]:
+    """The model in each of the formats that the file allows."""
+    if entry.quantization is None or len(entry.quantization) == 1 or isinstance(given, Model):
+        return [_model(entry, folder, given)]
+    single = ([name] for name in entry.quantization)
+    return [_model(entry.model_copy(update={"quantization": name}), folder, given) for name in single]
 
 
 def _model(entry: ClusterFile, folder: Path, given: object | None) -> Model:
@@ -110,7 +140,7 @@ def _model(entry: ClusterFile, folder: Path, given: object | None) -> Model:
     spec = entry.model if given is None else given
     if spec is None:
         raise InputError("this key is missing: a catalog preset, a path, or blocks inline", "model")
-    named = entry.quantization or entry.dtype
+    named = entry.quantization[0] if entry.quantization else entry.dtype
     weights = stored_format(entry.runtime or "", named) if named else None
     if isinstance(spec, InlineModel):
         return inline_model(spec, weights)
@@ -138,7 +168,7 @@ def _with_degrees(entry: ClusterFile) -> list[NodeEntry]:
 def _objective(entry: ClusterFile) -> Objective:
     replicated = entry.placement == "replicated"
     terms = REPLICATED if replicated else PIPELINE
-    spec = entry.objective or ("served" if replicated else "latency")
+    spec = entry.objective or ("served" if replicated else "latency" if entry.workload.concurrency else "throughput")
     for name in [part.strip() for part in spec.split(",")] if isinstance(spec, str) else spec:
         if name not in terms.names and name not in terms.aliases:
             kind = "pipelines" if replicated else "replicated placements"

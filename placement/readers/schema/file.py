@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
@@ -15,12 +15,30 @@ from .model import InlineModel
 from .nodes import Client, Degree, Network, NodeEntry
 
 
+def _open(value: object) -> object:
+    """Read "max" as 0; anything else is a count, and says so."""
+    if value == "max":
+        return 0
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 10**12:
+        raise ValueError(f"expected max, or a whole number of at least 1, got {shown(value)}")
+    return value
+
+
+Open: Any = Annotated[int, BeforeValidator(_open, json_schema_input_type=int | str)]
+
+
+MOST_FORMATS = 16
+
+
 class WorkloadEntry(Entry):
     """The requests that the placement serves."""
 
     prompt_tokens: PositiveInt = 512
     output_tokens: PositiveInt = 128
-    concurrency: PositiveInt = Field(default=1, description="sequences that want to be in flight at once")
+    concurrency: Open = Field(default=1, description="sequences that want to be in flight at once; max: as many as fit")
+    context: Open | None = Field(
+        default=None, description="tokens of prompt and output together; max: the longest that fits"
+    )
 
 
 class Limits(Entry):
@@ -103,6 +121,17 @@ ObjectiveSpec = Annotated[
 ]
 
 
+def _formats(value: object) -> object:
+    """Read one name as a list of one."""
+    return [value] if isinstance(value, str) else value
+
+
+Formats: Any = Annotated[
+    Annotated[list[Name], Field(min_length=1, max_length=MOST_FORMATS)],
+    BeforeValidator(_formats, json_schema_input_type=str | list[str]),
+]
+
+
 class ClusterFile(Entry):
     """A whole question: model, nodes, network, workload, objective and constraints."""
 
@@ -110,7 +139,10 @@ class ClusterFile(Entry):
         default=None,
         description="catalog preset, path to config.json, a checkpoint folder, a .gguf file, or blocks inline",
     )
-    quantization: Name | None = Field(default=None, description="fp8, int8, nf4, or a GGUF name such as q4_k_m")
+    quantization: Formats | None = Field(
+        default=None,
+        description="fp8, int8, nf4, or a GGUF name such as q4_k_m; several, the best first: the first that fits",
+    )
     dtype: Name | None = Field(default=None, description="number format of unquantized weights, such as bfloat16")
     kv_dtype: Name | None = Field(default=None, description="number format of the KV cache")
     workload: WorkloadEntry = WorkloadEntry()
