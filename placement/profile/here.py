@@ -72,7 +72,7 @@ def _amd(text: str) -> list[Card]:
         data = json.loads(text) if text.strip() else {}
     except ValueError:
         return []
-    found = []
+    found: list[Card] = []
     for key, entry in sorted(data.items()) if isinstance(data, dict) else ():
         if not (isinstance(entry, dict) and key.startswith("card")):
             continue

@@ -42,7 +42,9 @@ def hosts_of(cluster: Cluster, rules: Constraints) -> list[tuple[Host, tuple[obj
         if node.host and node.joins and _computed(node) and node.name not in rules.exclude:
             found.setdefault(node.host, []).append(number)
     hosts: list[tuple[Host, tuple[object, ...]]] = []
-    for name, numbers in found.items():
+    for name, inside in found.items():
+        cards = [k for k in inside if not cluster.nodes[k].main_memory]
+        numbers = cards or inside  # a processor joins no card
         linked = [k for k in numbers if all(_linked(cluster, k, other) for other in numbers if other != k)]
         if len(linked) < 2:
             continue

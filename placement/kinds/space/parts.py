@@ -24,6 +24,8 @@ from placement.question.request import Away, Request
 FloatArray = npt.NDArray[np.float64]
 MOST_NODES = 7  # of which every order is tried
 MOST_TRIED = 12
+SLACK = 1e-8  # of a bound: parts are alike to nine digits
+EXACT_KINDS = 2  # of parts, for which counts are exact
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,10 @@ class Space:
         """A bound on the cost of every choice; 0 where the objective is no sum over stages and hops."""
         if not all(name in ADDITIVE for name in objective.weights) or self.whole.n_nodes > MOST_NODES:
             return 0.0
-        return self.best(Weigh(dict(objective.weights)), 1, fractions=True).cost * (1 - 1e-9)
+        weigh = Weigh(dict(objective.weights))
+        base, other = weigh.of(self.whole), weigh.of(self.apart)
+        exact = all(len(self._kinds(card, base, other)) <= EXACT_KINDS for card in self.cards)
+        return self.best(weigh, 1, fractions=not exact).cost * (1 - SLACK)
 
     def best(self, weigh: Weigh, in_flight: int, *, fractions: bool) -> Found:
         """The least cost over orders of nodes, cuts and choices; with fractions of parts it is a bound."""
@@ -164,7 +169,7 @@ class Space:
         added = np.diff(other.stage[node] - base.stage[node])
         kinds: dict[tuple[str, str], list[int]] = {}
         for block in np.flatnonzero(self.may):
-            kinds.setdefault((f"{self.freed[block]:.6g}", f"{added[block]:.6g}"), []).append(int(block))
+            kinds.setdefault((f"{self.freed[block]:.9g}", f"{added[block]:.9g}"), []).append(int(block))
         found = []
         for members in kinds.values():
             mask = np.zeros(len(added), dtype=bool)
@@ -181,16 +186,13 @@ class Space:
         lack = need[None, :] - need[:, None] - float(self.whole.capacity_bytes[node]) * (1 + 1e-12) - 1e-6
         refused = np.concatenate([[0], (~self.whole.allowed[node]).cumsum()])
         closed = (refused[None, :] > refused[:, None]) | np.tri(len(need), dtype=bool)
-        counts: list[FloatArray] = []
-        for size, added, mask in self._kinds(node, base, other) if node in self.cards else ():
-            before = np.concatenate([[0], mask.cumsum()])
-            most = np.maximum(before[None, :] - before[:, None], 0)
-            number = np.clip(lack / size, 0.0, most)
-            number = number if fractions else np.minimum(np.ceil(number - 1e-9), most)
-            number = np.where(added < 0, most, number)
-            cost = cost + number * added
-            lack = lack - number * size
-            counts.append(number)
+        kinds = self._kinds(node, base, other) if node in self.cards else []
+        most = [_between(mask) for _, _, mask in kinds]
+        sizes, added = [size for size, _, _ in kinds], [cost for _, cost, _ in kinds]
+        counts = _cover(lack, sizes, added, most, fractions=fractions)
+        for size, price, count in zip(sizes, added, counts, strict=True):
+            cost = cost + count * price
+            lack = lack - count * size
         return np.where(closed | (lack > 1e-3), np.inf, cost), counts
 
     def _chosen(self, node: int, start: int, stop: int, base: Additive, other: Additive, in_flight: int) -> list[int]:
@@ -202,6 +204,48 @@ class Space:
             here = [b for b in range(start, stop) if mask[b]]
             found += here[: round(float(count[start, stop]))]
         return found
+
+
+def _between(mask: npt.NDArray[np.bool_]) -> FloatArray:
+    """How many of the blocks in a mask a run has, by start and stop."""
+    before = np.concatenate([[0], mask.cumsum()])
+    found: FloatArray = np.maximum(before[None, :] - before[:, None], 0).astype(np.float64)
+    return found
+
+
+def _cover(
+    lack: FloatArray, sizes: Sequence[float], added: Sequence[float], most: Sequence[FloatArray], *, fractions: bool
+) -> list[FloatArray]:
+    """How many parts of each kind leave so that what lacks is freed, at the least added cost.
+
+    Exact for whole numbers of one kind or two; of more, kind by kind in the order given. Parts that make a block faster
+    elsewhere all leave.
+    """
+    if len(sizes) == 2 and not fractions and min(added) >= 0:
+        return _cover_two(lack, sizes, added, most)
+    counts = []
+    for size, price, there in zip(sizes, added, most, strict=True):
+        number = np.clip(lack / size, 0.0, there)
+        number = number if fractions else np.minimum(np.ceil(number - 1e-9), there)
+        number = np.where(price < 0, there, number)
+        lack = lack - number * size
+        counts.append(number)
+    return counts
+
+
+def _cover_two(
+    lack: FloatArray, sizes: Sequence[float], added: Sequence[float], most: Sequence[FloatArray]
+) -> list[FloatArray]:
+    """The cheapest cover by whole parts of two kinds: every number of the first, as few as needed of the second."""
+    best = np.full(lack.shape, np.inf)
+    counts = [most[0].copy(), most[1].copy()]
+    for first in range(int(most[0].max()) + 1):
+        second = np.maximum(np.ceil((lack - first * sizes[0]) / sizes[1] - 1e-9), 0.0)
+        price = np.where((first <= most[0]) & (second <= most[1]), first * added[0] + second * added[1], np.inf)
+        better = price < best
+        best = np.where(better, price, best)
+        counts = [np.where(better, first, counts[0]), np.where(better, second, counts[1])]
+    return counts
 
 
 def _best_order(

@@ -57,7 +57,7 @@ def variants_of(request: Request) -> tuple[list[Variant], str]:
         return found, ""
     space = [words([variant.request for variant in apart])] if apart else ["layers whole"]
     space += [f"tensor groups of one host up to {most}"] if most > 1 else []
-    return found, ", ".join(space)
+    return found, " or ".join(space)
 
 
 def _apart(request: Request) -> Iterator[Proposed]:

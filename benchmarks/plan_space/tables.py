@@ -1,0 +1,76 @@
+"""The best plan of each space on machines that people have: layers whole, with groups, with parts, and the default.
+
+python -m benchmarks.plan_space.tables --seconds 6 --out tables.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from placement import optimize
+from placement.errors import PlacementError
+from placement.plan.plan import Plan
+
+from .machines import MACHINES
+
+SPACES = ("layers whole", "groups", "parts", "default")
+
+
+def narrowed(data: dict[str, Any], space: str) -> dict[str, Any]:
+    """The question with less than everything allowed."""
+    found = copy.deepcopy(data)
+    for node in found["nodes"]:
+        if space in ("layers whole", "parts"):
+            node["tensor_parallel"] = 1
+        if space in ("layers whole", "groups"):
+            node["offload"] = "none"
+    return found
+
+
+def solved(data: dict[str, Any], seconds: float) -> Plan | None:
+    """The plan, or None where none was found."""
+    try:
+        return optimize(None, data, time_limit=seconds).plan
+    except PlacementError:
+        return None
+
+
+def told(plan: Plan | None) -> str:
+    """A plan in a few words: its rate, and what lies where."""
+    if plan is None:
+        return "none fits"
+    rate = plan.figures.tokens_per_s
+    spans = [
+        f"{span.node} {span.stop - span.start}{' ' + span.away + ' away' if span.away else ''}"
+        for span in plan.placement
+    ]
+    proof = ", proven" if plan.objective.proven_optimal else ""
+    shown = "; ".join(spans[:4]) + (f"; {len(spans) - 4} more" if len(spans) > 4 else "")
+    return f"**{rate:.4g}**{proof} ({shown})"
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=6.0, help="of search for each plan")
+    parser.add_argument("--out", type=Path, help="write the table here")
+    options = parser.parse_args()
+    lines = [f"| machine, model | {' | '.join(SPACES)} |", f"| --- | {' | '.join('---' for _ in SPACES)} |"]
+    for name, data in MACHINES.items():
+        began = time.perf_counter()
+        plans = {space: solved(narrowed(data, space), options.seconds) for space in SPACES}
+        lines.append(f"| {name}: {data['model']} | {' | '.join(told(plan) for plan in plans.values())} |")
+        print(lines[-1], f"{time.perf_counter() - began:.1f} s", file=sys.stderr)
+    text = "\n".join(lines) + "\n"
+    if options.out:
+        options.out.write_text(text, encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
