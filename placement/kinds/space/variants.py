@@ -55,9 +55,9 @@ def variants_of(request: Request) -> tuple[list[Variant], str]:
     found = [*found[: MOST_VARIANTS - len(apart)], *apart]
     if len(found) == 1:
         return found, ""
-    space = [words([variant.request for variant in apart])] if apart else ["layers whole"]
+    space = ["layers whole", *([words([variant.request for variant in apart])] if apart else [])]
     space += [f"tensor groups of one host up to {most}"] if most > 1 else []
-    return found, " or ".join(space)
+    return found, ", or ".join(space)
 
 
 def _apart(request: Request) -> Iterator[Proposed]:
