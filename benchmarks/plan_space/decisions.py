@@ -50,9 +50,7 @@ def desktop(model: str, card: str, memory: str, rate: str, compute: str, prompt:
     return {"model": model, "quantization": "q4_k_m", "workload": work, "nodes": [gpu, cpu], **more}
 
 
-def spilled(
-    model: str, free_mib: int, layers: int, on_card: int, away: int, prompt: int, ffn: float, fit: float
-) -> Case:
+def spilled(model: str, free_mib: int, on_card: int, away: int, prompt: int, ffn: float, fit: float) -> Case:
     """FFN of some layers in main memory with all of the cache on the card, against whole layers by --fit."""
     cluster = desktop(model, "rtx-6000-ada", f"{free_mib} MiB", "76.8 GB/s", "0.75 TFLOP/s", prompt)
     pattern = "|".join(map(str, range(away)))
