@@ -145,10 +145,11 @@ def hopeless(cost: float, stop: Stop) -> Stop:
 
 
 def promise(task: Task) -> tuple[float, float]:
-    """Violation and cost of the best constructive plan of a question."""
+    """Violation and cost of the best of a few plain splits of a question, or of its constructive plans."""
     if task.impossible():
         return np.inf, np.inf
-    costs, violations = task.problem.evaluate(task.problem.starts())
+    problem = task.problem
+    costs, violations = problem.evaluate(getattr(problem, "glances", problem.starts)())
     return min(zip(violations.tolist(), costs.tolist(), strict=True), default=(np.inf, np.inf))
 
 
@@ -185,9 +186,11 @@ class Race:
         """Whether a question needs no search: its bound shows that it cannot win, or the time is over."""
         if not self.found or self.objective.pareto:
             return False
-        problem = task.problem
-        least = getattr(problem, "quick_bound", problem.lower_bound)()
-        if least < self.best_cost() and not late:
+        problem, best = task.problem, self.best_cost()
+        least = float(getattr(problem, "bare_bound", lambda: -np.inf)())
+        if least < best and not late:
+            least = max(least, getattr(problem, "quick_bound", problem.lower_bound)())
+        if least < best and not late:
             return False
         if least < np.inf:
             self.bounds.append(self.objective.value(least) if least > 0 else None)

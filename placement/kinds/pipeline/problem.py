@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from objectives.combine import TERMS, Objective
+from objectives.pipeline.bare import bare_bound
 from objectives.pipeline.bounds import lower_bound
 from objectives.pipeline.kernels.scores import most_stages, pipeline_batch, pipeline_data
 from objectives.pipeline.limits import Violation, violation
@@ -169,11 +170,36 @@ class PipelineProblem:
             return -np.inf
         return lower_bound(self.tables, self.objective)
 
+    def bare_bound(self) -> float:
+        """A bound at no effort: every block at its fastest node, all nodes busy all the time."""
+        return -np.inf if self.custom is not None else bare_bound(self.tables, self.objective)
+
+    def glances(self) -> IntArray:
+        """A few plain splits: what the problem promises before anybody searches it."""
+        tables = self.tables
+        order = np.argsort(tables.decode_s[0].mean(axis=1), kind="stable")
+        order = order[tables.allowed.any(axis=1)[order]]
+        most = min(len(order), tables.n_blocks, tables.max_nodes, self.width)
+        counts = sorted({1, most, *(2**k for k in range(20) if 2**k < most)})
+        need = np.concatenate([[0.0], (tables.weight_bytes + tables.kv_bytes).cumsum()])
+        rows = []
+        for count in counts:
+            room = np.maximum(tables.capacity_bytes[order[:count]], 1.0).cumsum()
+            stops = np.searchsorted(need, need[-1] * room / room[-1] - 1e-6)
+            ends = np.unique(np.append(stops[:-1].clip(1, tables.n_blocks - 1), tables.n_blocks))
+            rows.append(self.encode(_runs(order, ends.tolist())))
+        return np.array(rows, dtype=np.int64)
+
     def quick_bound(self) -> float:
         """A looser bound, at a small part of the effort."""
         if self.custom is not None:
             return -np.inf
         return lower_bound(self.tables, self.objective, QUICK_EFFORT)
+
+
+def _runs(order: IntArray, ends: Sequence[int]) -> list[Span]:
+    starts = [0, *ends[:-1]]
+    return [Span(int(node), start, stop) for node, start, stop in zip(order, starts, ends, strict=False)]
 
 
 def problem_of(request: Request, custom: CustomObjective | None = None) -> PipelineProblem:
