@@ -19,6 +19,8 @@ def bare_bound(tables: CostTables, objective: Objective) -> float:
     tables : CostTables
     objective : Objective
     """
+    if not tables.allowed.any(axis=0).all():
+        return float("inf")
     fastest = np.where(tables.allowed, tables.decode_s, np.inf).min(axis=1).sum(axis=-1)
     prompt = np.where(tables.allowed, tables.prefill_s, np.inf).min(axis=0)
     nodes = min(tables.n_nodes, tables.max_nodes)

@@ -177,8 +177,8 @@ class PipelineProblem:
     def glances(self) -> IntArray:
         """A few plain splits: what the problem promises before anybody searches it."""
         tables = self.tables
-        order = np.argsort(tables.decode_s[0].mean(axis=1), kind="stable")
-        order = order[tables.allowed.any(axis=1)[order]]
+        able = np.flatnonzero(tables.allowed.any(axis=1))
+        order = able[np.argsort(tables.decode_s[0].mean(axis=1)[able], kind="stable")]
         most = min(len(order), tables.n_blocks, tables.max_nodes, self.width)
         counts = sorted({1, most, *(2**k for k in range(20) if 2**k < most)})
         need = np.concatenate([[0.0], (tables.weight_bytes + tables.kv_bytes).cumsum()])

@@ -103,3 +103,14 @@ def test_an_impossible_instance_has_an_infinite_bound() -> None:
     instance = tables(np.random.default_rng(0), 3, 6, room=2.0)
     small = replace(instance, capacity_bytes=np.full(3, 1.0))
     assert lower_bound(small, Objective()) == np.inf
+
+
+@pytest.mark.parametrize("contiguous", [True, False])
+def test_the_bound_at_no_effort_is_at_most_the_optimum(contiguous: bool) -> None:
+    """Every block at its fastest node is never dearer than the best pipeline; the plain splits are placements."""
+    for seed in range(3000, 3020):
+        rng = np.random.default_rng(seed)
+        instance = tiny(rng, contiguous=contiguous)
+        problem = PipelineProblem(instance, random_objective(rng))
+        assert problem.bare_bound() <= optimum(problem, Exhaustive()) * (1 + 1e-9)
+        assert all(problem.decode(row)[-1].stop == instance.n_blocks for row in problem.glances())
