@@ -11,7 +11,7 @@ import math
 from collections.abc import Collection, Mapping
 from functools import lru_cache
 
-from ..catalog.runtimes import fitted, runtime_aliases
+from ..catalog.runtimes import fitted
 from ..question.cluster import Node
 from ..question.request import Request
 from .runtimes import GENERIC, class_of, costs_or_generic, lineage
@@ -45,8 +45,7 @@ def costs_are_known(request: Request) -> bool:
 @lru_cache(maxsize=4096)
 def width_of(runtime: str, kind: str, figure: str) -> float:
     """Factor, at least 1, that a figure of this runtime and device class stays within in 90% of the cases."""
-    name = runtime_aliases().get(runtime, GENERIC)
-    for group in (name, "llama.cpp" if name == "llama.cpp-rpc" else name, "any"):
+    for group in (costs_or_generic(runtime).family, "any"):
         for level in lineage(kind):
             found = fitted()["intervals"].get(group, {}).get(level, {}).get(figure)
             if found is not None:
