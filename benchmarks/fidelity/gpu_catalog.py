@@ -256,7 +256,7 @@ def by_stages(
 ) -> tuple[float, float | None]:
     """The same by the executor's stages in this process, hidden states copied between the devices."""
     from placement.run.architecture import find
-    from placement.run.loader import Blank
+    from placement.run.random_weights import Blank
     from placement.run.stage import Stage
 
     stages = [Stage(Blank(find(model), places[node]), context + WARM + STEPS + 1) for node, _, _ in spans]
