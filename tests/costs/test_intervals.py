@@ -70,10 +70,11 @@ def test_a_profile_is_the_best_source() -> None:
     assert cost_notes(own, ["gpu"]) == ()
 
 
-def test_a_runtime_narrows() -> None:
-    """Figures of a runtime that was fitted are narrower than those of the generic profile, on the same device."""
+@pytest.mark.parametrize("kind", ["nvidia", "apple", "cpu", "edge"])
+def test_a_runtime_narrows(kind: str) -> None:
+    """Figures of a runtime that was fitted are narrower than those of the generic profile, on every family of devices."""
     for figure in ("generation", "prompt"):
-        assert 1.0 < width_of("llama.cpp", "consumer-ampere", figure) < width_of("", "consumer-ampere", figure)
+        assert 1.0 < width_of("llama.cpp", kind, figure) < width_of("", kind, figure)
 
 
 def test_close_plans_cannot_be_told_apart() -> None:
