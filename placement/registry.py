@@ -30,7 +30,7 @@ class Entry:
     role : str
         "search" (improves for ever), "exact" (proves), "yardstick" (one split of today's tools) or "portfolio".
     kinds : tuple of str
-        Placements that it works on: "pipeline", "replicated", "sessions", "routes".
+        Plans that it works on, such as "pipeline"; empty: any kind, those of other packages too.
     elsewhere : mapping of str to str
         Kinds for which another class bears the name, and its path.
     """
@@ -41,12 +41,16 @@ class Entry:
     kinds: tuple[str, ...] = ("pipeline",)
     elsewhere: Mapping[str, str] = field(default_factory=dict)
 
+    def suits(self, kind: str) -> bool:
+        """Whether it works on a kind of plans; an empty name stands for any."""
+        return not kind or not self.kinds or kind in self.kinds
+
     def make(self, kind: str = "") -> Solver:
         """Import the solver of a kind and make it with its default hyper-parameters."""
         return cast("Solver", attribute(self.elsewhere.get(kind, self.path), __package__ or "placement")())
 
 
-ANY = ("pipeline", "replicated", "sessions", "routes")
+ANY: tuple[str, ...] = ()
 BOTH = ("pipeline", "replicated")
 
 GROUP = "placement.solvers"
@@ -149,7 +153,7 @@ SOLVERS: Mapping[str, Entry] = MappingProxyType(
 
 def solver_names(kind: str = "") -> list[str]:
     """Names of all solvers that can be asked for, for one kind of plans or for any."""
-    fitting = [name for name, entry in SOLVERS.items() if not kind or kind in entry.kinds]
+    fitting = [name for name, entry in SOLVERS.items() if entry.suits(kind)]
     return [*fitting, *plugins(GROUP, tuple(SOLVERS))]
 
 
@@ -168,7 +172,7 @@ def make_solver(name: str, kind: str = "") -> Solver:
         The name is unknown, or the solver does not work on this kind; the nearest name is offered.
     """
     if name in SOLVERS:
-        if kind and kind not in SOLVERS[name].kinds:
+        if not SOLVERS[name].suits(kind):
             known = solver_names(kind)
             raise InputError(f"'{name}' does not solve {kind} plans (known here: {', '.join(known)})", "solver")
         return SOLVERS[name].make(kind)

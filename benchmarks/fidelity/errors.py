@@ -14,6 +14,7 @@ def error_summary(predicted: npt.ArrayLike, measured: npt.ArrayLike) -> dict[str
 
 def quantiles(errors: npt.ArrayLike) -> dict[str, float]:
     """Median, 90th percentile and worst of relative errors (n,)."""
+    errors = np.asarray(errors, dtype=np.float64)
     return {
         "median_error": float(np.median(errors)),
         "p90_error": float(np.quantile(errors, 0.9)),

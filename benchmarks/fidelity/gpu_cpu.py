@@ -76,7 +76,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
-    config = TINY if options.tiny else BILLION
+    config: dict[str, Any] = TINY if options.tiny else BILLION
     source = partial(skeleton_from, config) if options.transformers else partial(make, config)
     model = read_config(config, weights=options.dtype, name="llama-1.1b")
     work = Workload(options.prompt, options.tokens, 1)

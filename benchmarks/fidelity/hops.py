@@ -68,7 +68,7 @@ def _two_processes(*words: str) -> dict[str, Any]:
 def one_side(rank: int, port: int, evict_bytes: float, raw: bool) -> dict[str, Any]:
     """Ask (rank 0) or answer (rank 1)."""
     import torch
-    from torch.distributed import PrefixStore
+    from torch.distributed.distributed_c10d import PrefixStore
 
     from placement.profile.link_pings import part, ping, pong
     from placement.profile.pauses import Rest

@@ -51,14 +51,15 @@ class Hosts:
     def plan(self, spans: Sequence[Span]) -> Plan:
         """Make a plan of spans, with its predicted figures."""
         problem = problem_of(self.request)
-        return plan_of(self.request, problem, spans, objective_value(problem, problem.score(spans), -np.inf))
+        value = objective_value(problem.objective, problem.score(spans).cost, -np.inf)
+        return plan_of(self.request, problem, spans, value)
 
     def tokens_per_s(self, spans: Sequence[Span], in_flight: int) -> float:
         """Predicted rate with single sequences as micro-batches; a pass keeps its node busy before it begins, too."""
         spans, nodes = list(spans), self.request.cluster.nodes
         sums = node_sums(self.tables, spans, self.tables.decode_s[0])
         busy = [sums[span.node] + nodes[span.node].pass_overhead_s for span in spans]
-        slowest = max(*busy, bottleneck(self.tables, spans, 0).seconds)
+        slowest: float = max(*busy, bottleneck(self.tables, spans, 0).seconds)
         return min(in_flight / step_s(self.tables, spans, 0), 1.0 / slowest)
 
     def fits(self, spans: Sequence[Span]) -> bool:

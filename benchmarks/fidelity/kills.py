@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -45,9 +46,9 @@ def main() -> int:
     for number in range(options.times):
         spans = random_spans(rng, 4, model.n_blocks)
         plan = hosts.plan(spans)
-        common = {"cluster": emulated(hosts), "slow": dict(hosts.slow), "emulate_links": True}
+        common: dict[str, Any] = {"cluster": emulated(hosts), "slow": dict(hosts.slow), "emulate_links": True}
         if number == 0:
-            expected = run_plan(plan, folder, prompts, options.tokens, **common).tokens  # type: ignore[arg-type]
+            expected = run_plan(plan, folder, prompts, options.tokens, **common).tokens
         victim = str(rng.choice([span.node for span in plan.placement]))
         how, moment = (signal.SIGSTOP if rng.random() < 0.3 else signal.SIGKILL), float(rng.uniform(0.5, 5.0))
 
@@ -64,7 +65,7 @@ def main() -> int:
             limit_s=2.0,
             launch=Launch(started=started),
             **common,
-        )  # type: ignore[arg-type]
+        )
         same = result.tokens == expected
         equal += same
         killed += bool(result.notes)

@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ from placement.run.result import make_result
 from placement.run.stage import Stage
 
 ROOT = Path(__file__).resolve().parents[2]
-MODELS = {"tiny": TINY, "billion": BILLION}
+MODELS: dict[str, dict[str, Any]] = {"tiny": TINY, "billion": BILLION}
 NAMES = ("gpu0", "gpu1")
 
 
@@ -72,7 +73,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         for case in options.cases:
             print(case, file=sys.stderr, flush=True)
-            row = attempt(lambda case=case: one_model(*case.split(":"), links, options, Path(scratch)))
+            name, _, dtype = case.partition(":")
+            row = attempt(partial(one_model, name, dtype, links, options, Path(scratch)))
             report["models"].append({"case": case, **row})
             write(report, options.out)
         report["faults"] = attempt(lambda: faults(options, Path(scratch)))
@@ -126,7 +128,8 @@ def one_plan(
     """Run one plan under torchrun."""
     problem = problem_of(request)
     placed = [Span(*span) for span in spans]
-    plan = plan_of(request, problem, placed, objective_value(problem, problem.score(placed), -np.inf))
+    value = objective_value(problem.objective, problem.score(placed).cost, -np.inf)
+    plan = plan_of(request, problem, placed, value)
     with tempfile.TemporaryDirectory() as temporary:
         plan.save(Path(temporary) / "plan.json")
         raw = run_workers(plan, Path(temporary), folder, prompts, options)
@@ -230,7 +233,8 @@ def checkpoint(name: str, dtype: str, scratch: Path, device: str) -> Path:
         torch.manual_seed(0)
         config = transformers.LlamaConfig(**MODELS[name], initializer_range=0.1, bos_token_id=None, eos_token_id=None)
         with torch.device(device):
-            model = transformers.AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype))
+            kind: Any = transformers.AutoModelForCausalLM
+            model = kind.from_config(config, dtype=getattr(torch, dtype))
         model.save_pretrained(folder)
         del model
         release()
@@ -253,7 +257,8 @@ def reference(folder: Path, device: str, prompt: Sequence[int], tokens: int) -> 
         position += length
     del stage, loader
     release()
-    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype="auto").to(device).eval()
+    model: Any = transformers.LlamaForCausalLM.from_pretrained(folder, dtype="auto")
+    model = model.to(device).eval()
     ids = torch.tensor([prompt], device=device)
     out = model.generate(
         ids, attention_mask=torch.ones_like(ids), max_new_tokens=tokens, do_sample=False, pad_token_id=0
@@ -267,13 +272,13 @@ def reference(folder: Path, device: str, prompt: Sequence[int], tokens: int) -> 
 def faults(options: Any, scratch: Path) -> dict[str, Any]:
     """Kill a worker in the middle: without recovery one error and nothing left, with it the same tokens."""
     folder = checkpoint("tiny", "float32", scratch, options.devices[0])
-    prompt = np.random.default_rng(0).integers(0, TINY["vocab_size"], options.prompt).tolist()
+    prompt = np.random.default_rng(0).integers(0, MODELS["tiny"]["vocab_size"], options.prompt).tolist()
     tokens, links = 200, {"cpu": {"latency_s": 1e-4, "bandwidth_bytes_per_s": 1e9}}
     expected = reference(folder, options.devices[0], prompt, tokens)["tokens"]
     request = question(folder, "float32", links, Workload(options.prompt, tokens, 1), options)
     n, problem = request.model.n_blocks, problem_of(request)
     spans = [Span(*span) for span in back_and_forth(n)]
-    plan = plan_of(request, problem, spans, objective_value(problem, problem.score(spans), -np.inf))
+    plan = plan_of(request, problem, spans, objective_value(problem.objective, problem.score(spans).cost, -np.inf))
     on_gpu = options.devices[0].startswith("cuda")
     common: dict[str, Any] = {"cluster": request.cluster, "limit_s": 3.0}
     common |= {"devices": dict(zip(NAMES, options.devices, strict=True)), "backend": "nccl"} if on_gpu else {}

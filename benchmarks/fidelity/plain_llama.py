@@ -66,7 +66,8 @@ class Attention(nn.Module):
         )
         keys, values = cache.update(_rotate(k, *around), v, self.number)
         out = f.scaled_dot_product_attention(_rotate(q, *around), keys, values, is_causal=tokens > 1, enable_gqa=True)
-        return self.o_proj(out.transpose(1, 2).reshape(batch, tokens, -1))
+        projected: torch.Tensor = self.o_proj(out.transpose(1, 2).reshape(batch, tokens, -1))
+        return projected
 
 
 class Mlp(nn.Module):
@@ -80,7 +81,8 @@ class Mlp(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Gate, up, down."""
-        return self.down_proj(f.silu(self.gate_proj(x)) * self.up_proj(x))
+        out: torch.Tensor = self.down_proj(f.silu(self.gate_proj(x)) * self.up_proj(x))
+        return out
 
 
 class Layer(nn.Module):

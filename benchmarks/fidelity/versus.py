@@ -12,6 +12,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -42,7 +43,7 @@ def main() -> int:
     folder = model_folder(options.model, options.out)
     work = Workload(options.prompt, options.tokens, options.in_flight)
     base, model, hop_s = base_profile(folder, work)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for number in range(options.set_ups):
         hosts = make_hosts(
             folder, base, model, rng, 3 + number % 3, work, slow=(3.0, 15.0), room=(0.5, 1.2), hop_s=hop_s

@@ -134,7 +134,7 @@ def tight_memory(rng: np.random.Generator, size: str) -> Document:
     for i, part in enumerate(parts):
         room = int(part * rng.uniform(1.0, 1.06) / 2**20) + 1 + beside
         entries.append({"name": f"n{i}", "device": str(rng.choice(GAMING)), "memory": f"{room} MiB", "reserve": "0 B"})
-    rng.shuffle(entries)  # type: ignore[arg-type]
+    rng.shuffle(entries)
     return {
         "model": model,
         "workload": work,

@@ -38,7 +38,7 @@ def per_layer_heads(rng: np.random.Generator, blocks: int) -> Model:
 
 def vision_tower(rng: np.random.Generator, tower: int, layers: int) -> Model:
     """Small vision blocks with wide activations, a projector, then the decoder."""
-    wide = {"activation_per_token": "64 KiB", "flops_per_token": "0.2 GFLOP"}
+    wide: dict[str, Any] = {"activation_per_token": "64 KiB", "flops_per_token": "0.2 GFLOP"}
     return {
         "name": "vision-first",
         "blocks": [
@@ -64,9 +64,10 @@ def bytes_of(model: Model, tokens: int) -> np.ndarray:
 
 def workspace_mib(model: Model, work: dict[str, int]) -> int:
     """MiB that a node needs beside weights and caches, rounded up."""
-    from placement.costs.roofline import workspace_bytes
+    from placement.costs.memory import workspace_bytes
+    from placement.costs.runtimes import costs_or_generic
     from placement.readers.cluster.read import read_request
 
     nodes = [{"name": "any", "device": "rtx-4090"}]
     request = read_request({"model": model, "workload": work, "nodes": nodes})
-    return int(workspace_bytes(request.model, request.workload) / MIB) + 1
+    return int(workspace_bytes(request.model, request.workload, costs_or_generic("")) / MIB) + 1

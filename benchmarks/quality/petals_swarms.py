@@ -72,7 +72,12 @@ def drawn(seed: int) -> ChurningSwarm:
 
 def made(name: str) -> SwarmRule:
     """A rule by name."""
-    return {"petals": PetalsRule, "gbp-cr+gca+jffc": ComposedChainsRule, "ours": SteadySpanRule}[name]()
+    rules: dict[str, type[SwarmRule]] = {
+        "petals": PetalsRule,
+        "gbp-cr+gca+jffc": ComposedChainsRule,
+        "ours": SteadySpanRule,
+    }
+    return rules[name]()
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from typing import get_args
 
 import numpy as np
@@ -88,4 +89,5 @@ def third(counts: tuple[int, ...] = (20, 40, 60)) -> None:
 if __name__ == "__main__":
     parts = sys.argv[1:] or ["pareto", "third"]
     for part in parts:
-        {"pareto": pareto, "third": third}[part]()
+        named: dict[str, Callable[[], None]] = {"pareto": pareto, "third": third}
+        named[part]()

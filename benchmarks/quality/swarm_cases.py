@@ -20,7 +20,7 @@ def drawn_swarm(seed: int, servers: int, blocks: int = 80, sites: int = 6) -> Sw
     sizes = np.clip((blocks / servers * 2.2 * rng.uniform(0.5, 1.6, servers) * speed**0.3).astype(int), 2, blocks)
     while sizes.sum() < 1.3 * blocks:
         sizes = np.minimum(sizes + 1, blocks)
-    spans = np.array(joined(sizes.tolist(), speed, blocks))
+    spans = np.array(joined(sizes.tolist(), speed.tolist(), blocks), dtype=np.int64)
     return Swarm(
         tuple(f"s{j}" for j in range(servers)),
         spans[:, 0],

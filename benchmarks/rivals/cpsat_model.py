@@ -141,7 +141,8 @@ class PipelineModel:
 
     def _cost(self, cost: Additive, scale: float) -> Any:
         """An additive cost in whole units, each coefficient rounded down."""
-        tables, client, total = self.tables, len(self.places), 0
+        tables, client = self.tables, len(self.places)
+        total: Any = 0
         for v, (node, _) in enumerate(self.places):
             total += self._sum(v, _prefix(np.diff(cost.stage[node]) * scale))
         total += sum(int(fixed * scale) * used for fixed, used in zip(cost.fixed, self.used, strict=True))

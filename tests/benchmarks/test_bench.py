@@ -22,6 +22,8 @@ from placement.search.solvers.annealing import Annealing
 from tests.entry_points import installed, of_the_sources
 from tests.objectives.replicated.cases import make_case
 
+pytestmark = pytest.mark.slow
+
 TWO = ("classic-three-nodes", "home-lab-small")
 
 

@@ -31,7 +31,7 @@ ACTIVE = {"mixtral-8x7b": 12.9e9, "qwen3-30b-a3b": 3.3e9, "qwen3-235b-a22b": 22e
 
 
 @pytest.mark.parametrize("name", list(models()))
-def test_parameters_agree_with_the_published_count(name):
+def test_parameters_agree_with_the_published_count(name: str) -> None:
     """Within 0.5% of what was published, with a source that says where."""
     entry = models()[name]
     model = read_model(name)
@@ -42,20 +42,20 @@ def test_parameters_agree_with_the_published_count(name):
 
 
 @pytest.mark.parametrize(("name", "count"), PUBLISHED.items())
-def test_headline_counts(name, count):
+def test_headline_counts(name: str, count: int) -> None:
     """The six counts that the project promises."""
     assert read_model(name).params == pytest.approx(count, rel=0.005)
 
 
 @pytest.mark.parametrize(("name", "count"), ACTIVE.items())
-def test_active_parameters_of_experts(name, count):
+def test_active_parameters_of_experts(name: str, count: int) -> None:
     """Operations per token follow the active parameters that were published (embedding included there)."""
     model = read_model(name)
     active = sum(block.flops_per_token for block in model.blocks) / 2 + model.blocks[0].params
     assert active == pytest.approx(count, rel=0.12)
 
 
-def test_catalog_is_large_and_varied():
+def test_catalog_is_large_and_varied() -> None:
     """At least 30 presets, dense and sparse, tied and free, with and without windows."""
     read = [read_model(name) for name in models()]
     assert len(read) >= 30
@@ -77,14 +77,14 @@ def test_catalog_is_large_and_varied():
         ("openai/gpt-oss-20b", "gpt-oss-20b"),
     ],
 )
-def test_names_of_repositories_and_usual_spellings(spelling, name):
+def test_names_of_repositories_and_usual_spellings(spelling: str, name: str) -> None:
     """Vendors' names and those of other tools lead to the preset of the same shapes."""
     found = preset(spelling)
     assert found is not None
     assert found.name == name
 
 
-def test_an_alias_keeps_its_name():
+def test_an_alias_keeps_its_name() -> None:
     """A plan for deepseek-r1 says so, with the blocks of deepseek-v3."""
     model = read_model("deepseek-r1")
     assert model.name == "deepseek-r1"
@@ -92,19 +92,19 @@ def test_an_alias_keeps_its_name():
     assert model.weights == "fp8_block"
 
 
-def test_unknown_preset_names_the_nearest():
+def test_unknown_preset_names_the_nearest() -> None:
     """A typing mistake is answered with the preset that was meant."""
     with pytest.raises(InputError, match=r"did you mean 'llama-3\.1-70b'"):
         read_model("llama-3.1-70bb")
     with pytest.raises(InputError, match="no such file"):
         read_model("models/llama.gguf")
     with pytest.raises(InputError, match="expected a preset name"):
-        read_model(42)  # type: ignore[arg-type]
+        read_model(42)
     with pytest.raises(InputError, match="expected a preset name"):
         read_model("")
 
 
-def test_names_are_forgiving_and_models_pass_through():
+def test_names_are_forgiving_and_models_pass_through() -> None:
     """Case and blanks do not matter; a Model is returned as it is."""
     model = read_model(" Llama-3.1-8B ")
     assert isinstance(model, Model)
@@ -136,6 +136,7 @@ def test_readings_are_those_of_the_presets() -> None:
     assert {file.stem for file in folder.glob("*.json")} == needed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ministral-3-3b", "granite-4.0-h-tiny", "glm-4.7-flash"])
 def test_readings_are_what_transformers_makes(name: str) -> None:
     """What ships is what `python -m benchmarks.models.readings --anew` would write."""

@@ -142,6 +142,7 @@ def test_escape_sequences_of_options_stay_off_the_terminal(capsys: pytest.Captur
         assert capsys.readouterr().err[:-1].isprintable()
 
 
+@pytest.mark.slow
 def test_swarms_and_fleets_may_be_yaml_or_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A fleet in YAML is solved as one in JSON is."""
     text = "num_blocks: 4\nblock_gb: 1\ncache_gb_per_block_job: 0.1\nlambda_per_s: 0.05\n"

@@ -30,6 +30,7 @@ network: {{within: {{default: {{bandwidth: 1 Gbit/s, latency: 1 ms}}}}}}
 """
 
 
+@pytest.mark.slow
 def test_a_replicated_plan_runs_as_solve_wrote_it(tiny_model: Callable[[str], Path], cli: Cli, tmp_path: Path) -> None:
     """Several holders of every block, each a process: the tokens are those of one process with the whole model."""
     folder, prompts, file = tiny_model("llama"), some_prompts(4), tmp_path / "plan.json"

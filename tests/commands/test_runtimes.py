@@ -59,6 +59,7 @@ def test_refusals_say_why_and_nearest_helps(cli: Cli, tiny: Path) -> None:
     assert data["text"].count("VLLM_PP_LAYER_PARTITION") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in RUNTIMES if name != "distributed-llama"])
 def test_what_is_planned_for_a_runtime_can_be_held(cli: Cli, tiny: Path, name: str) -> None:
     """`runtime:` in the file leads to a plan that its exporter takes."""
@@ -104,6 +105,7 @@ def test_splits_that_do_not_fit(cli: Cli, tiny: Path, words: list[str], message:
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_split_that_does_not_fit_in_memory_is_written(cli: Cli, tiny: Path) -> None:
     """It is what somebody has: exit code 2, the broken rule, and a plan that `score` reads."""
     done = cli("import", tiny, "--from", "llama.cpp", "--split", "-ts 1,2", "--nodes", "a,c", "--out", "mine.json")

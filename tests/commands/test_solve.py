@@ -106,6 +106,7 @@ def test_report_is_one_page(cli: Cli, tiny: Path, tmp_path: Path) -> None:
 CLUSTERS = sorted(path.name for path in (ROOT / "examples").glob("*.yaml") if "\nnodes:" in path.read_text())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CLUSTERS)
 def test_every_example(cli: Cli, name: str) -> None:
     """Every example that is shipped is solved."""

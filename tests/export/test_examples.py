@@ -9,6 +9,8 @@ import pytest
 
 from placement.export import RUNTIMES
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

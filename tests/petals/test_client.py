@@ -266,7 +266,8 @@ class Base:
         spans = [SimpleNamespace(peer_id=peer[k], start=0, end=8, server_info=info) for k in range(2)]
         self.state = SimpleNamespace(sequence_info=SimpleNamespace(spans_by_priority=spans))
         self.ping_aggregator = SimpleNamespace(to_dict=lambda: {peer[0]: 0.01, peer[1]: 0.02})
-        self.updates, self.failures = 0, []
+        self.updates = 0
+        self.failures: list[Any] = []
 
     def __len__(self) -> int:
         return self.count

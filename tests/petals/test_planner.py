@@ -115,6 +115,7 @@ def test_a_decision_that_was_not_carried_out_is_void() -> None:
 def test_advice_is_worth_its_moves() -> None:
     """Ours betters the weakest block of the example with fewer moves than Petals would make."""
     swarm, about, _ = read(EXAMPLES / "petals_status.yaml")
+    assert about.load_bytes_per_s is not None
     found = advise(swarm, block_bytes=about.block_bytes, load_bytes_per_s=about.load_bytes_per_s)
     assert found.ours.bottleneck > 2 * found.now.bottleneck
     assert found.ours.token_s < found.now.token_s

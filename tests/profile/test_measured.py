@@ -27,6 +27,8 @@ from placement.profile.roofline_fit import fit
 from placement.readers.cluster.read import read_request
 from tests.run.tiny_models import plan_by_hand, some_prompts
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[[str], Path]
 
 

@@ -236,9 +236,9 @@ def test_any_value_anywhere_is_read_or_refused(kind: str, random: Any, value: ob
             place[key] = value
             break
         place = place[key]
-    reader = {"fleet": fleet_of, "swarm": swarm_of, "helix": read_helix}[kind]
+    readers: dict[str, Callable[..., object]] = {"fleet": fleet_of, "swarm": swarm_of, "helix": read_helix}
     try:
-        reader(data)
+        readers[kind](data)
     except (InputError, InfeasibleError) as error:
         line = str(error)
     else:

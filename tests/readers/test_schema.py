@@ -58,7 +58,9 @@ def test_short_forms() -> None:
     assert entry.nodes[0].compute == {"any": 4e12}
     assert entry.nodes[0].efficiency is not None
     assert entry.nodes[0].efficiency.bandwidth == 0.5
+    assert entry.nodes[0].interconnect is not None
     assert entry.nodes[0].interconnect.link == "nvlink-3"
+    assert entry.network.default is not None
     assert entry.network.default.latency == 0.005
 
 

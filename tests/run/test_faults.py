@@ -22,6 +22,8 @@ from placement.kinds.pipeline.replan import replan_at_once
 from placement.run import Launch, RunError, run_plan
 from tests.run.tiny_models import greedy, plan_by_hand, small_cluster, some_prompts
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[[str], Path]
 PLAN = plan_by_hand(("a", 0, 2), ("b", 2, 4), ("c", 4, 6))
 

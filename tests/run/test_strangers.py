@@ -18,6 +18,8 @@ import psutil
 from placement.run import Launch, run_plan
 from tests.run.tiny_models import greedy, plan_by_hand, small_cluster, some_prompts
 
+pytestmark = pytest.mark.slow
+
 HUGE = struct.pack("<Q", 2**63) * 4
 GREETINGS = (b"", b"GET / HTTP/1.1\r\n\r\n" * 20, b"\x00" * 7, HUGE, struct.pack("!i", 2**31 - 1))
 

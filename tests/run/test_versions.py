@@ -18,6 +18,8 @@ from placement.plan.plan import VERSION
 from placement.run.control import free_port
 from tests.run.tiny_models import plan_by_hand
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

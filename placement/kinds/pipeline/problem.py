@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from objectives.pipeline.terms import Terms, cost, pipeline_terms
 from objectives.spans import Span
 from placement.costs.build import build_tables
 from placement.question.request import Request
+from placement.search.per_thread import PerThread
 from placement.search.problem import FloatArray, IntArray, Score, Spans
 from placement.search.solver import Solver
 
@@ -45,12 +45,12 @@ class PipelineProblem:
     objective: Objective
     custom: CustomObjective | None = None
 
-    @cached_property
+    @PerThread
     def packed(self) -> Any:
         """The compiled kernels' data."""
         return pipeline_data(self.tables, self.objective)
 
-    @cached_property
+    @PerThread
     def data(self) -> Any:
         """What the search loops get: packed arrays, or an object with methods for a custom objective."""
         return self.packed if self.custom is None else PythonData(self, self.packed)

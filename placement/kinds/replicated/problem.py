@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from objectives.replicated.kernels.scores import replicated_batch, replicated_da
 from objectives.replicated.tables import FloatArray, IntArray, ReplicatedTables
 from objectives.replicated.terms import ReplicatedTerms, ReplicatedViolation, replicated_terms, replicated_violation
 from objectives.spans import Span
+from placement.search.per_thread import PerThread
 from placement.search.problem import Score, Spans
 from placement.search.solver import Solver
 
@@ -44,12 +44,12 @@ class ReplicatedProblem:
     soft: float = 0.0
     unaligned: float = 0.1
 
-    @cached_property
+    @PerThread
     def data(self) -> Any:
         """The compiled kernels' data."""
         return replicated_data(self.tables, self.objective, self.soft, self.unaligned)
 
-    @cached_property
+    @PerThread
     def whole(self) -> Any:
         """The same data with every term computed and nothing that breaks ties."""
         return replicated_data(self.tables, self.objective, whole=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from objectives.routes.swarm import Route, Shape, Swarm, route_of
 from objectives.routes.terms import ROUTES, excess, route_cost, route_values
 from objectives.spans import Span
 from placement.question.routes import TRADE
+from placement.search.per_thread import PerThread
 from placement.search.problem import FloatArray, IntArray, Score, Spans
 from placement.search.solver import Solver
 
@@ -43,7 +43,7 @@ class RoutesProblem:
     shape: Shape = "star"
     precision: float = 0.0
 
-    @cached_property
+    @PerThread
     def data(self) -> Any:
         """What the compiled loops read."""
         swarm = self.swarm

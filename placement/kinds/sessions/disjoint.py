@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
 from objectives.combine import Objective
 from objectives.sessions.chains import greedy_chains
 from objectives.spans import Span
+from placement.search.per_thread import PerThread
 from placement.search.problem import FloatArray, IntArray, Score, Spans
 from placement.search.solver import Solver
 from placement.search.solvers.annealing import Annealing
@@ -25,7 +25,7 @@ class GroupProblem:
 
     chains: SessionsProblem
 
-    @cached_property
+    @PerThread
     def data(self) -> GroupData:
         """What the compiled loops read."""
         return group_data(self.chains.fleet, self.chains.data)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from objectives.sessions.chains import Chain, Composition, Fleet, chain_genome, 
 from objectives.sessions.kernels.scores import ChainData, chain_data, chain_scores, chain_terms
 from objectives.sessions.terms import BY_RATE, RATE, UPPER, Terms, goal_of, terms_of
 from objectives.spans import Range, Span
+from placement.search.per_thread import PerThread
 from placement.search.problem import FloatArray, IntArray, Score, Spans
 from placement.search.solver import Solver
 
@@ -41,7 +41,7 @@ class SessionsProblem:
     objective: Objective = BY_RATE
     upper: float = UPPER
 
-    @cached_property
+    @PerThread
     def data(self) -> ChainData:
         """What the compiled loops read."""
         return chain_data(self.fleet, self.goal, self.upper, self.objective)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +12,8 @@ import numpy as np
 
 from ..problem import Problem
 from ..solver import IntArray, kicked
+
+DEAP_TURN = threading.Lock()
 
 
 class Fitness:
@@ -103,10 +106,11 @@ def fill(problem: Problem, start: IntArray, rng: np.random.Generator, size: int,
 
 @contextmanager
 def deap_random(rng: np.random.Generator) -> Iterator[None]:
-    """Seed the global `random` module from `rng` for DEAP, and put its state back."""
-    state = random.getstate()
-    random.seed(int(rng.integers(2**63)))
-    try:
-        yield
-    finally:
-        random.setstate(state)
+    """Seed the global `random` module from `rng` for DEAP, and put its state back; one thread at a time."""
+    with DEAP_TURN:
+        state = random.getstate()
+        random.seed(int(rng.integers(2**63)))
+        try:
+            yield
+        finally:
+            random.setstate(state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import replace
 
 import numpy as np
@@ -110,6 +111,7 @@ def test_it_can_be_stopped_and_keeps_off_stdout(capfd: pytest.CaptureFixture[str
     problem = PipelineProblem(tables(rng, 8, 24, kinds={"uneven"}, room=1.3), Objective())
     search = Milp().search(problem, rng, problem.starts())
     proposals = [next(search) for _ in range(2)]
+    assert isinstance(search, Generator)
     search.close()
     assert max(proposal.bound for proposal in proposals) <= problem.evaluate(problem.starts())[0].min() * (1 + 1e-9)
     quiet_solver()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import replace
 from itertools import product
 
@@ -152,6 +153,7 @@ def test_warm_start_bound_and_stop() -> None:
     begun = 1.0 / problem.evaluate(problem.starts())[0].min()
     search = Milp(warm_rounds=3).search(problem, np.random.default_rng(0), problem.starts())
     proposals = [next(search) for _ in range(5)]
+    assert isinstance(search, Generator)
     search.close()
     assert max(proposal.bound for proposal in proposals) <= 1.0 / begun * (1 + 1e-9)
     found = run(

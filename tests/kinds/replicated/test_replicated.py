@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +29,9 @@ from placement.search.stop import first, max_evaluations, target
 from tests.objectives.replicated.cases import make_case, random_spans
 
 
-def problem_of(seed, objective="flow", limits=None, partial=False, **kwargs):
+def problem_of(
+    seed: int, objective: Any = "flow", limits: Any = None, partial: bool = False, **kwargs: Any
+) -> ReplicatedProblem:
     tables = read_helix(make_case(seed, **kwargs), partial=partial).tables
     rng = np.random.default_rng(seed)
     running = np.sort(rng.integers(0, tables.n_blocks + 1, (tables.n_nodes, 2)), axis=1)
@@ -40,7 +44,7 @@ def problem_of(seed, objective="flow", limits=None, partial=False, **kwargs):
 
 @pytest.mark.parametrize("partial", [False, True])
 @pytest.mark.parametrize("seed", range(5))
-def test_kernel_terms_equal_the_reference(seed, partial):
+def test_kernel_terms_equal_the_reference(seed: int, partial: bool) -> None:
     """Every term and the violation, with limits, replicas, long chains and a running placement."""
     problem = problem_of(
         seed,
@@ -62,7 +66,7 @@ def test_kernel_terms_equal_the_reference(seed, partial):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_moves_keep_genomes_well_formed(seed):
+def test_moves_keep_genomes_well_formed(seed: int) -> None:
     """Spans lie within the model and within what nodes can hold; encode undoes decode."""
     problem = problem_of(seed, nodes=9, regions=2)
     rng = np.random.default_rng(seed)
@@ -82,7 +86,7 @@ def test_moves_keep_genomes_well_formed(seed):
         assert problem.decode(problem.encode(spans)) == spans
 
 
-def best_by_brute_force(tables, nodes):
+def best_by_brute_force(tables: Any, nodes: int) -> float:
     """Best flow over every placement of the first `nodes` nodes."""
     problem = ReplicatedProblem(tables, objective_of("flow", REPLICATED))
     options = []
@@ -91,17 +95,17 @@ def best_by_brute_force(tables, nodes):
         spans = [(a, b) for a in range(tables.n_blocks) for b in range(a + 1, min(tables.n_blocks, a + most) + 1)]
         options.append([(0, 0), *spans])
     rows = np.zeros((int(np.prod([len(row) for row in options])), 2 * tables.n_nodes), dtype=np.int64)
-    for k, spans in enumerate(product(*options)):
-        for node, (start, stop) in enumerate(spans):
+    for k, chosen in enumerate(product(*options)):
+        for node, (start, stop) in enumerate(chosen):
             rows[k, node], rows[k, tables.n_nodes + node] = start, stop
     costs, broken = problem.evaluate(rows)
     good = broken == 0
-    return 1.0 / costs[good].min() if good.any() else 0.0
+    return float(1.0 / costs[good].min()) if good.any() else 0.0
 
 
 @pytest.mark.parametrize("partial", [False, True])
 @pytest.mark.parametrize("seed", range(4))
-def test_portfolio_reaches_brute_force(seed, partial):
+def test_portfolio_reaches_brute_force(seed: int, partial: bool) -> None:
     """On clusters small enough to try everything."""
     tables = read_helix(make_case(seed, nodes=4, blocks=4, regions=1 + seed % 2), partial=partial).tables
     best = best_by_brute_force(tables, 4)
@@ -115,7 +119,7 @@ def test_portfolio_reaches_brute_force(seed, partial):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_one_more_node_never_lowers_the_best_flow(seed):
+def test_one_more_node_never_lowers_the_best_flow(seed: int) -> None:
     """It may stay idle."""
     tables = read_helix(make_case(seed, nodes=4, blocks=4)).tables
     assert best_by_brute_force(tables, 4) >= best_by_brute_force(tables, 3) * (1 - 1e-12)
@@ -124,7 +128,7 @@ def test_one_more_node_never_lowers_the_best_flow(seed):
 @pytest.mark.parametrize(
     "solver", [Annealing(), Packing(), ReplicatedPortfolio()], ids=lambda made: type(made).__name__
 )
-def test_same_seed_same_trace(solver):
+def test_same_seed_same_trace(solver: Any) -> None:
     """Two runs agree in every improvement."""
     traces = []
     for _ in range(2):
@@ -142,7 +146,7 @@ def test_same_seed_same_trace(solver):
 
 
 @pytest.mark.parametrize("maker", [Petals(), Petals(rebalance=False), EqualStages(), Separate(), Chain()], ids=str)
-def test_no_portfolio_is_worse_than_what_swarms_do(maker):
+def test_no_portfolio_is_worse_than_what_swarms_do(maker: Any) -> None:
     """Yardsticks give one genome each; the starts of the search are at least as good."""
     tables = read_helix(make_case(3, nodes=12, blocks=10)).tables
     problem = ReplicatedProblem(tables, objective_of("served", REPLICATED))
@@ -154,7 +158,7 @@ def test_no_portfolio_is_worse_than_what_swarms_do(maker):
         assert (broken[0], costs[0]) <= (broken[1], costs[1] * (1 + 1e-12))
 
 
-def test_plan_holds_one_span_per_node_and_routing_that_sums_to_one():
+def test_plan_holds_one_span_per_node_and_routing_that_sums_to_one() -> None:
     """The plan can be checked by anybody: ranges, routing weights, chains."""
     case = read_helix(make_case(1, nodes=10))
     plan = optimize(None, case, time_limit=1.0).plan
@@ -164,11 +168,11 @@ def test_plan_holds_one_span_per_node_and_routing_that_sums_to_one():
     spans = [Span(i, a, b) for i, (a, b) in enumerate(plan.ranges) if b > a]
     assert 1.0 / problem.score(spans).cost == pytest.approx(plan.objective.value)
     assert sum(route.weight for route in plan.routing if route.source == "client") == pytest.approx(1.0)
-    assert sum(chain.tokens_per_s for chain in plan.chains) == pytest.approx(plan.figures.flow_tokens_per_s)
+    assert sum(chain.tokens_per_s or 0.0 for chain in plan.chains) == pytest.approx(plan.figures.flow_tokens_per_s)
     assert plan.to_dict()["kind"] == "replicated"
 
 
-def test_limits_are_respected():
+def test_limits_are_respected() -> None:
     """Two holders of every block and a price limit."""
     case = read_helix(make_case(2, nodes=12, blocks=8))
     case = replace(case, tables=replace(case.tables, min_replicas=2))
@@ -178,7 +182,7 @@ def test_limits_are_respected():
     assert plan.figures.price_per_hour <= 12.0 * (1 + 1e-9)
 
 
-def test_objectives_name_what_is_wrong():
+def test_objectives_name_what_is_wrong() -> None:
     """Unknown names offer the nearest one; `served` is throughput."""
     assert objective_of("served", REPLICATED).single == "throughput"
     assert objective_of({"flow": 2.0}, REPLICATED).value(2.0 / 50) == pytest.approx(50.0)
@@ -197,7 +201,7 @@ def test_a_search_needs_some_time(seconds: float) -> None:
         optimize(None, read_helix(make_case(0)), time_limit=seconds)
 
 
-def test_reader_names_what_is_wrong(tmp_path):
+def test_reader_names_what_is_wrong(tmp_path: Path) -> None:
     """Missing keys and unknown types are single lines."""
     case = make_case(0)
     assert is_helix(case)

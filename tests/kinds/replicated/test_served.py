@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import pytest
 
 from objectives.combine import REPLICATED
 from placement import optimize
@@ -22,11 +25,12 @@ from placement.simulate.closed_loop import simulate
 from tests.objectives.replicated.cases import make_case
 
 
-def rank(values):
+def rank(values: Any) -> Any:
     return np.argsort(np.argsort(values))
 
 
-def test_estimate_follows_the_simulation():
+@pytest.mark.slow
+def test_estimate_follows_the_simulation() -> None:
     """Over random staged placements of invented clusters: Spearman's correlation, and the level."""
     correlations, ratios = [], []
     for seed in range(4, 12):
@@ -50,7 +54,7 @@ def test_estimate_follows_the_simulation():
     assert 0.85 < np.mean(ratios) < 1.1
 
 
-def test_tables_from_a_request():
+def test_tables_from_a_request() -> None:
     """A model and a cluster of measured nodes become a problem whose best plan serves."""
     model = read_model("llama-2-7b")
     nodes = tuple(
@@ -60,7 +64,7 @@ def test_tables_from_a_request():
     latency, band = np.full((5, 5), 0.001), np.full((5, 5), 1e9)
     request = Request(model, Cluster(nodes, latency, band), Workload(128, 32, 8), kind="replicated", min_replicas=1)
     (task,) = ask(None, request).tasks()
-    problem = task.problem
+    problem: Any = task.problem
     assert problem.objective.single == "throughput"
     assert problem.tables.n_blocks == model.n_blocks
     costs, broken = problem.evaluate(problem.starts()[:1])
@@ -68,7 +72,7 @@ def test_tables_from_a_request():
     assert costs[0] > 0
 
 
-def test_pins_include_and_max_nodes_are_kept():
+def test_pins_include_and_max_nodes_are_kept() -> None:
     """A pinned node holds its block, an included one something, and no more nodes are used than may be."""
     nodes = tuple(
         Node(f"n{i}", 16e9, decode_s_per_block=(0.002 + 0.001 * i,), prefill_s_per_block=(0.02,)) for i in range(6)

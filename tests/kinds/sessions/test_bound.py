@@ -13,6 +13,8 @@ from placement.kinds.sessions.columns import pack
 
 from .fleets import fleet
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("seed", range(3))
 def test_bound_holds_for_every_placement(seed: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import networkx as nx
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from objectives.replicated.flow import decompose, flow_value, network
 from objectives.replicated.flow_bounds import capped_bound, work_bound
 from objectives.replicated.kernels.flow import flow_batch
 from objectives.replicated.kernels.scores import replicated_data
+from objectives.replicated.tables import ReplicatedTables
 from objectives.spans import Span
 from placement.readers.helix import read_helix
 
@@ -19,16 +22,16 @@ from .cases import make_case, random_spans
 CASES = [(seed, partial) for seed in range(6) for partial in (False, True)]
 
 
-def tables_of(seed, partial, **kwargs):
+def tables_of(seed: int, partial: bool, **kwargs: Any) -> ReplicatedTables:
     return read_helix(make_case(seed, regions=1 + seed % 3, **kwargs), partial=partial).tables
 
 
-def to_spans(pairs):
+def to_spans(pairs: Any) -> list[Span]:
     return [Span(i, start, stop) for i, (start, stop) in enumerate(pairs) if stop > start]
 
 
 @pytest.mark.parametrize(("seed", "partial"), CASES)
-def test_reference_equals_networkx(seed, partial):
+def test_reference_equals_networkx(seed: int, partial: bool) -> None:
     """The plain Dinic finds networkx's max flow."""
     tables, rng = tables_of(seed, partial), np.random.default_rng(seed)
     for _ in range(30):
@@ -41,7 +44,7 @@ def test_reference_equals_networkx(seed, partial):
 
 
 @pytest.mark.parametrize(("seed", "partial"), CASES)
-def test_kernel_equals_reference(seed, partial):
+def test_kernel_equals_reference(seed: int, partial: bool) -> None:
     """Grouping, free boundaries and the staged short cut change no value."""
     tables, rng = tables_of(seed, partial, nodes=14), np.random.default_rng(seed)
     data = replicated_data(tables, Objective.of("flow", terms=REPLICATED))
@@ -55,7 +58,7 @@ def test_kernel_equals_reference(seed, partial):
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_partial_is_never_less_than_exact(seed):
+def test_partial_is_never_less_than_exact(seed: int) -> None:
     """More edges carry no less."""
     exact, partial = tables_of(seed, False), tables_of(seed, True)
     rng = np.random.default_rng(seed)
@@ -65,7 +68,7 @@ def test_partial_is_never_less_than_exact(seed):
 
 
 @pytest.mark.parametrize(("seed", "partial"), CASES)
-def test_decomposition_sums_to_the_flow_and_respects_capacities(seed, partial):
+def test_decomposition_sums_to_the_flow_and_respects_capacities(seed: int, partial: bool) -> None:
     """Chains carry the flow, and no node more than its rate."""
     tables, rng = tables_of(seed, partial), np.random.default_rng(seed)
     for _ in range(30):
@@ -89,7 +92,7 @@ def test_decomposition_sums_to_the_flow_and_respects_capacities(seed, partial):
 
 
 @pytest.mark.parametrize(("seed", "partial"), CASES)
-def test_relabelling_nodes_changes_nothing(seed, partial):
+def test_relabelling_nodes_changes_nothing(seed: int, partial: bool) -> None:
     """The flow does not know names."""
     case, rng = make_case(seed, nodes=7), np.random.default_rng(seed)
     tables = read_helix(case, partial=partial).tables
@@ -110,7 +113,7 @@ def test_relabelling_nodes_changes_nothing(seed, partial):
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_no_flow_exceeds_the_bounds(seed):
+def test_no_flow_exceeds_the_bounds(seed: int) -> None:
     """Exact rule: flow <= capped bound <= work bound."""
     tables, rng = tables_of(seed, False), np.random.default_rng(seed)
     assert capped_bound(tables) <= work_bound(tables) * (1 + 1e-12)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import launcher
 import torch
@@ -43,7 +43,7 @@ def checkpoint(folder: Path) -> Path:
 
     if not (folder / "config.json").exists():
         torch.manual_seed(0)
-        LlamaForCausalLM(LlamaConfig(**MODEL)).save_pretrained(folder, safe_serialization=False)
+        LlamaForCausalLM(LlamaConfig(**cast(dict[str, Any], MODEL))).save_pretrained(folder, safe_serialization=False)
     return folder
 
 

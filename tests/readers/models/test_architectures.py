@@ -1,6 +1,9 @@
 """What is special about some architectures: caches by layer, states, shared tensors, extras, parts."""
 
+from __future__ import annotations
+
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -102,7 +105,7 @@ MINIMAX_M3 = {
 }
 
 
-def read(config: dict) -> Model:
+def read(config: dict[str, Any]) -> Model:
     """The model of a configuration, not from a file of an earlier reading."""
     return read_config({**config, "_name_or_path": "any"})
 
@@ -112,14 +115,14 @@ def cache(model: Model, tokens: int) -> float:
     return sum(block.kv_bytes(tokens) for block in model.blocks)
 
 
-def test_sparse_attention_keeps_the_keys_of_its_index():
+def test_sparse_attention_keeps_the_keys_of_its_index() -> None:
     """DeepSeek-V3.2: 1,152 B of latent and 132 B of index per layer and token, as vLLM keeps them."""
     model = read(DEEPSEEK_V32)
     assert {block.kv_bytes_per_token for block in model.blocks[1:-1]} == {1152 + 132}
     assert cache(model, 32_768) == pytest.approx(2.57e9, rel=0.002)
 
 
-def test_experts_beside_a_dense_network_and_two_shapes_of_cache():
+def test_experts_beside_a_dense_network_and_two_shapes_of_cache() -> None:
     """Gemma 4 26B-A4B has 25.23 B parameters; its cache of 32,768 tokens is 0.881 GB; the vision tower is an extra."""
     model = read(GEMMA_4)
     assert model.params == pytest.approx(25.23e9, rel=0.001)
@@ -128,7 +131,7 @@ def test_experts_beside_a_dense_network_and_two_shapes_of_cache():
     assert [part.name for part in model.blocks[1].parts] == ["attention", "ffn", "experts"]
 
 
-def test_layers_that_attend_to_an_image_hold_no_text():
+def test_layers_that_attend_to_an_image_hold_no_text() -> None:
     """Llama 3.2 90B Vision: 80 of 100 layers cache the text, 4,096 B each per token; the others are named."""
     model = read(MLLAMA)
     assert model.n_blocks == 102
@@ -136,7 +139,7 @@ def test_layers_that_attend_to_an_image_hold_no_text():
     assert any("20 layers attend to images only" in note for note in model.notes)
 
 
-def test_dense_layers_before_sparse_ones():
+def test_dense_layers_before_sparse_ones() -> None:
     """MiniMax M3: 426.2 B in the language model; its first three layers are dense, 0.333 B (0.667 GB) each."""
     model = read(MINIMAX_M3)
     assert model.params == pytest.approx(426.2e9, rel=0.001)
@@ -144,7 +147,7 @@ def test_dense_layers_before_sparse_ones():
     assert model.blocks[1].weight_bytes == pytest.approx(0.667e9, rel=0.002)
 
 
-def test_layers_without_attention_have_a_state_that_does_not_grow():
+def test_layers_without_attention_have_a_state_that_does_not_grow() -> None:
     """Three of four layers of Qwen3-Next keep a convolution and a matrix per head; the fourth keeps keys and values."""
     model = read(NEXT)
     linear, full = model.blocks[1:4], model.blocks[4]
@@ -157,7 +160,7 @@ def test_layers_without_attention_have_a_state_that_does_not_grow():
     assert full.attention_flops_per_token == 2 * 4 * 2 * 16
 
 
-def test_a_block_used_twice_is_held_once():
+def test_a_block_used_twice_is_held_once() -> None:
     """Zamba 2 has one attention block for several layers: its bytes count once, and one node holds these layers."""
     model = read(
         {
@@ -183,7 +186,7 @@ def test_a_block_used_twice_is_held_once():
     assert sum(model.resident_bytes()) < sum(block.weight_bytes for block in model.blocks)
 
 
-def test_layers_that_read_the_cache_of_another_are_not_cut_off_it():
+def test_layers_that_read_the_cache_of_another_are_not_cut_off_it() -> None:
     """The last layers of Gemma 3n keep nothing of their own: no boundary between them and the layers that they read."""
     model = read(
         {
@@ -212,7 +215,7 @@ def test_layers_that_read_the_cache_of_another_are_not_cut_off_it():
     assert model.blocks[1].activation_bytes_per_token == (4 * 64 + 9 * 8) * 2
 
 
-def test_an_encoder_and_its_decoder():
+def test_an_encoder_and_its_decoder() -> None:
     """A T5 configuration: the encoder keeps nothing, the decoder its own text and that of the encoder."""
     model = read(
         {
@@ -233,7 +236,7 @@ def test_an_encoder_and_its_decoder():
 
 
 @pytest.mark.parametrize("config", [NEXT, GEMMA_4], ids=["qwen3_next", "gemma4"])
-def test_parts_add_up(config):
+def test_parts_add_up(config: Any) -> None:
     """Bytes, operations and cache of the parts are those of the block, with other bytes of weights as well."""
     for block in read(config).blocks[1:-1]:
         for whole in (block, block.weighing(3e9, 1e9)):
@@ -246,7 +249,7 @@ def test_parts_add_up(config):
         assert block.parts[-1].handed_on_bytes_per_token == block.activation_bytes_per_token
 
 
-def test_extras_lie_where_their_block_lies():
+def test_extras_lie_where_their_block_lies() -> None:
     """A tower's bytes are in the memory that its block takes, and in no block's weights."""
     model = read(GEMMA_4)
     held = sum(extra.weight_bytes for extra in model.extras)

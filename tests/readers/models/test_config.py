@@ -1,8 +1,12 @@
 """config.json in, blocks out: sizes, operations and KV bytes of every architecture, and errors for people."""
 
+from __future__ import annotations
+
 import json
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -43,7 +47,7 @@ GEMMA3 = {
 }
 
 
-def test_llama_block_by_hand():
+def test_llama_block_by_hand() -> None:
     """A layer's bytes, operations and cache follow from its shape, counted here by hand."""
     model = read_config(LLAMA)
     assert [block.name for block in model.blocks] == ["embed", "layer.0", "layer.1", "layer.2", "layer.3", "head"]
@@ -57,7 +61,7 @@ def test_llama_block_by_hand():
     assert layer.activation_bytes_per_token == 64 * 2
 
 
-def test_embedding_is_looked_up_and_head_sees_the_last_token():
+def test_embedding_is_looked_up_and_head_sees_the_last_token() -> None:
     """The first block is read by row; the last one hands on a token id of 4 bytes."""
     embed, head = read_config(LLAMA).blocks[0], read_config(LLAMA).blocks[-1]
     assert embed.lookup
@@ -67,7 +71,7 @@ def test_embedding_is_looked_up_and_head_sees_the_last_token():
     assert head.flops_per_token == 2 * 64 * 100
 
 
-def test_tied_head_has_bytes_but_no_parameters_of_its_own():
+def test_tied_head_has_bytes_but_no_parameters_of_its_own() -> None:
     """Tied weights are resident on both blocks and counted once as parameters."""
     tied = read_config({**LLAMA, "tie_word_embeddings": True})
     free = read_config(LLAMA)
@@ -78,7 +82,7 @@ def test_tied_head_has_bytes_but_no_parameters_of_its_own():
     assert not free.ties
 
 
-def test_float32_doubles_activations_and_cache():
+def test_float32_doubles_activations_and_cache() -> None:
     """A float32 model hands on and caches 4-byte numbers, unless the cache has a format of its own."""
     model = read_config(LLAMA, weights="float32")
     assert model.blocks[1].activation_bytes_per_token == 64 * 4
@@ -87,7 +91,7 @@ def test_float32_doubles_activations_and_cache():
     assert model.compute_dtype == "float32"
 
 
-def test_experts_only_where_the_configuration_puts_them():
+def test_experts_only_where_the_configuration_puts_them() -> None:
     """Every second layer has experts, save the dense ones that are listed; shared experts are not routed."""
     model = read_config(MOE)
     assert [block.kind for block in model.blocks[1:-1]] == ["dense", "dense", "dense", "moe"]
@@ -100,7 +104,7 @@ def test_experts_only_where_the_configuration_puts_them():
     assert layer.flops_per_token == pytest.approx(2 * active)
 
 
-def test_nested_configuration_with_defaults_and_alternating_windows():
+def test_nested_configuration_with_defaults_and_alternating_windows() -> None:
     """Gemma 3 leaves keys out, nests the language model, and every sixth layer sees the whole context."""
     model = read_config(GEMMA3)
     assert [block.kv_window_tokens for block in model.blocks[1:-1]] == [16] * 5 + [None, 16]
@@ -109,14 +113,14 @@ def test_nested_configuration_with_defaults_and_alternating_windows():
     assert any("vision_tower (vision) lie in the memory of the node that holds embed" in note for note in model.notes)
 
 
-def test_layer_types_decide_windows():
+def test_layer_types_decide_windows() -> None:
     """The list of layer types wins over any pattern."""
     kinds = ["full_attention", "sliding_attention", "full_attention", "full_attention"]
     model = read_config({**LLAMA, "model_type": "gemma2", "layer_types": kinds, "sliding_window": 8})
     assert [block.kv_window_tokens for block in model.blocks[1:-1]] == [None, 8, None, None]
 
 
-def test_unused_window_of_qwen():
+def test_unused_window_of_qwen() -> None:
     """`use_sliding_window: false` switches the window off; with true it begins at max_window_layers."""
     config = {**LLAMA, "model_type": "qwen2", "sliding_window": 8, "use_sliding_window": False, "max_window_layers": 3}
     assert {block.kv_window_tokens for block in read_config(config).blocks} == {None}
@@ -124,7 +128,7 @@ def test_unused_window_of_qwen():
     assert [block.kv_window_tokens for block in slides.blocks[1:-1]] == [None, None, None, 8]
 
 
-def test_latent_attention_caches_the_latent():
+def test_latent_attention_caches_the_latent() -> None:
     """DeepSeek-V3 caches 512 + 64 numbers per token and layer; its first three layers are dense."""
     model = read_model("deepseek-v3")
     assert {block.kv_bytes_per_token for block in model.blocks[1:-1]} == {(512 + 64) * 2}
@@ -134,14 +138,14 @@ def test_latent_attention_caches_the_latent():
     assert active == pytest.approx(37e9, rel=0.03)
 
 
-def test_kv_heads_per_layer():
+def test_kv_heads_per_layer() -> None:
     """A list gives each layer its own cache; null stands for a layer without attention."""
     model = read_config({**LLAMA, "num_key_value_heads": [8, 2, None, 1]})
     assert [block.kv_bytes_per_token for block in model.blocks[1:-1]] == [2 * n * 8 * 2 for n in (8, 2, 0, 1)]
     assert model.blocks[3].attention_flops_per_token == 0
 
 
-def test_pruned_blocks():
+def test_pruned_blocks() -> None:
     """Nemotron's block_configs give groups, skipped attention, linear replacements and sizes layer by layer."""
     blocks = [
         {"attention": {"n_heads_in_group": 4}, "ffn": {"ffn_mult": 2.625}},
@@ -158,7 +162,7 @@ def test_pruned_blocks():
 
 
 @pytest.fixture
-def alone(monkeypatch):
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if transformers were not installed."""
     monkeypatch.setattr("placement.readers.models.config.library_version", lambda: "")
 
@@ -172,7 +176,7 @@ def alone(monkeypatch):
         ({"model_type": None, "architectures": None}, "an unnamed architecture"),
     ],
 )
-def test_what_is_not_understood_is_never_read_as_llama(change, named, alone):
+def test_what_is_not_understood_is_never_read_as_llama(change: Any, named: Any, alone: Any) -> None:
     """Without transformers, an unknown architecture, key or class is refused by name, with the extra to install."""
     with pytest.raises(InputError) as caught:
         read_config({**LLAMA, **change})
@@ -181,9 +185,9 @@ def test_what_is_not_understood_is_never_read_as_llama(change, named, alone):
 
 
 @pytest.mark.usefixtures("alone")
-def test_keys_that_switch_something_off_are_understood():
+def test_keys_that_switch_something_off_are_understood() -> None:
     """An unknown key that is null, false or empty changes nothing."""
-    off = {"attention_output_gate": False, "index_topk": None, "extra_layers": []}
+    off: dict[str, Any] = {"attention_output_gate": False, "index_topk": None, "extra_layers": []}
     assert read_config({**LLAMA, **off}) == read_config(LLAMA)
 
 
@@ -207,7 +211,7 @@ def test_keys_that_switch_something_off_are_understood():
         ({"block_configs": [3]}, "block_configs[0]"),
     ],
 )
-def test_mistakes_are_named(change, expected):
+def test_mistakes_are_named(change: Any, expected: Any) -> None:
     """A wrong value is an InputError with the file, the key and the value."""
     with pytest.raises(InputError) as caught:
         read_config({**LLAMA, **change})
@@ -225,7 +229,7 @@ def test_mistakes_are_named(change, expected):
         ('{"a": ' + "9" * 5000 + "}", "JSON"),
     ],
 )
-def test_broken_files(tmp_path, content, expected):
+def test_broken_files(tmp_path: Path, content: Any, expected: Any) -> None:
     """A broken file is one clear line with its name."""
     path = tmp_path / "config.json"
     path.write_bytes(content.encode("latin-1"))
@@ -234,7 +238,7 @@ def test_broken_files(tmp_path, content, expected):
     assert str(path) in str(caught.value)
 
 
-def test_big_or_absent_files(tmp_path):
+def test_big_or_absent_files(tmp_path: Path) -> None:
     """Files over 10 MB are refused before they are read; absent ones are named."""
     path = tmp_path / "config.json"
     path.write_text("{" + " " * 11_000_000 + "}")
@@ -244,7 +248,7 @@ def test_big_or_absent_files(tmp_path):
         read_config(tmp_path / "none.json")
 
 
-def test_name_comes_from_the_folder(tmp_path):
+def test_name_comes_from_the_folder(tmp_path: Path) -> None:
     """A config.json is called after its folder, unless it says its name."""
     folder = tmp_path / "my-model"
     folder.mkdir()
@@ -253,7 +257,7 @@ def test_name_comes_from_the_folder(tmp_path):
     assert read_config({**LLAMA, "_name_or_path": "org/other"}).name == "other"
 
 
-def test_stored_quantization_is_noted():
+def test_stored_quantization_is_noted() -> None:
     """A checkpoint that is stored quantized and planned otherwise is worth a note."""
     config = {**LLAMA, "quantization_config": {"quant_method": "fp8"}}
     assert "fp8" in read_config(config).notes[0]
@@ -269,7 +273,7 @@ JSON = st.recursive(
 
 @settings(max_examples=150, deadline=None)
 @given(preset=st.sampled_from(sorted(models())), data=st.data())
-def test_any_value_of_any_key_gives_a_model_or_a_clear_error(preset, data):
+def test_any_value_of_any_key_gives_a_model_or_a_clear_error(preset: str, data: Any) -> None:
     """No value of a key of a configuration raises anything but InputError, and no size comes out negative or NaN."""
     config = dict(models()[preset].config)
     extra = ["layer_types", "block_configs", "mlp_only_layers", "sliding_window_pattern", "architectures", "head_dim"]
@@ -287,7 +291,7 @@ def test_any_value_of_any_key_gives_a_model_or_a_clear_error(preset, data):
         assert block.kv_bytes_per_token >= 0
 
 
-def test_every_family_has_a_preset():
+def test_every_family_has_a_preset() -> None:
     """Each known architecture is exercised by the catalog, apart from aliases of the Llama reader."""
     used = {str(preset.config["model_type"]) for preset in models().values()}
     assert set(FAMILIES) - {"gemma", "smollm3", "cohere2", "glm4_moe", "nemotron", "nemotron-nas", "qwen"} <= used
@@ -349,12 +353,12 @@ PROJECTED_OPT = {
         ),
     ],
 )
-def test_counts_of_small_models(family, config, count):
+def test_counts_of_small_models(family: str, config: Any, count: int) -> None:
     """Parameters of small models as transformers 5.24 builds them, for architectures that the catalog leaves out."""
     assert read_config({**config, "model_type": family}).params == count
 
 
-def test_reading_imports_no_heavy_package():
+def test_reading_imports_no_heavy_package() -> None:
     """A preset is read without torch, gguf or transformers."""
     code = (
         "import sys; from placement.readers.models.read import read_model; read_model('llama-3.1-8b');"

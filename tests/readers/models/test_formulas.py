@@ -161,7 +161,7 @@ def built(shape: object) -> Model:
     return build_model(shape, "any", quantization("bfloat16"), None)
 
 
-def test_every_family_is_proven():
+def test_every_family_is_proven() -> None:
     """No formula serves without a case here."""
     assert set(SIZES) | NOT_IN_TRANSFORMERS == set(FAMILIES)
 
@@ -169,7 +169,7 @@ def test_every_family_is_proven():
 @pytest.mark.parametrize(
     ("family", "sizes"), [(family, sizes) for family, cases in SIZES.items() for sizes in cases], ids=str
 )
-def test_formula_equals_the_module(family, sizes):
+def test_formula_equals_the_module(family: str, sizes: Any) -> None:
     """Bytes, caches, windows, operations, experts and what passes between: all as the module of transformers has them.
 
     An offset that chooses experts is a buffer there, and a parameter of a router here. Falcon's grouped heads are
@@ -191,7 +191,7 @@ def test_formula_equals_the_module(family, sizes):
     assert [tie.shared_bytes for tie in told.ties] == [tie.shared_bytes for tie in true.ties]
 
 
-def test_qwen_1_counts_gate_and_up_together():
+def test_qwen_1_counts_gate_and_up_together() -> None:
     """Qwen-72B has 72.29 B parameters (as published with it), a layer 1.745 GB in 16 bits."""
     model = built(
         from_formulas(

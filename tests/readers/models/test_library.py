@@ -1,9 +1,12 @@
 """Configurations as transformers builds them: types, what is kept of a reading, and errors for people."""
 
+from __future__ import annotations
+
 import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,7 +65,7 @@ SAMPLE = (
 
 
 @pytest.mark.parametrize("kind", SAMPLE)
-def test_parameters_and_cache_of_a_type(kind):
+def test_parameters_and_cache_of_a_type(kind: str) -> None:
     """Four layers of a type: parameters within 0.5%, the cache within 1% of the module's own at 64 and 9,000 tokens."""
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as CLASSES
 
@@ -96,7 +99,7 @@ NEXT = {
 }
 
 
-def test_a_second_reading_comes_from_a_file_and_needs_no_torch(tmp_path, monkeypatch):
+def test_a_second_reading_comes_from_a_file_and_needs_no_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was read is kept by the hash of the configuration, whatever the numbers are stored in."""
     monkeypatch.setenv("PLACEMENT_CACHE_DIR", str(tmp_path))
     shape = read_shape(NEXT)
@@ -110,7 +113,7 @@ def test_a_second_reading_comes_from_a_file_and_needs_no_torch(tmp_path, monkeyp
     assert done.stdout.split() == ["6", "False"]
 
 
-def test_a_broken_file_of_a_reading_is_read_anew(tmp_path, monkeypatch):
+def test_a_broken_file_of_a_reading_is_read_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that is cut short, or of another version, is as good as none."""
     monkeypatch.setenv("PLACEMENT_CACHE_DIR", str(tmp_path))
     shape = read_library(NEXT)
@@ -147,7 +150,7 @@ def test_a_broken_file_of_a_reading_is_read_anew(tmp_path, monkeypatch):
         ({"rope_scaling": {"a": {"b": {}}}, "hidden_size": 10**12}, "up to 1000000000"),
     ],
 )
-def test_mistakes_are_one_line(change, expected):
+def test_mistakes_are_one_line(change: Any, expected: Any) -> None:
     """What cannot be read is one line with the file, the key and the value; nothing hangs and nothing is guessed."""
     config = {key: value for key, value in {**NEXT, **change}.items() if value is not None}
     with pytest.raises(InputError) as caught:
@@ -157,7 +160,7 @@ def test_mistakes_are_one_line(change, expected):
     assert len(str(caught.value)) < 400
 
 
-def test_the_example_of_the_page_says_what_it_shows(capsys):
+def test_the_example_of_the_page_says_what_it_shows(capsys: pytest.CaptureFixture[str]) -> None:
     """docs/architectures.md prints what its page shows."""
     page = (Path(__file__).parents[3] / "docs" / "architectures.md").read_text(encoding="utf-8")
     source, shown = page.split("```python\n")[1].split("```\n\n```text\n")

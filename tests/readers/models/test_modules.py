@@ -1,5 +1,9 @@
 """Modules of any kind: the chain that runs when they run, what passes between, and what is refused."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -52,7 +56,7 @@ SEEING = {
 }
 
 
-def test_t5_has_its_encoder_and_its_decoder_as_blocks():
+def test_t5_has_its_encoder_and_its_decoder_as_blocks() -> None:
     """Both lists are blocks in the order of execution; the embedding under three names is held once."""
     module = of_transformers(
         "t5",
@@ -75,7 +79,7 @@ def test_t5_has_its_encoder_and_its_decoder_as_blocks():
 
 
 @pytest.mark.parametrize("kind", ["bart", "whisper"])
-def test_encoder_and_decoder_of_others(kind):
+def test_encoder_and_decoder_of_others(kind: str) -> None:
     """BART from texts, Whisper from sound: all layers are blocks, and no byte is lost."""
     classes = {"bart": "BartForConditionalGeneration", "whisper": "WhisperForConditionalGeneration"}
     special = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1}
@@ -89,7 +93,7 @@ def test_encoder_and_decoder_of_others(kind):
     assert held_bytes(model) == stored_bytes(module)
 
 
-def test_vit_hands_on_its_patches():
+def test_vit_hands_on_its_patches() -> None:
     """16 patches and one token for the class; between layers pass 32 numbers for each."""
     module = of_transformers("vit", "ViTForImageClassification", **SEEING)
     model = read_model(module)
@@ -98,7 +102,7 @@ def test_vit_hands_on_its_patches():
     assert held_bytes(model) == stored_bytes(module)
 
 
-def test_swin_narrows():
+def test_swin_narrows() -> None:
     """Each stage hands on fewer positions of more numbers; its blocks stand in lists within lists."""
     module = of_transformers(
         "swin",
@@ -116,7 +120,7 @@ def test_swin_narrows():
     assert held_bytes(model) == stored_bytes(module)
 
 
-def test_clip_carries_one_tower_past_the_other():
+def test_clip_carries_one_tower_past_the_other() -> None:
     """Two towers run one after the other: a cut carries what the first gave, to where both are joined."""
     module = of_transformers(
         "clip",
@@ -133,12 +137,12 @@ def test_clip_carries_one_tower_past_the_other():
 class Stream(nn.Module):
     """A block that reads and writes two streams, as the first blocks of Flux do."""
 
-    def __init__(self, width: int):
+    def __init__(self, width: int) -> None:
         super().__init__()
         self.img_mod, self.txt_mod = nn.Linear(width, width), nn.Linear(width, width)
         self.img_mlp, self.txt_mlp = nn.Linear(width, width), nn.Linear(width, width)
 
-    def forward(self, img, txt, vec):
+    def forward(self, img: Any, txt: Any, vec: Any) -> Any:
         img, txt = img + self.img_mod(vec)[:, None] * img, txt + self.txt_mod(vec)[:, None] * txt
         scores = torch.softmax(img @ txt.transpose(1, 2), -1)
         return img + self.img_mlp(scores @ txt), txt + self.txt_mlp(txt)
@@ -147,18 +151,18 @@ class Stream(nn.Module):
 class Single(nn.Module):
     """A block that reads and writes one stream."""
 
-    def __init__(self, width: int):
+    def __init__(self, width: int) -> None:
         super().__init__()
         self.mod, self.linear = nn.Linear(width, width), nn.Linear(width, width)
 
-    def forward(self, x, vec):
+    def forward(self, x: Any, vec: Any) -> Any:
         return x + self.linear(x * self.mod(vec)[:, None])
 
 
 class FluxLike(nn.Module):
     """Double blocks, then single blocks on both streams together, conditioned by one vector."""
 
-    def __init__(self, width: int = 32):
+    def __init__(self, width: int = 32) -> None:
         super().__init__()
         self.img_in, self.txt_in = nn.Linear(8, width), nn.Linear(12, width)
         self.vector_in = nn.Linear(6, width)
@@ -166,7 +170,7 @@ class FluxLike(nn.Module):
         self.single_blocks = nn.ModuleList([Single(width) for _ in range(2)])
         self.final_layer = nn.Linear(width, 8)
 
-    def forward(self, img, txt, timesteps, y):
+    def forward(self, img: Any, txt: Any, timesteps: Any, y: Any) -> Any:
         img, txt, vec = self.img_in(img), self.txt_in(txt), self.vector_in(y) * timesteps[:, None]
         for block in self.double_blocks:
             img, txt = block(img, txt, vec)
@@ -186,7 +190,7 @@ def flux_inputs() -> dict[str, torch.Tensor]:
     }
 
 
-def test_a_flux_like_transformer():
+def test_a_flux_like_transformer() -> None:
     """Between double blocks pass both streams and the vector that conditions every block."""
     module = FluxLike()
     model = read_module(module, inputs=flux_inputs())
@@ -206,25 +210,25 @@ def test_a_flux_like_transformer():
 class Conv(nn.Module):
     """Two convolutions."""
 
-    def __init__(self, ins: int, out: int):
+    def __init__(self, ins: int, out: int) -> None:
         super().__init__()
         self.one, self.two = nn.Conv2d(ins, out, 3, padding=1), nn.Conv2d(out, out, 3, padding=1)
 
-    def forward(self, x):
+    def forward(self, x: Any) -> Any:
         return torch.relu(self.two(torch.relu(self.one(x))))
 
 
 class UNet(nn.Module):
     """What the way down leaves is joined on the way up."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.down = nn.ModuleList([Conv(4, 8), Conv(8, 16)])
         self.mid = Conv(16, 16)
         self.up = nn.ModuleList([Conv(32, 8), Conv(16, 8)])
         self.out = nn.Conv2d(8, 4, 1)
 
-    def forward(self, sample, timestep):
+    def forward(self, sample: Any, timestep: Any) -> Any:
         left = []
         x = sample + timestep[:, None, None, None]
         for block in self.down:
@@ -238,7 +242,7 @@ class UNet(nn.Module):
         return self.out(x)
 
 
-def test_the_outer_chain_of_a_unet():
+def test_the_outer_chain_of_a_unet() -> None:
     """A cut in the middle carries what was left on the way down as well."""
     module = UNet()
     model = read_module(module, inputs={"sample": torch.zeros(1, 4, 16, 16), "timestep": torch.zeros(1)})
@@ -252,31 +256,31 @@ def test_the_outer_chain_of_a_unet():
 class Layer(nn.Module):
     """A residual layer."""
 
-    def __init__(self, width: int = 16):
+    def __init__(self, width: int = 16) -> None:
         super().__init__()
         self.norm, self.linear = nn.RMSNorm(width), nn.Linear(width, width)
 
-    def forward(self, x):
+    def forward(self, x: Any) -> Any:
         return x + self.linear(self.norm(x))
 
 
 class Titan(nn.Module):
     """Layers in a dictionary, as in torchtitan."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.tok_embeddings = nn.Embedding(50, 16)
         self.layers = nn.ModuleDict({str(at): Layer() for at in range(4)})
         self.norm, self.output = nn.RMSNorm(16), nn.Linear(16, 50, bias=False)
 
-    def forward(self, tokens):
+    def forward(self, tokens: int) -> Any:
         x = self.tok_embeddings(tokens)
         for layer in self.layers.values():
             x = layer(x)
         return self.output(self.norm(x))
 
 
-def test_layers_in_a_dictionary():
+def test_layers_in_a_dictionary() -> None:
     """The items of an nn.ModuleDict are blocks, between an embedding that is looked up and a head."""
     model = read_model(Titan())
     assert [block.name for block in model.blocks] == ["embed", *(f"layer.{at}" for at in range(4)), "head"]
@@ -288,18 +292,18 @@ def test_layers_in_a_dictionary():
 class Again(nn.Module):
     """Two layers that run three times each."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.layers = nn.ModuleList([Layer(), Layer()])
 
-    def forward(self, x):
+    def forward(self, x: Any) -> Any:
         for _ in range(3):
             for layer in self.layers:
                 x = layer(x)
         return x
 
 
-def test_a_block_that_runs_twice_is_held_once():
+def test_a_block_that_runs_twice_is_held_once() -> None:
     """Every run is a block of the chain; those of one module lie on one node, which holds it once."""
     module = Again()
     model = read_model(module)
@@ -310,7 +314,7 @@ def test_a_block_that_runs_twice_is_held_once():
     assert [tie.blocks for tie in model.ties] == [(0, 2, 4), (1, 3, 5)]
 
 
-def test_plain_sequences():
+def test_plain_sequences() -> None:
     """A bare nn.Sequential is a chain of its items; without data or with, nothing of it changes."""
     module = nn.Sequential(*[nn.Linear(8, 8) for _ in range(5)])
     before = module.state_dict()
@@ -322,15 +326,15 @@ def test_plain_sequences():
 class Unruly(nn.Module):
     """Something that is no chain."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.only = nn.Linear(4, 4)
 
-    def forward(self, x):
+    def forward(self, x: Any) -> Any:
         return self.only(x)
 
 
-def test_what_is_no_chain_is_refused_with_its_modules():
+def test_what_is_no_chain_is_refused_with_its_modules() -> None:
     """One layer is no chain; inputs that do not fit are an error that says so."""
     with pytest.raises(InputError, match=r"Unruly is no chain.*it has only"):
         read_model(Unruly())

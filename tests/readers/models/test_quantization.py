@@ -1,5 +1,9 @@
 """Bytes per weight: known file sizes, what stays wide, and names."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import pytest
 
 from placement.errors import InputError
@@ -73,24 +77,24 @@ GB = [
 FILES = [(*entry[:2], entry[2] * 2**30) for entry in GIB] + [(*entry[:2], entry[2] * 1e9) for entry in GB]
 
 
-def stored_bytes(model):
+def stored_bytes(model: Any) -> Any:
     return model.weight_bytes - sum(tie.shared_bytes for tie in model.ties)
 
 
 @pytest.mark.parametrize(("name", "bits"), TABLE.items())
-def test_table_of_the_quantization_tool(name, bits):
+def test_table_of_the_quantization_tool(name: str, bits: int) -> None:
     """Every mix of llama.cpp's own table, to the fourth decimal."""
     model = read_model("llama-3.1-8b", weights=name)
     assert stored_bytes(model) * 8 / model.params == pytest.approx(bits, abs=6e-4)
 
 
 @pytest.mark.parametrize(("name", "weights", "size"), FILES)
-def test_known_file_sizes(name, weights, size):
+def test_known_file_sizes(name: str, weights: Any, size: int) -> None:
     """Within 0.5% of the published size, in bytes."""
     assert stored_bytes(read_model(name, weights=weights)) == pytest.approx(size, rel=0.005)
 
 
-def test_measured_mixes_say_so():
+def test_measured_mixes_say_so() -> None:
     """Unsloth's mixes are sized by measured bits, and the plan says that they differ by model."""
     model = read_model("deepseek-v3", weights="UD-Q2_K_XL")
     assert stored_bytes(model) == pytest.approx(212e9, rel=0.01)
@@ -101,12 +105,12 @@ def test_measured_mixes_say_so():
     ("name", "bits"),
     [("int4-g32", 4.5), ("int4-g64", 4.25), ("int4-g128", 4.125), ("nvfp4", 4.5), ("mlx-4bit", 4.5), ("mlx-8bit", 8.5)],
 )
-def test_formats_in_groups(name, bits):
+def test_formats_in_groups(name: str, bits: int) -> None:
     """Scales of groups count: 16 bits per group, 8 per 16 values of NVFP4, 32 per 64 of MLX."""
     assert quantization(name).bits == pytest.approx(bits)
 
 
-def test_mixed_formats_make_layers_unlike():
+def test_mixed_formats_make_layers_unlike() -> None:
     """Under q4_k_m the outer layers of a model are larger than most inner ones."""
     sizes = [block.weight_bytes for block in read_model("llama-3.1-8b", weights="q4_k_m").blocks[1:-1]]
     assert sizes[0] == sizes[-1] > sizes[4]
@@ -114,7 +118,7 @@ def test_mixed_formats_make_layers_unlike():
 
 
 @pytest.mark.parametrize("name", ["nf4", "int8", "awq", "gptq", "int4", "fp8"])
-def test_embedding_and_head_stay_wide(name):
+def test_embedding_and_head_stay_wide(name: str) -> None:
     """Quantizations of linear layers leave the embedding and the head in 16 bits."""
     wide, narrow = read_model("llama-3.1-8b"), read_model("llama-3.1-8b", weights=name)
     assert narrow.blocks[0].weight_bytes == wide.blocks[0].weight_bytes
@@ -122,12 +126,12 @@ def test_embedding_and_head_stay_wide(name):
     assert narrow.blocks[1].weight_bytes < 0.51 * wide.blocks[1].weight_bytes
 
 
-def test_nf4_has_the_published_bits():
+def test_nf4_has_the_published_bits() -> None:
     """Double quantization costs 0.127 bits per weight (arXiv:2305.14314)."""
     assert quantization("nf4").bits == pytest.approx(4.127, abs=5e-4)
 
 
-def test_mxfp4_of_experts_is_the_published_size():
+def test_mxfp4_of_experts_is_the_published_size() -> None:
     """gpt-oss-120b in its own format: 60.8 GiB (arXiv:2508.10925, table 1)."""
     assert stored_bytes(read_model("gpt-oss-120b", weights="mxfp4")) / 2**30 == pytest.approx(60.8, rel=0.01)
 
@@ -145,12 +149,12 @@ def test_mxfp4_of_experts_is_the_published_size():
         ("awq", "bfloat16"),
     ],
 )
-def test_compute_format(name, compute):
+def test_compute_format(name: str, compute: Any) -> None:
     """Weight-only quantizations multiply in 16 bits; the others in their own format."""
     assert read_model("llama-3.2-1b", weights=name).compute_dtype == compute
 
 
-def test_every_format_reads_every_architecture():
+def test_every_format_reads_every_architecture() -> None:
     """Bytes are positive and no larger than in 32 bits, whatever the format."""
     for name in ("llama-3.2-1b", "gpt2", "qwen2.5-0.5b", "mixtral-8x7b", "deepseek-v2-lite", "falcon-7b"):
         largest = read_model(name, weights="float32")
@@ -162,7 +166,7 @@ def test_every_format_reads_every_architecture():
             )
 
 
-def test_tables_are_closed():
+def test_tables_are_closed() -> None:
     """Every alias and every rule names something that exists."""
     assert set(ALIASES.values()) <= set(QUANTIZATIONS)
     for mix in MIXES.values():
@@ -173,12 +177,12 @@ def test_tables_are_closed():
 
 
 @pytest.mark.parametrize(("name", "expected"), [("BF16", "bfloat16"), ("Q4_K", "q4_k_m"), ("fp8-e4m3", "fp8")])
-def test_aliases(name, expected):
+def test_aliases(name: str, expected: Any) -> None:
     """Usual spellings are understood."""
     assert quantization(name).name == expected
 
 
-def test_unknown_names_get_the_nearest():
+def test_unknown_names_get_the_nearest() -> None:
     """A mistake names what was meant."""
     with pytest.raises(InputError, match="did you mean 'q8_0'"):
         quantization("q8_00")

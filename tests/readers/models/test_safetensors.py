@@ -1,8 +1,12 @@
 """Checkpoint folders: true bytes per block from headers, and errors that name the file."""
 
+from __future__ import annotations
+
 import json
 import struct
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,9 +34,9 @@ CONFIG = {
 }
 
 
-def tensors(dtype=np.float16, head=True):
+def tensors(dtype: Any = np.float16, head: bool = True) -> dict[str, Any]:
     """Return the tensors of a small Mixtral under their usual names."""
-    shapes = {"model.embed_tokens.weight": (10, 8), "model.norm.weight": (8,)}
+    shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (10, 8), "model.norm.weight": (8,)}
     if head:
         shapes["lm_head.weight"] = (10, 8)
     for at in range(2):
@@ -47,7 +51,7 @@ def tensors(dtype=np.float16, head=True):
 
 
 @pytest.fixture
-def checkpoint(tmp_path):
+def checkpoint(tmp_path: Path) -> Path:
     """A folder with config.json and one file of weights."""
     folder = tmp_path / "tiny-mixtral"
     folder.mkdir()
@@ -56,7 +60,7 @@ def checkpoint(tmp_path):
     return folder
 
 
-def test_stored_bytes_equal_the_configuration(checkpoint):
+def test_stored_bytes_equal_the_configuration(checkpoint: Path) -> None:
     """For a plain 16-bit checkpoint the headers and the configuration agree block by block."""
     found, told = read_model(checkpoint), read_config(CONFIG)
     assert [b.weight_bytes for b in found.blocks] == [b.weight_bytes for b in told.blocks]
@@ -66,7 +70,7 @@ def test_stored_bytes_equal_the_configuration(checkpoint):
     assert found.weights == "float16"
 
 
-def test_layers_of_unlike_formats(checkpoint):
+def test_layers_of_unlike_formats(checkpoint: Path) -> None:
     """A layer stored in 32 bits is twice as large; nothing is assumed alike."""
     mixed = {n: t.astype(np.float32) if ".layers.1." in n else t for n, t in tensors().items()}
     save_file(mixed, checkpoint / "model.safetensors")
@@ -74,7 +78,7 @@ def test_layers_of_unlike_formats(checkpoint):
     assert model.blocks[2].weight_bytes == 2 * model.blocks[1].weight_bytes
 
 
-def test_head_that_is_not_stored_is_tied(checkpoint):
+def test_head_that_is_not_stored_is_tied(checkpoint: Path) -> None:
     """Without an LM head in the files, the embedding is copied to the head."""
     save_file(tensors(head=False), checkpoint / "model.safetensors")
     model = read_model(checkpoint)
@@ -83,9 +87,12 @@ def test_head_that_is_not_stored_is_tied(checkpoint):
     assert model.blocks[-1].weight_bytes == 160 + 16
 
 
-def test_other_towers_and_prediction_layers_are_left_out(checkpoint):
+def test_other_towers_and_prediction_layers_are_left_out(checkpoint: Path) -> None:
     """Vision towers, and layers beyond the last one, are no part of the chain; a note says so."""
-    extra = {"vision_tower.layers.0.weight": np.zeros((500, 500), np.float32), "model.layers.2.x.weight": np.zeros(4)}
+    extra: dict[str, Any] = {
+        "vision_tower.layers.0.weight": np.zeros((500, 500), np.float32),
+        "model.layers.2.x.weight": np.zeros(4),
+    }
     plain = read_model(checkpoint).weight_bytes
     save_file({**tensors(), **extra}, checkpoint / "model.safetensors")
     model = read_model(checkpoint)
@@ -93,7 +100,7 @@ def test_other_towers_and_prediction_layers_are_left_out(checkpoint):
     assert any("left out" in note for note in model.notes)
 
 
-def test_narrower_format_plans_as_quantized(checkpoint):
+def test_narrower_format_plans_as_quantized(checkpoint: Path) -> None:
     """A 16-bit checkpoint can be planned as if quantized while it is loaded."""
     model = read_model(checkpoint, weights="nf4")
     assert model.weights == "nf4"
@@ -101,7 +108,7 @@ def test_narrower_format_plans_as_quantized(checkpoint):
     assert any("float16" in note for note in model.notes)
 
 
-def test_links_out_of_the_folder_are_refused(checkpoint, tmp_path):
+def test_links_out_of_the_folder_are_refused(checkpoint: Path, tmp_path: Path) -> None:
     """A weight file that is a link to somewhere else is not opened; the cache of huggingface_hub links to its blobs."""
     weights = checkpoint / "model.safetensors"
     secret = tmp_path / "secret"
@@ -118,12 +125,12 @@ def test_links_out_of_the_folder_are_refused(checkpoint, tmp_path):
     assert read_model(checkpoint.rename(cache / "snapshots" / "main")).weights == "float16"
 
 
-def write_index(folder, names, total=None):
+def write_index(folder: Path, names: Any, total: Any = None) -> None:
     values = {"metadata": {"total_size": total}, "weight_map": names}
     (folder / "model.safetensors.index.json").write_text(json.dumps(values))
 
 
-def test_shards_are_added_up(checkpoint):
+def test_shards_are_added_up(checkpoint: Path) -> None:
     """An index leads to the files; the sum is that of one file."""
     whole = read_model(checkpoint)
     (checkpoint / "model.safetensors").unlink()
@@ -137,7 +144,7 @@ def test_shards_are_added_up(checkpoint):
         read_model(checkpoint)
 
 
-def test_index_alone_keeps_the_shapes(checkpoint):
+def test_index_alone_keeps_the_shapes(checkpoint: Path) -> None:
     """With no weight file at hand, bytes follow from the shapes; what the index states beyond them is named."""
     (checkpoint / "model.safetensors").unlink()
     told = read_config(CONFIG)
@@ -151,7 +158,7 @@ def test_index_alone_keeps_the_shapes(checkpoint):
         read_model(checkpoint)
 
 
-def test_index_smaller_than_the_shapes_scales_them(checkpoint):
+def test_index_smaller_than_the_shapes_scales_them(checkpoint: Path) -> None:
     """An index with fewer bytes than 16 bits take is of a narrower format: its total is shared out, with a note."""
     (checkpoint / "model.safetensors").unlink()
     write_index(checkpoint, {"lm_head.weight": "a.safetensors"}, total=1000)
@@ -162,7 +169,7 @@ def test_index_smaller_than_the_shapes_scales_them(checkpoint):
     assert asked.weight_bytes == read_config(CONFIG).weight_bytes
 
 
-def test_index_without_a_language_model_is_refused(checkpoint):
+def test_index_without_a_language_model_is_refused(checkpoint: Path) -> None:
     """Names that are no language model's are one line."""
     (checkpoint / "model.safetensors").unlink()
     write_index(checkpoint, {"unet.down.0.weight": "a.safetensors"}, total=1000)
@@ -170,7 +177,7 @@ def test_index_without_a_language_model_is_refused(checkpoint):
         read_model(checkpoint)
 
 
-def test_towers_are_told_by_the_prefix_of_the_layers(checkpoint):
+def test_towers_are_told_by_the_prefix_of_the_layers(checkpoint: Path) -> None:
     """The language model lies under `llm.`, a tower of unknown name (MiniCPM-V's `vpm`) beside it."""
     plain = read_model(checkpoint)
     moved = {f"llm.{name}": tensor for name, tensor in tensors().items()}
@@ -182,7 +189,7 @@ def test_towers_are_told_by_the_prefix_of_the_layers(checkpoint):
     assert any("vpm" in note and "left out" in note for note in model.notes)
 
 
-def test_stored_extras_have_their_true_bytes():
+def test_stored_extras_have_their_true_bytes() -> None:
     """A tower that the model names has the bytes of the files; one that is not stored is gone; the rest is left out."""
     told = replace(read_config(CONFIG), extras=(Extra("model.visual", "vision", 9.0), Extra("audio", "audio", 9.0)))
     stored = [Tensor(name, float(data.nbytes), "float16") for name, data in tensors().items()]
@@ -193,7 +200,7 @@ def test_stored_extras_have_their_true_bytes():
     assert any("0.40 GB" in note and "other" in note for note in model.notes)
 
 
-def plain_tensors(layers=2):
+def plain_tensors(layers: int = 2) -> dict[str, Any]:
     """Return the tensors of a small decoder with grouped queries and biases."""
     shapes = {"llm.model.embed_tokens.weight": (10, 8), "llm.model.norm.weight": (8,), "llm.lm_head.weight": (10, 8)}
     for at in range(layers):
@@ -208,7 +215,7 @@ def plain_tensors(layers=2):
 UNKNOWN = {"model_type": "minicpmv", "architectures": ["MiniCPMV"], "num_hidden_layers": 2, "num_attention_heads": 2}
 
 
-def test_a_plain_decoder_is_told_by_its_tensors(tmp_path):
+def test_a_plain_decoder_is_told_by_its_tensors(tmp_path: Path) -> None:
     """An architecture that nothing knows (MiniCPM-V) is told by names and shapes of the files, where nothing is odd."""
     (tmp_path / "config.json").write_text(json.dumps(UNKNOWN))
     tower = {"vpm.encoder.layers.0.fc1.weight": np.zeros((30, 30), np.float16)}
@@ -232,7 +239,7 @@ def test_a_plain_decoder_is_told_by_its_tensors(tmp_path):
         ({"num_hidden_layers": 3}, {}),
     ],
 )
-def test_odd_tensors_are_not_guessed(tmp_path, config, more):
+def test_odd_tensors_are_not_guessed(tmp_path: Path, config: Any, more: Any) -> None:
     """A window, or any tensor that no plain decoder has, and the unknown architecture is refused."""
     (tmp_path / "config.json").write_text(json.dumps({**UNKNOWN, **config}))
     added = {name: np.zeros(shape, np.float16) for name, shape in more.items()}
@@ -245,14 +252,14 @@ def test_odd_tensors_are_not_guessed(tmp_path, config, more):
     "bad",
     ["../up.safetensors", "/etc/passwd", "sub/a.safetensors", "n" * 300, "", "..", ["a.safetensors"], {}, 7, "a\x1b"],
 )
-def test_index_cannot_leave_the_folder(checkpoint, bad):
+def test_index_cannot_leave_the_folder(checkpoint: Path, bad: Any) -> None:
     """File names in an index hold no folders."""
     write_index(checkpoint, {"lm_head.weight": bad})
     with pytest.raises(InputError, match="file name without folders"):
         read_model(checkpoint)
 
 
-def header(values):
+def header(values: Any) -> bytes:
     text = json.dumps(values).encode()
     return struct.pack("<Q", len(text)) + text
 
@@ -270,7 +277,7 @@ def header(values):
         (header({}), "no tensor of the block 'layer.0'"),
     ],
 )
-def test_broken_files_are_named(checkpoint, content, expected):
+def test_broken_files_are_named(checkpoint: Path, content: Any, expected: Any) -> None:
     """A broken header is one clear line with the file's name."""
     (checkpoint / "model.safetensors").write_bytes(content)
     with pytest.raises(InputError, match=expected) as caught:
@@ -278,7 +285,7 @@ def test_broken_files_are_named(checkpoint, content, expected):
     assert str(checkpoint) in str(caught.value)
 
 
-def test_pickled_weights_are_refused(checkpoint):
+def test_pickled_weights_are_refused(checkpoint: Path) -> None:
     """A folder that holds only .bin files is refused, with what to do instead."""
     (checkpoint / "model.safetensors").rename(checkpoint / "pytorch_model.bin")
     with pytest.raises(InputError, match="pickled weights are not opened"):
@@ -316,12 +323,12 @@ def test_pickled_weights_are_refused(checkpoint):
         ("multi_modal_projector.mm_input_projection_weight", None),
     ],
 )
-def test_names_of_tensors(name, block):
+def test_names_of_tensors(name: str, block: Any) -> None:
     """Each architecture's tensors fall to the block that uses them."""
     assert block_of(name) == block
 
 
-def test_shared_experts_are_not_routed():
+def test_shared_experts_are_not_routed() -> None:
     """Only routed experts are read in part."""
     assert is_routed("model.layers.3.mlp.experts.17.up_proj.weight")
     assert is_routed("blk.3.ffn_up_exps.weight")
@@ -329,7 +336,7 @@ def test_shared_experts_are_not_routed():
     assert not is_routed("blk.3.ffn_up_shexp.weight")
 
 
-def test_index_of_deepseek_v3(tmp_path):
+def test_index_of_deepseek_v3(tmp_path: Path) -> None:
     """An index of 688.6 GB: embedding and head in 16 bits, layers in FP8; 2% are the prediction module."""
     config = dict(models()["deepseek-v3"].config)
     (tmp_path / "config.json").write_text(json.dumps(config))

@@ -283,6 +283,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(
     method=st.sampled_from([*find.METHODS, "", "novel"]),

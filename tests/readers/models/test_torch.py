@@ -1,5 +1,9 @@
 """Torch modules: parameters give the bytes, a config the operations and the cache."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -24,7 +28,7 @@ CONFIG = {
 class Attention(nn.Module):
     """Projections of a Llama layer."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.q_proj, self.o_proj = nn.Linear(16, 16, bias=False), nn.Linear(16, 16, bias=False)
         self.k_proj, self.v_proj = nn.Linear(16, 8, bias=False), nn.Linear(16, 8, bias=False)
@@ -33,7 +37,7 @@ class Attention(nn.Module):
 class Layer(nn.Module):
     """A Llama layer."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.self_attn = Attention()
         self.mlp = nn.ModuleList(
@@ -45,7 +49,7 @@ class Layer(nn.Module):
 class Decoder(nn.Module):
     """A small decoder; its final norm is registered before its layers, as in OPT."""
 
-    def __init__(self, config=None, tied=False):
+    def __init__(self, config: Any = None, tied: bool = False) -> None:
         super().__init__()
         self.embed_tokens = nn.Embedding(50, 16)
         self.final_layer_norm = nn.RMSNorm(16)
@@ -58,7 +62,7 @@ class Decoder(nn.Module):
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
-def test_meta_module_equals_its_configuration(dtype):
+def test_meta_module_equals_its_configuration(dtype: str) -> None:
     """On the meta device, a module with a config is the model of that config."""
     with torch.device("meta"):
         module = Decoder(CONFIG).to(dtype)
@@ -66,7 +70,7 @@ def test_meta_module_equals_its_configuration(dtype):
     assert read_model(module) == told
 
 
-def test_module_without_config():
+def test_module_without_config() -> None:
     """Bytes are true all the same; operations are two per matrix parameter, and a note says what is missing."""
     module = Decoder().to(torch.bfloat16)
     model = read_module(module, name="mine")
@@ -79,7 +83,7 @@ def test_module_without_config():
     assert model.name == "mine"
 
 
-def test_tied_weights():
+def test_tied_weights() -> None:
     """A shared parameter is counted on both blocks, and once as parameters."""
     model = read_module(Decoder(tied=True))
     assert model.ties[0].shared_bytes == 50 * 16 * 4
@@ -87,14 +91,14 @@ def test_tied_weights():
     assert model.blocks[-1].params == 16
 
 
-def test_config_that_does_not_fit():
+def test_config_that_does_not_fit() -> None:
     """A config with another number of layers is not believed."""
     model = read_module(Decoder({**CONFIG, "num_hidden_layers": 9}))
     assert model.n_blocks == 5
     assert "3 layers" in " ".join(model.notes)
 
 
-def test_layers_in_a_sequential():
+def test_layers_in_a_sequential() -> None:
     """Layers may stand in an nn.Sequential between an embedding and a head."""
     module = nn.Sequential(nn.Embedding(50, 16), nn.Sequential(Layer(), Layer()), nn.Linear(16, 50))
     model = read_module(module)
@@ -103,7 +107,7 @@ def test_layers_in_a_sequential():
     assert model.blocks[-1].params == 850
 
 
-def test_module_without_layers():
+def test_module_without_layers() -> None:
     """A module that has no list of layers is refused."""
     with pytest.raises(InputError, match=r"nn\.ModuleList"):
         read_model(nn.Linear(2, 2))
