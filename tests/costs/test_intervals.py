@@ -72,7 +72,7 @@ def test_a_profile_is_the_best_source() -> None:
 
 @pytest.mark.parametrize("kind", ["nvidia", "apple", "cpu", "edge"])
 def test_a_runtime_narrows(kind: str) -> None:
-    """Under a runtime that was fitted, figures are narrower than under the generic profile, on every family of devices."""
+    """Under a fitted runtime figures are narrower than under the generic profile, on every family of devices."""
     for figure in ("generation", "prompt"):
         assert 1.0 < width_of("llama.cpp", kind, figure) < width_of("", kind, figure)
 
