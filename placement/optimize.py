@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from .errors import InfeasibleError, InputError, NotFoundError
 from .kinds.asked import Asked, ask
 from .kinds.base import FoundBy, Task
 from .plan.plan import FrontPoint, PlacedSpan, Plan
-from .plan.values import OPTIMAL_GAP, ensure_finite, term_values
+from .plan.values import ensure_finite, term_values, with_bound
 from .registry import is_yardstick, make_solver
 from .search.loop import TracePoint, run_asked
 from .search.problem import IntArray
@@ -190,14 +189,17 @@ def answer(asked: Asked, search: Search) -> Result:
     tasks = asked.tasks(search.start)
     solver = make_solver(search.solver, asked.kind.name) if isinstance(search.solver, str) else search.solver
     part = replace(search, seconds=search.seconds / len(tasks))
-    found: list[Result] = []
+    found: list[tuple[Task, Result]] = []
     failures: list[InfeasibleError | NotFoundError] = []
     for task in tasks:
         try:
-            found.append(solved(task, solver, part))
+            found.append((task, solved(task, solver, part)))
         except (InfeasibleError, NotFoundError) as error:
             failures.append(error)
-    return best_of(found, failures)
+    best = best_of([result for _, result in found], failures)
+    if is_yardstick(search.solver):  # whose split is wanted as it is
+        return best
+    return replace(best, plan=asked.settled(best.plan, [(task, result.plan) for task, result in found], search.start))
 
 
 def solved(task: Task, solver: Solver, search: Search) -> Result:
@@ -265,13 +267,3 @@ def best_of(found: Sequence[Result], failures: Sequence[InfeasibleError | NotFou
         seconds=sum(result.plan.seconds for result in found),
     )
     return replace(best, plan=plan)
-
-
-def with_bound(plan: Plan, bound: float | None) -> Plan:
-    """The same plan with another bound on its objective."""
-    value = plan.objective.value
-    low, high = sorted((value, bound)) if bound is not None else (0.0, 0.0)
-    gap = max(0.0, high / low - 1.0) if low > 0 and math.isfinite(high) else None
-    proven = gap is not None and gap <= OPTIMAL_GAP and plan.objective.proven_optimal
-    objective = replace(plan.objective, bound=bound, gap=gap, proven_optimal=proven)
-    return replace(plan, objective=objective)

@@ -18,7 +18,7 @@ from pydantic import BeforeValidator, Field
 from objectives.pipeline.terms import step_s, ttft_s
 from objectives.spans import Span
 
-from ..catalog.runtimes import stored_format
+from ..catalog.runtimes import runtime_at, stored_format
 from ..costs.build import build_tables
 from ..costs.runtimes import RuntimeCosts, class_of, runtime_costs
 from ..errors import InputError
@@ -46,7 +46,7 @@ class Measurement(Entry):
 
     id: Text
     source: Text = Field(description="title or address; rows of one source are left out together")
-    date: str = Field(default="", description="of the run or its publication, year or year-month")
+    date: str = Field(default="", description="of the run or its publication, year or year-month: tells the release")
     runtime: Text = Field(description="as in `runtime` of a cluster file")
     cluster: Text = Field(description="YAML on one line: nodes, network and client of a cluster file")
     model: Text
@@ -169,7 +169,7 @@ def case_of(data: Mapping[str, Any], where: str) -> Case:
 def case_in(row: Measurement, request: Request, where: str) -> Case:
     """Return a row whose question is given; `where` is the place for error messages."""
     try:
-        return Case(row, request, _spans(row.split, request), runtime_costs(row.runtime))
+        return Case(row, request, _spans(row.split, request), runtime_costs(runtime_at(row.runtime, row.date)))
     except InputError as error:
         raise error.under(where) from None
 

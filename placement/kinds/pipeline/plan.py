@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from objectives.pipeline.terms import Terms
 from objectives.spans import Span
+from placement.costs.intervals import cost_notes, intervals_of
 from placement.plan.plan import Figures, Limiter, NodeUse, ObjectiveValue, PlacedSpan, Plan
 from placement.question.request import Request
 
@@ -32,7 +33,8 @@ def plan_of(request: Request, problem: PipelineProblem, spans: Sequence[Span], v
         NodeUse(node.name, node.memory_bytes - node.reserve_bytes, terms.memory_bytes[k], terms.busy_s[k])
         for k, node in enumerate(request.cluster.nodes)
     )
-    limiter = terms.bottleneck
+    limiter, figures = terms.bottleneck, figures_of(terms)
+    used = {names[span.node] for span in spans}
     return Plan(
         kind="pipeline",
         status="solved" if broken.total == 0 else "infeasible",
@@ -41,10 +43,11 @@ def plan_of(request: Request, problem: PipelineProblem, spans: Sequence[Span], v
         block_names=tuple(block.name for block in request.model.blocks),
         placement=tuple(PlacedSpan(names[span.node], span.start, span.stop) for span in spans),
         objective=value,
-        figures=figures_of(terms),
+        figures=figures,
+        intervals=intervals_of(request, used, figures),
         nodes=nodes,
         bottleneck=Limiter(limiter.kind, " -> ".join(names[k] for k in limiter.where), limiter.seconds),
-        notes=(*request.model.notes, *request.cluster.notes, *flight_note(request, terms)),
+        notes=(*request.model.notes, *request.cluster.notes, *flight_note(request, terms), *cost_notes(request, used)),
     )
 
 
