@@ -8,6 +8,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from ..errors import InputError
 from ..files import write_atomic
 from ..profile.bench_outputs import holds_runs
 from ..profile.calibrate import calibrate as correct
@@ -50,7 +51,11 @@ def calibrate(
 
 
 def _by_runs(request: Request, cluster: Path, runs: Path, *, out: Path | None, json: bool) -> int:
-    result = correct(request, read_runs(runs))
+    measured = read_runs(runs)
+    try:
+        result = correct(request, measured)
+    except InputError as error:
+        raise error.under(str(runs)) from None
     before, after = (float(np.median(errors)) for errors in (result.before, result.after))
     if out:
         write_atomic(out, corrected_yaml(cluster, result))

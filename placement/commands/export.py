@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from ..errors import InputError
-from ..export.api import export_plan, refusals
+from ..export.api import RefusedError, export_plan, refusals
 from ..export.base import LONGEST_SPLIT
 from ..export.replicas import exportable
 from ..files import read_text, write_atomic
@@ -69,7 +69,11 @@ def export(
     held = chosen
     if found and nearest is not None and request is not None:
         held = nearest_plan(chosen, to, request, time_limit=time_limit, seed=seed)
-    exported = export_plan(held, to, model=model, at=pairs_of(at, "--at", "NODE=ADDRESS"), request=request, style=style)
+    addresses = pairs_of(at, "--at", "NODE=ADDRESS")
+    try:
+        exported = export_plan(held, to, model=model, at=addresses, request=request, style=style)
+    except RefusedError as error:
+        raise error.under(str(plan)) from None
     remarks = [*_nearest_lines(found, chosen, held), *(f"note: {line}" for line in exported.lost)]
     for line in remarks:
         say(line)

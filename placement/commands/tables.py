@@ -35,6 +35,8 @@ def tables(
     asked = ask(model, file, overrides=overrides or ())
     if "tables" not in asked.kind.can:
         raise InputError(f"has no cost tables by block: it asks for {asked.kind.name}", str(file))
+    if not isinstance(asked.question, Request):
+        raise InputError("has no cost tables by block: it states rates of whole nodes", str(file))
     data = table_document(asked.question)
     if out is None:
         print_json(data)

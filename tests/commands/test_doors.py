@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from placement.cli import run
+from tests.objectives.replicated.cases import make_case
 
 from .conftest import TINY, environment
 
@@ -151,3 +152,24 @@ def test_swarms_and_fleets_may_be_yaml_or_json(tmp_path: Path, capsys: pytest.Ca
     path.write_text(text)
     assert run(["solve", os.fspath(path), "--objective", "rate", "--time-limit", "0.3", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["placement"] == [{"node": "a", "start": 0, "stop": 4}]
+
+
+def test_what_two_files_disagree_on_names_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Runs of other nodes, more copies than nodes, and tables that a case does not have, each with its file."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    (tmp_path / "case.json").write_text(json.dumps(make_case(0)))
+    span = {"node": "z", "start": 0, "stop": 8}
+    measured = {"time_per_token_s": 0.05}
+    run_line = {"placement": [span], "measured": measured, "blocks": [], "prompt_tokens": [8], "output_tokens": 4}
+    (tmp_path / "runs.jsonl").write_text(json.dumps(run_line))
+    copies = ["--set", "placement=replicated", "--set", "objective=flow", "--set", "min_replicas=9"]
+    for words, line in (
+        (["calibrate", "tiny.yaml", "runs.jsonl"], "runs.jsonl: runs[0]: there is no node 'z'"),
+        (["solve", "tiny.yaml", *copies], "tiny.yaml: min_replicas: expected at most 3, the number of nodes, got 9"),
+        (["tables", "case.json"], "case.json: has no cost tables by block"),
+    ):
+        assert run(words) == 1
+        assert line in capsys.readouterr().err

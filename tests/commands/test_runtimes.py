@@ -49,7 +49,10 @@ def test_refusals_say_why_and_nearest_helps(cli: Cli, tiny: Path) -> None:
     odd = written(tiny, [("a", 0, 1), ("b", 1, 5), ("c", 5, 6), ("a", 6, 8)], plan)
     refused = cli("export", odd, "--to", "vllm")
     assert refused.returncode == 1
-    assert "error: vllm gives every node one run of layers, 'a' has several; vllm keeps the embedding" in refused.stderr
+    assert (
+        f"error: {odd}: vllm gives every node one run of layers, 'a' has several; vllm keeps the embedding"
+        in refused.stderr
+    )
     helped = cli("export", odd, "--to", "vllm", "--nearest", tiny, "--time-limit", "1", "--json")
     assert helped.returncode == 0, helped.stderr
     assert "nearest plan: latency" in helped.stderr

@@ -134,7 +134,8 @@ class ReplicatedKind:
     def read(self, data: Mapping[str, Any], where: str, folder: Path, model: object | None) -> Request | ReplicatedCase:
         """A cluster file with ``placement: replicated``, or a case in Helix's format."""
         if not is_helix(data):
-            return ensure_known_runtime(request_of(data, where, folder, model), where)
+            request = ensure_known_runtime(request_of(data, where, folder, model), where)
+            return ensure_enough_nodes(request, f"{where}: min_replicas")
         if model is not None:
             raise InputError("does not apply: the tables of the file say what a node can do", f"{where}: --model")
         edges = data.get("edges", "exact")
@@ -196,8 +197,7 @@ class ReplicatedKind:
     def _task(self, question: Request | ReplicatedCase, wish: Wish) -> ReplicatedTask:
         if isinstance(question, ReplicatedCase):
             return ReplicatedTask(question, wish.objective)
-        if question.min_replicas > question.cluster.n_nodes:
-            raise InputError(f"expected at most {question.cluster.n_nodes}, the number of nodes", "min_replicas")
+        ensure_enough_nodes(question, "min_replicas")
         notes = (*question.model.notes, *question.cluster.notes)
         if question.runtime not in runtime_names():  # none, or one that only costs are known of
             return ReplicatedTask(case_of(question), wish.objective, notes=notes, request=question)
@@ -208,6 +208,14 @@ class ReplicatedKind:
         case = case_of(layers, most=petals_limits(layers))
         notes = (*notes, f"planned under the rules of {runtime.name}")
         return ReplicatedTask(case, wish.objective, client_ends=True, notes=notes, request=question)
+
+
+def ensure_enough_nodes(request: Request, where: str) -> Request:
+    """Refuse more copies of a block than there are nodes; raise `InputError`."""
+    if request.min_replicas > request.cluster.n_nodes:
+        found = f"expected at most {request.cluster.n_nodes}, the number of nodes, got {request.min_replicas}"
+        raise InputError(found, where)
+    return request
 
 
 REPLICATED = ReplicatedKind()

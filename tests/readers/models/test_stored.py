@@ -194,6 +194,10 @@ def test_unknown_methods_are_named(stated: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "stated",
     [
+        {"quant_method": "gptq", "bits": -1},
+        {"quant_method": "awq", "bits": 0},
+        {"quant_method": "auto-round", "bits": 100},
+        {"bits": -1, "group_size": 128},
         {"quant_method": "gptq", "bits": 0},
         {"quant_method": "gptq", "bits": "four"},
         {"quant_method": "awq", "group_size": 1e9},

@@ -62,10 +62,14 @@ class Statement:
     where: str
 
     def number(self, *keys: str, default: int) -> int:
-        """Return the first of `keys` that is stated, from 1 up; -1 stands for a whole row."""
+        """Return the first of `keys` that is stated: bits from 1 to 64; sizes of groups from 1 up, -1 a whole row."""
         key = next((key for key in keys if self.values.get(key) is not None), None)
         value = default if key is None else self.values[key]
-        if isinstance(value, bool) or not isinstance(value, int) or not (value == -1 or 1 <= value <= 1 << 20):
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if any("bit" in name for name in keys):
+            if not (whole and 1 <= value <= 64):
+                raise InputError(f"expected a whole number from 1 to 64, got {shown(value)}", f"{self.where}: {key}")
+        elif not (whole and (value == -1 or 1 <= value <= 1 << 20)):
             raise InputError(f"expected a whole number from 1 up, got {shown(value)}", f"{self.where}: {key}")
         return value
 

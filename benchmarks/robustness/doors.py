@@ -1,0 +1,163 @@
+"""The table of doors: a command line with FILE in the place of the broken input, and what that input is made of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from placement.cli import run
+
+from .mutate import PIECES, VALUES, broken_text, mutated
+from .samples import CLUSTER, CONFIG, FLEET, HELIX, INDEX, REPLICATED, RUN, RUNTIME_NAMES, SPLITS, SWARM
+
+Line = tuple[str, ...]
+Make = Callable[[np.random.Generator, Line], bytes]
+SHORT = ("--time-limit", "0.05", "--json")
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """One way in.
+
+    Attributes
+    ----------
+    lines : tuple of Line
+        Command lines, of which each input gets one; FILE stands for the input's file, TEXT for the input itself.
+    make : callable
+        Makes an input from a generator.
+    file : str
+        Name of the input's file.
+    named : bool
+        Whether a refusal names that file.
+    """
+
+    lines: tuple[Line, ...]
+    make: Make
+    file: str = "input.yaml"
+    named: bool = True
+
+
+def documents(*samples: Any) -> Make:
+    """Mutations of any of some documents."""
+    return lambda rng, _: mutated(samples[int(rng.integers(len(samples)))], rng)
+
+
+def json_lines(sample: Any) -> Make:
+    """Two to three lines, of which each may be broken."""
+
+    def make(rng: np.random.Generator, _: Line) -> bytes:
+        rows = [json.dumps(sample).encode()]
+        for _row in range(int(rng.integers(1, 3))):
+            rows.append(mutated(sample, rng).replace(b"\n", b" ") if rng.random() < 0.8 else rows[0])
+        return b"\n".join(rows)
+
+    return make
+
+
+def splits(rng: np.random.Generator, line: Line) -> bytes:
+    """A broken split of the runtime that the command line names, or of any."""
+    names = list(RUNTIME_NAMES) if rng.random() < 0.1 else [name for name in RUNTIME_NAMES if name in line]
+    return broken_text(SPLITS[names[int(rng.integers(len(names)))]], rng)
+
+
+def options(rng: np.random.Generator, _: Line) -> bytes:
+    """A value for an option."""
+    value = VALUES[int(rng.integers(len(VALUES)))]
+    text = value if isinstance(value, str) else json.dumps(value)
+    raw = broken_text(text, rng) if rng.random() < 0.5 else text.encode("utf-8", "surrogatepass")
+    return raw.replace(b"\0", b"") if rng.random() < 0.9 else raw + PIECES[int(rng.integers(len(PIECES)))]
+
+
+OPTIONS = (
+    ("solve", "--objective"),
+    ("solve", "--solver"),
+    ("solve", "--seed"),
+    ("solve", "--time-limit"),
+    ("solve", "--set"),
+    ("solve", "--model"),
+    ("solve", "--runtime"),
+    ("solve", "--edges"),
+    ("solve", "--start"),
+    ("solve", "--out"),
+    ("solve", "--report"),
+    ("score", "--spans"),
+    ("score", "--plan"),
+    ("tables", "--out"),
+)
+
+
+def doors(plans: Mapping[str, Any]) -> dict[str, Door]:
+    """All doors; `plans` are good plans by kind, made by `prepare`."""
+    plan_lines = [
+        ("score", "cluster.json", "--plan", "FILE", *SHORT),
+        ("score", "replicated.json", "--plan", "FILE", *SHORT),
+        ("replan", "FILE", "cluster.json", "--lost", "b", "--json"),
+        ("run", "FILE", "--model", "none"),
+        ("solve", "cluster.json", "--start", "FILE", *SHORT),
+        ("solve", "replicated.json", "--start", "FILE", *SHORT),
+        *(("export", "FILE", "--to", name, "--json") for name in RUNTIME_NAMES),
+    ]
+    asked = [("solve", "FILE", *SHORT), ("score", "FILE", "--spans", "a=0:4,b=4:8", *SHORT), ("tables", "FILE")]
+    return {
+        "cluster": Door(tuple(asked), documents(CLUSTER)),
+        "replicated": Door(tuple(asked), documents(REPLICATED)),
+        "fleet": Door(tuple(asked), documents(FLEET)),
+        "swarm": Door(
+            (*asked, ("route", "FILE", "--nsga2", "0", "--json"), ("petals", "advise", "FILE", "--json")),
+            documents(SWARM),
+        ),
+        "helix": Door(tuple(asked), documents(HELIX)),
+        "plan": Door(tuple(plan_lines), documents(*plans.values()), "plan.json"),
+        "runs": Door((("calibrate", "cluster.json", "FILE", "--json"),), json_lines(RUN), "runs.jsonl"),
+        "calibrate": Door((("calibrate", "FILE", "runs.jsonl", "--json"),), documents(CLUSTER)),
+        "split": Door(
+            tuple(
+                ("import", "cluster.json", "--from", name, "--split", "FILE", "--nodes", "a,b", "--json")
+                for name in RUNTIME_NAMES
+            ),
+            splits,
+            "split.txt",
+            named=False,
+        ),
+        "config": Door((("solve", "model.yaml", "--model", "FILE", *SHORT),), documents(CONFIG), "config.json"),
+        "index": Door(
+            (("solve", "model.yaml", "--model", "folder", *SHORT),),
+            documents(INDEX),
+            "folder/model.safetensors.index.json",
+        ),
+        "options": Door(
+            tuple((command, "cluster.json", f"{option}=TEXT", "--json") for command, option in OPTIONS),
+            options,
+            named=False,
+        ),
+    }
+
+
+def prepare(folder: Path) -> dict[str, Any]:
+    """Write the good files that command lines name, and return good plans by kind."""
+    samples = {"cluster": CLUSTER, "replicated": REPLICATED, "fleet": FLEET, "swarm": SWARM, "helix": HELIX}
+    (folder / "folder").mkdir(exist_ok=True)
+    (folder / "folder" / "config.json").write_text(json.dumps(CONFIG | {"quantization_config": None}))
+    bare = {key: value for key, value in CLUSTER.items() if key not in ("model", "constraints")}
+    (folder / "model.yaml").write_text(json.dumps({**bare, "model": "llama-3.2-1b"}))
+    (folder / "runs.jsonl").write_text(json.dumps(RUN) + "\n")
+    plans: dict[str, Any] = {}
+    for name, sample in samples.items():
+        file, out = folder / f"{name}.json", folder / f"plan-{name}.json"
+        file.write_text(json.dumps(sample))
+        code = run(["solve", str(file), "--time-limit", "0.3", "--quiet", "--out", str(out)])
+        if code:
+            raise RuntimeError(f"the sample of the door {name} is no good: exit code {code}")
+        plans[name] = json.loads(out.read_text())
+    return plans
+
+
+def command(door: Door, line: Sequence[str], raw: bytes) -> list[str]:
+    """The words of a command line for an input."""
+    text = raw.decode("utf-8", "surrogateescape")
+    return [word.replace("FILE", door.file).replace("TEXT", text) for word in line]
