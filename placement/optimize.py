@@ -70,6 +70,8 @@ class Search:
     start : Plan or None
         The plan that runs now.
     stop, progress : callable or None
+    simplest : bool
+        Of plans that predictions cannot tell apart, answer with the simplest; False: with the best found.
     """
 
     solver: str | Solver = "auto"
@@ -78,6 +80,7 @@ class Search:
     start: Plan | None = None
     stop: Stop | None = None
     progress: Callable[[Progress], None] | None = None
+    simplest: bool = True
 
     def __post_init__(self) -> None:
         ensure_seconds(self.seconds)
@@ -197,7 +200,7 @@ def answer(asked: Asked, search: Search) -> Result:
         except (InfeasibleError, NotFoundError) as error:
             failures.append(error)
     best = best_of([result for _, result in found], failures)
-    if is_yardstick(search.solver):  # whose split is wanted as it is
+    if not search.simplest or is_yardstick(search.solver):  # a yardstick's split is wanted as it is
         return best
     return replace(best, plan=asked.settled(best.plan, [(task, result.plan) for task, result in found], search.start))
 

@@ -16,6 +16,7 @@ from ..question.cluster import Node
 from ..question.request import Request
 from .runtimes import GENERIC, class_of, costs_or_generic, lineage
 
+ANY = "any"
 GENERATION, PROMPT, COMPARISON = "generation", "prompt", "comparison"
 WIDEST: Mapping[str, float] = {GENERATION: 2.0, PROMPT: 3.0, COMPARISON: 1.1}
 """Where no group says anything. Of pairs of published layer splits on the same devices, 90% of the predicted ratios of
@@ -46,12 +47,18 @@ def costs_are_known(request: Request) -> bool:
 @lru_cache(maxsize=4096)
 def width_of(runtime: str, kind: str, figure: str) -> float:
     """Factor, at least 1, that a figure of this runtime and device class stays within in 90% of the cases."""
-    for group in (costs_or_generic(runtime).family, "any"):
+    return _group(runtime, kind, figure)[1]
+
+
+@lru_cache(maxsize=4096)
+def _group(runtime: str, kind: str, figure: str) -> tuple[str, float]:
+    """The runtime whose measurements tell of the error ("any": of all; empty: of none), and the width."""
+    for group in (costs_or_generic(runtime).family, ANY):
         for level in lineage(kind):
             found = fitted()["intervals"].get(group, {}).get(level, {}).get(figure)
             if found is not None:
-                return float(found)
-    return WIDEST[figure]
+                return group, float(found)
+    return "", WIDEST[figure]
 
 
 def intervals_of(
@@ -110,11 +117,13 @@ def cost_notes(request: Request, used: Collection[str]) -> tuple[str, ...]:
     if costs.name == GENERIC:
         why = f"no costs are known of {runtime}" if runtime else "no runtime named"
         return (f"{why}: times are estimates by device class, expect tens of percent",)
-    kinds = ", ".join(sorted({class_of(node) for node in nodes}))
+    kinds = sorted({class_of(node) for node in nodes})
     generation, prompt = (_widest(request, used, figure) for figure in (GENERATION, PROMPT))
+    groups = {_group(runtime, kind, figure)[0] for kind in kinds for figure in (GENERATION, PROMPT)}
+    of_all = "" if groups == {costs.family} else " of all runtimes: too few are of this one on such devices"
     return (
-        f"costs of {costs.name} on {kinds}: time per token within a factor {generation:.2f} and prompts "
-        f"within {prompt:.2f} in 9 of 10 published runs",
+        f"costs of {costs.name} on {', '.join(kinds)}: time per token within a factor {generation:.2f} and prompts "
+        f"within {prompt:.2f} in 9 of 10 published runs{of_all}",
     )
 
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from objectives.pipeline.terms import step_s, ttft_s
 from objectives.spans import Span
@@ -23,7 +23,8 @@ from ..costs.build import build_tables
 from ..costs.runtimes import RuntimeCosts, class_of, runtime_costs
 from ..errors import InputError
 from ..files import load_yaml, read_text
-from ..files.entries import Entry, parse
+from ..files.entries import Entry, ensure_different, parse, printable
+from ..plan.compare import parse_spans
 from ..question.request import Request
 from ..question.workload import Workload
 from ..readers.cluster.read import read_request
@@ -38,7 +39,7 @@ def _blank(value: object) -> object:
 
 Tokens = Annotated[int, Field(ge=1, le=MOST_TOKENS)]
 Rate = Annotated[float, Field(gt=0, lt=1e9, allow_inf_nan=False)]
-Text = Annotated[str, Field(min_length=1, max_length=10_000)]
+Text = Annotated[str, Field(min_length=1, max_length=10_000), AfterValidator(printable)]
 
 
 class Measurement(Entry):
@@ -145,7 +146,9 @@ def read_measurements(path: str | Path) -> list[Case]:
 def read_rows(path: str | Path) -> list[dict[str, Any]]:
     """Return the lines of a CSV file as mappings from its first line's names, at least one; the file is in errors."""
     try:
-        rows = list(csv.DictReader(read_text(path).splitlines()))
+        table = csv.DictReader(read_text(path).splitlines())
+        ensure_different(table.fieldnames or (), str(path), "column")
+        rows = list(table)
     except csv.Error as error:
         raise InputError(f"expected a CSV file ({error})", str(path)) from None
     if not rows:
@@ -186,13 +189,11 @@ def _question(cluster: str, model: str, weights: str, runtime: str) -> Request:
 
 
 def _spans(text: str, request: Request) -> tuple[Span, ...]:
-    found: list[Span] = []
-    for part in text.split(","):
-        name, _, blocks = part.partition("=")
-        start, _, stop = blocks.partition(":")
-        if not (start.strip().isdigit() and stop.strip().isdigit()):
-            raise InputError("expected node=start:stop, such as gpu-0=0:17,gpu-1=17:34", "split")
-        found.append(Span(request.cluster.index(name.strip()), int(start), int(stop)))
+    try:
+        placed = parse_spans(text)
+        found = [Span(request.cluster.index(span.node), span.start, span.stop) for span in placed]
+    except InputError as error:
+        raise InputError(error.detail, "split") from None
     ends = [0, *(span.stop for span in found)]
     if [span.start for span in found] != ends[:-1] or ends[-1] != request.model.n_blocks:
         raise InputError(f"expected spans from block 0 to {request.model.n_blocks} without a gap", "split")

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from placement import Plan, optimize
 from placement.catalog.runtimes import runtime_aliases
 from placement.costs.intervals import OF_FIGURE, cannot_tell, cost_notes, intervals_of, width_of
 from placement.question.request import Request
@@ -90,3 +91,16 @@ def test_notes_say_whose_costs_they_are() -> None:
     assert "no runtime named" in cost_notes(question(), ["gpu"])[0]
     assert "no costs are known of megatron" in cost_notes(question("megatron"), ["gpu"])[0]
     assert "costs of llama.cpp on consumer-ampere" in cost_notes(question("ollama"), ["gpu"])[0]
+    assert cost_notes(question("ollama"), ["gpu"])[0].endswith("9 of 10 published runs")
+    assert "of all runtimes: too few are of this one" in cost_notes(question("deepspeed"), ["gpu"])[0]
+
+
+def test_replicated_placements_have_them_too() -> None:
+    """Rates and times of a replicated placement carry intervals, whose JSON is read back."""
+    nodes = [{"name": "gpu", "device": "rtx-3090", "count": 3}]
+    question = {**ONE, "nodes": nodes, "network": LAN, "placement": "replicated", "runtime": "petals"}
+    plan = optimize(None, question, time_limit=0.5).plan
+    assert {"served_tokens_per_s", "flow_tokens_per_s", "best_chain_s"} <= set(plan.intervals)
+    assert all(low < plan.figures[name] < high for name, (low, high) in plan.intervals.items())
+    assert any("costs of petals" in note for note in plan.notes)
+    assert Plan.from_dict(plan.to_dict()).intervals == plan.intervals

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from placement import optimize
-from placement.optimize import Result
+from placement.kinds.asked import ask
+from placement.optimize import Result, Search
+from placement.optimize import answer as answer_to
 from placement.plan.plan import PlacedSpan, Plan
 
 CARDS = [
@@ -18,9 +20,9 @@ CARDS = [
 PCIE = {"default": {"link": "pcie-4-x16"}}
 
 
-def solved(nodes: list[dict[str, Any]], runtime: str, start: Plan | None = None, **more: Any) -> Result:
-    """The answer for an 8 billion model on a few cards of one host."""
-    cluster = {
+def question(nodes: list[dict[str, Any]], runtime: str) -> dict[str, Any]:
+    """An 8 billion model on a few cards of one host."""
+    return {
         "model": "llama-3.1-8b",
         "quantization": "q4_k_m",
         "workload": {"prompt_tokens": 64, "output_tokens": 64},
@@ -28,7 +30,11 @@ def solved(nodes: list[dict[str, Any]], runtime: str, start: Plan | None = None,
         "network": PCIE,
         **({"runtime": runtime} if runtime else {}),
     }
-    return optimize(None, cluster, time_limit=1.0, start=start, **more)
+
+
+def solved(nodes: list[dict[str, Any]], runtime: str, start: Plan | None = None, **more: Any) -> Result:
+    """The answer."""
+    return optimize(None, question(nodes, runtime), time_limit=1.0, start=start, **more)
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +85,14 @@ def test_a_runner_up_that_cannot_be_told_apart() -> None:
     plan = solved(nodes, "llama.cpp").plan
     assert len(plan.placement) == 1
     assert any(note.startswith("one device or 2") for note in plan.notes)
+
+
+def test_the_best_itself_can_be_asked_for(answer: Plan) -> None:
+    """A comparison with the best found, as in `placement score`, is with the best itself."""
+    found = answer_to(ask(None, question(CARDS, "llama.cpp")), Search(seconds=1.0, simplest=False)).plan
+    assert found.objective.proven_optimal
+    assert found.objective.value < answer.objective.value
+    assert found.objective.value == pytest.approx(answer.objective.bound)
 
 
 def test_a_clear_difference_is_kept() -> None:
