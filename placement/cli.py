@@ -146,16 +146,15 @@ def run(arguments: list[str]) -> int:
             print_json({"status": "not_found", "reasons": list(error.reasons), "best": best, "version": VERSION})
         return NOT_FOUND
     except KeyboardInterrupt:
-        say("interrupted before a plan was found")
-        if as_json:
-            print_json({"status": "interrupted", "message": "no plan was found", "version": VERSION})
-        return INTERRUPTED
+        return _interrupted(as_json)
     except BrokenPipeError:
         _forget_output()  # whoever read it has left
         return ERROR
     except Exception as error:
         if os.environ.get("PLACEMENT_DEBUG"):
             raise
+        if was_interrupted(error):
+            return _interrupted(as_json)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EIO):
             _forget_output()  # where it goes has no room for it
         message = message_of(error)
@@ -163,6 +162,20 @@ def run(arguments: list[str]) -> int:
         if as_json:
             print_json({"status": "error", "message": message, "version": VERSION})
         return ERROR
+
+
+def _interrupted(as_json: bool) -> int:
+    say("interrupted before a plan was found")
+    if as_json:
+        print_json({"status": "interrupted", "message": "no plan was found", "version": VERSION})
+    return INTERRUPTED
+
+
+def was_interrupted(error: BaseException | None) -> bool:
+    """Whether Ctrl-C is behind an error: the import of a library may have made another one of it."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _forget_output() -> None:

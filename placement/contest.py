@@ -75,6 +75,8 @@ class Search:
     start : Plan or None
         The plan that runs now.
     stop, progress : callable or None
+    simplest : bool
+        Of plans that predictions cannot tell apart, answer with the simplest; False: with the best found.
     """
 
     solver: str | Solver = "auto"
@@ -83,6 +85,7 @@ class Search:
     start: Plan | None = None
     stop: Stop | None = None
     progress: Callable[[Progress], None] | None = None
+    simplest: bool = True
 
     def __post_init__(self) -> None:
         ensure_seconds(self.seconds)
@@ -115,12 +118,15 @@ def glance(tasks: Sequence[Task], solver: Solver, seed: int) -> Plan | None:
     return None
 
 
-def compete(tasks: Sequence[Task], solver: Solver, search: Search) -> Result:
-    """The best answer to several questions of one objective, by branch and bound.
+def compete(tasks: Sequence[Task], solver: Solver, search: Search) -> tuple[Result, list[tuple[Task, Plan]]]:
+    """The best answer to several questions of one objective, by branch and bound; and the answers to each.
 
     Those whose constructive plans are best come first. A question whose bound is no better than the best plan so far
     is not searched: its bound is all that counts of it. The others share the time that is left, the first ones most.
     """
+    if len(tasks) == 1:
+        found = solved(tasks[0], solver, search)
+        return found, [(tasks[0], found.plan)]
     began, race = time.perf_counter(), Race(tasks[0].problem.objective)
     ordered = sorted(tasks, key=promise)
     race.leave_out(min(float(getattr(task, "least", np.inf)) for task in tasks))
@@ -132,7 +138,7 @@ def compete(tasks: Sequence[Task], solver: Solver, search: Search) -> Result:
         part = max(left / rest, left / 2 if number < MOST_PROMISING else 0.0, LEAST_SECONDS)
         if race.run(task, solver, replace(search, seconds=part)):
             break
-    return race.result()
+    return race.result(), [(task, result.plan) for task, result in zip(race.answered, race.found, strict=True)]
 
 
 def hopeless(cost: float, stop: Stop) -> Stop:
@@ -162,6 +168,8 @@ class Race:
     objective : Objective
         Of all of them.
     found : list of Result
+    answered : list of Task
+        The question of each.
     bounds : list of float or None
         One for each question that was searched or dismissed, as people read it.
     whole : bool
@@ -172,6 +180,7 @@ class Race:
 
     objective: Objective
     found: list[Result] = field(default_factory=list)
+    answered: list[Task] = field(default_factory=list)
     bounds: list[float | None] = field(default_factory=list)
     whole: bool = True
     failures: list[tuple[bool, InfeasibleError | NotFoundError]] = field(default_factory=list)
@@ -220,6 +229,7 @@ class Race:
                 raise
             return True
         else:
+            self.answered.append(task)
             self.bounds.append(self.found[-1].bound)
             return self.found[-1].stopped_by is StoppedBy.INTERRUPTED
         return False

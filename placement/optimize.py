@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .contest import Result as Result
 from .contest import Search as Search
-from .contest import compete, glance, solved
+from .contest import compete, glance
 from .kinds.asked import Asked, ask
-from .kinds.choices import settled
+from .kinds.choices import chosen
 from .plan.plan import PlacedSpan, Plan
 from .registry import is_yardstick, make_solver
 
@@ -116,9 +117,12 @@ def answer(asked: Asked, search: Search) -> Result:
 
     A question may stand for several, of which the best answer counts.
     """
-    asked = settled(asked, lambda part: glance(part.tasks(), make_solver("auto", part.kind.name), search.seed))
+    asked = chosen(asked, lambda part: glance(part.tasks(), make_solver("auto", part.kind.name), search.seed))
     tasks = asked.tasks(search.start)
     solver = make_solver(search.solver, asked.kind.name) if isinstance(search.solver, str) else search.solver
     if is_yardstick(search.solver):  # they show what the splits of today's tools give, on the nodes as they are
         tasks = tuple(task for task in tasks if not getattr(task, "wider", False)) or tasks
-    return compete(tasks, solver, search) if len(tasks) > 1 else solved(tasks[0], solver, search)
+    best, answers = compete(tasks, solver, search)
+    if not search.simplest or is_yardstick(search.solver):  # a yardstick's split is wanted as it is
+        return best
+    return replace(best, plan=asked.settled(best.plan, answers, search.start))

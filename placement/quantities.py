@@ -43,6 +43,13 @@ def quantity(value: float, unit: str) -> str:
     return f"{value:.4g}" if unit in ("", "probability") else f"{value:.4g} {unit}"
 
 
+def between(low: float, high: float, unit: str) -> str:
+    """Two values of one unit as '48.3 to 70.6 ms', or as '418 ms to 1.22 s' where their prefixes differ."""
+    first, last = quantity(low, unit), quantity(high, unit)
+    value, _, name = first.partition(" ")
+    return f"{value} to {last}" if name and last.endswith(f" {name}") else f"{first} to {last}"
+
+
 def percent(share: float) -> str:
     """A share as '2.1%'; small ones keep a digit that is not zero."""
     value = 100 * share

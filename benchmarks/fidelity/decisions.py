@@ -77,6 +77,25 @@ def decide(decision: Decision, costs: Mapping[str, RuntimeCosts] | None = None) 
     return Outcome(decision, tuple(predicted), tuple(measured), chosen)
 
 
+def pair_errors(outcomes: list[Outcome]) -> dict[str, list[float]]:
+    """How far predicted ratios of two layer splits are off, as factors of at least 1, by kind of figure.
+
+    Pairs of one decision that differ in nothing but the number of devices: what tells from which difference on two
+    plans can be told apart.
+    """
+    found: dict[str, list[float]] = {}
+    for one in outcomes:
+        cases = one.decision.cases
+        for a, b in itertools.combinations(range(len(cases)), 2):
+            rows = cases[a].row, cases[b].row
+            alike = rows[0].weights == rows[1].weights and rows[0].runtime == rows[1].runtime
+            nodes = [node for case in (cases[a], cases[b]) for node in case.request.cluster.nodes]
+            if alike and all(node.tensor_parallel == 1 for node in nodes):
+                ratio = one.predicted[a] / one.predicted[b] / (one.measured[a] / one.measured[b])
+                found.setdefault(next(iter(cases[a].measured)), []).append(max(ratio, 1.0 / ratio))
+    return found
+
+
 def _devices(case: Case) -> int:
     used = {span.node for span in case.spans}
     return sum(node.tensor_parallel for k, node in enumerate(case.request.cluster.nodes) if k in used)

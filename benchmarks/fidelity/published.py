@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from benchmarks.fidelity.decisions import decide, read_decisions
+from benchmarks.fidelity.decisions import decide, pair_errors, read_decisions
 from benchmarks.fidelity.decisions import table as decision_table
 from benchmarks.fidelity.errors import kendall_tau
 from placement.costs.runtimes import runtime_costs
@@ -66,6 +66,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     outcomes = [decide(decision) for decision in read_decisions(FOLDER / "decisions.csv")]
     print(f"\n## Decisions: {sum(one.right for one in outcomes)} of {len(outcomes)} within 10% of the best\n")
     print("\n".join(decision_table(outcomes)))
+    for figure, errors in sorted(pair_errors(outcomes).items()):
+        half, most = np.quantile(errors, [0.5, 0.9])
+        told = f"the ratio is off by a factor {half:.2f} in the median, {most:.2f} at 90%"
+        print(f"\n{len(errors)} pairs of layer splits, {figure}: {told}")
     if options.plot:
         from benchmarks.fidelity.published_plot import plot
 

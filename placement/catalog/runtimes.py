@@ -31,6 +31,17 @@ def fitted() -> Mapping[str, Any]:
     return MappingProxyType({key: found.get(key) or {} for key in ("cases", "figures", "intervals")})
 
 
+def runtime_at(name: str, date: str) -> str:
+    """Return the name of a runtime as it was on a date (year, or year-month); of today without one."""
+    meant = runtime_aliases().get(name, name)
+    older = [
+        (str(entry["before"]), other)
+        for other, entry in entries().items()
+        if date and entry.get("inherits") == meant and date < str(entry.get("before", ""))
+    ]
+    return min(older)[1] if older else name
+
+
 def stored_format(runtime: str, weights: str) -> str:
     """Return the format that a runtime's own files have where people name another: GGUF files of MXFP4 models, say."""
     name = runtime_aliases().get(runtime, "")

@@ -9,6 +9,7 @@ import typer
 
 from ..files.entries import json_schema
 from ..plan.reading import PlanEntry
+from ..profile.measurements import Measurement
 from ..readers.schema.file import ClusterFile
 from ..readers.schema.fleet import FleetFile
 from ..readers.schema.helix import HelixFile
@@ -25,6 +26,7 @@ class Kind(StrEnum):
     swarm = "swarm"
     helix = "helix"
     runs = "runs"
+    rates = "rates"
     plan = "plan"
 
 
@@ -34,7 +36,7 @@ def register(app: typer.Typer) -> None:
 
 
 def schema(kind: Annotated[Kind, typer.Argument(help="Which file.")] = Kind.cluster) -> None:
-    """Print the JSON schema of a file: cluster.yaml, a fleet, a swarm, a case in Helix's format, runs, a plan."""
+    """Print the JSON schema of a file: a cluster, a fleet, a swarm, a case in Helix's format, runs, rates, a plan."""
     print_json(schema_of(kind))
 
 
@@ -46,6 +48,7 @@ def schema_of(kind: Kind) -> dict[str, Any]:
         Kind.swarm: (SwarmFile, "swarm.yaml"),
         Kind.helix: (HelixFile, "case.json in Helix's format"),
         Kind.runs: (RunLine, "a line of runs.jsonl"),
+        Kind.rates: (Measurement, "a row of a CSV of measured rates"),
         Kind.plan: (PlanEntry, "plan.json"),
     }
     return json_schema(*files[kind])

@@ -47,7 +47,7 @@ def score(
     yours, broken = asked.judge(given)
     with progress_bar(asked.wish.objective, time_limit, hidden=json) as show:
         try:
-            search = Search(solver, time_limit, seed, None if broken else yours, progress=show)
+            search = Search(solver, time_limit, seed, None if broken else yours, progress=show, simplest=False)
             best = answer(asked, search).plan
         except (InfeasibleError, NotFoundError) as error:
             lines = (*(f"your split: {line}" for line in broken), *error.reasons)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -12,8 +13,10 @@ from ..export.api import export_plan, refusals
 from ..files import write_atomic
 from ..kinds.asked import Asked, ask
 from ..optimize import Result, Search, answer
+from ..plan.compare import Neighbour
 from ..plan.plan import Plan
 from ..profile.here import addresses, this_machine
+from ..report.neighbours import neighbours_view
 from ..report.page import page
 from ..report.progress import progress_bar
 from .options import Json, ModelName, ObjectiveName, Out, Quiet, Seed, Set, SolverName, TimeLimit
@@ -39,6 +42,10 @@ Start = Annotated[
 Here = Annotated[
     bool, typer.Option("--here", help="Plan for this machine: its GPUs, its memory, its processor; needs --model.")
 ]
+Explain = Annotated[
+    bool,
+    typer.Option("--explain", help="Compare the plan with one node less, one more, and the even split by memory."),
+]
 Report = Annotated[Path | None, typer.Option("--report", metavar="PAGE.HTML", help="Write a page.")]
 
 
@@ -63,6 +70,7 @@ def solve(
     start: Start = None,
     out: Out = None,
     report: Report = None,
+    explain: Explain = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> int:
@@ -71,12 +79,14 @@ def solve(
     if (file is None) == (not here):
         raise InputError("expected a file, or --here for this machine")
     source = this_machine() if file is None else file
-    options = {"--runtime": runtime, "--edges": edges, "--start": start, "--report": report}
+    options: dict[str, object] = {"--runtime": runtime, "--edges": edges, "--start": start, "--report": report}
+    options["--explain"] = explain or None
     asked = ask(model, source, objective=objective, overrides=overrides or (), options=options)
     running = Plan.load(start) if start is not None else None
     with help_if_cold(), progress_bar(asked.wish.objective, time_limit, hidden=quiet or json) as show:
         result = answer(asked, Search(solver, time_limit, seed, running, progress=show))
-    code = deliver(asked, result, out=out, report=report, json=json, quiet=quiet)
+    beside = asked.neighbours(result.plan, running) if explain and result.plan.status != "infeasible" else None
+    code = deliver(asked, result, out=out, report=report, beside=beside, json=json, quiet=quiet)
     if here and not (json or quiet):
         _show_command(asked, result.plan)
     return code
@@ -99,8 +109,17 @@ def _show_command(asked: Asked, plan: Plan) -> None:
             return
 
 
-def deliver(asked: Asked, result: Result, *, out: Path | None, report: Path | None, json: bool, quiet: bool) -> int:
-    """Write files and show the result; return the exit code."""
+def deliver(
+    asked: Asked,
+    result: Result,
+    *,
+    out: Path | None,
+    report: Path | None,
+    json: bool,
+    quiet: bool,
+    beside: Sequence[Neighbour] | None = None,
+) -> int:
+    """Write files and show the result, beside other plans if there are any to compare with; return the exit code."""
     plan = result.plan
     interrupted, usable = plan.stopped_by == "interrupted", plan.status != "infeasible"
     if out is not None and usable:
@@ -108,8 +127,11 @@ def deliver(asked: Asked, result: Result, *, out: Path | None, report: Path | No
     if report is not None and usable:
         write_atomic(report, page(result, asked.wish.objective))
     if json:
-        print_json(plan.to_dict())
+        told = {} if beside is None else {"neighbours": [other.to_dict() for other in beside]}
+        print_json({**plan.to_dict(), **told})
     elif not quiet:
         screen = console()
         screen.print(asked.kind.view(plan, ascii_only=screen.options.ascii_only))
+        if beside is not None:
+            screen.print(neighbours_view(plan, beside))
     return exit_code(interrupted=interrupted, usable=usable, out=out)

@@ -10,6 +10,8 @@ from ..question.model import Model
 from .runtimes import GENERIC, RuntimeCosts, class_of, lineage
 
 WIDE = frozenset({"bfloat16", "float16", "float32", "bf16", "f16", "f32", "fp16", "fp32"})
+FLOPS_PER_SCORE = 4.0 * 128
+"""Operations per attention score, twice 2 per value of a head: 128 values, as most models have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,8 @@ class Rates:
     ----------
     weights_bytes_per_s, cache_bytes_per_s : float
         Reading weights, and caches.
+    score_bytes_per_flop : float
+        Bytes at the rate of caches that attention scores of a prompt take per operation; 0 with fused attention.
     flops_per_s : float
         Matrix products of many rows.
     decode_flops_per_s : float
@@ -45,6 +49,7 @@ class Rates:
     cache_bytes_per_s: float
     flops_per_s: float
     decode_flops_per_s: float
+    score_bytes_per_flop: float = 0.0
     half_rows: float = 0.0
     small_rows: float = 0.0
     overhead_s: float = 0.0
@@ -83,11 +88,13 @@ def rates_of(node: Node, model: Model, costs: RuntimeCosts) -> Rates:
         return Rates(width, width, sustained, sustained, overhead_s=overhead_s)
     get, peak = _Figures(costs, kind, model.weights), _peak(node, model, costs, kind)
     accelerator = {"cpu", "edge"}.isdisjoint(lineage(kind))
+    cached = get("cache_bandwidth", 1.0)
     share = 1.0 if wide else get("quantized_bandwidth", 1.0)
     work = 1.0 if wide else get("work", 0.0)
     return Rates(
         weights_bytes_per_s=width * share,
-        cache_bytes_per_s=width,
+        cache_bytes_per_s=width * cached,
+        score_bytes_per_flop=get("score_bytes", 0.0) * cached / FLOPS_PER_SCORE,
         flops_per_s=peak * compute,
         decode_flops_per_s=peak * node.compute_efficiency / work if work else float("inf"),
         half_rows=get("half_rows", 0.0),

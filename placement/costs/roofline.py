@@ -67,6 +67,8 @@ def pass_s(rates: Rates, node: Node, block: Block, work: Work) -> float:
     arithmetic_s = (_product_flops(rates, block, work) + work.attention_flops) / rates.flops_per_s
     # Bytes as if all were read at the rate of caches: of one rate for both, this is the plain sum.
     moved = block.read_bytes(work.tokens) * (rates.cache_bytes_per_s / rates.weights_bytes_per_s) + work.cache_bytes
+    if not work.decode:  # of a single token, scores are few
+        moved += work.attention_flops * rates.score_bytes_per_flop
     memory_s = moved / rates.cache_bytes_per_s
     # Unpacking happens once for the rows of a step, however many sequences they are of.
     unpacking_s = block.flops_per_token / rates.decode_flops_per_s if work.decode else 0.0

@@ -29,6 +29,8 @@ KEYS: Mapping[str, str] = MappingProxyType(
         "quantized_compute": "the same for quantized weights, of the peak of `quantized_in`",
         "half_rows": "rows of a matrix product at which half of `compute` is reached",
         "small_rows": "cost of a product of one row, in rows",
+        "cache_bandwidth": "what reading caches reaches of `bandwidth`: less than 1 without fused attention",
+        "score_bytes": "bytes through memory per attention score of a prompt, without fused attention",
         "work": "operations per multiply-add of quantized weights in a decode step: unpacking counts",
         "overhead_us": "launches of one block and pass",
         "expert_overhead_us": "more of it for a block with routed experts",
@@ -128,6 +130,8 @@ class RuntimeCosts:
     memory : PassMemory
     source : str
         Where the figures are from.
+    family : str
+        The runtime whose fitted figures it has and whose measurements tell of its errors; by default its own name.
     """
 
     name: str
@@ -141,6 +145,7 @@ class RuntimeCosts:
     hops: Hops = Hops()
     memory: PassMemory = PassMemory()
     source: str = ""
+    family: str = ""
 
     def figure(self, kind: str, key: str) -> float | None:
         """Return the figure of a device class or of the nearest parent that has one; None when nobody has."""
@@ -227,6 +232,7 @@ def _runtime(
         hops=replace(base.hops, **_seconds(entry.get("hops", {}))),
         memory=replace(base.memory, **_bytes(entry.get("memory", {}))),
         source=entry["source"],
+        family=entry.get("fitted_with", name),
     )
 
 

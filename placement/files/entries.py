@@ -40,7 +40,8 @@ class Entry(BaseModel):
         return data
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """Return a text without control characters as it is; raise `ValueError` for any other."""
     if not text.isprintable():
         raise ValueError(f"expected text without control characters, got {shown(text)}")
     return text
@@ -54,11 +55,11 @@ Count: Any = Annotated[int, Field(strict=True, ge=1, le=MAX_COUNT)]
 PositiveInt: Any = Annotated[int, Field(strict=True, ge=1, le=10**12)]
 NonNegativeInt: Any = Annotated[int, Field(strict=True, ge=0, le=10**12)]
 Index: Any = Annotated[int, Field(strict=True, ge=0, le=2**53)]
-Text: Any = Annotated[str, Field(strict=True, max_length=2000), AfterValidator(_printable)]
+Text: Any = Annotated[str, Field(strict=True, max_length=2000), AfterValidator(printable)]
 Name: Any = Annotated[
     str,
     Field(strict=True, min_length=1, max_length=200, pattern=r"^\S+( +\S+)*$"),
-    AfterValidator(_printable),
+    AfterValidator(printable),
 ]
 Bool = StrictBool
 

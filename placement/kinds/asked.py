@@ -10,6 +10,7 @@ from typing import Any
 
 from ..errors import InputError, nearest
 from ..files import read_document
+from ..plan.compare import Neighbour
 from ..plan.plan import PlacedSpan, Plan
 from ..plugins import load, plugins
 from ..question.cluster import Cluster
@@ -35,6 +36,14 @@ class Asked:
     def tasks(self, running: Plan | None = None) -> tuple[Task, ...]:
         """The question as problems to be searched."""
         return self.kind.tasks(self.question, self.wish, running)
+
+    def settled(self, best: Plan, answers: Sequence[tuple[Task, Plan]], running: Plan | None) -> Plan:
+        """The plan to answer with, of the tasks' plans."""
+        return self.kind.settled(best, answers, running)
+
+    def neighbours(self, plan: Plan, running: Plan | None = None) -> tuple[Neighbour, ...]:
+        """Plans that somebody might have expected instead of the one found."""
+        return self.kind.neighbours(self.question, self.wish, plan, running)
 
     def judge(self, placement: Sequence[PlacedSpan]) -> tuple[Plan, tuple[str, ...]]:
         """A layout that somebody has as a plan with its figures, and the rules that it breaks."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from objectives.combine import Objective, TermSet
 
+from ..plan.compare import Neighbour
 from ..plan.plan import PlacedSpan, Plan
 from ..question.objective import ObjectiveSpec
 from ..search.loop import Outcome
@@ -145,6 +146,14 @@ class Kind(Protocol):
 
     def tasks(self, question: Any, wish: Wish, running: Plan | None) -> tuple[Task, ...]:
         """The question as problems to be searched: one, or several of which the best answer counts."""
+        ...
+
+    def settled(self, best: Plan, answers: Sequence[tuple[Task, Plan]], running: Plan | None) -> Plan:
+        """The plan to answer with: the best of the tasks' plans, or one as good for all that is known, but simpler."""
+        ...
+
+    def neighbours(self, question: Any, wish: Wish, plan: Plan, running: Plan | None) -> tuple[Neighbour, ...]:
+        """Plans beside this one, each with what it is; only for kinds with the option ``--explain``."""
         ...
 
     def judge(self, question: Any, wish: Wish, placement: Sequence[PlacedSpan]) -> tuple[Plan, tuple[str, ...]]:

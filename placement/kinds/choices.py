@@ -18,7 +18,7 @@ CONTEXT_STEP = 256
 MOST_SEQUENCES = 1 << 12
 
 
-def settled(asked: Asked, found: Found) -> Asked:
+def chosen(asked: Asked, found: Found) -> Asked:
     """The question with every choice made, each by itself and in this order: format, context, sequences.
 
     Parameters

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 from .plan import Plan
-from .values import OPTIMAL_GAP
+from .values import with_bound
 
 
 def cost_of(plan: Plan) -> float:
@@ -40,18 +39,6 @@ def best_plan(plans: Sequence[Plan], bounds: Sequence[float | None]) -> Plan:
         evaluations=sum(plan.evaluations for plan in plans),
         seconds=sum(plan.seconds for plan in plans),
     )
-
-
-def with_bound(plan: Plan, bound: float | None) -> Plan:
-    """The same plan with another bound on its objective; one that lies on the wrong side of the value is the value."""
-    value, maximised = plan.objective.value, plan.objective.sense == "maximize"
-    if bound is not None:
-        bound = max(bound, value) if maximised else min(bound, value)
-    low, high = sorted((value, bound)) if bound is not None else (0.0, 0.0)
-    gap = high / low - 1.0 if low > 0 and math.isfinite(high) else None
-    gap = 0.0 if gap is not None and gap <= OPTIMAL_GAP else gap
-    objective = replace(plan.objective, bound=bound, gap=gap, proven_optimal=gap == 0.0)
-    return replace(plan, objective=objective)
 
 
 def undominated(fronts: Sequence[Sequence[Plan]]) -> tuple[tuple[Plan, ...], ...]:

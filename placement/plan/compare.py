@@ -44,6 +44,34 @@ class Scored:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A plan that somebody might have expected instead of the one found.
+
+    Attributes
+    ----------
+    what : str
+        Such as "one node less".
+    plan : Plan
+    broken : tuple of str
+        Rules that it breaks; empty when it is feasible.
+    told_apart : bool or None
+        Whether predictions can tell which of the two is better; None where this one breaks a rule.
+    """
+
+    what: str
+    plan: Plan
+    broken: tuple[str, ...]
+    told_apart: bool | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON: the split, the objective's value, figures with intervals."""
+        data = self.plan.to_dict()
+        kept = ("placement", "objective", "figures", "intervals")
+        beside = {"what": self.what, "told_apart": self.told_apart, "broken": list(self.broken)}
+        return beside | {name: data[name] for name in kept if name in data}
+
+
 def parse_spans(text: str) -> tuple[PlacedSpan, ...]:
     """Read ``tower-0=0:42,tower-1=42:82``."""
     spans = []

@@ -14,6 +14,8 @@ from typing import Any
 from ..files import plain, read_json, write_atomic
 
 VERSION = "0.1.0"
+# Keys of the document that are left out where they are empty.
+OPTIONAL = ("intervals", "nodes", "bottleneck", "chains", "routing", "edges", "ranges", "pareto", "groups", "space")
 
 
 class Figures(Mapping[str, float]):
@@ -177,6 +179,9 @@ class Plan:
         In block order.
     objective : ObjectiveValue
     figures : Figures
+    intervals : mapping of str to (float, float)
+        Low and high of predicted figures, by their names: where 9 of 10 such predictions lie. What is not predicted (a
+        price, a count) has none.
     nodes : tuple of NodeUse
         All nodes of the cluster; empty where memory and busy seconds are not known by node.
     bottleneck : Limiter
@@ -211,6 +216,7 @@ class Plan:
     placement: tuple[PlacedSpan, ...]
     objective: ObjectiveValue
     figures: Figures
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict, hash=False)
     nodes: tuple[NodeUse, ...] = ()
     bottleneck: Limiter = field(default_factory=Limiter)
     chains: tuple[PlacedChain, ...] = ()
@@ -241,7 +247,19 @@ class Plan:
         for chain, written in zip(self.chains, data["chains"], strict=True):
             if chain.capacity is not None:  # two more names, which version 0.1 wrote for sessions
                 written |= {"servers": list(chain.nodes), "blocks": list(chain.blocks)}
-        for name in ("nodes", "bottleneck", "chains", "routing", "edges", "ranges", "pareto", "groups", "space"):
+        optional = (
+            "intervals",
+            "nodes",
+            "bottleneck",
+            "chains",
+            "routing",
+            "edges",
+            "ranges",
+            "pareto",
+            "groups",
+            "space",
+        )
+        for name in optional:
             if not data[name]:
                 del data[name]
         return data

@@ -121,6 +121,7 @@ class PlanEntry(Entry):
     placement: tuple[SpanEntry, ...] = Field(max_length=MOST_ITEMS)
     objective: ValueEntry
     figures: dict[str, Figure]
+    intervals: dict[str, tuple[Number, Number]] = Field(default={})
     nodes: tuple[NodeEntry, ...] = Field(default=(), max_length=MOST_ITEMS)
     bottleneck: LimiterEntry | None = None
     chains: tuple[ChainEntry, ...] = Field(default=(), max_length=MOST_ITEMS)
@@ -142,6 +143,8 @@ class PlanEntry(Entry):
     moves: list[dict[str, Any]] = Field(default=[])
     moved_bytes: Figure = None
     load_s: Figure = None
+    # What `placement solve --explain --json` does.
+    neighbours: list[dict[str, Any]] = Field(default=[])
 
 
 def plan_from(data: object, where: str = "plan") -> Plan:
@@ -212,7 +215,7 @@ def _check_blocks(entry: PlanEntry) -> None:
 
 
 def _plan(entry: PlanEntry) -> Plan:
-    given = entry.model_dump(exclude={"moves", "moved_bytes", "load_s"})
+    given = entry.model_dump(exclude={"moves", "moved_bytes", "load_s", "neighbours"})
     spans = tuple(PlacedSpan(**span) for span in given.pop("placement"))
     value = given.pop("objective")
     value["value"] = float("nan") if value["value"] is None else value["value"]

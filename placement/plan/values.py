@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from objectives.combine import Objective, TermSet
 
@@ -69,3 +70,15 @@ def first_unit(objective: Objective) -> str:
 def term_values(plan: Plan, terms: TermSet) -> dict[str, float]:
     """The value of every term that a plan's figures say, as people read it (throughput in tokens/s)."""
     return {name: plan.figures[key] for name, key in terms.figures.items() if key in plan.figures}
+
+
+def with_bound(plan: Plan, bound: float | None) -> Plan:
+    """The same plan with another bound on its objective; one that lies on the wrong side of the value is the value."""
+    value, maximised = plan.objective.value, plan.objective.sense == "maximize"
+    if bound is not None:
+        bound = max(bound, value) if maximised else min(bound, value)
+    low, high = sorted((value, bound)) if bound is not None else (0.0, 0.0)
+    gap = high / low - 1.0 if low > 0 and math.isfinite(high) else None
+    gap = 0.0 if gap is not None and gap <= OPTIMAL_GAP else gap
+    objective = replace(plan.objective, bound=bound, gap=gap, proven_optimal=gap == 0.0)
+    return replace(plan, objective=objective)

@@ -13,17 +13,18 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from objectives.pipeline.terms import step_s, ttft_s
 from objectives.spans import Span
 
-from ..catalog.runtimes import stored_format
+from ..catalog.runtimes import runtime_at, stored_format
 from ..costs.build import build_tables
 from ..costs.runtimes import RuntimeCosts, class_of, runtime_costs
 from ..errors import InputError
 from ..files import load_yaml, read_text
-from ..files.entries import Entry, parse
+from ..files.entries import Entry, ensure_different, parse, printable
+from ..plan.compare import parse_spans
 from ..question.request import Request
 from ..question.workload import Workload
 from ..readers.cluster.read import read_request
@@ -38,7 +39,7 @@ def _blank(value: object) -> object:
 
 Tokens = Annotated[int, Field(ge=1, le=MOST_TOKENS)]
 Rate = Annotated[float, Field(gt=0, lt=1e9, allow_inf_nan=False)]
-Text = Annotated[str, Field(min_length=1, max_length=10_000)]
+Text = Annotated[str, Field(min_length=1, max_length=10_000), AfterValidator(printable)]
 
 
 class Measurement(Entry):
@@ -46,7 +47,7 @@ class Measurement(Entry):
 
     id: Text
     source: Text = Field(description="title or address; rows of one source are left out together")
-    date: str = Field(default="", description="of the run or its publication, year or year-month")
+    date: str = Field(default="", description="of the run or its publication, year or year-month: tells the release")
     runtime: Text = Field(description="as in `runtime` of a cluster file")
     cluster: Text = Field(description="YAML on one line: nodes, network and client of a cluster file")
     model: Text
@@ -145,7 +146,9 @@ def read_measurements(path: str | Path) -> list[Case]:
 def read_rows(path: str | Path) -> list[dict[str, Any]]:
     """Return the lines of a CSV file as mappings from its first line's names, at least one; the file is in errors."""
     try:
-        rows = list(csv.DictReader(read_text(path).splitlines()))
+        table = csv.DictReader(read_text(path).splitlines())
+        ensure_different(table.fieldnames or (), str(path), "column")
+        rows = list(table)
     except csv.Error as error:
         raise InputError(f"expected a CSV file ({error})", str(path)) from None
     if not rows:
@@ -169,7 +172,7 @@ def case_of(data: Mapping[str, Any], where: str) -> Case:
 def case_in(row: Measurement, request: Request, where: str) -> Case:
     """Return a row whose question is given; `where` is the place for error messages."""
     try:
-        return Case(row, request, _spans(row.split, request), runtime_costs(row.runtime))
+        return Case(row, request, _spans(row.split, request), runtime_costs(runtime_at(row.runtime, row.date)))
     except InputError as error:
         raise error.under(where) from None
 
@@ -186,13 +189,11 @@ def _question(cluster: str, model: str, weights: str, runtime: str) -> Request:
 
 
 def _spans(text: str, request: Request) -> tuple[Span, ...]:
-    found: list[Span] = []
-    for part in text.split(","):
-        name, _, blocks = part.partition("=")
-        start, _, stop = blocks.partition(":")
-        if not (start.strip().isdigit() and stop.strip().isdigit()):
-            raise InputError("expected node=start:stop, such as gpu-0=0:17,gpu-1=17:34", "split")
-        found.append(Span(request.cluster.index(name.strip()), int(start), int(stop)))
+    try:
+        placed = parse_spans(text)
+        found = [Span(request.cluster.index(span.node), span.start, span.stop) for span in placed]
+    except InputError as error:
+        raise InputError(error.detail, "split") from None
     ends = [0, *(span.stop for span in found)]
     if [span.start for span in found] != ends[:-1] or ends[-1] != request.model.n_blocks:
         raise InputError(f"expected spans from block 0 to {request.model.n_blocks} without a gap", "split")

@@ -80,7 +80,7 @@ class Fit:
 
 def owner(case: Case) -> str:
     """Name of the runtime whose figures a case informs: RPC is llama.cpp, with other hops."""
-    return {"llama.cpp-rpc": "llama.cpp"}.get(case.costs.name, case.costs.name)
+    return case.costs.family
 
 
 def unknowns(cases: Sequence[Case]) -> list[Unknown]:

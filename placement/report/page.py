@@ -11,7 +11,7 @@ from objectives.combine import PIPELINE
 from ..plan.values import first_unit, term_values
 from ..quantities import quantity, seconds, size
 from .html import rendered
-from .table import blocks_of, idle_nodes, objective_line, why_stopped
+from .table import blocks_of, idle_nodes, interval, objective_line, why_stopped
 
 if TYPE_CHECKING:
     from objectives.combine import Objective
@@ -144,11 +144,14 @@ def memory(plan: Plan) -> list[MemoryBar]:
 
 
 def figures(plan: Plan) -> list[tuple[str, str]]:
-    """Predicted figures, and what limits them."""
+    """Predicted figures with their intervals, and what limits them."""
     values = term_values(plan, PIPELINE)
     limiter = plan.bottleneck
     return [
-        *((title, quantity(values[name], PIPELINE.units[name])) for name, title in FIGURES.items()),
+        *(
+            (title, quantity(values[name], PIPELINE.units[name]) + interval(plan, name))
+            for name, title in FIGURES.items()
+        ),
         ("bottleneck", f"{limiter.kind} {limiter.where}, {seconds(limiter.seconds)}"),
     ]
 

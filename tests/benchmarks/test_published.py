@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.fidelity.decisions import decide, read_decisions
+from benchmarks.fidelity.decisions import decide, pair_errors, read_decisions
 from benchmarks.fidelity.published import FOLDER, main
+from placement.costs.intervals import COMPARISON, WIDEST
 from placement.profile.measurements import read_measurements
 from placement.profile.rates_errors import Residual, residuals
 
@@ -19,7 +20,7 @@ def rows() -> list[Residual]:
     return residuals(read_measurements(FOLDER / "published.csv"))
 
 
-@pytest.mark.parametrize(("figure", "median", "most"), [("generation", 0.12, 0.35), ("prompt", 0.18, 0.70)])
+@pytest.mark.parametrize(("figure", "median", "most"), [("generation", 0.12, 0.35), ("prompt", 0.18, 0.60)])
 def test_errors_stay_small(rows: list[Residual], figure: str, median: float, most: float) -> None:
     """Median and 90th percentile of the relative errors of all published rates, in sample."""
     errors = [abs(row.error) for row in rows if row.figure == figure]
@@ -28,9 +29,19 @@ def test_errors_stay_small(rows: list[Residual], figure: str, median: float, mos
 
 
 def test_decisions() -> None:
-    """At least 18 of 20 published alternatives are chosen within 10% of the best."""
+    """Nine of ten published alternatives are chosen within 10% of the best, at least 30 of them."""
     outcomes = [decide(decision) for decision in read_decisions(FOLDER / "decisions.csv")]
-    assert sum(outcome.right for outcome in outcomes) >= 18
+    right = sum(outcome.right for outcome in outcomes)
+    assert right >= max(30, 0.9 * len(outcomes))
+
+
+def test_pairs_of_splits() -> None:
+    """From the difference on that counts as one, predictions tell splits of a generation apart in nine of ten pairs."""
+    outcomes = [decide(decision) for decision in read_decisions(FOLDER / "decisions.csv")]
+    errors = pair_errors(outcomes)["generation"]
+    assert len(errors) >= 30
+    assert min(errors) >= 1.0
+    assert np.quantile(errors, 0.9) <= WIDEST[COMPARISON] + 0.02
 
 
 def test_every_row_has_a_source(rows: list[Residual]) -> None:

@@ -35,7 +35,10 @@ ARGUMENTS: dict[str, tuple[list[str], str]] = {
     "NaN": (["--set", "nodes[0].decode_seconds_per_block=.nan"], "decode_seconds_per_block"),
     "zero tokens": (["--set", "workload.output_tokens=0"], "workload.output_tokens"),
     "zero concurrency": (["--set", "workload.concurrency=0"], "workload.concurrency"),
-    "half a sequence": (["--set", "workload.concurrency=1.5"], "expected a whole number, got 1.5"),
+    "half a sequence": (
+        ["--set", "workload.concurrency=1.5"],
+        "expected max, or a whole number of at least 1, got 1.5",
+    ),
     "same name": (["--set", "nodes[1].name=a"], "the node name 'a' is used twice"),
     "no nodes": (["--set", "nodes=[]"], "nodes: expected at least 1"),
     "pin to nobody": (["--set", "pins={embed: d}"], "there is no node 'd'"),
@@ -76,7 +79,7 @@ FILES: dict[str, tuple[bytes, str]] = {
 # Whole command lines.
 COMMANDS: dict[str, tuple[list[str], str]] = {
     "unknown command": (["sovle"], "no such command 'sovle'; did you mean 'solve'?"),
-    "no file": (["solve"], "Missing argument"),
+    "no file": (["solve"], "expected a file, or --here for this machine"),
     "file that is not there": (["solve", "nowhere.yaml"], "nowhere.yaml: there is no such file"),
     "folder": (["solve", "."], "expected a file, got a folder"),
     "unknown kind": (["catalog", "gpus"], "gpus"),

@@ -131,6 +131,8 @@ def test_schemas_by_kind(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out) == cluster
     assert run(["schema", "fleet"]) == 0
     assert "servers" in json.loads(capsys.readouterr().out)["properties"]
+    assert run(["schema", "rates"]) == 0
+    assert "prompt_tokens_per_s" in json.loads(capsys.readouterr().out)["properties"]
     assert run(["schema", "flet"]) == 1
     assert "'flet'" in capsys.readouterr().err
 

@@ -104,3 +104,48 @@ def test_ctrl_c_on_a_fleet(objective: str, tmp_path: Path) -> None:
     plan = json.loads((tmp_path / "plan.json").read_text())
     assert plan["status"] == "interrupted"
     assert plan["chains"][0]["stops"][-1] == 12
+
+
+def test_interrupts_that_a_library_has_turned_into_another_error() -> None:
+    """Python 3.11 makes a RuntimeError of what `__set_name__` raises, and imports of libraries make ImportErrors."""
+    from placement.cli import was_interrupted
+
+    def chained() -> Exception:
+        try:
+            try:
+                raise KeyboardInterrupt
+            except KeyboardInterrupt as first:
+                raise RuntimeError("error calling __set_name__") from first
+        except RuntimeError as error:
+            return error
+
+    assert was_interrupted(chained())
+    assert not was_interrupted(RuntimeError("something else"))
+
+
+@pytest.mark.parametrize("moment", ["placement.cli", "typer", "numpy", "placement.search.loop"])
+def test_ctrl_c_during_an_import(moment: str, tiny: Path) -> None:
+    """Whatever is being imported when Ctrl-C comes: one line, exit code 130, no traceback."""
+    press = f"""
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+class Press:
+    def find_spec(self, name, path=None, target=None):
+        if name == {moment!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Press())
+from placement.__main__ import main
+main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", press, "solve", str(tiny)],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == 130, done.stderr
+    assert done.stderr.startswith("interrupted")
+    assert len(done.stderr.splitlines()) == 1

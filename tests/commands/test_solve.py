@@ -113,3 +113,31 @@ def test_every_example(cli: Cli, name: str) -> None:
     done = cli("solve", ROOT / "examples" / name, "--time-limit", 2, "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["status"] == "solved"
+
+
+def test_explain(cli: Cli, tiny: Path) -> None:
+    """A plan is shown beside its neighbours; the JSON document with them is still a plan."""
+    done = cli("solve", tiny, "--time-limit", 1, "--explain")
+    assert done.returncode == 0, done.stderr
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert "this plan" in done.stdout
+    assert "one node more" in done.stdout
+    data = json.loads(cli("solve", tiny, "--time-limit", 1, "--explain", "--json").stdout)
+    beside = {other["what"]: other for other in data["neighbours"]}
+    assert beside["one node more"]["told_apart"] is True
+    assert len(beside["one node more"]["placement"]) == 3
+    assert data["intervals"]["ttft_s"][0] < data["figures"]["ttft_s"] < data["intervals"]["ttft_s"][1]
+    assert "price_per_hour" not in data["intervals"]
+    plan = Plan.from_dict(data)
+    assert Plan.from_dict(plan.to_dict()) == plan
+    start = tiny.parent / "start.json"
+    plan.save(start)
+    again = json.loads(cli("solve", tiny, "--time-limit", 1, "--explain", "--json", "--start", start).stdout)
+    assert "what runs now" in [other["what"] for other in again["neighbours"]]
+
+
+def test_explain_is_for_pipelines(cli: Cli, tiny: Path) -> None:
+    """Kinds without neighbours refuse the option by name."""
+    done = cli("solve", tiny, "--set", "placement=replicated", "--set", "objective=served", "--explain")
+    assert done.returncode == 1
+    assert "--explain: does not apply" in done.stderr

@@ -8,16 +8,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from placement import Plan, optimize
 from placement.catalog.runtimes import runtime_aliases
-from placement.costs.intervals import OF_FIGURE, cannot_tell, cost_notes, interval_of, width_of
+from placement.costs.intervals import OF_FIGURE, cannot_tell, cost_notes, intervals_of, width_of
 from placement.question.request import Request
 from placement.readers.cluster.read import read_request
+
+ONE = {"model": "llama-3.1-8b", "quantization": "q4_k_m"}
+LAN = {"default": {"link": "ethernet-10g"}}
 
 
 def question(runtime: str = "", **keys: object) -> Request:
     """One card with an 8 billion model."""
     nodes = [{"name": "gpu", "device": "rtx-3090", **keys}]
-    return replace(read_request({"model": "llama-3.1-8b", "quantization": "q4_k_m", "nodes": nodes}), runtime=runtime)
+    return replace(read_request({**ONE, "nodes": nodes}), runtime=runtime)
+
+
+def interval_of(request: Request, figure: str, value: float) -> tuple[float, float]:
+    """The interval of one figure on the only card."""
+    return intervals_of(request, ["gpu"], {figure: value})[figure]
 
 
 @given(st.sampled_from(sorted({"", *runtime_aliases()})), st.sampled_from(sorted(OF_FIGURE)), st.floats(1e-6, 1e6))
@@ -28,23 +37,45 @@ def test_the_value_lies_inside(runtime: str, figure: str, value: float) -> None:
     assert high / value == pytest.approx(value / low)
 
 
-def test_prices_are_known() -> None:
-    """What is no time has no interval."""
-    assert interval_of(question("llama.cpp"), "price_per_hour", 3.0) == (3.0, 3.0)
+@given(st.floats(1e-3, 1e3), st.floats(1e-3, 1e3))
+def test_a_request_is_a_prompt_and_a_generation(first: float, rest: float) -> None:
+    """The interval of a whole request is between those of its two parts, each with its own width."""
+    figures = {"ttft_s": first, "request_time_s": first + rest}
+    low, high = intervals_of(question("llama.cpp"), ["gpu"], figures)["request_time_s"]
+    widths = [width_of("llama.cpp", "consumer-ampere", figure) for figure in ("prompt", "generation")]
+    assert (first + rest) * min(widths) <= high * (1 + 1e-9)
+    assert high <= (first + rest) * max(widths) * (1 + 1e-9)
+    assert low < first + rest
+
+
+def test_what_is_known_has_no_interval() -> None:
+    """Prices, counts and figures without a value have none."""
+    assert intervals_of(question("llama.cpp"), ["gpu"], {"price_per_hour": 3.0, "in_flight": 2, "ttft_s": 0.0}) == {}
+
+
+def test_the_nodes_in_use_decide() -> None:
+    """An idle node of a class that is known less well widens nothing."""
+    nodes = [{"name": "gpu", "device": "rtx-3090"}, {"name": "old", "device": "ryzen-ai-max-395-128gb"}]
+    request = replace(question("llama.cpp"), cluster=read_request({**ONE, "nodes": nodes, "network": LAN}).cluster)
+    alone, both = (intervals_of(request, used, {"ttft_s": 1.0})["ttft_s"] for used in (["gpu"], ["gpu", "old"]))
+    assert both[0] < alone[0] < 1.0 < alone[1] < both[1]
 
 
 def test_a_profile_is_the_best_source() -> None:
-    """Measured tables have a narrower interval than any catalog figure."""
-    low, high = interval_of(question(decode_seconds_per_block=0.001), "time_per_token_s", 0.02)
+    """Measured tables have a narrower interval than any catalog figure, and no note about estimates."""
+    own = question(decode_seconds_per_block=0.001)
+    low, high = interval_of(own, "time_per_token_s", 0.02)
     for runtime in ("", "llama.cpp"):
         wide = interval_of(question(runtime), "time_per_token_s", 0.02)
         assert high - low < wide[1] - wide[0]
+    assert cost_notes(own, ["gpu"]) == ()
 
 
-def test_a_runtime_narrows() -> None:
-    """Figures of a runtime that was fitted are narrower than those of the generic profile, on the same device."""
+@pytest.mark.parametrize("kind", ["nvidia", "apple", "cpu", "edge"])
+def test_a_runtime_narrows(kind: str) -> None:
+    """Under a fitted runtime figures are narrower than under the generic profile, on every family of devices."""
     for figure in ("generation", "prompt"):
-        assert 1.0 < width_of("llama.cpp", "consumer-ampere", figure) < width_of("", "consumer-ampere", figure)
+        assert 1.0 < width_of("llama.cpp", kind, figure) < width_of("", kind, figure)
 
 
 def test_close_plans_cannot_be_told_apart() -> None:
@@ -57,6 +88,19 @@ def test_close_plans_cannot_be_told_apart() -> None:
 
 def test_notes_say_whose_costs_they_are() -> None:
     """Without a runtime a note warns; with one it says how far figures may be off."""
-    assert "no runtime named" in cost_notes(question())[0]
-    assert "no costs are known of megatron" in cost_notes(question("megatron"))[0]
-    assert "costs of llama.cpp on consumer-ampere" in cost_notes(question("ollama"))[0]
+    assert "no runtime named" in cost_notes(question(), ["gpu"])[0]
+    assert "no costs are known of megatron" in cost_notes(question("megatron"), ["gpu"])[0]
+    assert "costs of llama.cpp on consumer-ampere" in cost_notes(question("ollama"), ["gpu"])[0]
+    assert cost_notes(question("ollama"), ["gpu"])[0].endswith("9 of 10 published runs")
+    assert "of all runtimes: too few are of this one" in cost_notes(question("deepspeed"), ["gpu"])[0]
+
+
+def test_replicated_placements_have_them_too() -> None:
+    """Rates and times of a replicated placement carry intervals, whose JSON is read back."""
+    nodes = [{"name": "gpu", "device": "rtx-3090", "count": 3}]
+    question = {**ONE, "nodes": nodes, "network": LAN, "placement": "replicated", "runtime": "petals"}
+    plan = optimize(None, question, time_limit=0.5).plan
+    assert {"served_tokens_per_s", "flow_tokens_per_s", "best_chain_s"} <= set(plan.intervals)
+    assert all(low < plan.figures[name] < high for name, (low, high) in plan.intervals.items())
+    assert any("costs of petals" in note for note in plan.notes)
+    assert Plan.from_dict(plan.to_dict()).intervals == plan.intervals

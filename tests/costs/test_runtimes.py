@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from placement.catalog import hardware
-from placement.catalog.runtimes import runtime_aliases, stored_format
+from placement.catalog.runtimes import runtime_aliases, runtime_at, stored_format
 from placement.costs.build import build_tables
 from placement.costs.links import cut_bytes, prompt_overlap, vocabulary
 from placement.costs.rates import rates_of
@@ -20,7 +20,7 @@ from placement.question.cluster import Node
 from placement.question.request import Request
 from placement.readers.cluster.read import read_request
 
-SHARES = ("bandwidth", "quantized_bandwidth", "compute", "quantized_compute", "serial_share")
+SHARES = ("bandwidth", "quantized_bandwidth", "cache_bandwidth", "compute", "quantized_compute", "serial_share")
 
 
 def question(device: str = "rtx-3090", weights: str = "q4_k_m", **keys: object) -> Request:
@@ -177,3 +177,29 @@ def test_stars_cost_pairs() -> None:
         seconds.append(build_tables(request).decode_s[0].sum())
     assert seconds[1] < seconds[0]
     assert seconds[2] > 0.7 * seconds[1]  # twice the devices bring nearly nothing
+
+
+def test_a_runtime_as_it_was() -> None:
+    """A measurement has the costs of the release of its day, a cluster file those of today."""
+    assert runtime_at("llama.cpp", "2024-05") == runtime_at("ollama", "2023") == "llama.cpp-2024"
+    assert runtime_at("llama.cpp", "2026-01") == runtime_at("llama.cpp", "") == "llama.cpp"
+    assert runtime_at("accelerate", "2022-09") == "accelerate"
+    assert runtime_costs("llama.cpp-2024").family == "llama.cpp"
+
+
+@pytest.mark.parametrize("device", ["rtx-3090", "m1-max-64gb"])
+def test_contexts_cost_more_without_fused_attention(device: str) -> None:
+    """A release without fused attention is as fast on short contexts, and slower the longer they are."""
+    ratios = []
+    for tokens in (64, 1024, 8192):
+        request = question(device)
+        long = replace(request, workload=replace(request.workload, prompt_tokens=tokens, output_tokens=1))
+        old, new = (build_tables(replace(long, runtime=name)) for name in ("llama.cpp-2024", "llama.cpp"))
+        ratios.append((old.prefill_s.sum() / new.prefill_s.sum(), old.decode_s.sum() / new.decode_s.sum()))
+    prompts, steps = zip(*ratios, strict=True)
+    assert 1.0 < prompts[0] < 1.02
+    assert 1.0 < steps[0] < 1.02
+    assert list(prompts) == sorted(prompts)
+    assert list(steps) == sorted(steps)
+    assert prompts[-1] > 1.2
+    assert steps[-1] > 1.1

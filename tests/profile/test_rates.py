@@ -153,7 +153,10 @@ def test_a_group_needs_cases_of_two_sources(tmp_path: Path) -> None:
     ("old", "new", "message"),
     [
         ("gpu=0:34", "gpu=0:30", "from block 0 to 34"),
-        ("gpu=0:34", "tpu=0:34", "there is no node 'tpu'"),
+        ("gpu=0:34", "tpu=0:34", "split: there is no node 'tpu'"),
+        ("gpu=0:34", "gpu=0:\u00b2", "split: expected node=start:stop"),
+        ("gpu=0:34", "gpu", "split: expected node=start:stop"),
+        (",one,", ",o\0ne,", "source: expected text without control characters"),
         ("llama.cpp", "llama.dpp", "no costs are known"),
         ("{nodes: [{name: gpu, device: rtx-3090}]}", "nodes", "expected YAML on one line"),
         ("104.0", "-5", "tokens_per_s"),
@@ -166,3 +169,11 @@ def test_bad_rows(tmp_path: Path, old: str, new: str, message: str) -> None:
     with pytest.raises(InputError, match=message) as found:
         read_measurements(path)
     assert "rows.csv: line 2" in str(found.value)
+
+
+def test_a_column_that_is_named_twice(tmp_path: Path) -> None:
+    """Of two columns of one name, neither is taken."""
+    path = tmp_path / "rows.csv"
+    path.write_text(f"{HEAD},note\n{row_of(1, 'one', 104.0)},\n")
+    with pytest.raises(InputError, match="the column 'note' is used twice"):
+        read_measurements(path)

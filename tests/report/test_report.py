@@ -17,10 +17,10 @@ from placement.commands.output import console
 from placement.optimize import Result, judge
 from placement.plan.compare import compare, parse_spans
 from placement.plan.plan import Limiter, ObjectiveValue
-from placement.quantities import bar, percent, quantity, scaled, seconds, size
+from placement.quantities import bar, between, percent, quantity, scaled, seconds, size
 from placement.report.page import page
 from placement.report.progress import describe
-from placement.report.table import objective_line, plan_view
+from placement.report.table import interval, objective_line, plan_view
 from placement.search.stop import Progress
 
 
@@ -118,6 +118,23 @@ def test_page_is_well_formed(result: Result) -> None:
         ElementTree.fromstring(drawing)
     assert "<m>" not in text
     assert "<b>" not in text
+
+
+def test_intervals_are_shown(result: Result) -> None:
+    """The page and the table have low and high of a predicted figure behind it; a price has none."""
+    plan = result.plan
+    assert interval(plan, "price") == ""
+    words = interval(plan, "latency")
+    low, high = plan.intervals["time_per_token_s"]
+    assert words == f" ({between(low, high, 's')})"
+    assert words.strip(" ()") in page(result, Objective())
+
+
+def test_two_values_share_their_unit() -> None:
+    """A prefix that both ends have is said once."""
+    assert between(0.0483, 0.0706, "s") == "48.3 to 70.6 ms"
+    assert between(0.418, 1.22, "s/token") == "418 ms to 1.22 s"
+    assert between(1.5, 2.5, "tokens/s") == "1.5 to 2.5 tokens/s"
 
 
 def test_lines_on_the_objective() -> None:

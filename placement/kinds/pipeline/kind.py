@@ -14,7 +14,9 @@ from rich.console import RenderableType
 from objectives.combine import PIPELINE as TERMS
 from objectives.combine import TermSet
 from placement.costs.build import build_tables
+from placement.costs.intervals import cannot_tell
 from placement.errors import InputError
+from placement.plan.compare import Neighbour
 from placement.plan.plan import ObjectiveValue, PlacedSpan, Plan
 from placement.plan.values import objective_value, point_value
 from placement.question.objective import ObjectiveSpec, objective_of
@@ -28,8 +30,10 @@ from ..base import FoundBy, Reasons, Task, Wish
 from ..runtimes import ensure_known_runtime, under_runtime
 from ..space.variants import as_named, asked_for, ensure_known_nodes, variants_of
 from .infeasible import memory_reasons, reasons, rules_broken, split_reasons
+from .near import by_memory, with_fewer, with_more
 from .plan import plan_of
 from .problem import PipelineProblem
+from .settle import Answer, settled
 from .spans import numbered_spans
 
 
@@ -96,6 +100,20 @@ class PipelineTask:
             found.told(self._placed(point.spans, value), outcome) for point, value in zip(points, values, strict=True)
         )
 
+    def given(self, spans: Spans) -> tuple[Plan, tuple[str, ...]]:
+        """A placement as a plan with its figures, and the rules of the question that it breaks."""
+        score = self.problem.score(spans)
+        bound = self.problem.lower_bound()
+        value = objective_value(self.wish.objective, score.cost, bound, feasible=score.violation == 0)
+        plan = plan_of(self.request, self.problem, spans, value)
+        return replace(plan, solver="given", stopped_by="exhausted"), rules_broken(self.request, self.problem, spans)
+
+    def neighbour(self, what: str, spans: Spans, cost: float) -> Neighbour:
+        """A placement beside one of this cost."""
+        plan, broken = self.given(spans)
+        apart = None if broken else not cannot_tell(self.request, cost, self.problem.score(spans).cost)
+        return Neighbour(what, plan, broken, apart)
+
 
 @dataclass(frozen=True)
 class PipelineKind:
@@ -104,7 +122,7 @@ class PipelineKind:
     name: str = "pipeline"
     terms: TermSet = TERMS
     can: frozenset[str] = frozenset({"score", "tables", "export", "import", "run", "replan", "report", "custom"})
-    options: frozenset[str] = frozenset({"--model", "--runtime", "--start", "--report"})
+    options: frozenset[str] = frozenset({"--model", "--runtime", "--start", "--report", "--explain"})
 
     def read(self, data: Mapping[str, Any], where: str, folder: Path, model: object | None) -> Request:
         """A cluster file."""
@@ -127,20 +145,44 @@ class PipelineKind:
             for part in under_runtime(variant.request)
         )
 
+    def settled(self, best: Plan, answers: Sequence[tuple[Task, Plan]], running: Plan | None) -> Plan:
+        """The simplest of those that predictions cannot tell from the best."""
+        mine = [Answer(task.request, task.problem, plan) for task, plan in answers if isinstance(task, PipelineTask)]
+        return settled(best, mine, running)
+
+    def neighbours(self, question: Request, wish: Wish, plan: Plan, running: Plan | None) -> tuple[Neighbour, ...]:
+        """One node less, one more, the even split by memory, and what runs now."""
+        request = replace(question, objective=wish.objective)
+        request = asked_for(plan.placement, request)
+        return neighbours_of([PipelineTask(part, wish) for part in under_runtime(request)], plan, running)
+
     def judge(self, question: Request, wish: Wish, placement: Sequence[PlacedSpan]) -> tuple[Plan, tuple[str, ...]]:
         """A split as a plan with its figures, and the rules of the question that it breaks; no runtime's."""
         placement = as_named(placement, question)
-        request = asked_for(placement, replace(question, objective=wish.objective))
-        task = PipelineTask(request, wish)
-        problem, spans = task.problem, tuple(numbered_spans(tuple(placement), request))
-        score = problem.score(spans)
-        value = objective_value(wish.objective, score.cost, problem.lower_bound(), feasible=score.violation == 0)
-        plan = plan_of(task.request, problem, spans, value)
-        return replace(plan, solver="given", stopped_by="exhausted"), rules_broken(task.request, problem, spans)
+        task = PipelineTask(asked_for(placement, replace(question, objective=wish.objective)), wish)
+        return task.given(tuple(numbered_spans(tuple(placement), task.request)))
 
     def view(self, plan: Plan, *, ascii_only: bool) -> RenderableType:
         """Stages with memory and busy bars, and the figures."""
         return plan_view(plan, ascii_only=ascii_only)
+
+
+def neighbours_of(tasks: Sequence[PipelineTask], plan: Plan, running: Plan | None) -> tuple[Neighbour, ...]:
+    """Plans beside a plan of the first task that it suits."""
+    for task in tasks:
+        problem, spans = task.problem, tuple(numbered_spans(plan.placement, task.request))
+        cost = problem.score(spans).cost
+        if problem.details(spans)[1].total > 0 and task is not tasks[-1]:
+            continue
+        beside = {
+            "one node less": with_fewer(problem, spans),
+            "one node more": with_more(problem, spans),
+            "even by memory": by_memory(problem),
+        }
+        if running is not None:
+            beside["what runs now"] = tuple(numbered_spans(running.placement, task.request, running.n_blocks))
+        return tuple(task.neighbour(what, other, cost) for what, other in beside.items() if other is not None)
+    return ()
 
 
 PIPELINE = PipelineKind()

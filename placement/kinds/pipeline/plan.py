@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from objectives.pipeline.terms import Terms
 from objectives.spans import Span
+from placement.costs.intervals import cost_notes, intervals_of
 from placement.costs.parts import alone
 from placement.plan.plan import Figures, Limiter, NodeUse, ObjectiveValue, PlacedGroup, PlacedSpan, Plan
 from placement.question.request import Request
@@ -39,7 +40,8 @@ def plan_of(request: Request, problem: PipelineProblem, spans: Sequence[Span], v
         )
         for k, node in enumerate(request.cluster.nodes)
     )
-    limiter, used = terms.bottleneck, {names[span.node] for span in spans}
+    limiter, figures = terms.bottleneck, figures_of(terms)
+    used = {names[span.node] for span in spans}
     return Plan(
         kind="pipeline",
         status="solved" if broken.total == 0 else "infeasible",
@@ -48,11 +50,12 @@ def plan_of(request: Request, problem: PipelineProblem, spans: Sequence[Span], v
         block_names=tuple(block.name for block in request.model.blocks),
         placement=tuple(placed for span in spans for placed in placed_spans(request, names[span.node], span)),
         objective=value,
-        figures=figures_of(terms),
+        figures=figures,
+        intervals=intervals_of(request, used, figures),
         nodes=nodes,
         bottleneck=Limiter(limiter.kind, " -> ".join(names[k] for k in limiter.where), limiter.seconds),
         groups=groups_of(request, used),
-        notes=(*request.model.notes, *request.cluster.notes, *flight_note(request, terms)),
+        notes=(*request.model.notes, *request.cluster.notes, *flight_note(request, terms), *cost_notes(request, used)),
     )
 
 

@@ -13,10 +13,12 @@ from rich.console import RenderableType
 from objectives.combine import REPLICATED as TERMS
 from objectives.combine import Objective, TermSet
 from objectives.spans import Span
+from placement.costs.intervals import cost_notes, intervals_of
 from placement.errors import InputError
 from placement.export import make_runtime, runtime_names
 from placement.petals.request import limits as petals_limits
 from placement.petals.request import servers_only, with_client
+from placement.plan.compare import Neighbour
 from placement.plan.plan import ObjectiveValue, PlacedSpan, Plan
 from placement.plan.values import objective_value, point_value
 from placement.question.case import ReplicatedCase
@@ -51,6 +53,8 @@ class ReplicatedTask:
     client_ends : bool
         Clients hold embedding and head: plans are told in the blocks of the whole model.
     notes : tuple of str
+    request : Request or None
+        What the case was made of, where it was: it tells how far figures may be off.
     """
 
     case: ReplicatedCase
@@ -58,6 +62,7 @@ class ReplicatedTask:
     running: tuple[Span, ...] = ()
     client_ends: bool = False
     notes: tuple[str, ...] = field(default=())
+    request: Request | None = None
 
     @cached_property
     def problem(self) -> ReplicatedProblem:
@@ -100,11 +105,19 @@ class ReplicatedTask:
             for point, value in zip(points, values, strict=True)
         )
 
+    def known(self, plan: Plan) -> Plan:
+        """The plan with how far its figures may be off, where it is known what they are made of."""
+        if self.request is None:
+            return plan
+        used = {span.node for span in plan.placement}
+        notes = (*plan.notes, *cost_notes(self.request, used))
+        return replace(plan, intervals=intervals_of(self.request, used, plan.figures), notes=notes)
+
     def _told(
         self, spans: tuple[Span, ...], value: ObjectiveValue, outcome: Outcome, found: FoundBy, *, chains: bool = True
     ) -> Plan:
-        plan = plan_of(self.case, self.problem, spans, value, chains=chains)
-        notes = (*self.notes, *((outcome.remark,) if outcome.remark else ()))
+        plan = self.known(plan_of(self.case, self.problem, spans, value, chains=chains))
+        notes = (*self.notes, *((outcome.remark,) if outcome.remark else ()), *plan.notes)
         plan = replace(found.told(plan, outcome), notes=notes)
         return with_client(plan) if self.client_ends else plan
 
@@ -154,17 +167,27 @@ class ReplicatedKind:
             task = replace(task, case=case, running=spans)
         return (task,)
 
+    def settled(self, best: Plan, answers: Sequence[tuple[Task, Plan]], running: Plan | None) -> Plan:
+        """The best."""
+        return best
+
+    def neighbours(self, question: Any, wish: Wish, plan: Plan, running: Plan | None) -> tuple[Neighbour, ...]:
+        """None yet."""
+        return ()
+
     def judge(
         self, question: Request | ReplicatedCase, wish: Wish, placement: Sequence[PlacedSpan]
     ) -> tuple[Plan, tuple[str, ...]]:
         """A placement as a plan with its figures, and the rules that it breaks."""
-        plain = replace(question, runtime="") if isinstance(question, Request) else question
+        plain = question
+        if isinstance(question, Request):
+            plain = replace(question, runtime="", costs=question.costs or question.runtime)
         task = self._task(plain, wish)
         spans = numbered_spans(task.case, placement)
         problem = task.problem
         score = problem.score(spans)
         value = objective_value(wish.objective, score.cost, problem.lower_bound(), feasible=score.violation == 0)
-        plan = replace(plan_of(task.case, problem, spans, value), solver="given", stopped_by="exhausted")
+        plan = replace(task.known(plan_of(task.case, problem, spans, value)), solver="given", stopped_by="exhausted")
         return plan, rules_broken(task.case, wish.objective, *problem.details(spans))
 
     def view(self, plan: Plan, *, ascii_only: bool) -> RenderableType:
@@ -177,14 +200,14 @@ class ReplicatedKind:
         ensure_enough_nodes(question, "min_replicas")
         notes = (*question.model.notes, *question.cluster.notes)
         if question.runtime not in runtime_names():  # none, or one that only costs are known of
-            return ReplicatedTask(case_of(question), wish.objective, notes=notes)
+            return ReplicatedTask(case_of(question), wish.objective, notes=notes, request=question)
         runtime = make_runtime(question.runtime)
         if not runtime.holds.replicas:
             raise InputError(f"{runtime.name} holds every block once, the placement is replicated", "runtime")
         layers = servers_only(question)
         case = case_of(layers, most=petals_limits(layers))
         notes = (*notes, f"planned under the rules of {runtime.name}")
-        return ReplicatedTask(case, wish.objective, client_ends=True, notes=notes)
+        return ReplicatedTask(case, wish.objective, client_ends=True, notes=notes, request=question)
 
 
 def ensure_enough_nodes(request: Request, where: str) -> Request:

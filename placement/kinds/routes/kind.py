@@ -15,6 +15,7 @@ from objectives.routes.swarm import Swarm
 from objectives.routes.terms import ROUTES as TERMS
 from objectives.routes.terms import route_values
 from placement.errors import InputError
+from placement.plan.compare import Neighbour
 from placement.plan.plan import PlacedSpan, Plan
 from placement.plan.values import objective_value, point_value
 from placement.question.objective import ObjectiveSpec, objective_of
@@ -117,6 +118,14 @@ class RoutesKind:
     def tasks(self, question: RoutesQuestion | Swarm, wish: Wish, running: Plan | None) -> tuple[Task, ...]:
         """One problem."""
         return (RoutesTask(_asked(question), wish),)
+
+    def settled(self, best: Plan, answers: Sequence[tuple[Task, Plan]], running: Plan | None) -> Plan:
+        """The best."""
+        return best
+
+    def neighbours(self, question: Any, wish: Wish, plan: Plan, running: Plan | None) -> tuple[Neighbour, ...]:
+        """None yet."""
+        return ()
 
     def judge(
         self, question: RoutesQuestion | Swarm, wish: Wish, placement: Sequence[PlacedSpan]

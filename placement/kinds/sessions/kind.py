@@ -15,6 +15,7 @@ from objectives.combine import Objective, TermSet
 from objectives.sessions.chains import Composition, Fleet, broken_rules, greedy_chains, total_rate
 from objectives.spans import Range, Span
 from placement.errors import InfeasibleError, InputError, PlacementError
+from placement.plan.compare import Neighbour
 from placement.plan.plan import PlacedSpan, Plan
 from placement.question.objective import ObjectiveSpec, objective_of
 from placement.readers.fleet import ensure_chain, fleet_of
@@ -154,6 +155,14 @@ class SessionsKind:
         """The fleet; the kernels are ready then, so that no time limit pays for it."""
         warm_up()
         return (SessionsTask(question, wish.objective, held(running, question)),)
+
+    def settled(self, best: Plan, answers: Sequence[tuple[Task, Plan]], running: Plan | None) -> Plan:
+        """The best."""
+        return best
+
+    def neighbours(self, question: Any, wish: Wish, plan: Plan, running: Plan | None) -> tuple[Neighbour, ...]:
+        """None yet."""
+        return ()
 
     def judge(self, question: Fleet, wish: Wish, placement: Sequence[PlacedSpan]) -> tuple[Plan, tuple[str, ...]]:
         """A placement with its best chains and their figures, and the rules that it breaks."""

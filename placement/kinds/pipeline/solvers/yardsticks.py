@@ -35,6 +35,13 @@ def shares(tables: CostTables, weights: FloatArray) -> list[Span]:
     return [span for span in spans if span.stop > span.start]
 
 
+def even_by_memory(tables: CostTables, nodes: IntArray) -> list[Span]:
+    """Blocks over these nodes in proportion to their memory, as exo's ring has them."""
+    weights = np.zeros(tables.n_nodes)
+    weights[nodes] = np.maximum(tables.capacity_bytes[nodes], 0.0) + 1e-9
+    return shares(tables, weights)
+
+
 def fit_in_order(tables: CostTables, budget: FloatArray) -> list[Span]:
     """First fit: each node in file order takes blocks until its budget of bytes is full; the last takes the rest."""
     need = tables.weight_bytes + tables.kv_bytes
@@ -71,7 +78,7 @@ class ByMemory:
     def search(self, problem: Problem, rng: np.random.Generator, start: IntArray) -> Iterator[Proposal]:
         """Yield one placement."""
         tables = tables_of(problem)
-        yield Proposal(problem.encode(shares(tables, np.maximum(tables.capacity_bytes, 0.0) + 1e-9))[None, :], 1)
+        yield Proposal(problem.encode(even_by_memory(tables, np.arange(tables.n_nodes)))[None, :], 1)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The portfolio for replicated placements: packing for capacity, annealing for links and every other objective.
+"""The portfolio for replicated placements: packing for capacity, walks in turns for links and every other objective.
 
 For the flow, rounds of the pattern program go along until it ends: they prove a bound and bring the best stages.
 """
@@ -12,17 +12,46 @@ from itertools import islice
 import numpy as np
 
 from placement.search.problem import Problem
-from placement.search.solver import IntArray, NotApplicableError, Proposal
+from placement.search.solver import IntArray, NotApplicableError, Proposal, Solver
 from placement.search.solvers.annealing import Annealing
 from placement.search.solvers.nsga2 import NSGA2
+from placement.search.solvers.tabu import Tabu
 
 from ..problem import ReplicatedProblem
 from .packing import Packing
 from .patterns import Patterns
 
-UNALIGNED = 0.5  # of the moves in turns that leave stages
 PROOFS = 3  # rounds of the pattern program per round of annealing: it ends within a second or two
 SLOW = 20_000  # nodes squared from which on proposals are held back
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One part of a round: a walk, how far its moves leave stages, and where it begins.
+
+    Attributes
+    ----------
+    walk : Solver
+    unaligned : float
+        Part of the moves that change single spans, as chains that part need; 0: the problem's own.
+    fresh : bool
+        Begin from random placements: the best so far may lie in a valley that no walk leaves.
+    """
+
+    walk: Solver
+    unaligned: float = 0.0
+    fresh: bool = False
+
+
+FIRST_CYCLE = 200_000
+TURNS = (
+    Turn(Annealing(hot=0.05, first_cycle=FIRST_CYCLE)),
+    Turn(Annealing(hot=0.2, first_cycle=FIRST_CYCLE), unaligned=0.5),
+    Turn(Tabu(), unaligned=0.5, fresh=True),
+    Turn(Annealing(hot=0.05, first_cycle=FIRST_CYCLE)),
+    Turn(Annealing(hot=0.5, first_cycle=FIRST_CYCLE), unaligned=1.0, fresh=True),
+)
+FRESH = 4  # random placements that a fresh turn begins from
 
 
 @dataclass(frozen=True)
@@ -35,13 +64,13 @@ class ReplicatedPortfolio:
         Rounds of packing (which are shorter) per round of annealing: for flow where the order of stages matters, for
         flow where it does not, and for all other objectives.
     first_turn, last_turn : int
-        Rounds of the first turn of annealing, and the longest; each turn begins from the best so far.
+        Rounds of the first turn, and the longest.
     """
 
     packing_ordered: float = 2.0
     packing_free: float = 20.0
     packing_other: float = 0.2
-    first_turn: int = 30
+    first_turn: int = 4
     last_turn: int = 240
 
     def search(self, problem: Problem, rng: np.random.Generator, start: IntArray) -> Iterator[Proposal]:
@@ -55,7 +84,6 @@ class ReplicatedPortfolio:
         packing = Packing().search(problem, rng, start)
         proofs = _proofs(problem, rng, start)
         length, debt, number = self.first_turn, 0.0, 0
-        loose = problem.loose(UNALIGNED)
         if problem.objective.single != "flow":
             rounds = self.packing_other
         else:
@@ -65,15 +93,16 @@ class ReplicatedPortfolio:
             # Max flows are slow here, packing is not.
             rounds = max(rounds, self.packing_free)
         while True:
-            # Every third turn is hot and mostly about single spans: chains that part lie beyond valleys.
-            hot, turned = (0.2, loose) if number % 3 == 2 else (0.05, problem)
-            turn = Annealing(hot=hot, first_cycle=200_000).search(turned, rng, pool.start())
+            kind = TURNS[number % len(TURNS)]
+            turned = problem.loose(kind.unaligned) if kind.unaligned else problem
+            begin = problem.random(rng, FRESH) if kind.fresh else pool.start()
+            turn = kind.walk.search(turned, rng, begin)
             for _ in range(length):
                 debt += rounds
                 while debt >= 1.0:
                     debt -= 1.0
                     yield self.take(pool, next(packing), "packing")
-                yield self.take(pool, next(turn), "annealing")
+                yield self.take(pool, next(turn), type(kind.walk).__name__.lower())
                 for proof in islice(proofs, PROOFS):
                     yield self.take(pool, proof, "patterns")
             length, number = min(2 * length, self.last_turn), number + 1
