@@ -24,7 +24,7 @@ from placement.question.request import Away, Request
 FloatArray = npt.NDArray[np.float64]
 MOST_NODES = 7  # of which every order is tried
 MOST_TRIED = 12
-SLACK = 1e-8  # of a bound: parts are alike to nine digits
+SLACK = 5e-10  # of a bound, for rounding
 EXACT_KINDS = 2  # of parts, for which counts are exact
 
 
@@ -169,7 +169,7 @@ class Space:
         added = np.diff(other.stage[node] - base.stage[node])
         kinds: dict[tuple[str, str], list[int]] = {}
         for block in np.flatnonzero(self.may):
-            kinds.setdefault((f"{self.freed[block]:.9g}", f"{added[block]:.9g}"), []).append(int(block))
+            kinds.setdefault((f"{self.freed[block]:.12g}", f"{added[block]:.12g}"), []).append(int(block))
         found = []
         for members in kinds.values():
             mask = np.zeros(len(added), dtype=bool)
