@@ -59,6 +59,7 @@ def main() -> int:
     """Measure, predict, compare."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--gpus", type=int, nargs="+", help="how many, each in turn; by default 1, 2, 4 where there")
+    parser.add_argument("--shapes", nargs="+", help="which, in this order; by default all, the small ones first")
     parser.add_argument("--contexts", type=int, nargs="+", default=[128, 1024, 8192])
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 64])
     parser.add_argument("--budget", type=float, default=500.0, help="seconds, all together")
@@ -72,11 +73,12 @@ def main() -> int:
     warm_up("cpu" if options.toy else "cuda:0", 0.1 if options.toy else WARM_UP_S)
     rows: list[dict[str, Any]] = []
     left_out: list[str] = []
-    for name, shape in (TOY if options.toy else SHAPES).items():
+    shapes = TOY if options.toy else SHAPES
+    for name in options.shapes or shapes:
         if time.monotonic() > until:
             left_out.append(name)
             continue
-        for row in one_shape(name, shape, device, counts, options, until):
+        for row in one_shape(name, shapes[name], device, counts, options, until):
             rows.append(row)
             print(json.dumps(row), file=sys.stderr, flush=True)
     report = {
