@@ -144,10 +144,13 @@ BAD = {
     "objective weight": (GOOD + "objective: {latency: -1}", "objective.latency: expected a number above 0, got -1"),
     "limit unit": (GOOD + "limits: {ttft: 2}", "limits.ttft: expected a time such as '12 ms', got 2: write the unit"),
     "limit name": (GOOD + "limits: {tttf: 2 s}", "limits: unknown key 'tttf'; did you mean 'ttft'?"),
-    "workload": (GOOD + "workload: {concurrency: 0}", "workload.concurrency: expected a whole number of at least 1"),
+    "workload": (
+        GOOD + "workload: {concurrency: 0}",
+        "workload.concurrency: expected max, or a whole number of at least 1",
+    ),
     "workload text": (
         GOOD + "workload: {concurrency: many}",
-        "workload.concurrency: expected a whole number, got 'many'",
+        "workload.concurrency: expected max, or a whole number of at least 1, got 'many'",
     ),
     "pin to nobody": (GOOD + "pins: {embed: c}", "pins.embed: there is no node 'c'"),
     "pin to many": (GOOD + "pins: {embed: b}", "it stands for 2 nodes, 'b-0' to 'b-1'"),
@@ -300,7 +303,7 @@ def test_bad_json(text: str, fragment: str, tmp_path: Path) -> None:
         ("nodes[x]=2", "expected a key path"),
         ("=2", "expected a key path"),
         ("workload.concurrency=[", "not valid YAML"),
-        ("workload.concurrency=none", "expected a whole number, got 'none'"),
+        ("workload.concurrency=none", "expected max, or a whole number of at least 1, got 'none'"),
     ],
 )
 def test_bad_overrides(override: str, fragment: str, tmp_path: Path) -> None:
