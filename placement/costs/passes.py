@@ -1,0 +1,198 @@
+"""Seconds of a pass through a span for any mixture of prompt chunks and decode steps: what a simulation asks for.
+
+`CostTables` know one prompt length and one mean context. A server meets all of them, often in one pass, so the same
+roofline is kept here in pieces: what depends on the tokens of the pass alone is tabulated, and what attention adds is
+linear in the context that the tokens see. Of a kind of blocks, with A tokens x context and K tokens of cache read::
+
+    seconds = max(arithmetic_s[tokens] + attention_s * A, memory_s[tokens] + cache_s * K)
+
+Overheads and all-reduces are in both sides, so that the maximum is the roofline's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import InputError
+from ..question.cluster import Node
+from ..question.model import Block, Model
+from ..question.workload import Workload
+from .roofline import all_reduce_s, decode_table, has_roofline, pass_s, prefill_row
+
+FloatArray = npt.NDArray[np.float64]
+EXACT_TOKENS = 64
+GROWTH = 1.08
+MOST_TOKENS = 1 << 20
+
+
+def token_grid() -> FloatArray:
+    """Tokens at which seconds are tabulated: all up to 64, then steps of 8%."""
+    grid = [float(tokens) for tokens in range(EXACT_TOKENS + 1)]
+    while grid[-1] < MOST_TOKENS:
+        grid.append(float(int(grid[-1] * GROWTH) + 1))
+    return np.array(grid)
+
+
+@dataclass(frozen=True, slots=True)
+class BlockCosts:
+    """What a pass costs in one kind of blocks on a node; G tokens are tabulated.
+
+    Attributes
+    ----------
+    count : int
+        Blocks of this kind in the span.
+    rows : bool
+        Only the last token of each sequence passes (an LM head).
+    window : int or None
+        Tokens of context that are seen.
+    arithmetic_s, memory_s : array (G,)
+        Seconds of both sides of the roofline by tokens of the pass, attention left out; index 0 is 0.
+    attention_s : float
+        Seconds per token and token of context that it sees.
+    cache_s, kept_s : float
+        Seconds per token of cache read, within the window, and beside any window.
+    state_s : float
+        Seconds per sequence for cache that does not grow.
+    """
+
+    count: int
+    rows: bool
+    window: int | None
+    arithmetic_s: FloatArray
+    memory_s: FloatArray
+    attention_s: float
+    cache_s: float
+    kept_s: float
+    state_s: float
+
+
+def span_costs(node: Node, model: Model, workload: Workload, start: int, stop: int) -> tuple[BlockCosts, ...]:
+    """The costs of passes through the blocks ``start <= b < stop`` on a node.
+
+    Parameters
+    ----------
+    node : Node
+    model : Model
+    workload : Workload
+        What measured prefill seconds are for.
+    start, stop : int
+
+    Returns
+    -------
+    tuple of BlockCosts
+        One for each kind of blocks; blocks that differ in their name only are of one kind.
+
+    Raises
+    ------
+    InputError
+        The node states neither a device nor figures nor measurements.
+    """
+    grid = token_grid()
+    found: dict[tuple[object, ...], BlockCosts] = {}
+    analytic, measured = has_roofline(node, model), bool(node.decode_s_per_block or node.decode_table)
+    decode = decode_table(node, model, workload, _sizes(node)) if measured or not analytic else None
+    prefill = prefill_row(node, model, workload, decode[0]) if decode is not None else None
+    for number in range(start, stop):
+        block = model.blocks[number]
+        key: tuple[object, ...] = tuple(getattr(block, name) for name in Block.__slots__ if name != "name")
+        if decode is not None and prefill is not None:
+            key = (*key, *decode[:, number].tolist(), float(prefill[number]))
+        if key in found:
+            found[key] = replace(found[key], count=found[key].count + 1)
+        elif decode is None or prefill is None:
+            found[key] = _analytic(node, block, model.compute_dtype, grid)
+        else:
+            found[key] = _measured(block, workload, np.array(_sizes(node)), decode[:, number], prefill[number], grid)
+    return tuple(found.values())
+
+
+def _analytic(node: Node, block: Block, dtype: str, grid: FloatArray) -> BlockCosts:
+    """The roofline in pieces."""
+    arithmetic, memory = np.zeros(len(grid)), np.zeros(len(grid))
+    for k, tokens in enumerate(grid.tolist()):
+        if k == 0:
+            continue
+        spent = node.overhead_s + all_reduce_s(node, block, tokens)
+        # With no bytes moved a pass takes its arithmetic alone, and the other way round.
+        arithmetic[k] = spent + _arithmetic_s(node, dtype, tokens * block.flops_per_token)
+        memory[k] = pass_s(node, block, dtype, tokens, 0.0, 0.0)
+    per_byte = 1.0 / (node.memory_bandwidth_bytes_per_s * node.bandwidth_efficiency)
+    return BlockCosts(
+        1,
+        block.last_token_only,
+        block.kv_window_tokens,
+        arithmetic,
+        memory,
+        _arithmetic_s(node, dtype, block.attention_flops_per_token),
+        block.kv_bytes_per_token * per_byte,
+        block.kept_bytes_per_token * per_byte,
+        block.state_bytes * per_byte,
+    )
+
+
+def _arithmetic_s(node: Node, dtype: str, flops: float) -> float:
+    return flops / (node.peak_flops_per_s(dtype) * node.compute_efficiency)
+
+
+def _sizes(node: Node) -> list[int]:
+    """Micro-batch sizes that were measured, and 1."""
+    return sorted({1, node.decode_batch, *node.decode_table})
+
+
+def _measured(
+    block: Block, workload: Workload, sizes: npt.NDArray[np.int64], decode: FloatArray, prefill_s: float, grid: FloatArray
+) -> BlockCosts:
+    """Measured seconds: as many tokens as the largest micro-batch cost what was measured, more in proportion to a prompt.
+
+    What was measured has its attention inside; nothing is known of how it grows with the context.
+    """
+    tokens = 1.0 if block.last_token_only else float(workload.prompt_tokens)
+    largest, slope = float(sizes[-1]), prefill_s / tokens
+    small = np.interp(grid, sizes.astype(float), decode)
+    seconds = np.where(grid <= largest, small, np.maximum(decode[-1], slope * grid))
+    seconds[0] = 0.0
+    return BlockCosts(1, block.last_token_only, None, seconds, seconds, 0.0, 0.0, 0.0, 0.0)
+
+
+def pass_seconds(
+    costs: Sequence[BlockCosts],
+    tokens: int,
+    sequences: int,
+    context_pairs: float,
+    context_tokens: float,
+) -> float:
+    """Seconds of one pass, in plain Python: the reference of the compiled twin. For models without windows.
+
+    Parameters
+    ----------
+    costs : sequence of BlockCosts
+        Of a span.
+    tokens : int
+        Tokens in the pass, chunks of prompts and decode steps together.
+    sequences : int
+        Sequences whose last token is sampled.
+    context_pairs : float
+        Sum over tokens of the context that each sees.
+    context_tokens : float
+        Sum over sequences of the tokens of cache that are read.
+
+    Raises
+    ------
+    InputError
+        A kind of blocks has a window.
+    """
+    grid, total = token_grid(), 0.0
+    for kind in costs:
+        if kind.window is not None:
+            raise InputError("expected blocks without windows")
+        passing = sequences if kind.rows else tokens
+        if passing == 0:
+            continue
+        arithmetic = float(np.interp(passing, grid, kind.arithmetic_s)) + kind.attention_s * context_pairs
+        memory = float(np.interp(passing, grid, kind.memory_s)) + (kind.cache_s + kind.kept_s) * context_tokens
+        total += kind.count * max(arithmetic, memory + kind.state_s * sequences)
+    return total
