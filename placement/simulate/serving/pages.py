@@ -38,9 +38,11 @@ class Pages:
         self.counts, self.chain, self.block = free, chain, block
         self.total = int(free[chain])
         self.kept: dict[int, Piece] = {}
+        # Blocks that nobody uses and that still hold something: kept pieces, and under -1 - r what request r left.
         self.idle: OrderedDict[int, int] = OrderedDict()
         self.idle_blocks = 0
         self.users: dict[int, list[int]] = {}
+        self.private: dict[int, int] = {}
 
     @property
     def free(self) -> int:
@@ -56,11 +58,17 @@ class Pages:
         return True
 
     def forget(self) -> None:
-        """Drop kept pieces whose blocks somebody else has by now, the least recently used first."""
+        """Drop what is kept in blocks that somebody else has by now: the least recently used first, its end first."""
         while self.idle_blocks > self.free:
-            name, blocks = self.idle.popitem(last=False)
+            name, blocks = next(iter(self.idle.items()))
+            excess = self.idle_blocks - self.free
+            if name < 0 and blocks > excess:
+                self.idle[name] = blocks - excess
+                self.idle_blocks -= excess
+                return
+            del self.idle[name]
             self.idle_blocks -= blocks
-            del self.kept[name]
+            self.kept.pop(name, None)
 
     def match(self, request: int, ids: Sequence[int], tokens: Sequence[int], limit: int) -> int:
         """Use what is kept of a prompt's beginning.
@@ -79,23 +87,32 @@ class Pages:
             Tokens found.
         """
         self.forget()
-        found, seen = 0, 0
+        found, seen, whole = 0, 0, True
         used = self.users.setdefault(request, [])
         for name, length in zip(ids, tokens, strict=True):
             piece = self.kept.get(name)
             if piece is None:
+                whole = False
                 break
             if piece.users == 0:
-                del self.idle[name]
-                self.idle_blocks -= piece.blocks
-                self.counts[self.chain] -= piece.blocks
+                self._revive(name, piece.blocks)
             piece.users += 1
             used.append(name)
             seen += length
             found = seen // self.block * self.block
             if seen >= limit:
                 break
-        return min(found, limit // self.block * self.block)
+        own = self.idle.get(-1 - request, 0) if whole else 0
+        if own:
+            self._revive(-1 - request, own)
+            self.private[request] = own
+        return min(found + own * self.block, limit // self.block * self.block)
+
+    def _revive(self, name: int, blocks: int) -> None:
+        """Blocks that nobody used are somebody's again."""
+        del self.idle[name]
+        self.idle_blocks -= blocks
+        self.counts[self.chain] -= blocks
 
     def keep(self, request: int, ids: Sequence[int], tokens: Sequence[int]) -> None:
         """A prompt is computed: its pieces are there for others from now on."""
@@ -111,12 +128,22 @@ class Pages:
             self.kept[name] = Piece(blocks, 1)
             used.append(name)
 
-    def shared(self, request: int) -> int:
-        """Blocks of a request that are kept pieces."""
-        return sum(self.kept[name].blocks for name in self.users.get(request, ()))
+    def found(self, request: int) -> int:
+        """Blocks that a request has found: kept pieces, and its own from before it was preempted."""
+        shared = sum(self.kept[name].blocks for name in self.users.get(request, ()))
+        return shared + self.private.pop(request, 0)
 
-    def give_back(self, request: int, held: int) -> None:
-        """A request that holds so many blocks, kept pieces counted, leaves."""
+    def give_back(self, request: int, held: int, *, remember: bool = False) -> None:
+        """A request leaves.
+
+        Parameters
+        ----------
+        request : int
+        held : int
+            Its blocks, kept pieces counted.
+        remember : bool
+            Its own blocks stay until somebody needs them.
+        """
         used = self.users.pop(request, [])
         private = held
         for name in reversed(used):
@@ -127,4 +154,8 @@ class Pages:
                 self.idle[name] = piece.blocks
                 self.idle_blocks += piece.blocks
                 self.counts[self.chain] += piece.blocks
-        self.counts[self.chain] += max(private, 0)
+        private = max(private, 0)
+        self.counts[self.chain] += private
+        if remember and private:
+            self.idle[-1 - request] = private
+            self.idle_blocks += private

@@ -110,20 +110,24 @@ class VllmScheduler(Scheduler):
         target = int(ledger.target[request])
         if not self.policy.chunked and budget < target and (group.prompts or target <= self._budget(group)):
             return False
-        found = 0
-        shared = ledger.requests.shared
-        if shared is not None and self.policy.prefix_caching:
-            found = pages.match(request, *shared.of(request), target - 1)
-        held = found // self.block
+        found, held = 0, 0
+        if self.policy.prefix_caching:
+            found = pages.match(request, *self._pieces(request), target - 1)
+            held = pages.found(request)
         chunk = min(budget, target - found) if self.policy.chunked else target - found
         needed = -(-(found + chunk) // self.block) - held
         if needed > pages.free - self.keep_free[group.chain]:
-            pages.give_back(request, pages.shared(request))
+            pages.give_back(request, held, remember=True)
             return False
-        ledger.cached[request], ledger.held[request] = found, max(held, pages.shared(request))
+        ledger.cached[request], ledger.held[request] = found, held
         if found:
             self.world.count("prefix_tokens_found", found)
         return True
+
+    def _pieces(self, request: int) -> tuple[list[int], list[int]]:
+        """What its prompt may share with others."""
+        shared = self.world.ledger.requests.shared
+        return shared.of(request) if shared is not None else ([], [])
 
     def _swap_in(self, group: Group, request: int, pages: Pages) -> None:
         blocks = self.swapped.pop(request)
@@ -172,6 +176,8 @@ class VllmScheduler(Scheduler):
         ledger, pages = self.world.ledger, self.pages[group.chain]
         chunks: list[tuple[int, int]] = []
         for request in tuple(group.prompts):
+            if request not in group.prompts:  # preempted for one before it
+                continue
             rest = int(ledger.target[request] - ledger.cached[request])
             if budget <= 0 or (not self.policy.chunked and chunks and rest > budget):
                 break
@@ -204,11 +210,12 @@ class VllmScheduler(Scheduler):
         ledger, world = self.world.ledger, self.world
         blocks = int(ledger.held[request])
         decoding = request not in group.prompts
-        self.pages[group.chain].give_back(request, blocks)
+        recompute = self.policy.preemption == "recompute" or not decoding
+        self.pages[group.chain].give_back(request, blocks, remember=recompute and self.policy.prefix_caching)
         ledger.held[request] = 0
         ledger.preempted[request] += 1
         world.count("preemptions")
-        if self.policy.preemption == "swap" and decoding:
+        if not recompute:
             self.swapped[request] = blocks
             self._owe(group, blocks)
         else:
@@ -218,15 +225,16 @@ class VllmScheduler(Scheduler):
 
     def done(self, group: Group, request: int, now: float) -> bool:
         """Its beginning is there for others from now on."""
-        shared = self.world.ledger.requests.shared
-        if shared is not None and self.policy.prefix_caching:
-            self.pages[group.chain].keep(request, *shared.of(request))
+        if self.policy.prefix_caching:
+            self.pages[group.chain].keep(request, *self._pieces(request))
         return True
 
     def leave(self, request: int) -> None:
         """Its blocks are free."""
         ledger = self.world.ledger
-        self.pages[int(ledger.chain[request])].give_back(request, int(ledger.held[request]))
+        self.pages[int(ledger.chain[request])].give_back(
+            request, int(ledger.held[request]), remember=self.policy.prefix_caching
+        )
         ledger.held[request] = 0
         self.admitted.pop(request, None)
 
