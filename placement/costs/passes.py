@@ -144,7 +144,12 @@ def _sizes(node: Node) -> list[int]:
 
 
 def _measured(
-    block: Block, workload: Workload, sizes: npt.NDArray[np.int64], decode: FloatArray, prefill_s: float, grid: FloatArray
+    block: Block,
+    workload: Workload,
+    sizes: npt.NDArray[np.int64],
+    decode: FloatArray,
+    prefill_s: float,
+    grid: FloatArray,
 ) -> BlockCosts:
     """Measured seconds: as many tokens as the largest micro-batch cost what was measured, more in proportion to a prompt.
 

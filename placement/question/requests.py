@@ -52,6 +52,8 @@ class Requests:
         At least 1 each.
     shared : Shared or None
         Beginnings of prompts that are alike, for servers that keep them.
+    timed : bool
+        False: nothing is known of when they come, and their times are 0.
     name : str
         The file or the generator.
     notes : tuple of str
@@ -67,6 +69,7 @@ class Requests:
     prompt_tokens: IntArray
     output_tokens: IntArray
     shared: Shared | None = None
+    timed: bool = True
     name: str = "requests"
     notes: tuple[str, ...] = field(default=())
 
@@ -132,6 +135,7 @@ class Requests:
         return replace(
             self,
             arrival_s=arrival_s,
+            timed=True,
             prompt_tokens=self.prompt_tokens[order],
             output_tokens=self.output_tokens[order],
             shared=shared,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -56,10 +56,15 @@ class Engine:
     def __init__(
         self, serving: Serving, requests: Requests, policy: Policy, options: EngineOptions, load: Load
     ) -> None:
-        self.serving, self.options, self.load = serving, options, load
+        if not options.max_model_len:
+            longest = int((requests.prompt_tokens + requests.output_tokens).max())
+            options = replace(options, max_model_len=longest)
+        self.options, self.load = options, load
         self.ledger = Ledger(requests)
         self.world = World(serving, options, self.ledger)
         self.scheduler = policy.start(self.world)
+        ahead = self.scheduler.ahead and max(self.world.per_chain) == 1 if options.ahead is None else options.ahead
+        self.serving = replace(serving, machine=serving.machine._replace(ahead=ahead))
         self.g, self.s = _state(serving, self.world, self.scheduler.block, load, requests)
         self.now, self.arrived, self.finished = 0.0, 0, 0
         self.world.places = self.g.place
@@ -244,7 +249,12 @@ class Engine:
         if self.scheduler.block:
             block = g.phase.shape[1]
             g.phase[k] = np.bincount((-cached) % block, minlength=block)
-        g.extra_s[k], g.remote_s[k], g.lender[k], g.lent_s[k] = doing.extra_s, doing.remote_s, doing.lender, doing.lent_s
+        g.extra_s[k], g.remote_s[k], g.lender[k], g.lent_s[k] = (
+            doing.extra_s,
+            doing.remote_s,
+            doing.lender,
+            doing.lent_s,
+        )
 
     def _steps(self, doing: Pass, cached: np.ndarray) -> int:
         """Decode steps until something changes for one of the sequences."""

@@ -219,7 +219,7 @@ def _caches(engine: Engine, warm_s: float) -> dict[str, float]:
         "cache_reserved": mean(column["reserved"]) / room,
         "cache_internal": mean(np.maximum(column["reserved"] - column["used"], 0.0)) / room,
         "cache_external": mean(column["unusable"]) / room,
-        "useful_share": mean(column["used"] / np.maximum(taken, 1.0), crowded),
+        "useful_share": mean(np.minimum(column["used"] / np.maximum(taken, 1.0), 1.0), crowded),
         "in_flight": mean(column["running"]),
         "waiting": mean(column["waiting"]),
     }

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from objectives.pipeline.tables import CostTables
 from placement.costs.build import build_tables
+from placement.costs.engines import serving_cluster
 from placement.costs.passes import BlockCosts, span_costs, token_grid
 from placement.errors import InputError
 from placement.plan.plan import PlacedChain, PlacedSpan, Plan
@@ -99,6 +100,7 @@ def serving_of(plan: Plan, request: Request, options: EngineOptions, *, copies: 
     """
     if plan.n_blocks != request.model.n_blocks:
         raise InputError(f"the plan has {plan.n_blocks} blocks, the model of the question {request.model.n_blocks}")
+    request = replace(request, cluster=serving_cluster(request.cluster))
     tables = build_tables(request)
     chains, weights = chains_of(plan)
     spans = [_spans(plan, chain) for chain in chains]
@@ -254,7 +256,7 @@ def _machine(
         pass_s=host.pass_s,
         sequence_s=host.sequence_s,
         prompt_token_s=host.prompt_token_s,
-        ahead=options.ahead,
+        ahead=False,
         **flat,
         **tabled,
     )

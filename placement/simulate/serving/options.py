@@ -23,10 +23,10 @@ class HostCosts:
         Per request before it can be scheduled: HTTP, tokens of its text.
     """
 
-    pass_s: float = 0.0006
-    sequence_s: float = 4e-6
+    pass_s: float = 0.0012
+    sequence_s: float = 5e-6
     prompt_token_s: float = 0.0
-    request_s: float = 0.003
+    request_s: float = 0.006
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
@@ -45,15 +45,16 @@ class EngineOptions:
     max_num_batched_tokens : int
         Tokens in one pass.
     max_model_len : int
-        Longest sequence; what a policy reserves that knows no better.
+        Longest sequence, and what a policy reserves that knows no better; 0: that of the longest request.
     block_size : int
         Tokens of a cache block.
     kv_blocks : int or None
         Cache blocks of an instance; by default what the plan's memory leaves.
     memory_share : float or None
         Part of each device's memory that the engine may use (`gpu_memory_utilization`); by default the plan's capacity.
-    ahead : bool
-        Passes are prepared one ahead (vLLM's asynchronous scheduling).
+    ahead : bool or None
+        Passes are prepared one ahead (vLLM's asynchronous scheduling); by default where the policy does so and one
+        micro-batch is under way at a time.
     micro_batches : int
         Micro-batches under way at once in one instance; 0: one per stage.
     swap_bytes_per_s : float
@@ -63,20 +64,20 @@ class EngineOptions:
 
     max_num_seqs: int = 256
     max_num_batched_tokens: int = 2048
-    max_model_len: int = 2048
+    max_model_len: int = 0
     block_size: int = 16
     kv_blocks: int | None = None
     memory_share: float | None = None
-    ahead: bool = False
+    ahead: bool | None = None
     micro_batches: int = 0
     swap_bytes_per_s: float = 25e9
     host: HostCosts = field(default_factory=HostCosts)
 
     def __post_init__(self) -> None:
         for name in ("max_num_seqs", "max_num_batched_tokens", "max_model_len", "block_size"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 100_000_000:
-                raise InputError(f"expected a whole number of at least 1, got {value!r}", name)
+            value, least = getattr(self, name), 0 if name == "max_model_len" else 1
+            if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= 100_000_000:
+                raise InputError(f"expected a whole number of at least {least}, got {value!r}", name)
         if self.block_size > 4096:
             raise InputError(f"expected at most 4096, got {self.block_size}", "block_size")
         if self.kv_blocks is not None and self.kv_blocks < 1:

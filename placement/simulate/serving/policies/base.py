@@ -105,10 +105,13 @@ class Scheduler:
         Tokens of a cache block that a decode step claims by itself when it needs one; 0: all is reserved beforehand.
     together : bool
         The members of a group leave when the last of them is done.
+    ahead : bool
+        Passes are usually prepared one ahead.
     """
 
     block = 0
     together = False
+    ahead = False
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -117,7 +120,7 @@ class Scheduler:
         """Whether an instance could ever hold a request, all alone."""
         world = self.world
         longest = world.ledger.longest(request)
-        return longest <= world.capacity(chain) and longest <= world.options.max_model_len
+        return longest <= world.capacity(chain) and longest < world.options.max_model_len
 
     def route(self, request: int) -> int:
         """The instance for a request that has come."""

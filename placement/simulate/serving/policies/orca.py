@@ -59,7 +59,7 @@ class Contiguous(Scheduler):
 
     def fits(self, request: int, chain: int) -> bool:
         """Whether its piece fits into an empty instance."""
-        within = self.world.ledger.longest(request) <= self.world.options.max_model_len
+        within = self.world.ledger.longest(request) < self.world.options.max_model_len
         return within and self.buddies[chain].fits(self.wanted(request))
 
     def wanted(self, request: int) -> int:

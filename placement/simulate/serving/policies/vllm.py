@@ -62,6 +62,8 @@ class VllmScheduler(Scheduler):
     policy : Vllm
     """
 
+    ahead = True
+
     def __init__(self, world: World, policy: Vllm) -> None:
         super().__init__(world)
         self.policy = policy
@@ -77,7 +79,7 @@ class VllmScheduler(Scheduler):
         """Whether all blocks together could hold it."""
         longest, pages = self.world.ledger.longest(request), self.pages[chain]
         blocks = -(-longest // self.block) + self.keep_free[chain]
-        return blocks <= pages.total and longest <= self.world.options.max_model_len
+        return blocks <= pages.total and longest < self.world.options.max_model_len
 
     def admit(self, group: Group, now: float) -> None:
         """First come, first served, while there are tokens in the pass, sequences to spare and free blocks."""

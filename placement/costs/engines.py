@@ -1,0 +1,40 @@
+"""Efficiencies that serving engines reach where a cluster file states none of its own.
+
+The classes of the catalog stand for any software. An engine that captures graphs and fuses attention reads memory at
+close to its peak; `placement/catalog/serving.yaml` has what was fitted to measured runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from ..catalog import hardware
+from ..catalog.tables import load
+from ..question.cluster import Cluster, Node
+
+FILE = "serving.yaml"
+
+
+def serving_cluster(cluster: Cluster) -> Cluster:
+    """The same cluster with the efficiencies of serving engines on accelerators whose file states none."""
+    figures = load(FILE)
+    return replace(cluster, nodes=tuple(_serving_node(node, figures) for node in cluster.nodes))
+
+
+def _serving_node(node: Node, figures: Mapping[str, Any]) -> Node:
+    if not node.device:
+        return node
+    device = hardware.device(node.device)
+    if device.kind in ("cpu", "edge"):
+        return node
+    found = {**figures["any"], **figures["devices"].get(device.name, {})}
+    changed: dict[str, float] = {}
+    if node.compute_efficiency == device.compute_efficiency:
+        changed["compute_efficiency"] = float(found["compute"])
+    if node.bandwidth_efficiency == device.bandwidth_efficiency:
+        changed["bandwidth_efficiency"] = float(found["bandwidth"])
+    if node.overhead_s == device.overhead_s:
+        changed["overhead_s"] = float(figures["overhead_us"]) * 1e-6
+    return replace(node, **changed)
