@@ -151,7 +151,7 @@ def length_mix(text: str) -> tuple[tuple[float, Lengths], ...]:
         if not 1 <= least <= most:
             raise InputError(f"expected tokens of at least 1, the smaller first, got {shown(text)}", "--lengths")
         both.append(Uniform(least, most))
-    return ((1.0, Lengths(*both)),)
+    return ((1.0, Lengths(both[0], both[1])),)
 
 
 def prefixes_of(text: str | None) -> Prefixes | None:

@@ -30,11 +30,10 @@ def _serving_node(node: Node, figures: Mapping[str, Any]) -> Node:
     if device.kind in ("cpu", "edge"):
         return node
     found = {**figures["any"], **figures["devices"].get(device.name, {})}
-    changed: dict[str, float] = {}
-    if node.compute_efficiency == device.compute_efficiency:
-        changed["compute_efficiency"] = float(found["compute"])
-    if node.bandwidth_efficiency == device.bandwidth_efficiency:
-        changed["bandwidth_efficiency"] = float(found["bandwidth"])
-    if node.overhead_s == device.overhead_s:
-        changed["overhead_s"] = float(figures["overhead_us"]) * 1e-6
-    return replace(node, **changed)
+    compute, bandwidth, overhead_s = node.compute_efficiency, node.bandwidth_efficiency, node.overhead_s
+    return replace(
+        node,
+        compute_efficiency=float(found["compute"]) if compute == device.compute_efficiency else compute,
+        bandwidth_efficiency=float(found["bandwidth"]) if bandwidth == device.bandwidth_efficiency else bandwidth,
+        overhead_s=float(figures["overhead_us"]) * 1e-6 if overhead_s == device.overhead_s else overhead_s,
+    )

@@ -151,7 +151,7 @@ def _measured(
     prefill_s: float,
     grid: FloatArray,
 ) -> BlockCosts:
-    """Measured seconds: as many tokens as the largest micro-batch cost what was measured, more in proportion to a prompt.
+    """Measured seconds: passes up to the largest micro-batch as measured, longer ones in proportion to a prompt.
 
     What was measured has its attention inside; nothing is known of how it grows with the context.
     """

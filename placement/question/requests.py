@@ -19,7 +19,7 @@ MOST_SECONDS = 1e9
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """Beginnings of prompts that several requests share, in pieces; request r has those from ``at[r]`` to ``at[r + 1]``.
+    """Beginnings of prompts that requests share, in pieces; request r has those from ``at[r]`` to ``at[r + 1]``.
 
     Attributes
     ----------

@@ -11,7 +11,7 @@ import numpy as np
 from placement.errors import InputError
 from placement.question.requests import Requests
 
-from .kernels.events import BLOCKS, NOBODY, FloatArray, Groups, Shared, begin, run
+from .kernels.events import BLOCKS, NOBODY, FloatArray, Groups, Shared, run
 from .ledger import Ledger
 from .machine import Serving
 from .options import EngineOptions
@@ -115,9 +115,10 @@ class Engine:
             return
         self.ledger.chain[request] = chain
         world.queues[chain].append(request)
-        for group in world.of_chain[chain]:
-            self.s.ask[group.number] = min(self.s.ask[group.number], float(world.ready_s[request]))
-        self._wake(chain, now)
+        if len(world.queues[chain]) == 1:  # behind somebody who waits nobody has to look again
+            for group in world.of_chain[chain]:
+                self.s.ask[group.number] = world.ready_s[request]
+            self._wake(chain, now)
 
     def _follow(self, now: float) -> None:
         """In a closed stream the next request comes when one is done."""
@@ -147,9 +148,10 @@ class Engine:
         self._next(group, now)
         while self.world.freed:
             chain = self.world.freed.pop()
-            if self.world.queues[chain]:
+            # The group itself has just looked: where memory is short for it, it is short for all.
+            if self.world.queues[chain] and chain not in self.world.short:
                 for other in self.world.of_chain[chain]:
-                    if other is not group:  # which has just looked
+                    if other is not group and self.scheduler.has_place(other):
                         self.s.ask[other.number] = self.world.ready_s[self.world.queues[chain][0]]
             self._wake(chain, now)
 
@@ -207,6 +209,7 @@ class Engine:
     def _next(self, group: Group, now: float) -> None:
         """Ask the policy for the next pass of a group and begin it."""
         k, world = group.number, self.world
+        world.short.discard(group.chain)
         self.scheduler.admit(group, now)
         doing = self.scheduler.batch(group, now)
         queue = world.queues[group.chain]
@@ -218,7 +221,10 @@ class Engine:
             return
         self.doing[k] = doing
         self._fill(k, doing, now)
-        begin(self.serving.machine, self.g, self.s, k, now, sum(tokens for _, tokens in doing.chunks))
+        row = self.s.noted[2]
+        self.s.begins[row] = k, now, sum(tokens for _, tokens in doing.chunks)
+        self.s.noted[2] = row + 1
+        self.g.place[k] = 0
 
     def _fill(self, k: int, doing: Pass, now: float) -> None:
         """Write a pass into the arrays of the kernels."""
@@ -273,7 +279,8 @@ class Engine:
 def _pairs(before: int, chunk: int, limits: np.ndarray) -> FloatArray:
     """Tokens x context of a chunk, by window: its tokens see what came before them and themselves."""
     full = np.clip(limits - before, 0, chunk).astype(float)  # tokens that see everything
-    return full * before + full * (full + 1.0) / 2.0 + (chunk - full) * limits
+    pairs: FloatArray = full * before + full * (full + 1.0) / 2.0 + (chunk - full) * limits
+    return pairs
 
 
 def _state(serving: Serving, world: World, block: int, load: Load, requests: Requests) -> tuple[Groups, Shared]:
@@ -317,6 +324,7 @@ def _state(serving: Serving, world: World, block: int, load: Load, requests: Req
         host_free=np.zeros(chains),
         busy=np.zeros((nodes, BINS)),
         bin_s=np.array([ends / BINS]),
+        begins=np.zeros((number, 3)),
         gantt=np.zeros((GANTT_PASSES * int(serving.machine.length.max()), 5)),
         noted=np.zeros(3, dtype=np.int64),
     )

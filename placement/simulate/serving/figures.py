@@ -58,8 +58,8 @@ class ServingFigures:
     in_flight, waiting : float
         Mean requests taken in, and in the queue.
     cache_used, cache_reserved, cache_internal, cache_external : float
-        Mean part of the caches' room that holds tokens, is given away, is given away and holds none, and is free but too
-        scattered.
+        Mean part of the caches' room that holds tokens, is given away, is given away and holds none, and is free but
+        too scattered.
     useful_share : float
         Mean part of what cannot be given to others that holds tokens, while somebody waits or all the time.
     preemptions : int
@@ -233,5 +233,5 @@ def _busy(engine: Engine) -> dict[str, float]:
 def busy_by_time(engine: Engine) -> tuple[FloatArray, float]:
     """Busy seconds by node and stretch of time up to now, and the length of a stretch in s."""
     bin_s = float(engine.s.bin_s[0])
-    last = min(int(math.ceil(engine.now / bin_s)) if bin_s > 0 else BINS, BINS)
+    last = min(math.ceil(engine.now / bin_s) if bin_s > 0 else BINS, BINS)
     return engine.s.busy[:, : max(last, 1)].copy(), bin_s

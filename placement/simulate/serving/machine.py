@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +23,7 @@ from .options import EngineOptions
 
 WITHOUT_WINDOW = 1 << 40
 TABLED = ("arithmetic_s", "memory_s")
-PER_KIND = ("count", "attention_s", "cache_s", "kept_s", "state_s")
+PER_KIND = ("blocks", "attention_s", "cache_s", "kept_s", "state_s")
 PER_STAGE = ("kinds", "rows", "window", "length", "bytes_in", *TABLED, *PER_KIND)
 
 
@@ -229,7 +231,7 @@ def _machine(
     for s, found in enumerate(costs):
         for k, kind in enumerate(found):
             for name, array in (*flat.items(), *tabled.items()):
-                array[s, k] = getattr(kind, name)
+                array[s, k] = getattr(kind, "count" if name == "blocks" else name)
             rows[s, k] = kind.rows
             window[s, k] = windows.index(kind.window) if kind.window is not None else 0
     order = {span: k for k, span in enumerate(stages)}
@@ -265,7 +267,7 @@ def _machine(
 def _check_links(chain: Sequence[PlacedSpan], request: Request, tables: CostTables) -> None:
     places = [tables.client, *(request.cluster.index(span.node) for span in chain), tables.client]
     names = (*request.cluster.names, "client")
-    for a, b in zip(places, places[1:], strict=False):
+    for a, b in pairwise(places):
         if a != b and tables.bandwidth_bytes_per_s[a, b] <= 0:
             raise InputError(f"there is no link from '{names[a]}' to '{names[b]}'", "network")
 
@@ -294,7 +296,7 @@ def copied(serving: Serving, copies: int) -> Serving:
 
     stages = len(m.node)
     shift = np.arange(copies)
-    same = {name: tiled(getattr(m, name)) for name in PER_STAGE}
+    same: dict[str, Any] = {name: tiled(getattr(m, name)) for name in PER_STAGE}
     machine = m._replace(
         node=(shift[:, None] * n + m.node[None, :]).reshape(-1),
         stages=(shift[:, None, None] * stages + m.stages[None]).reshape(-1, m.stages.shape[1]),

@@ -32,6 +32,9 @@ class World:
         Where each group is on its chain; negative: it has no pass under way.
     running : int array (C,)
         Requests that have been taken in and are not done.
+    freed, short : set of int
+        Instances of which something was given back since groups were asked; and those whose first request in the queue
+        found no room in memory.
     events : dict of str to float
         What policies count: preemptions, bytes moved, messages.
     """
@@ -51,6 +54,7 @@ class World:
         self.serving_chains: Sequence[int] = range(chains)
         self.places: IntArray = np.full(len(self.groups), -1, dtype=np.int64)
         self.freed: set[int] = set()
+        self.short: set[int] = set()
         self.events: dict[str, float] = {}
 
     def capacity(self, chain: int) -> int:

@@ -29,7 +29,7 @@ class Machine(NamedTuple):
 
     grid: FloatArray
     kinds: IntArray  # (S,) kinds of blocks of each stage
-    count: FloatArray  # (S, K)
+    blocks: FloatArray  # (S, K) how many of each kind
     rows: BoolArray  # (S, K)
     window: IntArray  # (S, K) column of the context sums
     arithmetic_s: FloatArray  # (S, K, G)
@@ -86,7 +86,8 @@ class Shared(NamedTuple):
     busy: FloatArray  # (N, bins) s
     bin_s: FloatArray  # (1,)
     gantt: FloatArray  # (rows, 5): node, group, begin, end, tokens
-    noted: IntArray  # (3,) rows of the Gantt chart, passes, steps
+    begins: FloatArray  # (groups, 3): group, time and prompt tokens of passes that begin next
+    noted: IntArray  # (3,) rows of the Gantt chart, passes, rows of `begins`
 
 
 @inner
@@ -122,7 +123,7 @@ def stage_seconds(m, stage, tokens, rows, sequences, pairs, cache):  # type: ign
         memory = (1.0 - share) * m.memory_s[stage, k, i] + share * m.memory_s[stage, k, j]
         arithmetic += m.attention_s[stage, k] * pairs[w]
         memory += m.cache_s[stage, k] * cache[w] + m.kept_s[stage, k] * cache[0] + m.state_s[stage, k] * sequences
-        total += m.count[stage, k] * max(arithmetic, memory)
+        total += m.blocks[stage, k] * max(arithmetic, memory)
     return total
 
 
@@ -148,12 +149,6 @@ def launch(m, g, s, i, now, prompts):  # type: ignore[no-untyped-def]
     s.link_free[n, to] = leave
     g.time[i] = leave + m.latency_s[n, to]
     g.place[i] = 0
-
-
-@kernel
-def begin(m, g, s, i, now, prompts):  # type: ignore[no-untyped-def]
-    """Begin a pass that a policy has made up."""
-    launch(m, g, s, i, now, prompts)
 
 
 @inner
@@ -191,7 +186,14 @@ def at_stage(m, g, s, i):  # type: ignore[no-untyped-def]
 
 @kernel
 def run(m, g, s, until):  # type: ignore[no-untyped-def]
-    """Go on until a group needs a decision; return (group, why, time), or nobody once the next event is after `until`."""
+    """Go on until a group needs a decision, or to the last event before `until`; return (group, why, time).
+
+    Passes that policies have made up begin first, in the order in which they were made.
+    """
+    for row in range(s.noted[2]):
+        i = np.int64(s.begins[row, 0])
+        launch(m, g, s, i, s.begins[row, 1], s.begins[row, 2])
+    s.noted[2] = 0
     while True:
         i, now = NOBODY, np.inf
         for k in range(g.time.shape[0]):

@@ -126,6 +126,10 @@ class Scheduler:
         """The instance for a request that has come."""
         return self.world.least_loaded(self.world.serving_chains)
 
+    def has_place(self, group: Group) -> bool:
+        """Whether a group could take in a request, memory apart."""
+        return self.world.may_take(group, self.world.options.max_num_seqs) > 0
+
     def admit(self, group: Group, now: float) -> None:
         """Take requests that wait into a group, whose next pass begins `now`."""
         raise NotImplementedError

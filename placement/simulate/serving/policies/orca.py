@@ -94,7 +94,7 @@ class Contiguous(Scheduler):
         return float(self.buddies[chain].asked)
 
     def unusable(self, chain: int) -> float:
-        """What a piece has more than was asked for; and, while requests wait, pieces too small for the first of them."""
+        """What pieces have more than was asked for; and, while requests wait, pieces too small for the first of them."""
         buddy, queue = self.buddies[chain], self.world.queues[chain]
         rounding = buddy.given - buddy.asked
         return float(rounding + (buddy.below(self.wanted(queue[0])) if queue else 0))
@@ -109,6 +109,7 @@ class OrcaScheduler(Contiguous):
         most = world.may_take(group, options.max_num_seqs)
         while most > 0 and (request := world.waiting(group)) is not None:
             if not self.place(request, group.chain):
+                world.short.add(group.chain)
                 return
             world.take(group)
             most -= 1

@@ -120,6 +120,7 @@ class VllmScheduler(Scheduler):
         needed = -(-(found + chunk) // self.block) - held
         if needed > pages.free - self.keep_free[group.chain]:
             pages.give_back(request, held, remember=True)
+            self.world.short.add(group.chain)
             return False
         ledger.cached[request], ledger.held[request] = found, held
         if found:
@@ -147,12 +148,9 @@ class VllmScheduler(Scheduler):
         self.owed_s[group.number] += moved / options.swap_bytes_per_s
 
     def batch(self, group: Group, now: float) -> Pass | None:
-        """All decode steps and what else fits of prompts; or, without chunks, prompts alone as long as there are some."""
+        """All decode steps and what else fits of prompts; without chunks prompts alone, as long as there are some."""
         extra, self.owed_s[group.number] = float(self.owed_s[group.number]), 0.0
-        if self.policy.chunked or not group.prompts:
-            decoding = self._grow(group)
-        else:
-            decoding = NONE
+        decoding = self._grow(group) if self.policy.chunked or not group.prompts else NONE
         chunks = self._chunks(group, self.world.options.max_num_batched_tokens - len(decoding))
         if not len(decoding) and not chunks:
             if not self.policy.chunked and len(group.members):
