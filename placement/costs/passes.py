@@ -1,12 +1,15 @@
 """Seconds of a pass through a span for any mixture of prompt chunks and decode steps: what a simulation asks for.
 
-`CostTables` know one prompt length and one mean context. A server meets all of them, often in one pass, so the same
-roofline is kept here in pieces: what depends on the tokens of the pass alone is tabulated, and what attention adds is
-linear in the context that the tokens see. Of a kind of blocks, with A tokens x context and K tokens of cache read::
+`CostTables` know one prompt length and one mean context. A server meets all of them, often in one pass, so the figures
+of the same roofline are kept here in pieces: matrix products, which depend on the tokens of the pass alone, as a table;
+attention, kernels of its own that follow them, by the context that the tokens see. Of a kind of blocks, with A tokens x
+context and K tokens of cache read::
 
-    seconds = max(arithmetic_s[tokens] + attention_s * A, memory_s[tokens] + cache_s * K)
+    seconds = products_s[tokens] + max(attention_s * A, cache_s * K)
+    products_s = (arithmetic ** p + weights ** p) ** (1 / p) + overhead + all-reduces
 
-Overheads and all-reduces are in both sides, so that the maximum is the roofline's own.
+An infinite p is the roofline: arithmetic and the reading of weights hide each other. On real devices they do so in
+part (`OVERLAP`), which shows where both take about as long.
 """
 
 from __future__ import annotations
@@ -21,12 +24,13 @@ from ..errors import InputError
 from ..question.cluster import Node
 from ..question.model import Block, Model
 from ..question.workload import Workload
-from .roofline import all_reduce_s, decode_table, has_roofline, pass_s, prefill_row
+from .roofline import all_reduce_s, decode_table, has_roofline, prefill_row
 
 FloatArray = npt.NDArray[np.float64]
 EXACT_TOKENS = 64
 GROWTH = 1.08
 MOST_TOKENS = 1 << 20
+OVERLAP = 2.0  # p above: chosen on load stages of vLLM between 1 (a sum), 2, 4 and infinity (a roofline)
 
 
 def token_grid() -> FloatArray:
@@ -49,8 +53,8 @@ class BlockCosts:
         Only the last token of each sequence passes (an LM head).
     window : int or None
         Tokens of context that are seen.
-    arithmetic_s, memory_s : array (G,)
-        Seconds of both sides of the roofline by tokens of the pass, attention left out; index 0 is 0.
+    products_s : array (G,)
+        Seconds by tokens of the pass, attention left out; index 0 is 0.
     attention_s : float
         Seconds per token and token of context that it sees.
     cache_s, kept_s : float
@@ -62,8 +66,7 @@ class BlockCosts:
     count: int
     rows: bool
     window: int | None
-    arithmetic_s: FloatArray
-    memory_s: FloatArray
+    products_s: FloatArray
     attention_s: float
     cache_s: float
     kept_s: float
@@ -112,21 +115,18 @@ def span_costs(node: Node, model: Model, workload: Workload, start: int, stop: i
 
 def _analytic(node: Node, block: Block, dtype: str, grid: FloatArray) -> BlockCosts:
     """The roofline in pieces."""
-    arithmetic, memory = np.zeros(len(grid)), np.zeros(len(grid))
-    for k, tokens in enumerate(grid.tolist()):
-        if k == 0:
-            continue
-        spent = node.overhead_s + all_reduce_s(node, block, tokens)
-        # With no bytes moved a pass takes its arithmetic alone, and the other way round.
-        arithmetic[k] = spent + _arithmetic_s(node, dtype, tokens * block.flops_per_token)
-        memory[k] = pass_s(node, block, dtype, tokens, 0.0, 0.0)
     per_byte = 1.0 / (node.memory_bandwidth_bytes_per_s * node.bandwidth_efficiency)
+    products = np.zeros(len(grid))
+    for k, tokens in enumerate(grid.tolist()[1:], 1):
+        arithmetic = _arithmetic_s(node, dtype, tokens * block.flops_per_token)
+        weights = block.read_bytes(tokens) * per_byte
+        both = float(np.linalg.norm((arithmetic, weights), OVERLAP))
+        products[k] = both + node.overhead_s + all_reduce_s(node, block, tokens)
     return BlockCosts(
         1,
         block.last_token_only,
         block.kv_window_tokens,
-        arithmetic,
-        memory,
+        products,
         _arithmetic_s(node, dtype, block.attention_flops_per_token),
         block.kv_bytes_per_token * per_byte,
         block.kept_bytes_per_token * per_byte,
@@ -160,7 +160,7 @@ def _measured(
     small = np.interp(grid, sizes.astype(float), decode)
     seconds = np.where(grid <= largest, small, np.maximum(decode[-1], slope * grid))
     seconds[0] = 0.0
-    return BlockCosts(1, block.last_token_only, None, seconds, seconds, 0.0, 0.0, 0.0, 0.0)
+    return BlockCosts(1, block.last_token_only, None, seconds, 0.0, 0.0, 0.0, 0.0)
 
 
 def pass_seconds(
@@ -197,7 +197,7 @@ def pass_seconds(
         passing = sequences if kind.rows else tokens
         if passing == 0:
             continue
-        arithmetic = float(np.interp(passing, grid, kind.arithmetic_s)) + kind.attention_s * context_pairs
-        memory = float(np.interp(passing, grid, kind.memory_s)) + (kind.cache_s + kind.kept_s) * context_tokens
-        total += kind.count * max(arithmetic, memory + kind.state_s * sequences)
+        products = float(np.interp(passing, grid, kind.products_s))
+        cache = (kind.cache_s + kind.kept_s) * context_tokens + kind.state_s * sequences
+        total += kind.count * (products + max(kind.attention_s * context_pairs, cache))
     return total

@@ -96,9 +96,7 @@ LENGTHS: Mapping[str, tuple[tuple[float, Lengths], ...]] = MappingProxyType(
         "alpaca": ((1.0, Lengths(Lognormal(16.5, 0.55, 4, 256), Lognormal(38, 0.95, 4, 512), "SOSP 2023")),),
         "chat": ((1.0, Lengths(Lognormal(725, 1.0, 8, 7000), Lognormal(161, 0.75, 4, 1000), "Splitwise, ISCA 2024")),),
         "code": ((1.0, Lengths(Lognormal(1455, 0.9, 16, 7400), Lognormal(17, 1.0, 1, 900), "Splitwise, ISCA 2024")),),
-        "summarisation": (
-            (1.0, Lengths(Lognormal(4000, 0.6, 256, 15000), Lognormal(180, 0.5, 16, 999), "our guess")),
-        ),
+        "summarisation": ((1.0, Lengths(Lognormal(4000, 0.6, 256, 15000), Lognormal(180, 0.5, 16, 999), "our guess")),),
         "orca": ((1.0, Lengths(Uniform(32, 512), Uniform(1, 128), "OSDI 2022, section 6")),),
         "long": (
             (0.95, Lengths(Lognormal(400, 1.0, 8, 4000), Lognormal(200, 0.8, 4, 1000), "our guess")),

@@ -216,6 +216,9 @@ class Engine:
         # A request that may already be seen and was not taken in waits until something is freed.
         unseen = bool(queue) and world.ready_s[queue[0]] > group.seen
         self.s.ask[k] = world.ready_s[queue[0]] if unseen else math.inf
+        if not queue:
+            for other in world.of_chain[group.chain]:
+                self.s.ask[other.number] = math.inf
         if doing is None or (not len(doing.decoding) and not doing.chunks):
             self.g.place[k] = SLEEPS
             return

@@ -22,7 +22,7 @@ from .kernels.events import FloatArray, Machine
 from .options import EngineOptions
 
 WITHOUT_WINDOW = 1 << 40
-TABLED = ("arithmetic_s", "memory_s")
+TABLED = ("products_s",)
 PER_KIND = ("blocks", "attention_s", "cache_s", "kept_s", "state_s")
 PER_STAGE = ("kinds", "rows", "window", "length", "bytes_in", *TABLED, *PER_KIND)
 

@@ -1,4 +1,4 @@
-"""Looks at memory and queues over time, at most a few thousand in a simulation."""
+"""Looks at memory and queues over time, at most a thousand in a simulation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .engine import Engine
     from .world import World
 
-MOST = 4000
+MOST = 1000
 COLUMNS = ("time_s", "used", "reserved", "unusable", "running", "waiting")
 
 

@@ -32,8 +32,7 @@ class Machine(NamedTuple):
     blocks: FloatArray  # (S, K) how many of each kind
     rows: BoolArray  # (S, K)
     window: IntArray  # (S, K) column of the context sums
-    arithmetic_s: FloatArray  # (S, K, G)
-    memory_s: FloatArray  # (S, K, G)
+    products_s: FloatArray  # (S, K, G)
     attention_s: FloatArray  # (S, K)
     cache_s: FloatArray  # (S, K)
     kept_s: FloatArray  # (S, K)
@@ -119,11 +118,9 @@ def stage_seconds(m, stage, tokens, rows, sequences, pairs, cache):  # type: ign
         if passing == 0:
             continue
         j, w = min(i + 1, last), m.window[stage, k]
-        arithmetic = (1.0 - share) * m.arithmetic_s[stage, k, i] + share * m.arithmetic_s[stage, k, j]
-        memory = (1.0 - share) * m.memory_s[stage, k, i] + share * m.memory_s[stage, k, j]
-        arithmetic += m.attention_s[stage, k] * pairs[w]
-        memory += m.cache_s[stage, k] * cache[w] + m.kept_s[stage, k] * cache[0] + m.state_s[stage, k] * sequences
-        total += m.blocks[stage, k] * max(arithmetic, memory)
+        products = (1.0 - share) * m.products_s[stage, k, i] + share * m.products_s[stage, k, j]
+        read = m.cache_s[stage, k] * cache[w] + m.kept_s[stage, k] * cache[0] + m.state_s[stage, k] * sequences
+        total += m.blocks[stage, k] * (products + max(m.attention_s[stage, k] * pairs[w], read))
     return total
 
 
@@ -195,7 +192,7 @@ def run(m, g, s, until):  # type: ignore[no-untyped-def]
         launch(m, g, s, i, s.begins[row, 1], s.begins[row, 2])
     s.noted[2] = 0
     while True:
-        i, now = NOBODY, np.inf
+        i, now = np.int64(NOBODY), np.inf
         for k in range(g.time.shape[0]):
             if g.place[k] >= 0 and g.time[k] < now:
                 i, now = k, g.time[k]

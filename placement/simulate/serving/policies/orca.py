@@ -94,7 +94,7 @@ class Contiguous(Scheduler):
         return float(self.buddies[chain].asked)
 
     def unusable(self, chain: int) -> float:
-        """What pieces have more than was asked for; and, while requests wait, pieces too small for the first of them."""
+        """What pieces have more than was asked for; while requests wait, pieces too small for the first of them too."""
         buddy, queue = self.buddies[chain], self.world.queues[chain]
         rounding = buddy.given - buddy.asked
         return float(rounding + (buddy.below(self.wanted(queue[0])) if queue else 0))
