@@ -114,8 +114,8 @@ def simulate(
     runs: list[tuple[float | None, ServingRun]] = []
     for each in rates:
         requests = _requests(replace(asked, rate_per_s=each), question, seed)
-        load, begin = _load(asked, seconds_of(warm, "--warm"))
-        run = _run(plan, question, requests, policy, chosen, options, load, limits, begin, copies, json or quiet)
+        load = _load(asked, seconds_of(warm, "--warm"))
+        run = _run(plan, question, requests, policy, chosen, options, load, limits, copies, json or quiet)
         runs.append((each, run))
         if run.interrupted:
             break
@@ -131,13 +131,13 @@ def _requests(asked: Asked, question: Request, seed: int) -> Requests:
     return requests_of(asked, (question.workload.prompt_tokens, question.workload.output_tokens), seed)
 
 
-def _load(asked: Asked, warm_s: float | None) -> tuple[Load, float]:
+def _load(asked: Asked, warm_s: float | None) -> Load:
     """How requests come, and what does not count."""
     if not asked.concurrency:
-        return Load(), warm_s or 0.0
+        return Load(warm_s=warm_s or 0.0)
     end = asked.duration_s or (600.0 if asked.number is None else math.inf)
     default = WARM * end if math.isfinite(end) else 0.0
-    return Load(asked.concurrency, end), default if warm_s is None else warm_s
+    return Load(asked.concurrency, end, default if warm_s is None else warm_s)
 
 
 def plan_and_question(
@@ -192,7 +192,6 @@ def _run(
     options: EngineOptions,
     load: Load,
     limits: Limits,
-    warm_s: float,
     copies: int,
     hidden: bool,
 ) -> ServingRun:
@@ -214,7 +213,6 @@ def _run(
             load=load,
             limits=limits,
             copies=copies,
-            warm_s=warm_s,
             progress=None if move is None else show,
         )
 

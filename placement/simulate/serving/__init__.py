@@ -47,7 +47,6 @@ def simulate(
     load: Load | None = None,
     limits: Limits | None = None,
     copies: int = 1,
-    warm_s: float = 0.0,
     progress: Callable[[float, int], None] | None = None,
 ) -> ServingRun:
     """Serve requests on a plan.
@@ -66,13 +65,11 @@ def simulate(
         Fields of the policy by name.
     options : EngineOptions, optional
     load : Load, optional
-        A closed stream, or an end of time.
+        A closed stream, an end of time, a warm-up.
     limits : Limits, optional
         For goodput.
     copies : int
         So many equal machines side by side.
-    warm_s : float
-        What happens before does not count.
     progress : callable, optional
         Called with simulated seconds and finished requests.
 
@@ -96,7 +93,6 @@ def simulate(
         options=chosen,
         load=load,
         limits=limits,
-        warm_s=warm_s,
         progress=progress,
     )
 
@@ -110,7 +106,6 @@ def serve(
     options: EngineOptions | None = None,
     load: Load | None = None,
     limits: Limits | None = None,
-    warm_s: float = 0.0,
     progress: Callable[[float, int], None] | None = None,
 ) -> ServingRun:
     """Serve requests on a machine that `serving_of` made; parameters as for `simulate`."""
@@ -146,7 +141,7 @@ def serve(
         line = f"{refused} requests refused: longer than the caches can hold; the first is {first}, {tokens} tokens"
         notes = (line, *notes)
     return ServingRun(
-        figures=figures_of(engine, limits or Limits(), warm_s=warm_s),
+        figures=figures_of(engine, limits or Limits()),
         ledger=engine.ledger,
         samples=engine.samples.table(),
         busy=busy,

@@ -35,10 +35,13 @@ class Load:
         times.
     duration_s : float
         End of the simulation; infinite: when all are served.
+    warm_s : float
+        What happens before does not count.
     """
 
     concurrency: int = 0
     duration_s: float = math.inf
+    warm_s: float = 0.0
 
 
 class Engine:
@@ -67,6 +70,7 @@ class Engine:
         self.serving = replace(serving, machine=serving.machine._replace(ahead=ahead))
         self.g, self.s = _state(serving, self.world, self.scheduler.block, load, requests)
         self.now, self.arrived, self.finished = 0.0, 0, 0
+        self.running_s = self.waiting_s = 0.0
         self.world.places = self.g.place
         self.doing: list[Pass | None] = [None] * len(self.world.groups)
         self.samples = Samples(self.world)
@@ -89,15 +93,15 @@ class Engine:
             following = float(self.world.ready_s[self.arrived]) if self.arrived < self.ledger.number else math.inf
             who, why, time = run(machine, self.g, self.s, min(following, end))
             if who != NOBODY:
-                self.now = time
+                self._pass_time(time)
                 self.samples.note(time, self)
                 self._back(self.world.groups[who], time, short=why == BLOCKS)
             elif following <= end and following < math.inf:
-                self.now = following
+                self._pass_time(following)
                 self._arrive(following)
             else:
                 if not math.isinf(end):
-                    self.now = end
+                    self._pass_time(end)
                 break
             yield
         self._settle_all()
@@ -105,19 +109,32 @@ class Engine:
             request = next(queue[0] for queue in self.world.queues if queue)
             raise InputError(f"request {request} waits for ever: the policy never takes it in", "policy")
 
+    def _pass_time(self, now: float) -> None:
+        """Go to a time; requests in the system are counted on the way."""
+        spent = now - max(self.now, self.load.warm_s)
+        if spent > 0.0:
+            self.running_s += spent * int(self.world.running.sum())
+            self.waiting_s += spent * sum(map(len, self.world.queues))
+        self.now = now
+
     def _arrive(self, now: float) -> None:
-        request, world = self.arrived, self.world
-        self.arrived += 1
-        chain = self.scheduler.route(request)
-        if not self.scheduler.fits(request, chain):
-            self.ledger.refused[request] = 1
-            self._follow(now)
-            return
-        self.ledger.chain[request] = chain
-        world.queues[chain].append(request)
-        if len(world.queues[chain]) == 1:  # behind somebody who waits nobody has to look again
+        """Those who come now join queues, all before anybody looks."""
+        world, first = self.world, set()
+        while self.arrived < self.ledger.number and world.ready_s[self.arrived] <= now:
+            request = self.arrived
+            self.arrived += 1
+            chain = self.scheduler.route(request)
+            if not self.scheduler.fits(request, chain):
+                self.ledger.refused[request] = 1
+                self._follow(now)
+                continue
+            self.ledger.chain[request] = chain
+            if not world.queues[chain]:
+                first.add(chain)
+            world.queues[chain].append(request)
+        for chain in sorted(first):  # behind somebody who waits nobody has to look again
             for group in world.of_chain[chain]:
-                self.s.ask[group.number] = world.ready_s[request]
+                self.s.ask[group.number] = now
             self._wake(chain, now)
 
     def _follow(self, now: float) -> None:

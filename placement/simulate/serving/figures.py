@@ -146,18 +146,9 @@ class ServingRun:
         }
 
 
-def figures_of(engine: Engine, limits: Limits, *, warm_s: float = 0.0) -> ServingFigures:
-    """Figures of a simulation at its present state.
-
-    Parameters
-    ----------
-    engine : Engine
-    limits : Limits
-        For goodput.
-    warm_s : float
-        Requests that come before, and tokens of requests that end before, do not count.
-    """
-    ledger, now = engine.ledger, engine.now
+def figures_of(engine: Engine, limits: Limits) -> ServingFigures:
+    """Figures of a simulation at its present state; what came or ended before its warm-up was over does not count."""
+    ledger, now, warm_s = engine.ledger, engine.now, engine.load.warm_s
     came = np.isfinite(ledger.arrival_s) & (ledger.arrival_s <= now) & (np.arange(ledger.number) < engine.arrived)
     done = np.isfinite(ledger.finish_s)
     counted = done & (ledger.arrival_s >= warm_s)
@@ -188,6 +179,8 @@ def figures_of(engine: Engine, limits: Limits, *, warm_s: float = 0.0) -> Servin
         queueing_s=Spread.of((ledger.begun_s - ledger.arrival_s)[counted]),
         preemptions=int(ledger.preempted.sum()),
         events=dict(sorted(engine.world.events.items())),
+        in_flight=engine.running_s / seconds,
+        waiting=engine.waiting_s / seconds,
         busy=_busy(engine),
         passes=int(engine.s.noted[1]),
         **caches,
@@ -198,11 +191,11 @@ def _caches(engine: Engine, warm_s: float) -> dict[str, float]:
     """Means over time of what samples show."""
     table = engine.samples.table()
     room = sum(engine.world.room_tokens(c) for c in range(engine.serving.instances))
-    names = ("cache_used", "cache_reserved", "cache_internal", "cache_external", "useful_share", "in_flight", "waiting")
+    names = ("cache_used", "cache_reserved", "cache_internal", "cache_external", "useful_share")
     table = table[table[:, 0] >= warm_s]
     if not len(table) or room <= 0:
         return dict.fromkeys(names, 0.0)
-    spans = np.diff(np.append(table[:, 0], max(engine.now, table[-1, 0])))
+    spans = np.diff(table[:, 0], prepend=min(warm_s, table[0, 0]))  # a sample shows what was before it
     spans = spans if spans.sum() > 0 else np.ones(len(table))
     column = {name: table[:, k] for k, name in enumerate(COLUMNS)}
 
@@ -220,8 +213,6 @@ def _caches(engine: Engine, warm_s: float) -> dict[str, float]:
         "cache_internal": mean(np.maximum(column["reserved"] - column["used"], 0.0)) / room,
         "cache_external": mean(column["unusable"]) / room,
         "useful_share": mean(np.minimum(column["used"] / np.maximum(taken, 1.0), 1.0), crowded),
-        "in_flight": mean(column["running"]),
-        "waiting": mean(column["waiting"]),
     }
 
 
