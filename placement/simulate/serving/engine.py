@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -90,7 +91,7 @@ class Engine:
         """Go from decision to decision."""
         machine, end = self.serving.machine, self.load.duration_s
         while True:
-            following = float(self.world.ready_s[self.arrived]) if self.arrived < self.ledger.number else math.inf
+            following = self._following()
             who, why, time = run(machine, self.g, self.s, min(following, end))
             if who != NOBODY:
                 self._pass_time(time)
@@ -99,6 +100,7 @@ class Engine:
             elif following <= end and following < math.inf:
                 self._pass_time(following)
                 self._arrive(following)
+                self._ring(following)
             else:
                 if not math.isinf(end):
                     self._pass_time(end)
@@ -108,6 +110,20 @@ class Engine:
         if math.isinf(end) and any(self.world.queues):
             request = next(queue[0] for queue in self.world.queues if queue)
             raise InputError(f"request {request} waits for ever: the policy never takes it in", "policy")
+
+    def _following(self) -> float:
+        """When the next request comes, or the next alarm rings."""
+        coming = float(self.world.ready_s[self.arrived]) if self.arrived < self.ledger.number else math.inf
+        return min(coming, self.world.alarms[0][0]) if self.world.alarms else coming
+
+    def _ring(self, now: float) -> None:
+        """Instances that wanted to be asked now are asked."""
+        world = self.world
+        while world.alarms and world.alarms[0][0] <= now:
+            chain = heapq.heappop(world.alarms)[1]
+            for group in world.of_chain[chain]:
+                self.s.ask[group.number] = now
+            self._wake(chain, now)
 
     def _pass_time(self, now: float) -> None:
         """Go to a time; requests in the system are counted on the way."""
@@ -187,6 +203,7 @@ class Engine:
         if doing is None:
             return
         self.g.done[k], self.doing[k] = 0, None
+        self.scheduler.passed(group, doing, done)
         decoding = doing.decoding
         if len(decoding):
             ledger.made[decoding] += done
@@ -261,6 +278,7 @@ class Engine:
                 g.cache[k], g.grows[k] = seen.sum(axis=0), (cached[:, None] < self.limits[None, :]).sum(axis=0)
             g.pairs[k] = g.cache[k]
             left = self._steps(doing, cached)
+        g.cache[k] -= doing.remote_tokens
         tokens = len(decoding) + doing.padding
         for request, chunk in doing.chunks:
             before = int(ledger.cached[request])

@@ -130,8 +130,11 @@ class Pages:
 
     def found(self, request: int) -> int:
         """Blocks that a request has found: kept pieces, and its own from before it was preempted."""
-        shared = sum(self.kept[name].blocks for name in self.users.get(request, ()))
-        return shared + self.private.pop(request, 0)
+        return self.shared(request) + self.private.pop(request, 0)
+
+    def shared(self, request: int) -> int:
+        """Blocks of a request that are kept pieces."""
+        return sum(self.kept[name].blocks for name in self.users.get(request, ()))
 
     def give_back(self, request: int, held: int, *, remember: bool = False) -> None:
         """A request leaves.

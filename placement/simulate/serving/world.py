@@ -35,6 +35,8 @@ class World:
     freed, short : set of int
         Instances of which something was given back since groups were asked; and those whose first request in the queue
         found no room in memory.
+    alarms : list of (float, int)
+        A heap of times at which groups of an instance are asked.
     events : dict of str to float
         What policies count: preemptions, bytes moved, messages.
     """
@@ -55,6 +57,7 @@ class World:
         self.places: IntArray = np.full(len(self.groups), -1, dtype=np.int64)
         self.freed: set[int] = set()
         self.short: set[int] = set()
+        self.alarms: list[tuple[float, int]] = []
         self.events: dict[str, float] = {}
 
     def capacity(self, chain: int) -> int:
@@ -107,8 +110,8 @@ class World:
         """Whether a group has no pass under way."""
         return bool(self.places[group.number] < 0)
 
-    def put_back(self, group: Group, request: int, now: float) -> None:
-        """A request of a group goes to the front of the queue."""
+    def put_back(self, group: Group, request: int, now: float, *, freed: bool = True) -> None:
+        """A request of a group goes to the front of the queue, ready `now`; `freed` says whether it had memory."""
         if request in group.prompts:
             group.prompts.remove(request)
         else:
@@ -116,4 +119,5 @@ class World:
         self.running[group.chain] -= 1
         self.ready_s[request] = now
         self.queues[group.chain].appendleft(request)
-        self.freed.add(group.chain)
+        if freed:
+            self.freed.add(group.chain)

@@ -15,6 +15,8 @@ from placement.question.requests import Requests, Shared
 from placement.simulate.serving import Load, serving_of, simulate
 from placement.simulate.serving.engine import Engine
 from placement.simulate.serving.policies import POLICIES, make_policy
+from placement.simulate.serving.policies.disaggregated import DisaggregatedScheduler
+from placement.simulate.serving.policies.infinite import InfiniteScheduler
 from placement.simulate.serving.policies.orca import Contiguous
 from placement.simulate.serving.policies.vllm import VllmScheduler
 
@@ -77,7 +79,10 @@ def check_memory(engine: Engine) -> None:
     """Nothing is given away twice, and no more than there is."""
     scheduler, world = engine.scheduler, engine.world
     assert (world.free >= 0).all()
-    if isinstance(scheduler, VllmScheduler):
+    if isinstance(scheduler, InfiniteScheduler | DisaggregatedScheduler):
+        elsewhere = sum(sum(loans.values()) for loans in getattr(scheduler, "lent", {}).values())
+        assert elsewhere <= sum(pages.total - pages.free for pages in scheduler.pages)
+    elif isinstance(scheduler, VllmScheduler):
         for c, pages in enumerate(scheduler.pages):
             held = 0
             for group in world.of_chain[c]:
@@ -190,3 +195,52 @@ def test_unknown_names_and_settings() -> None:
         make_policy("vllm", {"chunkd": True})
     with pytest.raises(InputError, match="max, pow2, oracle"):
         make_policy("orca", {"reserve": "all"})
+
+
+def test_infinite_serves_what_one_instance_cannot_hold() -> None:
+    """A context of three times an instance's blocks is refused by vLLM and served with blocks of three others."""
+    plan, question = planned(measured())
+    rows = requests((0.0, 400, 50), (0.1, 20, 20))
+    chosen = options(kv_blocks=12, max_num_batched_tokens=64)
+    alone = simulate(plan, question, rows, options=chosen, copies=4)
+    lent = simulate(plan, question, rows, policy="infinite", options=chosen, copies=4)
+    assert (alone.figures.finished, alone.figures.refused) == (1, 1)
+    assert (lent.figures.finished, lent.figures.refused) == (2, 0)
+    assert lent.figures.events["remote_bytes"] > 0
+    assert lent.figures.events["moved_bytes"] > 0
+
+
+def test_infinite_is_vllm_where_memory_is_plenty() -> None:
+    """Nothing is lent, and every time is the same."""
+    plan, question = planned(measured())
+    rows = random_requests(3, 60)
+    runs = [simulate(plan, question, rows, policy=name, options=options(), copies=2) for name in ("vllm", "infinite")]
+    assert runs[0].ledger.finish_s.tolist() == runs[1].ledger.finish_s.tolist()
+
+
+def test_a_slower_link_makes_caches_elsewhere_slower() -> None:
+    """Attention elsewhere waits for the link, in every layer."""
+    found = []
+    for latency in ("10 us", "5 ms"):
+        plan, question = planned(measured(latency=latency))
+        run = simulate(
+            plan,
+            question,
+            requests((0.0, 300, 50)),
+            policy="infinite",
+            options=options(kv_blocks=12, max_num_batched_tokens=64),
+            copies=4,
+        )
+        found.append(run.figures.time_per_token_s.mean)
+    assert found[0] < found[1]
+
+
+def test_prompts_do_not_hold_up_decode_steps_elsewhere() -> None:
+    """With prompts on an instance of their own, nobody's decode steps wait for a prompt that comes in between."""
+    plan, question = planned(measured())
+    rows = requests((0.0, 100, 300), (0.5, 800, 5), (1.5, 800, 5))
+    together = simulate(plan, question, rows, options=options(), settings={"chunked": False})
+    apart = simulate(plan, question, rows, policy="disaggregated", options=options(), copies=2)
+    between = [run.ledger.finish_s[0] - run.ledger.first_s[0] for run in (together, apart)]
+    assert between[1] < between[0] - 0.5
+    assert apart.figures.events["moved_bytes"] == pytest.approx(1700 * 2 * 64 * 1024)

@@ -41,6 +41,10 @@ POLICIES: Mapping[str, Entry] = MappingProxyType(
     {
         "vllm": Entry(".vllm:Vllm", "paged caches, preemption, chunked prefill, prefixes shared"),
         "orca": Entry(".orca:Orca", "iteration-level scheduling, caches reserved per request: max, pow2, oracle"),
+        "infinite": Entry(
+            ".infinite:Infinite", "as vllm, caches of long sequences on other instances (DistAttention)", 2
+        ),
+        "disaggregated": Entry(".disaggregated:Disaggregated", "prompts and decode steps on different instances", 2),
         "request": Entry(".request:RequestLevel", "request-level batches, padded (FasterTransformer)"),
     }
 )

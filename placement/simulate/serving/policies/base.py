@@ -71,6 +71,8 @@ class Pass:
         Instance that lends memory; -1: none.
     lent_s : float
         Seconds of the lender's stages that it takes.
+    remote_tokens : float
+        Tokens of cache of its sequences that others read.
     """
 
     decoding: IntArray
@@ -81,6 +83,7 @@ class Pass:
     remote_s: float = 0.0
     lender: int = -1
     lent_s: float = 0.0
+    remote_tokens: float = 0.0
 
 
 class Policy(Protocol):
@@ -145,6 +148,9 @@ class Scheduler:
     def done(self, group: Group, request: int, now: float) -> bool:
         """A prompt is computed; False when the request goes on elsewhere."""
         return True
+
+    def passed(self, group: Group, doing: Pass, steps: int) -> None:
+        """So many passes of a kind are done."""
 
     def leave(self, request: int) -> None:
         """Give back what a finished request held."""

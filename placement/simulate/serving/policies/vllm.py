@@ -74,6 +74,7 @@ class VllmScheduler(Scheduler):
         self.swapped: dict[int, int] = {}
         self.admitted: dict[int, int] = {}
         self.turn = 0
+        self.promised = 0  # blocks that those who entered just now will take
 
     def fits(self, request: int, chain: int) -> bool:
         """Whether all blocks together could hold it."""
@@ -84,7 +85,7 @@ class VllmScheduler(Scheduler):
     def admit(self, group: Group, now: float) -> None:
         """First come, first served, while there are tokens in the pass, sequences to spare and free blocks."""
         world, ledger, pages = self.world, self.world.ledger, self.pages[group.chain]
-        budget = self._budget(group)
+        budget, self.promised = self._budget(group), 0
         most = world.may_take(group, world.options.max_num_seqs)
         while budget > 0 and most > 0 and (request := world.waiting(group)) is not None:
             if not self._enter(group, request, budget):
@@ -98,6 +99,14 @@ class VllmScheduler(Scheduler):
             else:
                 budget -= min(budget, int(ledger.target[request] - ledger.cached[request]))
 
+    def available(self, chain: int) -> int:
+        """Blocks that a request which enters may count on."""
+        return self.pages[chain].free - self.keep_free[chain]
+
+    def obtain(self, group: Group, blocks: int) -> bool:
+        """Take blocks for requests of a group; False, and nothing is taken, when there are none."""
+        return self.pages[group.chain].take(blocks)
+
     def _budget(self, group: Group) -> int:
         ledger, options = self.world.ledger, self.world.options
         pending = sum(int(ledger.target[r] - ledger.cached[r]) for r in group.prompts)
@@ -108,7 +117,7 @@ class VllmScheduler(Scheduler):
         """Find the blocks for the first chunk of a request, and what is kept of its beginning."""
         ledger, pages = self.world.ledger, self.pages[group.chain]
         if request in self.swapped:
-            return pages.free - self.keep_free[group.chain] >= self.swapped[request]
+            return self.available(group.chain) - self.promised >= self.swapped[request]
         target = int(ledger.target[request])
         if not self.policy.chunked and budget < target and (group.prompts or target <= self._budget(group)):
             return False
@@ -118,11 +127,12 @@ class VllmScheduler(Scheduler):
             held = pages.found(request)
         chunk = min(budget, target - found) if self.policy.chunked else target - found
         needed = -(-(found + chunk) // self.block) - held
-        if needed > pages.free - self.keep_free[group.chain]:
+        if needed > self.available(group.chain) - self.promised:
             pages.give_back(request, held, remember=True)
             self.world.short.add(group.chain)
             return False
         ledger.cached[request], ledger.held[request] = found, held
+        self.promised += needed
         if found:
             self.world.count("prefix_tokens_found", found)
         return True
@@ -157,23 +167,28 @@ class VllmScheduler(Scheduler):
                 decoding = self._grow(group)
             if not len(decoding):
                 self.owed_s[group.number] = extra
-                return None
+                return self._unblocked(group, now)
         return Pass(decoding, chunks, extra_s=extra + float(self.owed_s[group.number]))
+
+    def _unblocked(self, group: Group, now: float) -> Pass | None:
+        """Where no group has a pass under way, nobody will ever free blocks: who came last does."""
+        idle = all(self.world.asleep(other) for other in self.world.of_chain[group.chain])
+        return self.batch(group, now) if idle and group.prompts and self.evict(group, 1) else None
 
     def _grow(self, group: Group) -> np.ndarray:
         """Take the blocks that decode steps need, from those who came last where there are none."""
-        ledger, pages = self.world.ledger, self.pages[group.chain]
+        ledger = self.world.ledger
         while True:
             members = group.members
             short = members[ledger.cached[members] >= ledger.held[members] * self.block]
-            if pages.take(len(short)):
+            if self.obtain(group, len(short)):
                 ledger.held[short] += 1
                 return members
             if not self.evict(group, len(short)):
                 return NONE
 
     def _chunks(self, group: Group, budget: int) -> list[tuple[int, int]]:
-        ledger, pages = self.world.ledger, self.pages[group.chain]
+        ledger = self.world.ledger
         chunks: list[tuple[int, int]] = []
         for request in tuple(group.prompts):
             if request not in group.prompts:  # preempted for one before it
@@ -183,9 +198,9 @@ class VllmScheduler(Scheduler):
                 break
             tokens = min(rest, budget) if self.policy.chunked else rest
             needed = -(-int(ledger.cached[request] + tokens) // self.block) - int(ledger.held[request])
-            while needed > pages.free and group.prompts[-1] != request:
+            while not (taken := self.obtain(group, max(needed, 0))) and group.prompts[-1] != request:
                 self._preempt(group, group.prompts[-1])
-            if needed > 0 and not pages.take(needed):
+            if not taken:
                 break
             ledger.held[request] += max(needed, 0)
             chunks.append((request, tokens))
@@ -206,13 +221,18 @@ class VllmScheduler(Scheduler):
     def _has(self, request: int) -> bool:
         return int(self.world.ledger.held[request]) > 0
 
+    def give_up(self, group: Group, request: int, *, remember: bool) -> None:
+        """Free all blocks of a request; with `remember` what is in them stays until somebody needs them."""
+        ledger = self.world.ledger
+        self.pages[group.chain].give_back(request, int(ledger.held[request]), remember=remember)
+        ledger.held[request] = 0
+
     def _preempt(self, group: Group, request: int) -> None:
         ledger, world = self.world.ledger, self.world
         blocks = int(ledger.held[request])
         decoding = request not in group.prompts
         recompute = self.policy.preemption == "recompute" or not decoding
-        self.pages[group.chain].give_back(request, blocks, remember=recompute and self.policy.prefix_caching)
-        ledger.held[request] = 0
+        self.give_up(group, request, remember=recompute and self.policy.prefix_caching)
         ledger.preempted[request] += 1
         world.count("preemptions")
         if not recompute:
@@ -221,7 +241,7 @@ class VllmScheduler(Scheduler):
         else:
             ledger.cached[request] = 0
             ledger.target[request] = ledger.prompt[request] + ledger.made[request]
-        world.put_back(group, request, -1.0)
+        world.put_back(group, request, -1.0, freed=blocks > 0)
 
     def done(self, group: Group, request: int, now: float) -> bool:
         """Its beginning is there for others from now on."""
@@ -231,11 +251,8 @@ class VllmScheduler(Scheduler):
 
     def leave(self, request: int) -> None:
         """Its blocks are free."""
-        ledger = self.world.ledger
-        self.pages[int(ledger.chain[request])].give_back(
-            request, int(ledger.held[request]), remember=self.policy.prefix_caching
-        )
-        ledger.held[request] = 0
+        group = self.world.of_chain[int(self.world.ledger.chain[request])][0]
+        self.give_up(group, request, remember=self.policy.prefix_caching)
         self.admitted.pop(request, None)
 
     def reserved(self, chain: int) -> float:
