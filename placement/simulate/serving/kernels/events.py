@@ -195,7 +195,7 @@ def run(m, g, s, until):  # type: ignore[no-untyped-def]
         i, now = np.int64(NOBODY), np.inf
         for k in range(g.time.shape[0]):
             if g.place[k] >= 0 and g.time[k] < now:
-                i, now = k, g.time[k]
+                i, now = np.int64(k), g.time[k]
         if i < 0 or now > until:
             return NOBODY, DECIDE, until
         c = g.chain[i]
