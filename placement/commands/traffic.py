@@ -183,7 +183,7 @@ def engine_of(given: list[str] | None) -> EngineOptions:
         else:
             raise InputError(f"unknown key {shown(key)}{nearest(key, [*known, *hosts])}", "--engine")
     try:
-        return EngineOptions(**plain, host=HostCosts(**host))
+        return EngineOptions(**plain, host=HostCosts(**host) if host else None)
     except InputError as error:
         raise error.under("--engine") from None
 

@@ -9,7 +9,7 @@ context and K tokens of cache read::
     products_s = (arithmetic ** p + weights ** p) ** (1 / p) + overhead + all-reduces
 
 An infinite p is the roofline: arithmetic and the reading of weights hide each other. On real devices they do so in
-part (`OVERLAP`), which shows where both take about as long.
+part (`OVERLAP`), which shows where both take about as long; runtimes whose rates say that nothing overlaps have p = 1.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from ..errors import InputError
 from ..question.cluster import Node
 from ..question.model import Block, Model
 from ..question.workload import Workload
-from .roofline import all_reduce_s, decode_table, has_roofline, prefill_row
+from .rates import Rates, rates_of
+from .roofline import Work, all_reduce_s, decode_table, has_roofline, prefill_row, product_flops
+from .runtimes import RuntimeCosts, runtime_costs
 
 FloatArray = npt.NDArray[np.float64]
 EXACT_TOKENS = 64
@@ -73,7 +75,9 @@ class BlockCosts:
     state_s: float
 
 
-def span_costs(node: Node, model: Model, workload: Workload, start: int, stop: int) -> tuple[BlockCosts, ...]:
+def span_costs(
+    node: Node, model: Model, workload: Workload, start: int, stop: int, costs: RuntimeCosts | None = None
+) -> tuple[BlockCosts, ...]:
     """The costs of passes through the blocks ``start <= b < stop`` on a node.
 
     Parameters
@@ -83,6 +87,8 @@ def span_costs(node: Node, model: Model, workload: Workload, start: int, stop: i
     workload : Workload
         What measured prefill seconds are for.
     start, stop : int
+    costs : RuntimeCosts, optional
+        By default the generic ones.
 
     Returns
     -------
@@ -94,11 +100,11 @@ def span_costs(node: Node, model: Model, workload: Workload, start: int, stop: i
     InputError
         The node states neither a device nor figures nor measurements.
     """
-    grid = token_grid()
+    grid, costs = token_grid(), costs or runtime_costs("")
     found: dict[tuple[object, ...], BlockCosts] = {}
     analytic, measured = has_roofline(node, model), bool(node.decode_s_per_block or node.decode_table)
-    decode = decode_table(node, model, workload, _sizes(node)) if measured or not analytic else None
-    prefill = prefill_row(node, model, workload, decode[0]) if decode is not None else None
+    decode = decode_table(node, model, workload, _sizes(node), costs) if measured or not analytic else None
+    prefill = prefill_row(node, model, workload, decode[0], costs) if decode is not None else None
     for number in range(start, stop):
         block = model.blocks[number]
         key: tuple[object, ...] = tuple(getattr(block, name) for name in Block.__slots__ if name != "name")
@@ -107,35 +113,37 @@ def span_costs(node: Node, model: Model, workload: Workload, start: int, stop: i
         if key in found:
             found[key] = replace(found[key], count=found[key].count + 1)
         elif decode is None or prefill is None:
-            found[key] = _analytic(node, block, model.compute_dtype, grid)
+            found[key] = _analytic(node, block, rates_of(node, model, costs), grid)
         else:
             found[key] = _measured(block, workload, np.array(_sizes(node)), decode[:, number], prefill[number], grid)
     return tuple(found.values())
 
 
-def _analytic(node: Node, block: Block, dtype: str, grid: FloatArray) -> BlockCosts:
+def _analytic(node: Node, block: Block, rates: Rates, grid: FloatArray) -> BlockCosts:
     """The roofline in pieces."""
-    per_byte = 1.0 / (node.memory_bandwidth_bytes_per_s * node.bandwidth_efficiency)
+    serial = 1.0 + rates.serial_share * (node.tensor_parallel - 1)
+    launches_s = rates.overhead_s + (rates.expert_overhead_s if block.experts else 0.0)
+    unpacking_s = block.flops_per_token / rates.decode_flops_per_s
+    power = OVERLAP if rates.overlap else 1.0
     products = np.zeros(len(grid))
     for k, tokens in enumerate(grid.tolist()[1:], 1):
-        arithmetic = _arithmetic_s(node, dtype, tokens * block.flops_per_token)
-        weights = block.read_bytes(tokens) * per_byte
-        both = float(np.linalg.norm((arithmetic, weights), OVERLAP))
-        products[k] = both + node.overhead_s + all_reduce_s(node, block, tokens)
+        arithmetic = product_flops(rates, block, Work(tokens, 0.0, 0.0)) / rates.flops_per_s
+        weights = block.read_bytes(tokens) / rates.weights_bytes_per_s
+        busy_s = serial * max(float(np.linalg.norm((arithmetic, weights), power)), unpacking_s)
+        spent_s = max(busy_s, launches_s) if rates.launches_overlap else busy_s + launches_s
+        sampling_s = tokens * rates.sequence_s if block.last_token_only else 0.0
+        products[k] = spent_s + all_reduce_s(rates, node, block, tokens) + sampling_s
+    per_byte = serial / rates.cache_bytes_per_s
     return BlockCosts(
         1,
         block.last_token_only,
         block.kv_window_tokens,
         products,
-        _arithmetic_s(node, dtype, block.attention_flops_per_token),
+        serial * block.attention_flops_per_token / rates.flops_per_s,
         block.kv_bytes_per_token * per_byte,
         block.kept_bytes_per_token * per_byte,
         block.state_bytes * per_byte,
     )
-
-
-def _arithmetic_s(node: Node, dtype: str, flops: float) -> float:
-    return flops / (node.peak_flops_per_s(dtype) * node.compute_efficiency)
 
 
 def _sizes(node: Node) -> list[int]:

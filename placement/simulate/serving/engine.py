@@ -79,7 +79,7 @@ class Engine:
         if load.concurrency:
             self.ledger.arrival_s[:] = np.inf
             self.ledger.arrival_s[: load.concurrency] = 0.0
-            self.world.ready_s[:] = self.ledger.arrival_s + options.host.request_s
+            self.world.ready_s[:] = self.ledger.arrival_s + serving.host.request_s
 
     def go(self, progress: Callable[[float, int], None] | None = None) -> None:
         """Run to the end; `progress` gets the time and the requests that are done."""
@@ -161,7 +161,7 @@ class Engine:
         if len(later):
             request = self.arrived + int(later[0])
             self.ledger.arrival_s[request] = now
-            self.world.ready_s[request] = now + self.options.host.request_s
+            self.world.ready_s[request] = now + self.serving.host.request_s
 
     def _wake(self, chain: int, now: float) -> None:
         """Groups without work look into the queue."""

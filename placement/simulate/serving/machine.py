@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from objectives.pipeline.tables import CostTables
 from placement.costs.build import build_tables
-from placement.costs.engines import serving_cluster
+from placement.costs.engines import serving_costs
 from placement.costs.passes import BlockCosts, span_costs, token_grid
 from placement.errors import InputError
 from placement.plan.plan import PlacedChain, PlacedSpan, Plan
@@ -19,7 +19,7 @@ from placement.question.model import Model
 from placement.question.request import Request
 
 from .kernels.events import FloatArray, Machine
-from .options import EngineOptions
+from .options import EngineOptions, HostCosts
 
 WITHOUT_WINDOW = 1 << 40
 TABLED = ("products_s",)
@@ -64,6 +64,7 @@ class Serving:
         Tokens of context that blocks see, the unlimited ones first.
     layers, heads_bytes : int, float
         Blocks with a cache; bytes of a token's query and partial result in one of them, for attention elsewhere.
+    host : HostCosts
     notes : tuple of str
     """
 
@@ -74,6 +75,7 @@ class Serving:
     windows: tuple[int, ...]
     layers: int
     heads_bytes: float
+    host: HostCosts
     notes: tuple[str, ...] = ()
 
     @property
@@ -102,8 +104,9 @@ def serving_of(plan: Plan, request: Request, options: EngineOptions, *, copies: 
     """
     if plan.n_blocks != request.model.n_blocks:
         raise InputError(f"the plan has {plan.n_blocks} blocks, the model of the question {request.model.n_blocks}")
-    request = replace(request, cluster=serving_cluster(request.cluster))
-    tables = build_tables(request)
+    request, known, engine = serving_costs(request)
+    tables = build_tables(request, known)
+    host = options.host or (HostCosts() if engine else HostCosts(0.0, 0.0, 0.0, 0.0))
     chains, weights = chains_of(plan)
     spans = [_spans(plan, chain) for chain in chains]
     windows = _windows(request.model)
@@ -111,9 +114,9 @@ def serving_of(plan: Plan, request: Request, options: EngineOptions, *, copies: 
     costs = []
     for span in unique:
         node = request.cluster.nodes[request.cluster.index(span.node)]
-        costs.append(span_costs(node, request.model, request.workload, span.start, span.stop))
+        costs.append(span_costs(node, request.model, request.workload, span.start, span.stop, known))
     rooms = _rooms(spans, request, tables, options)
-    machine = _machine(unique, spans, costs, windows, request, tables, options)
+    machine = _machine(unique, spans, costs, windows, request, tables, host)
     cached = [block for block in request.model.blocks if block.kv_bytes_per_token + block.kept_bytes_per_token > 0]
     serving = Serving(
         machine=machine,
@@ -123,6 +126,7 @@ def serving_of(plan: Plan, request: Request, options: EngineOptions, *, copies: 
         windows=windows,
         layers=len(cached),
         heads_bytes=max((block.activation_bytes_per_token for block in cached), default=0.0) * 2.0,
+        host=host,
         notes=(*request.model.notes, *request.cluster.notes),
     )
     return serving if copies == 1 else copied(serving, copies)
@@ -221,7 +225,7 @@ def _machine(
     windows: Sequence[int],
     request: Request,
     tables: CostTables,
-    options: EngineOptions,
+    host: HostCosts,
 ) -> Machine:
     number, kinds = len(stages), max(len(found) for found in costs)
     grid = token_grid()
@@ -242,7 +246,6 @@ def _machine(
         _check_links(chain, request, tables)
     per_byte = np.zeros_like(tables.bandwidth_bytes_per_s)
     np.divide(1.0, tables.bandwidth_bytes_per_s, out=per_byte, where=tables.bandwidth_bytes_per_s > 0)
-    host = options.host
     return Machine(
         grid=grid,
         kinds=np.array([len(found) for found in costs], dtype=np.int64),
@@ -312,5 +315,6 @@ def copied(serving: Serving, copies: int) -> Serving:
         windows=serving.windows,
         layers=serving.layers,
         heads_bytes=serving.heads_bytes,
+        host=serving.host,
         notes=serving.notes,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from placement.errors import InputError
 
@@ -59,7 +59,8 @@ class EngineOptions:
         Micro-batches under way at once in one instance; 0: one per stage.
     swap_bytes_per_s : float
         Between device and host memory, for policies that swap.
-    host : HostCosts
+    host : HostCosts or None
+        By default those of `HostCosts` for engines, none where the plan's runtime is another: its costs have them.
     """
 
     max_num_seqs: int = 256
@@ -71,7 +72,7 @@ class EngineOptions:
     ahead: bool | None = None
     micro_batches: int = 0
     swap_bytes_per_s: float = 25e9
-    host: HostCosts = field(default_factory=HostCosts)
+    host: HostCosts | None = None
 
     def __post_init__(self) -> None:
         for name in ("max_num_seqs", "max_num_batched_tokens", "max_model_len", "block_size"):

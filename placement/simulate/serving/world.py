@@ -52,7 +52,7 @@ class World:
         self.queues: tuple[deque[int], ...] = tuple(deque() for _ in range(chains))
         self.free: IntArray = np.array([int(self.blocks(c)) for c in range(chains)], dtype=np.int64)
         self.running: IntArray = np.zeros(chains, dtype=np.int64)
-        self.ready_s = ledger.arrival_s + options.host.request_s
+        self.ready_s = ledger.arrival_s + serving.host.request_s
         self.serving_chains: Sequence[int] = range(chains)
         self.places: IntArray = np.full(len(self.groups), -1, dtype=np.int64)
         self.freed: set[int] = set()

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from placement.costs.engines import serving_cluster
 from placement.costs.passes import pass_seconds, span_costs
 from placement.simulate.serving import EngineOptions, Limits, Load, serving_of, simulate
 from placement.simulate.serving.kernels.events import one_pass
@@ -67,8 +68,6 @@ def test_the_kernel_is_its_plain_twin(tokens: int, sequences: int, context: int)
     machine = serving_of(plan, question, EngineOptions()).machine
     pairs, cache = float(tokens * context), float(sequences * context)
     compiled = one_pass(machine, 0, tokens, sequences, sequences, np.array([pairs]), np.array([cache]))
-    from placement.costs.engines import serving_cluster
-
     node = serving_cluster(question.cluster).nodes[0]
     costs = span_costs(node, question.model, question.workload, 0, question.model.n_blocks)
     assert compiled == pytest.approx(pass_seconds(costs, tokens, sequences, pairs, cache), rel=1e-9)

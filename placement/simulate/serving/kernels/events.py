@@ -90,7 +90,7 @@ class Shared(NamedTuple):
 
 
 @inner
-def place_of(grid, tokens):  # type: ignore[no-untyped-def]
+def place_of(grid, tokens):
     """Index below `tokens` and the part of the way to the next one."""
     if tokens <= 64:
         return tokens, 0.0
@@ -105,7 +105,7 @@ def place_of(grid, tokens):  # type: ignore[no-untyped-def]
 
 
 @inner
-def stage_seconds(m, stage, tokens, rows, sequences, pairs, cache):  # type: ignore[no-untyped-def]
+def stage_seconds(m, stage, tokens, rows, sequences, pairs, cache):
     """Seconds of a pass through a stage; see `placement.costs.passes`."""
     total = 0.0
     last = m.grid.shape[0] - 1
@@ -125,13 +125,13 @@ def stage_seconds(m, stage, tokens, rows, sequences, pairs, cache):  # type: ign
 
 
 @kernel
-def one_pass(m, stage, tokens, rows, sequences, pairs, cache):  # type: ignore[no-untyped-def]
+def one_pass(m, stage, tokens, rows, sequences, pairs, cache):
     """Seconds of one pass, for tests and estimates."""
     return stage_seconds(m, stage, tokens, rows, sequences, pairs, cache)
 
 
 @inner
-def launch(m, g, s, i, now, prompts):  # type: ignore[no-untyped-def]
+def launch(m, g, s, i, now, prompts):
     """Begin a pass of group i: the host prepares it, then its tokens are on their way to the first stage."""
     c = g.chain[i]
     begin = max(now, s.host_free[c])
@@ -149,7 +149,7 @@ def launch(m, g, s, i, now, prompts):  # type: ignore[no-untyped-def]
 
 
 @inner
-def at_stage(m, g, s, i):  # type: ignore[no-untyped-def]
+def at_stage(m, g, s, i):
     """Group i is at its next stage: it waits for the node, passes, and is sent on."""
     c = g.chain[i]
     stage = m.stages[c, g.place[i]]
@@ -182,7 +182,7 @@ def at_stage(m, g, s, i):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def run(m, g, s, until):  # type: ignore[no-untyped-def]
+def run(m, g, s, until):
     """Go on until a group needs a decision, or to the last event before `until`; return (group, why, time).
 
     Passes that policies have made up begin first, in the order in which they were made.
