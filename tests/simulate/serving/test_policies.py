@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint
 from itertools import pairwise
 from typing import Any
 
@@ -11,16 +13,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from placement.errors import InputError
+from placement.optimize import optimize
 from placement.question.requests import Requests, Shared
+from placement.readers.cluster.read import read_request
 from placement.simulate.serving import Load, serving_of, simulate
 from placement.simulate.serving.engine import Engine
 from placement.simulate.serving.policies import POLICIES, make_policy
+from placement.simulate.serving.policies.base import Group, Pass
 from placement.simulate.serving.policies.disaggregated import DisaggregatedScheduler
 from placement.simulate.serving.policies.infinite import InfiniteScheduler
 from placement.simulate.serving.policies.orca import Contiguous
 from placement.simulate.serving.policies.vllm import VllmScheduler
+from placement.simulate.serving.world import World
+from tests.entry_points import installed
 
-from .helpers import measured, options, planned, random_requests, requests
+from .helpers import DECODE_S, measured, options, planned, random_requests, requests
 
 CASES: list[tuple[str, dict[str, Any]]] = [
     *((name, {}) for name in POLICIES),
@@ -244,3 +251,48 @@ def test_prompts_do_not_hold_up_decode_steps_elsewhere() -> None:
     between = [run.ledger.finish_s[0] - run.ledger.first_s[0] for run in (together, apart)]
     assert between[1] < between[0] - 0.5
     assert apart.figures.events["moved_bytes"] == pytest.approx(1700 * 2 * 64 * 1024)
+
+
+@dataclass(frozen=True)
+class Newest:
+    """A policy of another package: who came last is served first, one at a time."""
+
+    def start(self, world: World) -> Contiguous:
+        return _Newest(world, "oracle")
+
+
+class _Newest(Contiguous):
+    def admit(self, group: Group, now: float) -> None:
+        queue = self.world.queues[group.chain]
+        if not group.size and queue and self.place(queue[-1], group.chain):
+            queue.rotate(1)
+            self.world.take(group)
+
+    def batch(self, group: Group, now: float) -> Pass | None:
+        chunks = [(request, int(self.world.ledger.target[request])) for request in group.prompts]
+        return Pass(group.members, chunks) if group.size else None
+
+
+def test_a_policy_of_another_package() -> None:
+    """An entry point's class is a policy by its name, and decides who comes next."""
+    plan, question = planned(measured())
+    rows = requests((0.0, 100, 10), (0.01, 10, 5), (0.02, 10, 5))
+    with installed([EntryPoint("newest", f"{__name__}:Newest", "placement.policies")]):
+        run = simulate(plan, question, rows, policy="newest", options=options())
+    assert np.argsort(run.ledger.finish_s).tolist() == [0, 2, 1]
+
+
+def test_chains_of_a_replicated_plan_serve_side_by_side() -> None:
+    """Two chains, one of them twice as fast: both serve, the faster one more, and every node is used."""
+    cluster = measured(nodes=2, placement="replicated")
+    cluster["model"]["blocks"][0]["repeat"] = 2
+    cluster["nodes"][1]["decode_seconds_per_block"] = DECODE_S / 2.0
+    plan = optimize(None, cluster, time_limit=1.0).plan
+    assert len(plan.chains) == 2
+    run = simulate(plan, read_request(cluster), random_requests(2, 400, rate=50.0), options=options(max_num_seqs=8))
+    served = np.bincount(run.ledger.chain, minlength=2)
+    weights = [chain.tokens_per_s or 0.0 for chain in plan.chains]
+    assert run.figures.finished == 400
+    assert served.min() > 0
+    assert served.argmax() == int(np.argmax(weights))
+    assert min(run.figures.busy.values()) > 0.0
