@@ -45,6 +45,16 @@ def serving_costs(request: Request) -> tuple[Request, RuntimeCosts, bool]:
     return replace(request, cluster=serving_cluster(request.cluster)), runtime_costs(""), True
 
 
+def engine_notes(before: Cluster, after: Cluster) -> tuple[str, ...]:
+    """What was taken from the catalog of engines, for people."""
+    changed = [new for old, new in zip(before.nodes, after.nodes, strict=True) if new != old]
+    found = {
+        node.device: f"{node.device} compute {node.compute_efficiency:g}, bandwidth {node.bandwidth_efficiency:g}"
+        for node in changed
+    }
+    return (f"efficiencies of serving engines: {'; '.join(found.values())}",) if found else ()
+
+
 def serving_cluster(cluster: Cluster) -> Cluster:
     """The same cluster with the efficiencies of serving engines on accelerators whose file states none."""
     figures = load(FILE)

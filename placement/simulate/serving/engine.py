@@ -99,6 +99,7 @@ class Engine:
                 self._back(self.world.groups[who], time, short=why == BLOCKS)
             elif following <= end and following < math.inf:
                 self._pass_time(following)
+                self.samples.note(following, self)
                 self._arrive(following)
                 self._ring(following)
             else:

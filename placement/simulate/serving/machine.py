@@ -11,7 +11,7 @@ import numpy as np
 
 from objectives.pipeline.tables import CostTables
 from placement.costs.build import build_tables
-from placement.costs.engines import serving_costs
+from placement.costs.engines import engine_notes, serving_costs
 from placement.costs.passes import BlockCosts, span_costs, token_grid
 from placement.errors import InputError
 from placement.plan.plan import PlacedChain, PlacedSpan, Plan
@@ -104,6 +104,7 @@ def serving_of(plan: Plan, request: Request, options: EngineOptions, *, copies: 
     """
     if plan.n_blocks != request.model.n_blocks:
         raise InputError(f"the plan has {plan.n_blocks} blocks, the model of the question {request.model.n_blocks}")
+    stated = request.cluster
     request, known, engine = serving_costs(request)
     tables = build_tables(request, known)
     host = options.host or (HostCosts() if engine else HostCosts(0.0, 0.0, 0.0, 0.0))
@@ -127,7 +128,7 @@ def serving_of(plan: Plan, request: Request, options: EngineOptions, *, copies: 
         layers=len(cached),
         heads_bytes=max((block.activation_bytes_per_token for block in cached), default=0.0) * 2.0,
         host=host,
-        notes=(*request.model.notes, *request.cluster.notes),
+        notes=(*engine_notes(stated, request.cluster), *request.model.notes, *stated.notes),
     )
     return serving if copies == 1 else copied(serving, copies)
 
