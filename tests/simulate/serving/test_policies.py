@@ -296,3 +296,13 @@ def test_chains_of_a_replicated_plan_serve_side_by_side() -> None:
     assert served.min() > 0
     assert served.argmax() == int(np.argmax(weights))
     assert min(run.figures.busy.values()) > 0.0
+
+
+@pytest.mark.parametrize("model", ["gpt-oss-20b", "gemma-3-12b", "mixtral-8x7b", "deepseek-v3"])
+def test_windows_experts_and_compressed_caches(model: str) -> None:
+    """Models whose layers see a window, route to experts or compress their caches are served whole."""
+    node = {"name": "n", "device": "h200", "tensor_parallel": 8}
+    plan, question = planned({"model": model, "nodes": [node], "quantization": "fp8"})
+    run = simulate(plan, question, random_requests(1, 60, longest=3000, rate=5.0))
+    assert run.figures.finished == 60
+    assert run.figures.time_per_token_s.mean > 0
