@@ -28,7 +28,7 @@ POLICIES: Mapping[str, tuple[str, dict[str, Any]]] = {
     "Orca (max)": ("orca", {"reserve": "max"}),
     "Orca (pow2)": ("orca", {"reserve": "pow2"}),
     "Orca (oracle)": ("orca", {"reserve": "oracle"}),
-    "vLLM": ("vllm", {"chunked": False, "watermark": 0.01, "prefix_caching": False}),
+    "vLLM": ("vllm", {"watermark": 0.01, "prefix_caching": False}),
     "Infinite-LLM": ("infinite", {"prefix_caching": False}),
 }
 TABLES = (
@@ -70,9 +70,10 @@ def highest_rate(workload: Workload, policy: str) -> float:
     return low
 
 
-def row_of(workload: Workload) -> dict[str, Any]:
+def row_of(workload: Workload, wanted: str = "") -> dict[str, Any]:
     """Highest rates of the policies that apply, and their useful share of memory when there is too much to do."""
     policies = LONG_POLICIES if workload.copies > 1 else [name for name in POLICIES if name != "Infinite-LLM"]
+    policies = [name for name in policies if wanted in name]
     rates = {name: highest_rate(workload, name) for name in policies}
     most = max(rates.values())
     crowded = {name: run_at(workload, name, 1.5 * most).figures for name in policies}
@@ -129,6 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Print tables, or draw."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--only", default="", metavar="WORD")
+    parser.add_argument("--policy", default="", metavar="WORD")
     parser.add_argument("--plot", type=Path, metavar="FOLDER")
     parser.add_argument("--out", type=Path, metavar="RESULTS.JSON")
     given = parser.parse_args(arguments)
@@ -139,7 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print("| requests/s | " + " | ".join(POLICIES) + " |")
     for workload in WORKLOADS:
         if given.only in workload.name:
-            rows.append(row_of(workload))
+            rows.append(row_of(workload, given.policy))
             print(line_of(rows[-1], "rates", ".3g"), flush=True)
     for key, form, title in TABLES:
         print(f"| {title} | " + " | ".join(POLICIES) + " |")

@@ -82,15 +82,20 @@ class InfiniteScheduler(VllmScheduler):
         return sum(max((self.pages[c].total if empty else self.pages[c].free) - self.kept[c], 0) for c in others)
 
     def available(self, chain: int) -> int:
-        """Its own blocks and those that others would lend, as far as somebody's cache could move there."""
-        own = super().available(chain)
-        return own + min(self._spare(chain), self._movable(chain))
+        """Its own blocks and those that others would lend, without those that prompts under way will still take."""
+        ledger = self.world.ledger
+        pending = 0
+        for group in self.world.groups:
+            for request in group.prompts:
+                pending += -(-int(ledger.target[request]) // self.block) - int(ledger.held[request])
+        return super().available(chain) + self._spare(chain) - pending
 
-    def _movable(self, chain: int) -> int:
-        """Blocks of an instance that could move."""
-        groups = self.world.of_chain[chain]
-        held = sum(int(self.world.ledger.held[r]) for g in groups for r in (*g.members.tolist(), *g.prompts))
-        return held - sum(sum(self.lent.get(r, {}).values()) for g in groups for r in (*g.members.tolist(), *g.prompts))
+    def _enter(self, group: Group, request: int, budget: int) -> bool:
+        """All blocks of a prompt must be there, here or elsewhere, before its first chunk."""
+        if -(-int(self.world.ledger.target[request]) // self.block) > self.available(group.chain):
+            self.world.short.add(group.chain)
+            return False
+        return super()._enter(group, request, budget)
 
     def obtain(self, group: Group, blocks: int) -> bool:
         """Take blocks; where there are none, move some of the group's longest sequences elsewhere first."""
@@ -135,10 +140,25 @@ class InfiniteScheduler(VllmScheduler):
         loans = self.lent.pop(request, {})
         for lender, blocks in loans.items():
             self.world.free[lender] += blocks
-            self.world.freed.add(lender)
             self.world.count("manager_messages")
+        # What is free here may be lent to all, whatever they lacked before.
+        self.world.freed.update(range(len(self.pages)))
+        self.world.short.clear()
         ledger.held[request] -= sum(loans.values())
         super().give_up(group, request, remember=remember and not loans)
+
+    def _unblocked(self, group: Group, now: float) -> Pass | None:
+        """Where no instance has a pass under way, nobody will ever free blocks: who came last, anywhere, does."""
+        world = self.world
+        if not group.size or not all(world.asleep(other) for other in world.groups):
+            return None
+        held = [(self.admitted[r], r, g) for g in world.groups for r in (*g.prompts, *g.members.tolist())]
+        held = [item for item in held if self._has(item[1])]
+        if len(held) < 2:
+            return None
+        _, request, whose = max(held, key=lambda item: item[0])
+        self._preempt(whose, request)
+        return self.batch(group, now)
 
     def batch(self, group: Group, now: float) -> Pass | None:
         """As vLLM's, with what the caches elsewhere cost."""
