@@ -23,6 +23,7 @@ from .world import World
 BINS = 200
 GANTT_PASSES = 200
 SLEEPS = -1
+MOST_TURNS = 100_000  # of asking instances at one time
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +181,11 @@ class Engine:
         if short:
             self.world.count("short_of_blocks")
         self._next(group, now)
+        turns = 0
         while self.world.freed:
+            turns += 1
+            if turns > MOST_TURNS:
+                raise InputError(f"gives and takes the same memory for ever at {now:g} s", "policy")
             chain = self.world.freed.pop()
             # The group itself has just looked: where memory is short for it, it is short for all.
             if self.world.queues[chain] and chain not in self.world.short:

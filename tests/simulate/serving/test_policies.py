@@ -52,14 +52,19 @@ def engine_of(
 
 @pytest.mark.parametrize(("name", "chosen"), CASES, ids=IDS)
 @settings(max_examples=6, deadline=None)
-@given(seed=st.integers(0, 1000), nodes=st.sampled_from([1, 2, 4]), rate=st.sampled_from([2.0, 20.0, 500.0]))
+@given(
+    seed=st.integers(0, 1000),
+    nodes=st.sampled_from([1, 2, 4]),
+    rate=st.sampled_from([2.0, 500.0]),
+    blocks=st.sampled_from([10, 30]),
+)
 def test_nobody_is_lost_and_tokens_are_kept(
-    name: str, chosen: dict[str, Any], seed: int, nodes: int, rate: float
+    name: str, chosen: dict[str, Any], seed: int, nodes: int, rate: float, blocks: int
 ) -> None:
     """All requests are served once, with all their tokens, after they came and in order; memory is never over."""
     rows = random_requests(seed, 40, rate=rate)
     copies = max(2, POLICIES[name].instances)
-    engine = engine_of(name, chosen, rows, nodes=nodes, copies=copies)
+    engine = engine_of(name, chosen, rows, nodes=nodes, copies=copies, blocks=blocks)
     done: list[int] = []
     leave = engine.scheduler.leave
 

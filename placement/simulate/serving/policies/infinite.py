@@ -141,9 +141,9 @@ class InfiniteScheduler(VllmScheduler):
         for lender, blocks in loans.items():
             self.world.free[lender] += blocks
             self.world.count("manager_messages")
-        # What is free here may be lent to all, whatever they lacked before.
-        self.world.freed.update(range(len(self.pages)))
-        self.world.short.clear()
+        if ledger.held[request] > 0:  # what is free here may be lent to all, whatever they lacked before
+            self.world.freed.update(range(len(self.pages)))
+            self.world.short.clear()
         ledger.held[request] -= sum(loans.values())
         super().give_up(group, request, remember=remember and not loans)
 
