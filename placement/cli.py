@@ -40,6 +40,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "placement.commands.links": ("links",),
     "placement.commands.calibrate": ("calibrate",),
     "placement.commands.replan": ("replan",),
+    "placement.commands.simulate": ("simulate",),
 }
 OWN = tuple(name for group in MODULES.values() for name in group)
 GROUP = "placement.commands"

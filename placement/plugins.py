@@ -2,7 +2,8 @@
 
 Groups: ``placement.solvers`` (a class or function that makes a solver), ``placement.objectives`` (a plain function of
 `objectives.pipeline.terms.Terms`), ``placement.exporters`` (makes a `Runtime`), ``placement.kinds`` (an `Entry` of
-`placement.kinds`) and ``placement.commands`` (a function ``register(app)``).
+`placement.kinds`), ``placement.policies`` (a class of serving policies whose fields are its settings) and
+``placement.commands`` (a function ``register(app)``).
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ ROOMS: dict[str, set[str]] = {
     "readers": DATA | {"catalog"},
     "costs": DATA | {"catalog"},
     "export": DATA,
-    "simulate": DATA | {"search"},
+    "simulate": DATA | {"search", "costs"},
     "report": DATA | {"search"},
     "petals": DATA | {"readers", "simulate"},
     "kinds": MIDDLE,

@@ -64,7 +64,7 @@ def pass_s(rates: Rates, node: Node, block: Block, work: Work) -> float:
     -------
     float
     """
-    arithmetic_s = (_product_flops(rates, block, work) + work.attention_flops) / rates.flops_per_s
+    arithmetic_s = (product_flops(rates, block, work) + work.attention_flops) / rates.flops_per_s
     # Bytes as if all were read at the rate of caches: of one rate for both, this is the plain sum.
     moved = block.read_bytes(work.tokens) * (rates.cache_bytes_per_s / rates.weights_bytes_per_s) + work.cache_bytes
     if not work.decode:  # of a single token, scores are few
@@ -80,7 +80,7 @@ def pass_s(rates: Rates, node: Node, block: Block, work: Work) -> float:
     return spent_s + all_reduce_s(rates, node, block, work.tokens)
 
 
-def _product_flops(rates: Rates, block: Block, work: Work) -> float:
+def product_flops(rates: Rates, block: Block, work: Work) -> float:
     """Operations at the full rate that take as long as the matrix products of a pass.
 
     Every expert multiplies the rows that are routed to it, so its products have fewer rows than the pass has tokens.

@@ -128,7 +128,7 @@ class Kind(Protocol):
 
     @property
     def can(self) -> frozenset[str]:
-        """Commands that take it: "score", "tables", "export", "run", "replan", "report"."""
+        """Commands that take it: "score", "tables", "export", "run", "replan", "report", "simulate"."""
         ...
 
     @property

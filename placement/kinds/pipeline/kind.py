@@ -121,7 +121,9 @@ class PipelineKind:
 
     name: str = "pipeline"
     terms: TermSet = TERMS
-    can: frozenset[str] = frozenset({"score", "tables", "export", "import", "run", "replan", "report", "custom"})
+    can: frozenset[str] = frozenset(
+        {"score", "tables", "export", "import", "run", "replan", "report", "simulate", "custom"}
+    )
     options: frozenset[str] = frozenset({"--model", "--runtime", "--start", "--report", "--explain"})
 
     def read(self, data: Mapping[str, Any], where: str, folder: Path, model: object | None) -> Request:

@@ -128,7 +128,7 @@ class ReplicatedKind:
 
     name: str = "replicated"
     terms: TermSet = TERMS
-    can: frozenset[str] = frozenset({"score", "tables", "export", "run"})
+    can: frozenset[str] = frozenset({"score", "tables", "export", "run", "simulate"})
     options: frozenset[str] = frozenset({"--model", "--runtime", "--start", "--edges"})
 
     def read(self, data: Mapping[str, Any], where: str, folder: Path, model: object | None) -> Request | ReplicatedCase:

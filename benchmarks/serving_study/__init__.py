@@ -1,0 +1,1 @@
+"""The comparison of serving policies, and facts about real serving runs."""

@@ -1,0 +1,77 @@
+"""What serving engines reach: efficiencies for a simulation of passes, where a cluster file states none of its own.
+
+The classes of the catalog stand for any software, and the figures of runtimes for single streams and hops. An engine
+that captures graphs, fuses attention and serves many sequences reads memory at close to its peak;
+`placement/catalog/serving.yaml` has what was fitted to measured runs. Plans for other runtimes keep their costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from ..catalog import hardware
+from ..catalog.tables import load
+from ..question.cluster import Cluster, Node
+from ..question.request import Request
+from .runtimes import GENERIC, RuntimeCosts, costs_or_generic, lineage, runtime_costs
+
+FILE = "serving.yaml"
+ENGINES = frozenset({GENERIC, "vllm", "sglang"})  # runtimes whose passes cost what the file says
+
+NO_ENGINES = frozenset({"cpu", "edge"})  # classes of devices that no such engine serves
+
+
+def serving_costs(request: Request) -> tuple[Request, RuntimeCosts, bool]:
+    """The question as a simulation of passes reads it, with its costs.
+
+    Parameters
+    ----------
+    request : Request
+
+    Returns
+    -------
+    request : Request
+        With the efficiencies of engines, where one serves.
+    costs : RuntimeCosts
+        Of links and memory, and of passes of other runtimes.
+    engine : bool
+        Whether an engine serves; else the runtime that the request names.
+    """
+    costs = costs_or_generic(request.runtime or request.costs)
+    if costs.name not in ENGINES:
+        return request, costs, False
+    return replace(request, cluster=serving_cluster(request.cluster)), runtime_costs(""), True
+
+
+def engine_notes(before: Cluster, after: Cluster) -> tuple[str, ...]:
+    """What was taken from the catalog of engines, for people."""
+    changed = [new for old, new in zip(before.nodes, after.nodes, strict=True) if new != old]
+    found = {
+        node.device: f"{node.device} compute {node.compute_efficiency:g}, bandwidth {node.bandwidth_efficiency:g}"
+        for node in changed
+    }
+    return (f"efficiencies of serving engines: {'; '.join(found.values())}",) if found else ()
+
+
+def serving_cluster(cluster: Cluster) -> Cluster:
+    """The same cluster with the efficiencies of serving engines on accelerators whose file states none."""
+    figures = load(FILE)
+    return replace(cluster, nodes=tuple(_serving_node(node, figures) for node in cluster.nodes))
+
+
+def _serving_node(node: Node, figures: Mapping[str, Any]) -> Node:
+    if not node.device:
+        return node
+    device = hardware.device(node.device)
+    if not NO_ENGINES.isdisjoint(lineage(device.kind)):
+        return node
+    found = {**figures["any"], **figures["devices"].get(device.name, {})}
+    compute, bandwidth, overhead_s = node.compute_efficiency, node.bandwidth_efficiency, node.overhead_s
+    return replace(
+        node,
+        compute_efficiency=float(found["compute"]) if compute == device.compute_efficiency else compute,
+        bandwidth_efficiency=float(found["bandwidth"]) if bandwidth == device.bandwidth_efficiency else bandwidth,
+        overhead_s=float(figures["overhead_us"]) * 1e-6 if overhead_s == device.overhead_s else overhead_s,
+    )
