@@ -14,6 +14,7 @@ from ..kinds.pipeline.replan import replan_at_once
 from ..plan.plan import Plan
 from ..readers.cluster.read import read_request
 from ..report.progress import count_bar
+from ..run.job import ensure_whole
 from ..run.launcher import Launch, run_plan
 from ..run.prompts import texts
 from ..run.result import RunResult
@@ -56,11 +57,7 @@ def run(
         raise InputError(f"a plan of the kind '{kind}' cannot be run", str(plan))
     if recover and "replan" not in can:
         raise InputError(f"does not apply to {plan}: a plan of the kind '{kind}' is not planned anew", "--recover")
-    if loaded.groups:
-        name = loaded.groups[0].name
-        raise InputError(
-            f"'{name}' is a tensor parallel group, which is not run; plan with tensor_parallel: 1", str(plan)
-        )
+    ensure_whole(loaded, str(plan))
     if bool(prompt) == bool(ids):
         raise InputError("expected either --prompt or --ids")
     prompts = list(prompt) if prompt else [_ids(text) for text in ids or []]

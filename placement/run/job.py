@@ -17,6 +17,17 @@ from ..question.cluster import CLIENT, Cluster, Node
 from .chains import BatchChains, has_choice
 
 
+def ensure_whole(plan: Plan, where: str = "plan") -> None:
+    """Raise `InputError` for what the executor has no stages for: tensor parallel groups, and parts of blocks."""
+    if plan.groups:
+        name = plan.groups[0].name
+        raise InputError(f"'{name}' is a tensor parallel group, which is not run; plan with tensor_parallel: 1", where)
+    for span in plan.placement:
+        if span.away:
+            apart = f"the {span.away} of blocks {span.start} to {span.stop - 1} lies apart from '{span.node}'"
+            raise InputError(f"{apart}, which is not run; plan with offload: none", where)
+
+
 @dataclass(frozen=True, slots=True)
 class Emulation:
     """Unequal hosts on one machine.
@@ -119,6 +130,7 @@ class Job:
     version: str = VERSION
 
     def __post_init__(self) -> None:
+        ensure_whole(self.plan)
         if not self.prompts or any(not prompt for prompt in self.prompts):
             raise InputError("expected at least one prompt, and at least one token in each", "prompts")
         if self.tokens < 1:
@@ -212,9 +224,7 @@ def cluster_from_data(data: Mapping[str, Any]) -> Cluster:
     """Build a cluster from what `cluster_to_data` made."""
     nodes = []
     for entry in data["nodes"]:
-        values = dict(entry)
-        for key in ("decode_s_per_block", "prefill_s_per_block"):
-            values[key] = tuple(values[key])
+        values = {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
         values["decode_table"] = {int(size): tuple(row) for size, row in values["decode_table"].items()}
         nodes.append(Node(**values))
     bandwidth = np.array(data["bandwidth_bytes_per_s"], dtype=np.float64)
