@@ -224,7 +224,9 @@ def cluster_from_data(data: Mapping[str, Any]) -> Cluster:
     """Build a cluster from what `cluster_to_data` made."""
     nodes = []
     for entry in data["nodes"]:
-        values = {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()
+        }
         values["decode_table"] = {int(size): tuple(row) for size, row in values["decode_table"].items()}
         nodes.append(Node(**values))
     bandwidth = np.array(data["bandwidth_bytes_per_s"], dtype=np.float64)
