@@ -120,6 +120,15 @@ def class_parents() -> Mapping[str, str]:
     return MappingProxyType({name: entry.get("parent", "") for name, entry in load("devices.yaml")["classes"].items()})
 
 
+def lineage(kind: str) -> Iterator[str]:
+    """Yield a device class, its parents, and "any"."""
+    parents = class_parents()
+    while kind:
+        yield kind
+        kind = parents.get(kind, "")
+    yield "any"
+
+
 @lru_cache(maxsize=1)
 def _classes() -> Mapping[str, Mapping[str, Any]]:
     """Return the figures of every class, its parents' where it has none of its own."""

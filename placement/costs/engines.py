@@ -12,10 +12,11 @@ from dataclasses import replace
 from typing import Any
 
 from ..catalog import hardware
+from ..catalog.hardware import lineage
 from ..catalog.tables import load
 from ..question.cluster import Cluster, Node
 from ..question.request import Request
-from .runtimes import GENERIC, RuntimeCosts, costs_or_generic, lineage, runtime_costs
+from .runtimes import GENERIC, RuntimeCosts, costs_or_generic, runtime_costs
 
 FILE = "serving.yaml"
 ENGINES = frozenset({GENERIC, "vllm", "sglang"})  # runtimes whose passes cost what the file says

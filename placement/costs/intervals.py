@@ -11,10 +11,11 @@ import math
 from collections.abc import Collection, Mapping
 from functools import lru_cache
 
+from ..catalog.hardware import lineage
 from ..catalog.runtimes import fitted
 from ..question.cluster import Node
 from ..question.request import Request
-from .runtimes import GENERIC, class_of, costs_or_generic, lineage
+from .runtimes import GENERIC, class_of, costs_or_generic
 
 ANY = "any"
 GENERATION, PROMPT, COMPARISON = "generation", "prompt", "comparison"

@@ -10,11 +10,12 @@ A node must keep free, for the part of the model that it may get::
 
 from __future__ import annotations
 
+from ..catalog.hardware import lineage
 from ..question.cluster import Node
 from ..question.model import Model
 from ..question.workload import Workload
 from .links import LOGIT_BYTES, vocabulary
-from .runtimes import RuntimeCosts, class_of, lineage
+from .runtimes import RuntimeCosts, class_of
 
 
 def pass_tokens(workload: Workload, costs: RuntimeCosts) -> int:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..catalog import hardware
+from ..catalog.hardware import lineage
 from ..question.cluster import Node
 from ..question.model import Model
-from .runtimes import GENERIC, RuntimeCosts, class_of, lineage
+from .runtimes import GENERIC, RuntimeCosts, class_of
 
 WIDE = frozenset({"bfloat16", "float16", "float32", "bf16", "f16", "f32", "fp16", "fp32"})
 FLOPS_PER_SCORE = 4.0 * 128

@@ -8,13 +8,14 @@ own figures (the catalog's by device class, or the file's) are used as they are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
 from ..catalog import hardware
+from ..catalog.hardware import lineage
 from ..catalog.runtimes import entries, fitted, runtime_aliases
 from ..errors import InputError, nearest
 from ..question.cluster import Node
@@ -162,15 +163,6 @@ def _nearest(tables: tuple[Figures, ...], kind: str, key: str) -> float | None:
             if key in classes.get(name, ()):
                 return float(classes[name][key])
     return None
-
-
-def lineage(kind: str) -> Iterator[str]:
-    """Yield a device class, its parents, and "any"."""
-    parents = hardware.class_parents()
-    while kind:
-        yield kind
-        kind = parents.get(kind, "")
-    yield "any"
 
 
 def class_of(node: Node) -> str:

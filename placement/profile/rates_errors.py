@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from ..costs.runtimes import GENERIC, RuntimeCosts, lineage, runtime_costs
+from ..catalog.hardware import lineage
+from ..costs.runtimes import GENERIC, RuntimeCosts, runtime_costs
 from .measurements import Case, sources
 from .rates_fit import LEAST_CASES, LEAST_SOURCES, Fit, System, fit, owner, solve, unknowns, variant
 

@@ -18,8 +18,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from ..catalog.hardware import lineage
 from ..costs.rates import WIDE
-from ..costs.runtimes import RuntimeCosts, lineage, runtime_costs
+from ..costs.runtimes import RuntimeCosts, runtime_costs
 from ..errors import InputError
 from .measurements import Case, sources
 

@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from placement.catalog import hardware
+from placement.catalog.hardware import lineage
 from placement.catalog.runtimes import runtime_aliases, runtime_at, stored_format
 from placement.costs.build import build_tables
 from placement.costs.links import cut_bytes, prompt_overlap, vocabulary
 from placement.costs.rates import rates_of
-from placement.costs.runtimes import GENERIC, KEYS, class_of, lineage, runtime_catalog, runtime_costs
+from placement.costs.runtimes import GENERIC, KEYS, class_of, runtime_catalog, runtime_costs
 from placement.errors import InputError
 from placement.question.cluster import Node
 from placement.question.request import Request

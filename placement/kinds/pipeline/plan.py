@@ -34,7 +34,7 @@ def plan_of(request: Request, problem: PipelineProblem, spans: Sequence[Span], v
     nodes = tuple(
         NodeUse(
             node.name,
-            node.memory_bytes - node.reserve_bytes,
+            max(node.memory_bytes - node.reserve_bytes, float(problem.tables.capacity_bytes[k])),
             terms.memory_bytes[k] + bytes_away(request, node.name, terms.in_flight),
             terms.busy_s[k],
         )

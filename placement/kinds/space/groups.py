@@ -105,16 +105,15 @@ def _group(cluster: Cluster, group: Sequence[int], shares: str | tuple[int, ...]
     percents = _percents(nodes, shares) if isinstance(shares, str) else shares
     part = [percent / sum(percents) for percent in percents] or [1.0 / len(nodes)] * len(nodes)
     peers = [(a, b) for a in group for b in group if a != b]
-    rooms = [(node.memory_bytes - node.reserve_bytes) / share for node, share in zip(nodes, part, strict=True)]
-    memory = sum(node.memory_bytes for node in nodes)
     formats = {name for node in nodes for name in node.compute_flops_per_s}
     compute, bandwidth = nodes[0].compute_efficiency, nodes[0].bandwidth_efficiency
     return replace(
         nodes[0],
         name=group_name(cluster, group, percents),
         device=nodes[0].device if len({node.device for node in nodes}) == 1 else "",
-        memory_bytes=memory,
-        reserve_bytes=max(0.0, memory - min(rooms)),
+        # The member that is full first fills the group; what a runtime keeps for itself is taken off this later.
+        memory_bytes=min(node.memory_bytes / share for node, share in zip(nodes, part, strict=True)),
+        reserve_bytes=max(node.reserve_bytes / share for node, share in zip(nodes, part, strict=True)),
         compute_flops_per_s={
             name: min(
                 node.peak_flops_per_s(name) * (node.compute_efficiency / compute) / share

@@ -155,7 +155,7 @@ def _node(entry: NodeEntry, where: str, n_blocks: int, notes: list[str]) -> Node
 def _is_main_memory(entry: NodeEntry) -> bool:
     if entry.main_memory is not None or entry.device is None:
         return bool(entry.main_memory)
-    return hardware.device(entry.device).kind == "cpu"
+    return "cpu" in hardware.lineage(hardware.device(entry.device).kind)
 
 
 def _device_figures(entry: NodeEntry, where: str, notes: list[str]) -> Node:

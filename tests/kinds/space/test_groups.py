@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from placement import optimize
+from placement.catalog.hardware import devices, lineage
+from placement.costs.build import build_tables
 from placement.errors import InfeasibleError, InputError
 from placement.kinds.space.variants import group_variants, variants_of
 from placement.optimize import judge
@@ -107,3 +109,40 @@ def test_other_degrees_are_refused(value: object) -> None:
     """Anything but auto and whole numbers is refused in one line."""
     with pytest.raises(InputError, match=r"nodes\[0\]\.tensor_parallel: expected auto, or a whole number"):
         read_request({**FOUR, "nodes": [{**NODE, "tensor_parallel": value}]})
+
+
+UNLIKE = [
+    {"name": "big", "device": "rtx-5090", "host": "pc"},
+    {"name": "small", "device": "rtx-3060-12gb", "host": "pc"},
+]
+
+
+@pytest.mark.parametrize("runtime", ["", "llama.cpp"])
+def test_no_member_holds_more_than_its_memory(runtime: str) -> None:
+    """Whatever a runtime keeps for itself: what a group can hold, in its shares, fits on every member."""
+    link = {"default": {"link": "pcie-4-x16"}}
+    data = {"model": "llama-3.1-70b", "quantization": "q4_k_m", "nodes": UNLIKE, "network": link}
+    request = read_request({**data, **({"runtime": runtime} if runtime else {})})
+    looked = 0
+    for variant in variants_of(request)[0]:
+        tables = build_tables(variant.request)
+        for node, room in zip(variant.request.cluster.nodes, tables.capacity_bytes, strict=True):
+            shares = node.shares or (1 / max(1, len(node.members)),) * len(node.members)
+            for member, share in zip(node.members, shares, strict=True):
+                looked += 1
+                own = request.cluster.nodes[request.cluster.index(member)]
+                assert room * share <= own.memory_bytes
+    assert looked >= 4
+
+
+def test_processors_of_the_catalog_join_no_card() -> None:
+    """Each CPU of the catalog is the main memory of its host, whatever its class: beside a card it is in no group."""
+    processors = [name for name, device in devices().items() if "cpu" in lineage(device.kind)]
+    assert len(processors) >= 10
+    for name in processors:
+        nodes = [{"name": "card", "device": "rtx-3090", "host": "pc"}, {"name": "ram", "device": name, "host": "pc"}]
+        request = read_request(
+            {"model": "llama-3.1-8b", "nodes": nodes, "network": {"default": {"link": "pcie-4-x16"}}}
+        )
+        assert request.cluster.nodes[1].main_memory, name
+        assert not list(group_variants(request)), name
