@@ -15,6 +15,7 @@ from ..files import read_document, write_atomic
 from ..kinds import kind_named
 from ..kinds.asked import Asked as Question
 from ..kinds.asked import ask
+from ..kinds.space.variants import as_named, asked_for
 from ..optimize import Search, answer
 from ..plan.plan import VERSION, Plan
 from ..question.request import Request
@@ -173,8 +174,19 @@ def plan_and_question(
         plan = Plan.load(file)
         if "simulate" not in kind_named(plan.kind).can:
             raise InputError(f"requests on plans of the kind '{plan.kind}' are not simulated pass by pass", str(file))
-        return asked.question, plan
-    return asked.question, answer(asked, Search("auto", time_limit, seed)).plan
+    else:
+        plan = answer(asked, Search("auto", time_limit, seed)).plan
+    return _as_answered(asked.question, plan, str(file)), plan
+
+
+def _as_answered(question: Request, plan: Plan, where: str) -> Request:
+    """The question on the nodes that the plan uses: tensor parallel groups are nodes of their own."""
+    if question.choices is not None:
+        raise InputError("a context, concurrency or format that is a choice: state it, with --set", where)
+    apart = next((span for span in plan.placement if span.away), None)
+    if apart is not None:
+        raise InputError(f"the {apart.away} of '{apart.node}' lies in main memory, which is not simulated yet", where)
+    return asked_for(as_named(plan.placement, question), question)
 
 
 def _check_kind(asked: Question, where: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import TINY, Cli
+from .conftest import ROOT, TINY, Cli
 
 STREAM = ("--rate", "5/s", "--requests", "20", "--lengths", "64:32")
 
@@ -102,3 +102,35 @@ def test_other_kinds_are_refused_by_name(cli: Cli) -> None:
     done = cli("simulate", str(swarm), "--rate", "1/s")
     assert done.returncode == 1
     assert "there is no model whose passes could be simulated" in done.stderr
+
+
+FOUR = """
+model: llama-3.1-70b
+workload: {prompt_tokens: 512, output_tokens: 64, concurrency: 16}
+objective: throughput
+nodes: [{name: gpu, device: a100-80gb-sxm, count: 4}]
+"""
+
+
+def test_a_tensor_parallel_group_is_one_machine(cli: Cli, tmp_path: Path) -> None:
+    """The plan holds the model on a group that the planner made; it is served as a node of its own."""
+    file = tmp_path / "four.yaml"
+    file.write_text(FOUR, encoding="utf-8")
+    done = cli("simulate", str(file), *STREAM, "--time-limit", "2")
+    assert done.returncode == 0, done.stderr
+    assert "gpu-0..gpu-3" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ((), "lies in main memory, which is not simulated yet"),
+        (("--set", "workload.context=max"), "state it, with --set"),
+    ],
+)
+def test_what_is_not_simulated_is_named(cli: Cli, options: tuple[str, ...], expected: str) -> None:
+    """Parts in main memory, and a question that leaves its context open."""
+    done = cli("simulate", str(ROOT / "examples" / "one_pc.yaml"), *STREAM, "--time-limit", "2", *options)
+    assert done.returncode == 1
+    assert expected in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
