@@ -117,7 +117,8 @@ def replan(
     tables = problem.tables
     weighed = replace(problem, tables=replace(tables, decode_s=tables.decode_s + penalty[None] / horizon_tokens))
     starts = [_patched(plan, request, weighed)]
-    if not set(lost) & {span.node for span in plan.placement}:
+    gone = {*lost, *(group.name for group in plan.groups if set(group.devices) & set(lost))}
+    if not gone & {span.node for span in plan.placement}:
         starts.append(task.running_genomes(plan))
     outcome = run(
         weighed,

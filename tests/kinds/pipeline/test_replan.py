@@ -8,11 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from placement import optimize
 from placement.errors import InfeasibleError, InputError
 from placement.kinds.pipeline.replan import moves_between, replan
 from placement.question.cluster import Cluster
 from placement.question.model import Block, Model
 from placement.question.workload import Workload
+from placement.readers.cluster.read import read_request
 from tests.run.tiny_models import plan_by_hand, small_cluster
 
 MODEL = Model("m", tuple(Block(f"b{k}", 100e6, activation_bytes_per_token=1e3) for k in range(6)))
@@ -97,3 +99,15 @@ def test_the_command(tmp_path: object) -> None:
     data = json.loads(outcome.stdout)
     assert data["moved_bytes"] == pytest.approx(200e6)
     assert json.loads((folder / "next.json").read_text())["placement"] == data["placement"]
+
+
+def test_a_group_that_lost_a_member_is_lost() -> None:
+    """Two cards hold a model together; when one is gone the other one holds it alone."""
+    link = {"default": {"link": "nvlink-4"}}
+    file = {"model": "llama-3.1-8b", "nodes": [{"name": "a", "device": "h100-sxm", "count": 2}], "network": link}
+    request = read_request(file)
+    plan = optimize(None, request, time_limit=1).plan
+    assert [group.devices for group in plan.groups] == [("a-0", "a-1")]
+    found = replan(plan, None, request, lost=["a-1"], time_limit=1)
+    assert {span.node for span in found.plan.placement} == {"a-0"}
+    assert len(found.moves) == request.model.n_blocks
