@@ -102,12 +102,11 @@ def test_the_command(tmp_path: object) -> None:
 
 
 def test_a_group_that_lost_a_member_is_lost() -> None:
-    """Two cards hold a model together; when one is gone the other one holds it alone."""
-    link = {"default": {"link": "nvlink-4"}}
-    file = {"model": "llama-3.1-8b", "nodes": [{"name": "a", "device": "h100-sxm", "count": 2}], "network": link}
+    """Four cards hold a model together; when one is gone the others go on as a pipeline, and load what they lack."""
+    file = {"model": "llama-3.1-70b", "nodes": [{"name": "a", "device": "a100-80gb-sxm", "count": 4}]}
     request = read_request(file)
-    plan = optimize(None, request, time_limit=1).plan
-    assert [group.devices for group in plan.groups] == [("a-0", "a-1")]
+    plan = optimize(None, request, time_limit=2).plan
+    assert [group.devices for group in plan.groups] == [("a-0", "a-1", "a-2", "a-3")]
     found = replan(plan, None, request, lost=["a-1"], time_limit=1)
-    assert {span.node for span in found.plan.placement} == {"a-0"}
+    assert {span.node for span in found.plan.placement} <= {"a-0", "a-2", "a-3"}
     assert len(found.moves) == request.model.n_blocks
