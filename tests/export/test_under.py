@@ -87,7 +87,7 @@ def test_pins_that_a_runtime_cannot_keep() -> None:
 
 def test_prima_cpp_gets_its_ring() -> None:
     """The embedding lies alone on the node that ends the ring."""
-    plan = optimize(None, cluster(runtime="prima.cpp"), time_limit=3).plan
+    plan = optimize(None, cluster(runtime="prima.cpp"), time_limit=12).plan
     assert not refusals(plan, "prima.cpp")
     assert plan.placement[0].node == plan.placement[-1].node
     assert plan.placement[0].stop == 1
