@@ -9,6 +9,7 @@ import runpy
 import shlex
 import shutil
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,10 @@ from placement import cli
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "examples" / "README.md"]
 # The example that a page's `cluster.yaml` stands for, and which of its other files there must be beforehand.
-CLUSTERS = {"replicated.md": ("replicated.yaml", ("plan.json", "running.json"))}
+CLUSTERS = {
+    "replicated.md": ("replicated.yaml", ("plan.json", "running.json")),
+    "serving.md": ("home_lab.yaml", ("plan.json",)),
+}
 OTHERWISE: tuple[str, tuple[str, ...]] = ("home_lab.yaml", ())
 # Commands that need a checkpoint, a second host, a GPU or hours; what they do is tested where they live.
 ELSEWHERE = frozenset({"profile", "links", "run", "calibrate", "bench"})
@@ -88,10 +92,16 @@ def test_commands_on_lines_run(page: Path, tmp_path: Path, monkeypatch: pytest.M
             flags = [word for word in words if word.startswith("--")]
             help_text = told(words[1])
             assert not [flag for flag in flags if flag not in help_text], line
-        elif words[0] in ELSEWHERE or PLACEHOLDER.search(line):
+        elif words[0] in ELSEWHERE or PLACEHOLDER.search(line) or lacks_a_file(words):
             parsed(words)
         else:
             assert cli.run([*words, *(BRIEFLY if searches(words) else ())]) == 0, line
+
+
+def lacks_a_file(words: list[str]) -> bool:
+    """Whether a command reads a file that a reader of the page has and this test has not, such as a published trace."""
+    read = [word for before, word in pairwise(words) if before not in ("--out", "--plot", "--report")]
+    return any(word.endswith((".yaml", ".csv")) and not Path(word).exists() for word in read)
 
 
 def searches(words: list[str]) -> bool:

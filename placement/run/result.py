@@ -125,7 +125,7 @@ class RunResult:
         """Return one line for a JSONL file: everything but the tokens and the events."""
         return {
             "model": self.plan.model,
-            "placement": [asdict(span) for span in self.plan.placement],
+            "placement": [{"node": span.node, "start": span.start, "stop": span.stop} for span in self.plan.placement],
             "measured": asdict(self.measured),
             "predicted": dict(self.predicted),
             "stages": [asdict(stage) for stage in self.stages],
