@@ -366,3 +366,15 @@ def test_reading_imports_no_heavy_package() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_readers_stand_in_their_rooms() -> None:
+    """`placement.read_model` and `placement.readers.models.read_model` are one function; so are those of clusters."""
+    import placement
+    from placement.readers import cluster, models
+
+    assert models.read_model is placement.read_model
+    assert cluster.read_request is placement.read_request
+    for room in (cluster, models):
+        with pytest.raises(AttributeError, match="nonsense"):
+            _ = room.nonsense
