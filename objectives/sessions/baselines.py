@@ -7,7 +7,7 @@ internet", NeurIPS 2023, arXiv:2312.08361, and its released sources.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from .chains import Chain, Composition, Fleet, chain_seconds, greedy_chains, res
 
 Spans = tuple[Range, ...]
 LOAD = 0.7  # load that GBP-CR plans for: published evaluation, rho_max
+EVERY_CAPACITY = 20_000  # capacities up to which each is looked at
 
 
 def sizes_for(fleet: Fleet, sessions: int) -> list[int]:
@@ -93,6 +94,17 @@ def most_sessions(fleet: Fleet) -> int:
     return max(1, int((fleet.memory_bytes.max() - fleet.block_bytes) // fleet.cache_bytes))
 
 
+def capacities(fleet: Fleet) -> Sequence[int]:
+    """Capacities c worth a look: all, or where there are very many those at which a server holds one block less."""
+    most = most_sessions(fleet)
+    if most <= EVERY_CAPACITY:
+        return range(1, most + 1)
+    memory, sizes = fleet.memory_bytes[:, None], np.arange(1, fleet.n_blocks + 1)
+    last = np.floor((memory / sizes - fleet.block_bytes) / fleet.cache_bytes)  # the most at which it holds so many
+    changes = np.concatenate([[1.0], last.ravel(), last.ravel() + 1.0])
+    return [int(c) for c in np.unique(changes) if 1 <= c <= most]
+
+
 def spaced_sessions(fleet: Fleet, growth: float) -> list[int]:
     """Numbers of sessions from one to the most, each about this factor above the one before."""
     most = most_sessions(fleet)
@@ -115,7 +127,7 @@ def placements(fleet: Fleet, place: Callable[[Fleet, int], Spans], growth: float
     """
     seen: set[Spans] = set()
     last = 0
-    for sessions in range(1, most_sessions(fleet) + 1):
+    for sessions in capacities(fleet):
         if sessions < last * growth:
             continue
         last = sessions
@@ -151,7 +163,7 @@ def best_response(fleet: Fleet, place: Callable[[Fleet, int], Spans]) -> Composi
 
 def for_load(fleet: Fleet, place: Callable[[Fleet, int], Spans], load: float = LOAD) -> Composition | None:
     """Composition with the least c that holds the sessions in flight by Little's law at a load; None when none does."""
-    for spans, sessions in ((place(fleet, c), c) for c in range(1, most_sessions(fleet) + 1)):
+    for spans, sessions in ((place(fleet, c), c) for c in capacities(fleet)):
         plan = composed(fleet, spans)
         if not plan.chains:
             return None
