@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import InfeasibleError, InputError, NotFoundError, PlacementError
 from .plan.plan import VERSION, PlacedSpan, Plan
-from .plugins import attribute
+from .plugins import exporter
 
 if TYPE_CHECKING:
     from objectives.combine import Objective
@@ -116,11 +116,7 @@ class _Package(ModuleType):
 sys.modules[__name__].__class__ = _Package
 
 
-def __getattr__(name: str) -> Any:
-    """Import a public name from its home."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'placement' has no attribute '{name}'")
-    return attribute(_HOMES[name], __name__)
+__getattr__ = exporter(_HOMES, __name__)
 
 
 def __dir__() -> list[str]:

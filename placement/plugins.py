@@ -9,7 +9,7 @@ Groups: ``placement.solvers`` (a class or function that makes a solver), ``place
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -22,6 +22,17 @@ def attribute(path: str, package: str) -> Any:
     """Import ``module:name``, the module relative to `package` when it begins with a dot."""
     module, name = path.split(":")
     return getattr(import_module(module, package), name)
+
+
+def exporter(homes: Mapping[str, str], package: str) -> Callable[[str], Any]:
+    """The `__getattr__` of a package whose names, each with its ``module:name``, are imported when they are used."""
+
+    def imported(name: str) -> Any:
+        if name not in homes:
+            raise AttributeError(f"module '{package}' has no attribute '{name}'")
+        return attribute(homes[name], package)
+
+    return imported
 
 
 @cache

@@ -37,22 +37,31 @@ def environment(**changes: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, "COLUMNS": "80", "NO_COLOR": "1", **changes}
 
 
+def python(script: str, *arguments: object, cwd: Path, **changes: str) -> subprocess.CompletedProcess[str]:
+    """Run a script with arguments in a process of its own, in the environment of a user."""
+    return completed([sys.executable, "-c", script, *map(str, arguments)], cwd, **changes)
+
+
+def completed(command: list[str], cwd: Path, **changes: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, with nothing on its standard input."""
+    return subprocess.run(
+        command,
+        cwd=cwd,
+        env=environment(**changes),
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
 @pytest.fixture
 def cli(tmp_path: Path) -> Cli:
     """Run `placement` with the given arguments in an empty folder."""
 
     def run(*arguments: object, **changes: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "placement", *map(str, arguments)]
-        return subprocess.run(
-            command,
-            cwd=tmp_path,
-            env=environment(**changes),
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
+        return completed([sys.executable, "-m", "placement", *map(str, arguments)], tmp_path, **changes)
 
     return run
 

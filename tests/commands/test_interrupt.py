@@ -13,7 +13,7 @@ import pytest
 
 from placement.plan.plan import Plan
 
-from .conftest import environment
+from .conftest import environment, python
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and terminals of POSIX")
 
@@ -35,16 +35,7 @@ main()
 def test_interrupted_search_gives_its_best_plan(tiny: Path, tmp_path: Path) -> None:
     """The plan on stdout and the one in the file say 'interrupted'."""
     arguments = ["solve", str(tiny), *ENDLESS, "--json", "--out", "plan.json"]
-    done = subprocess.run(
-        [sys.executable, "-c", PRESS, *arguments],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
+    done = python(PRESS, *arguments, cwd=tmp_path)
     assert done.returncode == 130, done.stderr
     assert "Traceback" not in done.stderr
     data = json.loads(done.stdout)
@@ -137,15 +128,7 @@ sys.meta_path.insert(0, Press())
 from placement.__main__ import main
 main()
 """
-    done = subprocess.run(
-        [sys.executable, "-c", press, "solve", str(tiny)],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
+    done = python(press, "solve", tiny, cwd=tiny.parent)
     assert done.returncode == 130, done.stderr
     assert done.stderr.startswith("interrupted")
     assert len(done.stderr.splitlines()) == 1

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from placement.plan.plan import Plan
 
-from .conftest import TINY, Cli, environment
+from .conftest import TINY, Cli, python
 from .test_interrupt import PRESS
 
 REPLICATED = TINY.replace("objective: latency", "placement: replicated\nmin_replicas: 2").replace(
@@ -128,16 +126,7 @@ def test_one_loader_takes_every_kind(plan: Path) -> None:
 def test_ctrl_c_gives_the_best_so_far(swarm: Path, tmp_path: Path) -> None:
     """The signal comes once placements were scored: exit code 130, the plan on stdout and in the file."""
     arguments = ["solve", str(swarm), "--json", "--out", "plan.json"]
-    done = subprocess.run(
-        [sys.executable, "-c", PRESS, *arguments],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
+    done = python(PRESS, *arguments, cwd=tmp_path)
     assert done.returncode == 130, done.stderr
     assert "this is the best plan so far" in done.stderr
     data = json.loads(done.stdout)

@@ -26,15 +26,19 @@ OUT_OF_REACH = {("pso", "tied embeddings"), ("beam", "tied embeddings")}
 SELDOM = {("annealing", "tied embeddings"): 1}
 
 
+def kind_of(name: str) -> str:
+    """The kind of plans that a tiny question asks for."""
+    return ask(None, EXAMPLES[name].document).kind.name
+
+
 @cache
 def optimum(name: str) -> float | None:
     """The least cost of a tiny question, None where nobody proves it."""
     example = EXAMPLES[name]
     if callable(example.objective):
         return None
-    (task,) = ask(None, example.document, objective=example.objective).tasks()
-    problem, kind = task.problem, ask(None, example.document).kind.name
-    solver = SOLVERS["auto"].make(kind)
+    problem = example.problem()
+    solver = SOLVERS["auto"].make(kind_of(name))
     found = run(
         problem,
         solver,
@@ -63,7 +67,7 @@ def test_it_reaches_the_optimum(name: str, example: str) -> None:
     if (name, example) in OUT_OF_REACH:
         pytest.skip("its encoding has no such placement")
     problem = EXAMPLES[example].problem()
-    kind = ask(None, EXAMPLES[example].document).kind.name
+    kind = kind_of(example)
     if not SOLVERS[name].suits(kind):
         pytest.skip(f"it does not solve {kind} plans")
     stop = first(max_evaluations(EVALUATIONS), target(least * (1 + 1e-9)))

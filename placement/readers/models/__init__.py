@@ -5,13 +5,6 @@
 
 from __future__ import annotations
 
-from typing import Any
+from placement.plugins import exporter
 
-from placement.plugins import attribute
-
-
-def __getattr__(name: str) -> Any:
-    """Import `read_model` when it is used: its readers import this package first."""
-    if name == "read_model":
-        return attribute(".read:read_model", __name__)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = exporter({"read_model": ".read:read_model"}, __name__)  # its readers import this package first
