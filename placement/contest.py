@@ -17,8 +17,9 @@ from .plan.best import best_plan, cost_of, undominated
 from .plan.plan import FrontPoint, Plan
 from .plan.values import ensure_finite, term_values
 from .registry import is_yardstick
-from .search.loop import TracePoint, run_asked
+from .search.loop import run_asked
 from .search.problem import IntArray
+from .search.state import TracePoint
 from .search.stop import StoppedBy, ensure_seconds, never
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def compete(tasks: Sequence[Task], solver: Solver, search: Search) -> tuple[Resu
         return found, [(tasks[0], found.plan)]
     began, race = time.perf_counter(), Race(tasks[0].problem.objective)
     ordered = sorted(tasks, key=promise)
-    race.leave_out(min(float(getattr(task, "least", np.inf)) for task in tasks))
+    race.leave_out(min(float(task.least) for task in tasks))
     for number, task in enumerate(ordered):
         left = search.seconds - (time.perf_counter() - began)
         if race.dismisses(task, late=left <= 0):
@@ -154,8 +155,7 @@ def promise(task: Task) -> tuple[float, float]:
     """Violation and cost of the best of a few plain splits of a question, or of its constructive plans."""
     if task.impossible():
         return np.inf, np.inf
-    problem = task.problem
-    costs, violations = problem.evaluate(getattr(problem, "glances", problem.starts)())
+    costs, violations = task.problem.evaluate(task.glances())
     return min(zip(violations.tolist(), costs.tolist(), strict=True), default=(np.inf, np.inf))
 
 
@@ -195,10 +195,11 @@ class Race:
         """Whether a question needs no search: its bound shows that it cannot win, or the time is over."""
         if not self.found or self.objective.pareto:
             return False
-        problem, best = task.problem, self.best_cost()
-        least = float(getattr(problem, "bare_bound", lambda: -np.inf)())
-        if least < best and not late:
-            least = max(least, getattr(problem, "quick_bound", problem.lower_bound)())
+        best, least = self.best_cost(), -np.inf
+        for bound in task.bounds():
+            least = max(least, bound)
+            if late or least >= best:  # where time is over, the first bound has to do
+                break
         if least < best and not late:
             return False
         if least < np.inf:
@@ -214,15 +215,14 @@ class Race:
 
     def run(self, task: Task, solver: Solver, search: Search) -> bool:
         """Search one question; return whether the user wants to stop."""
-        wider = bool(getattr(task, "wider", False))
         if self.found and not self.objective.pareto:
             search = replace(search, stop=hopeless(self.best_cost(), search.stop or never))
         try:
-            self.found.append(solved(task, solver, search, explain=not wider))
+            self.found.append(solved(task, solver, search, explain=not task.wider))
         except InfeasibleError as error:
-            self.failures.append((wider, error))
+            self.failures.append((task.wider, error))
         except NotFoundError as error:
-            self.failures.append((wider, error))
+            self.failures.append((task.wider, error))
             self.bounds.append(None)
         except KeyboardInterrupt:
             if not self.found:

@@ -121,7 +121,7 @@ def answer(asked: Asked, search: Search) -> Result:
     tasks = asked.tasks(search.start)
     solver = make_solver(search.solver, asked.kind.name) if isinstance(search.solver, str) else search.solver
     if is_yardstick(search.solver):  # they show what the splits of today's tools give, on the nodes as they are
-        tasks = tuple(task for task in tasks if not getattr(task, "wider", False)) or tasks
+        tasks = tuple(task for task in tasks if not task.wider) or tasks
     best, answers = compete(tasks, solver, search)
     if not search.simplest or is_yardstick(search.solver):  # a yardstick's split is wanted as it is
         return best

@@ -15,9 +15,9 @@ from placement import InfeasibleError, InputError, NotFoundError, Plan, optimize
 from placement.kinds.pipeline.problem import problem_of
 from placement.plan.plan import PlacedSpan
 from placement.readers.cluster.read import read_request
-from placement.search.loop import FalseBoundError
 from placement.search.problem import Problem
 from placement.search.solver import IntArray, NotApplicableError, Proposal
+from placement.search.state import FalseBoundError
 from placement.search.stop import Progress, StoppedBy
 
 MODEL = {

@@ -195,7 +195,7 @@ def _fixed_point(
     batch = dict.fromkeys(used, 1.0)
     rate, light, step, ttft = 0.0, (0.0, 0.0), 0.0, 0.0
     for turn in range(ROUNDS + 1):
-        step = ttft = 0.0
+        step, ttft, last = 0.0, 0.0, dict(batch)
         for i in order:
             held, visit, most = span_of[i].stop - span_of[i].start, float(visits[i]), flying * float(visits[i])
             decode = held * at_size(tables.decode_at, tables.decode_s[i], batch[i])
@@ -212,7 +212,7 @@ def _fixed_point(
             ttft += visit * (joined * (wait + decode) + prompt)
             if turn:
                 # Those who gather while the node is busy and those who come along, as independent parts.
-                size = float(np.hypot(load + alone, KEPT * _companions(into[i], batch, visit)))
+                size = float(np.hypot(load + alone, KEPT * _companions(into[i], batch, last, visit)))
                 batch[i] = min(max(1.0, size, _swept(rate / out * visit * behind[i], out, most)), max(1.0, most))
         for a, b, share in links:
             prompt, decode = link_s(tables, a, b)
@@ -240,27 +240,33 @@ def _fixed_point(
 
 def _sources(
     span_of: dict[int, Span], weights: FloatArray, visits: FloatArray, used: Sequence[int], tables: ReplicatedTables
-) -> dict[int, list[tuple[int, float, float]]]:
-    """Nodes whose batches reach each node: node, part of the traffic, and the routing's weight from there.
+) -> dict[int, list[tuple[int, float, float, bool]]]:
+    """Nodes whose batches reach each node: node, part of the traffic, the routing's weight, whether by the client.
 
     From the last nodes of a chain, requests come back to the first ones by way of the client.
     """
     client = tables.client
     ends = [a for a in used if span_of[a].stop == tables.n_blocks]
-    into: dict[int, list[tuple[int, float, float]]] = {}
+    into: dict[int, list[tuple[int, float, float, bool]]] = {}
     for b in used:
-        before = [(a, float(visits[a]), float(weights[a, b])) for a in used]
-        before += [(a, float(visits[a]), float(weights[client, b])) for a in ends]
-        into[b] = [(a, share * weight, weight) for a, share, weight in before if weight > 0]
+        before = [(a, float(visits[a]), float(weights[a, b]), False) for a in used]
+        before += [(a, float(visits[a]), float(weights[client, b]), True) for a in ends]
+        into[b] = [(a, share * weight, weight, back) for a, share, weight, back in before if weight > 0]
     return into
 
 
-def _companions(sources: Sequence[tuple[int, float, float]], batch: dict[int, float], visit: float) -> float:
+def _companions(
+    sources: Sequence[tuple[int, float, float, bool]], batch: dict[int, float], last: dict[int, float], visit: float
+) -> float:
     """Requests that reach a node at once: what routing leaves together of the waves of the nodes before.
 
-    Parts of one wave that went through several nodes come back together in part.
+    Parts of one wave that went through several nodes come back together in part. Those that come back by way of the
+    client left their nodes in the round before (`last`).
     """
-    return sum(batch[a] * weight * ((1.0 - MEET) * share / visit + MEET) for a, share, weight in sources)
+    together = 0.0
+    for a, share, weight, back in sources:
+        together += (last if back else batch)[a] * weight * ((1.0 - MEET) * share / visit + MEET)
+    return together
 
 
 def _swept(prompts: float, out: float, most: float) -> float:

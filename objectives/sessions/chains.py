@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, cmp_to_key
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from ..spans import Range
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+FASTER = 1.0 - 1e-12  # what a way must take of another's time to be faster: sums of equal times differ by rounding
 MOST_LOAD = 0.998  # arrivals beyond this part of the rate count as too many: their queue is as good as endless
 
 
@@ -169,24 +170,34 @@ def greedy_chains(fleet: Fleet, spans: Sequence[Range], begun: Sequence[Chain] =
 
 
 def merged(fleet: Fleet, chains: Sequence[Chain]) -> tuple[Chain, ...]:
-    """Chains with equal ways made one, the fastest first."""
+    """Chains with equal ways made one, the fastest first; those that are equally fast stay in their order."""
     total: dict[tuple[tuple[int, ...], tuple[int, ...]], int] = {}
     for chain in chains:
         way = (chain.servers, chain.stops)
         total[way] = total.get(way, 0) + chain.capacity
-    return tuple(sorted((Chain(*way, n) for way, n in total.items()), key=lambda chain: chain_seconds(fleet, chain)))
+    ways = [Chain(*way, n) for way, n in total.items()]
+
+    def compared(one: Chain, other: Chain) -> int:
+        first, second = chain_seconds(fleet, one), chain_seconds(fleet, other)
+        return int(second < first * FASTER) - int(first < second * FASTER)
+
+    return tuple(sorted(ways, key=cmp_to_key(compared)))
 
 
 def fastest_chain(fleet: Fleet, spans: Sequence[Range], free: Sequence[int]) -> Chain | None:
-    """Return the fastest chain through servers with free slots, capacity 1; None when no chain is left."""
-    ends = sorted((stop, j) for j, (start, stop) in enumerate(spans) if stop > start)
+    """Return the fastest chain through servers with free slots, capacity 1; None when no chain is left.
+
+    Of ways that are equally fast, as they are between servers of one type, the one through later servers and over more
+    blocks before the last is taken: a rule that the kernels share, since the chains that are left depend on it.
+    """
+    ends = sorted((stop, -j) for j, (start, stop) in enumerate(spans) if stop > start)
     best: dict[int, tuple[float, int, int]] = {0: (0.0, -1, -1)}
-    for stop, j in ends:
-        for before, (seconds, _, _) in list(best.items()):
+    for stop, j in ((stop, -last) for stop, last in ends):
+        for before, (seconds, _, _) in reversed(list(best.items())):
             blocks = stop - before
             if spans[j][0] <= before < stop and blocks <= free[j]:
                 total = seconds + fleet.session_s[j] + fleet.block_s[j] * blocks
-                if stop not in best or total < best[stop][0]:
+                if stop not in best or total < best[stop][0] * FASTER:
                     best[stop] = (float(total), j, before)
     if fleet.n_blocks not in best:
         return None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -85,12 +86,30 @@ class Reasons:
 
 
 class Task(Protocol):
-    """A question of one kind with a wish, ready to be searched."""
+    """A question of one kind with a wish, ready to be searched. Inherit from it: what has a body is a default."""
 
     @property
     def problem(self) -> Problem:
         """What solvers see."""
         ...
+
+    @property
+    def wider(self) -> bool:
+        """Whether it is a part of a wider space than the question asks for by itself."""
+        return False
+
+    @property
+    def least(self) -> float:
+        """A bound on the cost of those questions of the same space that are not searched; infinite for none."""
+        return math.inf
+
+    def glances(self) -> IntArray:
+        """Genomes (n, G) that show what the question promises before anybody searches it."""
+        return self.problem.starts()
+
+    def bounds(self) -> Iterator[float]:
+        """Proven lower bounds on the cost, each at more effort than the one before."""
+        yield self.problem.lower_bound()
 
     def impossible(self) -> tuple[str, ...]:
         """What a glance proves impossible, in sentences; empty when nothing is."""

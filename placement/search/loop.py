@@ -1,4 +1,8 @@
-"""The one loop: advance the solver, re-score what it claims, record, stop."""
+"""The one loop: advance the solver, score what it proposes, record, stop.
+
+While it runs, genomes are scored by the problem's kernels. The one that wins is scored once more by the reference code,
+which may take a thousand times as long; a kernel that the reference contradicts ends the run with an error.
+"""
 
 from __future__ import annotations
 
@@ -8,41 +12,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
-from ..errors import InputError, PlacementError
+from ..errors import InputError
 from .problem import IntArray, Problem, Score, Spans
 from .solver import NotApplicableError, Proposal, Solver
+from .state import FalseBoundError, ParetoPoint, State, TracePoint
 from .stop import Progress, Stop, StoppedBy, never
 
 OPTIMAL_GAP = 1e-9
-CONTRADICTION = 1e-6  # part by which a claimed bound may lie above a feasible cost: rounding, no more
 SHOW_EVERY_S = 0.1
-MOST_PARETO = 400
-BOUND_STEP = 1e-3  # part of the bound by which it must rise for the trace to show it
-
-
-class FalseBoundError(PlacementError):
-    """A bound or a whole front was claimed that a feasible placement contradicts: whoever claimed it is wrong."""
-
-
-@dataclass(frozen=True, slots=True)
-class TracePoint:
-    """An improvement of the cost or of the bound: when it came, after how many evaluations, and both then."""
-
-    seconds: float
-    evaluations: int
-    cost: float
-    violation: float
-    bound: float
-
-
-@dataclass(frozen=True, slots=True)
-class ParetoPoint:
-    """A placement that no other one found dominates, with its values (minimised) of the objectives."""
-
-    spans: Spans
-    values: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,112 +63,6 @@ class Outcome:
     term_bounds: Mapping[str, float] = field(default_factory=dict)
 
 
-@dataclass
-class _State:
-    problem: Problem
-    clock: Callable[[], float]
-    limit_s: float = math.inf
-    spans: Spans = ()
-    score: Score = field(default_factory=lambda: Score(np.inf, np.inf, np.empty(0)))
-    bound: float = -np.inf
-    evaluations: int = 0
-    improved_s: float = 0.0
-    winner: str = ""
-    remark: str = ""
-    trace: list[TracePoint] = field(default_factory=list)
-    archive: dict[Spans, npt.NDArray[np.float64]] = field(default_factory=dict)
-    finalists: dict[Spans, None] = field(default_factory=dict)
-    term_bounds: dict[str, float] = field(default_factory=dict)
-    seen: set[bytes] = field(default_factory=set)
-    whole_front: float | None = None
-
-    def take(self, proposal: Proposal) -> None:
-        self.evaluations += proposal.evaluations
-        self.raise_bound(proposal.bound)
-        self.remark = proposal.remark or self.remark
-        self.consider(proposal.genomes, proposal.solver)
-        for genome in () if proposal.finalists is None else proposal.finalists:
-            spans = self.problem.decode(genome)
-            self.finalists.pop(spans, None)  # the last one named is to be the last
-            self.finalists[spans] = None
-        for name, term_bound in proposal.term_bounds.items():
-            self.term_bounds[name] = max(term_bound, self.term_bounds.get(name, -np.inf))
-        if proposal.whole_front is not None and self.problem.objective.pareto:
-            self.settle(proposal.genomes, proposal.whole_front)
-
-    def raise_bound(self, bound: float) -> None:
-        if bound <= self.bound:
-            return
-        self.bound = bound
-        if self.trace and not bound <= self.trace[-1].bound + BOUND_STEP * abs(self.trace[-1].bound):
-            self.record()
-
-    def consider(self, genomes: IntArray, solver: str) -> None:
-        for genome in genomes:
-            mark = genome.tobytes()
-            if mark in self.seen:
-                continue
-            if len(self.seen) > 100_000:
-                self.seen.clear()
-            self.seen.add(mark)
-            spans = self.problem.decode(genome)
-            score = self.problem.score(spans)
-            if (score.violation, score.cost) < (self.score.violation, self.score.cost):
-                self.spans, self.score, self.winner = spans, score, solver
-                self.improved_s = self.clock()
-                self.record()
-            if self.problem.objective.pareto and score.violation == 0:
-                self.offer(spans, score)
-
-    def settle(self, genomes: IntArray, part: float) -> None:
-        """Let a whole front take the place of what was collected; refuse one that a placement contradicts."""
-        scored = {spans: self.problem.score(spans) for spans in map(self.problem.decode, genomes)}
-        kept = {spans: self.traded(score) for spans, score in scored.items() if score.violation == 0}
-        table = np.array(list(kept.values())).reshape(len(kept), -1)
-        for values in self.archive.values():
-            if not (table <= values * (1.0 + part) * (1.0 + CONTRADICTION)).all(axis=1).any():
-                raise FalseBoundError(f"a front was called whole, but a placement found before it has {values}")
-        self.archive, self.whole_front = kept, part
-
-    def traded(self, score: Score) -> npt.NDArray[np.float64]:
-        """The values of the objectives that are traded."""
-        names = self.problem.objective.terms.names
-        values: npt.NDArray[np.float64] = score.values[[names.index(name) for name in self.problem.objective.pareto]]
-        return values
-
-    def offer(self, spans: Spans, score: Score) -> None:
-        values = self.traded(score)
-        if self.archive:
-            others, table = list(self.archive), np.array(list(self.archive.values()))
-            if (table <= values).all(axis=1).any():
-                return
-            for k in np.flatnonzero((values <= table).all(axis=1)):
-                del self.archive[others[k]]
-        if len(self.archive) < MOST_PARETO:
-            self.archive[spans] = values
-
-    def record(self) -> None:
-        point = TracePoint(self.clock(), self.evaluations, self.score.cost, self.score.violation, self.bound)
-        self.trace.append(point)
-
-    def progress(self) -> Progress:
-        now = self.clock()
-        share = min(1.0, now / self.limit_s) if self.limit_s < math.inf else 0.0
-        return Progress(
-            now, self.evaluations, self.score.cost, self.bound, self.score.violation, now - self.improved_s, share
-        )
-
-    def ensure_honest(self) -> None:
-        """Refuse a bound that the best feasible placement contradicts."""
-        cost = self.score.cost
-        if self.score.violation > 0 or self.problem.objective.pareto:
-            return
-        if self.bound > cost + CONTRADICTION * max(abs(cost), 1e-300):
-            raise FalseBoundError(
-                f"a false bound was claimed: no cost below {self.bound:.6g}, but a feasible placement costs {cost:.6g}"
-            )
-
-
 def run(
     problem: Problem,
     solver: Solver,
@@ -230,9 +102,11 @@ def run(
     ------
     FalseBoundError
         A bound was claimed that a feasible placement contradicts.
+    FalseScoreError
+        The reference contradicts what the kernels say of the best placement.
     """
     began = time.perf_counter()
-    state = _State(problem, lambda: time.perf_counter() - began, seconds, bound=bound)
+    state = State(problem, lambda: time.perf_counter() - began, seconds, bound=bound)
     proving = prove and not problem.objective.pareto
     try:
         stopped = _advance(state, solver, rng, start, stop, show, proving)
@@ -240,11 +114,12 @@ def run(
         stopped = StoppedBy.INTERRUPTED
     if show is not None:
         show(state.progress())
+    spans, score = state.confirmed()
     state.record()
     return Outcome(
-        spans=state.spans,
-        score=state.score,
-        bound=min(state.bound, state.score.cost) if state.score.violation == 0 else state.bound,
+        spans=spans,
+        score=score,
+        bound=min(state.bound, score.cost) if score.violation == 0 else state.bound,
         evaluations=state.evaluations,
         seconds=state.clock(),
         stopped_by=stopped,
@@ -259,7 +134,7 @@ def run(
 
 
 def _advance(
-    state: _State,
+    state: State,
     solver: Solver,
     rng: np.random.Generator,
     start: IntArray,

@@ -34,7 +34,7 @@ main()
 
 def test_interrupted_search_gives_its_best_plan(tiny: Path, tmp_path: Path) -> None:
     """The plan on stdout and the one in the file say 'interrupted'."""
-    arguments = ["solve", str(tiny), *ENDLESS, "--json", "--out", "plan.json"]
+    arguments = ["solve", str(tiny), *ENDLESS, "--time-limit", "200", "--json", "--out", "plan.json"]
     done = python(PRESS, *arguments, cwd=tmp_path)
     assert done.returncode == 130, done.stderr
     assert "Traceback" not in done.stderr

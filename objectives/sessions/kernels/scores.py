@@ -14,7 +14,7 @@ import numpy.typing as npt
 from objectives.combine import Objective
 from objectives.jit import inner, kernel
 
-from ..chains import MOST_LOAD, Fleet
+from ..chains import FASTER, MOST_LOAD, Fleet
 from ..terms import BY_RATE, BY_RESPONSE, UPPER
 from ..terms import RATE as RATE
 from ..terms import RESPONSE as RESPONSE
@@ -106,7 +106,7 @@ def fastest(genome, d, first, reached):
         reached -= 1
     for stop in range(first, d.n_blocks + 1):
         j = ints[HEAD, stop]
-        lowest = np.inf
+        lowest = faster = np.inf
         while j >= 0:
             low = max(genome[j], stop - ints[FREE, j])
             for k in range(reached - 1, -1, -1):
@@ -114,8 +114,8 @@ def fastest(genome, d, first, reached):
                 if before < low:
                     break
                 seconds = dist[before] + d.seconds[j, 0] + d.seconds[j, 1] * (stop - before)
-                if seconds < lowest:
-                    lowest = seconds
+                if seconds < faster:
+                    lowest, faster = seconds, seconds * FASTER
                     ints[VIA, stop] = j
                     ints[BEFORE, stop] = before
             j = ints[NEXT, j]

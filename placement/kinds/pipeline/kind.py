@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -38,7 +38,7 @@ from .spans import numbered_spans
 
 
 @dataclass(frozen=True)
-class PipelineTask:
+class PipelineTask(Task):
     """A request with its objective, and the problem that it is.
 
     Attributes
@@ -63,6 +63,15 @@ class PipelineTask:
     def problem(self) -> PipelineProblem:
         """What solvers see."""
         return PipelineProblem(build_tables(self.request), self.wish.objective, self.wish.custom)
+
+    def glances(self) -> IntArray:
+        """A few plain splits."""
+        return self.problem.glances()
+
+    def bounds(self) -> Iterator[float]:
+        """By every block at its fastest node; then by the Lagrangian bound at little effort."""
+        yield self.problem.bare_bound()
+        yield self.problem.quick_bound()
 
     def impossible(self) -> tuple[str, ...]:
         """Blocks that fit nowhere, bytes that are missing."""

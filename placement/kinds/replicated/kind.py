@@ -41,7 +41,7 @@ DEFAULT = "served"
 
 
 @dataclass(frozen=True)
-class ReplicatedTask:
+class ReplicatedTask(Task):
     """A case with its objective, and the problem that it is.
 
     Attributes

@@ -32,7 +32,7 @@ from .view import plan_view
 
 
 @dataclass(frozen=True)
-class RoutesTask:
+class RoutesTask(Task):
     """A swarm with an objective, and the problem that it is."""
 
     question: RoutesQuestion

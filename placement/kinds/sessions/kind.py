@@ -40,7 +40,7 @@ MOST_PACKED, MOST_SIMULATED = 6, 40
 
 
 @dataclass(frozen=True)
-class SessionsTask:
+class SessionsTask(Task):
     """A fleet with an objective, and the problem that it is.
 
     Attributes

@@ -13,8 +13,9 @@ from objectives.routes.terms import ROUTES
 from placement.kinds.routes.kernels.routes import route_crossover, route_from_keys, route_neighbour
 from placement.kinds.routes.problem import RoutesProblem
 from placement.registry import SOLVERS
-from placement.search.loop import FalseBoundError, run
+from placement.search.loop import run
 from placement.search.solver import Proposal
+from placement.search.state import FalseBoundError
 from placement.search.stop import max_evaluations
 
 from .swarms import allowed, drawn, every_value

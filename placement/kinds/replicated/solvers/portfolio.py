@@ -22,7 +22,7 @@ from .packing import Packing
 from .patterns import Patterns
 
 PROOFS = 3  # rounds of the pattern program per round of annealing: it ends within a second or two
-SLOW = 20_000  # nodes squared from which on proposals are held back
+MANY = 140  # nodes from which on max flows are slow, and packing is not
 
 
 @dataclass(frozen=True)
@@ -88,9 +88,7 @@ class ReplicatedPortfolio:
             rounds = self.packing_other
         else:
             rounds = self.packing_ordered if problem.data.ordered else self.packing_free
-        pool.hold = 1 + problem.data.n_nodes**2 // SLOW
-        if pool.hold > 1 and problem.objective.single == "flow":
-            # Max flows are slow here, packing is not.
+        if problem.data.n_nodes > MANY and problem.objective.single == "flow":
             rounds = max(rounds, self.packing_free)
         while True:
             kind = TURNS[number % len(TURNS)]
@@ -108,17 +106,9 @@ class ReplicatedPortfolio:
             length, number = min(2 * length, self.last_turn), number + 1
 
     def take(self, pool: _Pool, proposal: Proposal, name: str) -> Proposal:
-        """Keep what is good of a proposal, and put the part's name on it.
-
-        The reference score of a very large placement takes seconds, so its best goes on only now and then.
-        """
+        """Keep what is good of a proposal, and put the part's name on it."""
         pool.offer(proposal.genomes)
-        if pool.hold == 1:
-            return replace(proposal, solver=name)
-        pool.waited += 1
-        send = pool.waited >= pool.hold
-        pool.waited = 0 if send else pool.waited
-        return replace(proposal, solver=name, genomes=pool.kept[: int(send)])
+        return replace(proposal, solver=name)
 
 
 def _proofs(problem: Problem, rng: np.random.Generator, start: IntArray) -> Iterator[Proposal]:
@@ -134,7 +124,6 @@ class _Pool:
 
     def __init__(self, problem: Problem, start: IntArray) -> None:
         self.problem, self.kept, self.others = problem, start[:0], start
-        self.hold, self.waited = 1, 0
 
     def offer(self, genomes: IntArray) -> None:
         """Keep the four best."""
