@@ -1,14 +1,18 @@
-"""The command line in a process of its own, and small cluster files."""
+"""The command line in this process and in one of its own, and small cluster files."""
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
+
+import placement.cli
 
 ROOT = Path(__file__).parents[2]
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -57,8 +61,24 @@ def completed(command: list[str], cwd: Path, **changes: str) -> subprocess.Compl
 
 
 @pytest.fixture
-def cli(tmp_path: Path) -> Cli:
-    """Run `placement` with the given arguments in an empty folder."""
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """Run `placement` with the given arguments in an empty folder, within this process: no start, no imports."""
+
+    def run(*arguments: object, **changes: str) -> subprocess.CompletedProcess[str]:
+        words, out, err = [str(argument) for argument in arguments], io.StringIO(), io.StringIO()
+        with monkeypatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+            patch.chdir(tmp_path)
+            for name, value in environment(**changes).items():
+                patch.setenv(name, value)
+            code = placement.cli.run(words)
+        return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
+
+    return run
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Cli:
+    """Run `placement` with the given arguments in an empty folder, in a process of its own as users do."""
 
     def run(*arguments: object, **changes: str) -> subprocess.CompletedProcess[str]:
         return completed([sys.executable, "-m", "placement", *map(str, arguments)], tmp_path, **changes)

@@ -40,14 +40,14 @@ def test_table(cli: Cli, tiny: Path) -> None:
     assert "latency 98.1 ms" in done.stdout
 
 
-def test_table_without_unicode(cli: Cli, tiny: Path) -> None:
+def test_table_without_unicode(process: Cli, tiny: Path) -> None:
     """A terminal that knows ASCII only gets bars of '#'."""
-    done = cli("solve", tiny, "--time-limit", 5, PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    done = process("solve", tiny, "--time-limit", 5, PYTHONIOENCODING="ascii", PYTHONUTF8="0")
     assert done.returncode == 0, done.stderr
     assert "###" in done.stdout
 
 
-def test_json_is_one_document_and_nothing_else(cli: Cli, tiny: Path) -> None:
+def test_json_is_one_document_and_nothing_else(process: Cli, tiny: Path) -> None:
     """Every field that is promised is there, with its type."""
     done = cli("solve", tiny, "--json", "--time-limit", 5, "--seed", 3)
     assert done.returncode == 0, done.stderr
