@@ -7,6 +7,9 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ..errors import InputError
+
+LONGEST_LINE = 131_072  # characters: what Linux takes as one argument; `shlex` is quadratic in the length of a word
 _NUMBER = re.compile(r"-?\d+(?:\.\d*)?", re.ASCII)
 
 
@@ -27,7 +30,15 @@ class Flags:
 
     @classmethod
     def of(cls, text: str) -> Flags:
-        """Read a text: lines that begin with # are comments, a backslash joins lines."""
+        """Read a text: lines that begin with # are comments, a backslash joins lines.
+
+        Raises
+        ------
+        InputError
+            No command line is that long.
+        """
+        if len(text) > LONGEST_LINE:
+            raise InputError(f"expected a command line of at most {LONGEST_LINE} characters, got {len(text)}")
         lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
         joined = "\n".join(lines).replace("\\\n", " ")
         pairs: list[tuple[str, str]] = []

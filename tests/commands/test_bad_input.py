@@ -147,12 +147,12 @@ def test_mistake(name: str, folder: Path, capsys: pytest.CaptureFixture[str]) ->
 
 
 @pytest.mark.parametrize("name", ["solve, wrong unit", "solve, unknown option", "file, broken", "unknown command"])
-def test_mistake_in_a_process(name: str, cli: Cli, folder: Path) -> None:
+def test_mistake_in_a_process(name: str, process: Cli, folder: Path) -> None:
     """The same in a process of its own; with --json stdout is one document that says it too."""
     arguments, line = CASES[name]
     if name.startswith("file, "):
         (folder / arguments[1]).write_bytes(FILES[name.removeprefix("file, ")][0])
-    done = cli(*arguments, "--json")
+    done = process(*arguments, "--json")
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     data = json.loads(done.stdout)

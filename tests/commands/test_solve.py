@@ -47,7 +47,7 @@ def test_table_without_unicode(process: Cli, tiny: Path) -> None:
     assert "###" in done.stdout
 
 
-def test_json_is_one_document_and_nothing_else(process: Cli, tiny: Path) -> None:
+def test_json_is_one_document_and_nothing_else(cli: Cli, tiny: Path) -> None:
     """Every field that is promised is there, with its type."""
     done = cli("solve", tiny, "--json", "--time-limit", 5, "--seed", 3)
     assert done.returncode == 0, done.stderr

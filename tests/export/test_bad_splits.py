@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from placement.errors import InputError
 from placement.export import RUNTIMES, make_runtime
 from placement.export.base import LONGEST_SPLIT, Source
+from placement.export.flags import Flags
 
 READERS = [name for name in RUNTIMES if make_runtime(name).holds.layers]
 N = 200_000
@@ -46,6 +47,13 @@ def test_long_texts_are_refused(name: str, text: str) -> None:
         make_runtime(name).read(Source(LONG[text], 12, (), {}, ("a", "b")))
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 1000
+
+
+def test_a_command_line_has_a_bound() -> None:
+    """Words are split in a time that grows with the square of their length."""
+    with pytest.raises(InputError, match="a command line of at most 131072 characters, got 131073"):
+        Flags.of("x" * 131_073)
+    assert Flags.of("-ts " + "1" * 131_000).values("-ts")
 
 
 def test_a_split_has_a_bound() -> None:
