@@ -7,6 +7,7 @@ import re
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from .mixes import Place
 from .parts import Part
@@ -61,7 +62,7 @@ def _unfused(name: str) -> tuple[str, ...]:
     return (name, *(f"{before}experts.0.{part}" for role in inner for part in _FFN[role]))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class NameList:
     """Modules that a checkpoint names.
 
@@ -82,20 +83,40 @@ class NameList:
     patterns: tuple[re.Pattern[str], ...] = field(default=())
     dropped: tuple[str, ...] = field(default=())
 
+    @cached_property
+    def ends(self) -> frozenset[str]:
+        """First and last words of the exact names: a name that neither begins nor ends like this is none of them."""
+        return frozenset(word for name in self.exact for word in (name.split(".")[0], name.split(".")[-1]))
+
     def __bool__(self) -> bool:
         return bool(self.exact or self.starts or self.patterns)
 
     def holds(self, names: Iterable[str]) -> bool:
         """Tell whether any of `names` (from `layers.` on, or whole) is in the list."""
-        return any(self._holds(prefix + name) for name in names for prefix in PREFIXES)
+        for name in names:
+            for prefix in PREFIXES:
+                if self._holds(prefix + name):
+                    return True
+        return False
 
     def _holds(self, name: str) -> bool:
-        if name.startswith(self.starts) or any(pattern.match(name) for pattern in self.patterns):
+        if name.startswith(self.starts):
             return True
-        words = name.split(".") if self.exact else []
-        ends = (".".join(words[:end]) for end in range(1, len(words) + 1))
-        starts = (".".join(words[start:]) for start in range(1, len(words)))
-        return any(part in self.exact for part in (*ends, *starts))
+        for pattern in self.patterns:
+            if pattern.match(name):
+                return True
+        if name[: name.find(".")] in self.ends or name[name.rfind(".") + 1 :] in self.ends or name in self.ends:
+            return self._lists(name)
+        return False
+
+    def _lists(self, name: str) -> bool:
+        """Whether the list has the name, one that it lies inside of, or one that it ends with."""
+        dot = name.find(".")
+        while dot >= 0:
+            if name[:dot] in self.exact or name[dot + 1 :] in self.exact:
+                return True
+            dot = name.find(".", dot + 1)
+        return name in self.exact
 
 
 def name_list(entries: Iterable[object]) -> NameList:
