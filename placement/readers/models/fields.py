@@ -13,6 +13,9 @@ from placement.errors import shown as shown
 LARGEST = 10**9
 """No size in a config.json is larger: a bigger number is a mistake, and would overflow what is computed from it."""
 
+MOST_LAYERS = 1000
+"""Most layers of a model: with `transformers`, each of them is built as a module."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fields:

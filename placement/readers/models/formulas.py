@@ -18,12 +18,9 @@ from placement.errors import InputError
 from .classic import PLAIN_STYLES, PlainStyle, bloom, falcon, gpt2, opt, plain_decoder, qwen
 from .deepseek import deepseek
 from .families import STYLES, Style, gated_decoder
-from .fields import Fields, shown
+from .fields import MOST_LAYERS, Fields, shown
 from .llama4 import llama4
 from .parts import Shape
-
-LARGEST_DEPTH = 10_000
-"""Most layers that are accepted."""
 
 
 def _styled(style: Style) -> Callable[[Fields], Shape]:
@@ -105,8 +102,8 @@ def from_formulas(values: Mapping[str, Any], where: str = "config.json") -> Shap
     inner, notes = language_part(values, where)
     fields = Fields(inner, where)
     depth = fields.find("num_hidden_layers", "n_layer")
-    if depth and fields.count(depth) > LARGEST_DEPTH:
-        raise fields.error(depth, f"expected at most {LARGEST_DEPTH} layers, got {inner[depth]}")
+    if depth and fields.count(depth) > MOST_LAYERS:
+        raise fields.error(depth, f"expected at most {MOST_LAYERS} layers, got {inner[depth]}")
     family = _family_name(fields)
     title = f"'{family}'" if family else "an unnamed architecture"
     if family not in FAMILIES or fields.flag("is_encoder_decoder", False):

@@ -160,6 +160,15 @@ def test_mistakes_are_one_line(change: Any, expected: Any) -> None:
     assert len(str(caught.value)) < 400
 
 
+def test_an_unknown_type_of_a_known_architecture_is_noted() -> None:
+    """Checkpoints whose code came with them often are a known class under another name: read so, and said."""
+    shape = read_shape({**NEXT, "model_type": "mine"})
+    assert any(
+        "'mine' is not known to transformers: read as its architecture, Qwen3Next" in note for note in shape.notes
+    )
+    assert not any("is not known" in note for note in read_shape(NEXT).notes)
+
+
 def test_the_example_of_the_page_says_what_it_shows(capsys: pytest.CaptureFixture[str]) -> None:
     """docs/architectures.md prints what its page shows."""
     page = (Path(__file__).parents[3] / "docs" / "architectures.md").read_text(encoding="utf-8")

@@ -183,8 +183,10 @@ def test_experts_of_mxfp4() -> None:
     assert read_config(config).blocks == read_config(config, weights="mxfp4").blocks
 
 
-@pytest.mark.parametrize("stated", [{"quant_method": "vptq"}, {"quant_method": "modelopt", "quant_algo": "NEW"}])
-def test_unknown_methods_are_named(stated: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "stated", [{"quant_method": "vptq"}, {"quant_method": "modelopt", "quant_algo": "NEW"}, "vptq"]
+)
+def test_unknown_methods_are_named(stated: Any) -> None:
     """A method that is not understood is sized as 16 bits, and the plan says so."""
     model = read_config({**LLAMA, "quantization_config": stated})
     assert model.weight_bytes == read_config(LLAMA).weight_bytes
@@ -205,11 +207,13 @@ def test_unknown_methods_are_named(stated: dict[str, Any]) -> None:
         {"quant_method": "fp8", "weight_block_size": [128]},
         {"quant_method": "fp8", "weight_block_size": ["a", None]},
         {"quant_method": "gptq", "dynamic": [1]},
+        [1],
+        4,
         {"quant_method": "hqq", "quant_config": 3},
         {"quant_method": "compressed-tensors", "config_groups": {"g": {"targets": 3, "weights": {"num_bits": 4}}}},
     ],
 )
-def test_broken_statements_are_one_line(stated: dict[str, Any]) -> None:
+def test_broken_statements_are_one_line(stated: Any) -> None:
     """A statement that makes no sense is refused in one line that names the file."""
     with pytest.raises(InputError) as caught:
         read_config({**LLAMA, "quantization_config": stated})

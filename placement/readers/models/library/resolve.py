@@ -13,10 +13,7 @@ from typing import Any
 
 from placement.errors import InputError, nearest
 
-from ..fields import LARGEST, shown
-
-MOST_LAYERS = 1000
-"""Most layers of a model that is built: each of them is a module."""
+from ..fields import LARGEST, MOST_LAYERS, shown
 
 MOST_ENTRIES = 100_000
 """Largest count of experts or heads: each may be a module too."""
@@ -93,10 +90,18 @@ def _is_count(key: str) -> bool:
     return key.startswith(("num_", "n_")) and any(word in key for word in _COUNTS)
 
 
+def _other_type(kind: str | None, arch: str, known: Mapping[str, Any]) -> tuple[str, ...]:
+    """A note where only the name of the architecture says what a model of an unknown type is."""
+    if kind is None or kind in known:
+        return ()
+    return (f"The type {shown(kind)} is not known to transformers: read as its architecture, {arch}.",)
+
+
 def _class_of(values: Mapping[str, Any], where: str) -> tuple[type[Any] | None, tuple[str, ...]]:
     import transformers
     from transformers.models.auto import configuration_auto, modeling_auto
 
+    types: Mapping[str, Any] = configuration_auto.CONFIG_MAPPING_NAMES  # type: ignore[attr-defined]
     stated = values.get("architectures")
     arch = stated[0] if isinstance(stated, list) and stated and isinstance(stated[0], str) else ""
     kind = values.get("model_type")
@@ -104,8 +109,8 @@ def _class_of(values: Mapping[str, Any], where: str) -> tuple[type[Any] | None, 
         raise InputError(f"expected a text, got {shown(kind)}", f"{where}: model_type")
     found = getattr(transformers, arch, None) if arch.isidentifier() else None
     if isinstance(found, type) and getattr(found, "config_class", None) is not None:
-        return _whole(found, modeling_auto), ()
-    if kind is None or kind not in configuration_auto.CONFIG_MAPPING_NAMES:  # type: ignore[attr-defined]
+        return _whole(found, modeling_auto), _other_type(kind, arch, types)
+    if kind is None or kind not in types:
         return None, ()
     tables: tuple[Mapping[str, Any], ...] = (
         modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,

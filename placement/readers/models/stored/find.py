@@ -66,6 +66,10 @@ def _statements(values: Mapping[str, Any], where: str, depth: int = 0) -> Iterat
             yield from _statements(values[key], f"{where}: {key}", depth + 1)
     for key in ("quantization_config", "compression_config", "quantization"):
         found = values.get(key)
+        if isinstance(found, str) and found:
+            found = {"quant_method": found}
+        elif found and not isinstance(found, Mapping):
+            raise InputError(f"expected a mapping, got {shown(found)}", f"{where}: {key}")
         if isinstance(found, Mapping) and found:
             more = {key: values[key] for key in ("expert_dtype",) if key in values}
             yield {**({"quant_method": "mlx"} if _is_mlx(found) else {}), **more, **found}
