@@ -30,6 +30,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "placement.commands.solve": ("solve",),
     "placement.commands.score": ("score",),
     "placement.commands.report": ("report",),
+    "placement.commands.show": ("show", "compare"),
     "placement.commands.export": ("export", "import"),
     "placement.commands.tables": ("tables",),
     "placement.commands.catalog": ("catalog",),

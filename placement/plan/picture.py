@@ -105,6 +105,8 @@ class Picture:
     work : str
         What the stages' seconds are of, in words: "a decode step of 2 sequences".
     search : tuple of SearchPoint
+    block_bytes : tuple of float
+        Weights of each block, where they are known: what a node loads that gets it.
     """
 
     places: tuple[Place, ...] = ()
@@ -114,6 +116,7 @@ class Picture:
     prompt_overlap: float = 0.0
     work: str = ""
     search: tuple[SearchPoint, ...] = ()
+    block_bytes: tuple[float, ...] = ()
 
 
 def thinned(points: list[SearchPoint]) -> tuple[SearchPoint, ...]:

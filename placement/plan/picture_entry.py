@@ -64,6 +64,7 @@ class PictureEntry(Entry):
     prompt_overlap: Number = 0.0
     work: Text = ""
     search: tuple[SearchEntry, ...] = Field(default=(), max_length=MOST)
+    block_bytes: tuple[NonNegativeNumber, ...] = Field(default=(), max_length=1_000_000)
 
 
 def picture_from(given: dict[str, Any] | None) -> Picture | None:

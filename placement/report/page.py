@@ -78,7 +78,7 @@ def page(plan: Plan, extras: Extras | None = None) -> str:
     lines = picture.lines if picture is not None else ()
     values = {
         "title": title_of(plan),
-        "light": enumerate(LIGHT),
+        "light": list(enumerate(LIGHT)),
         "dark": list(enumerate(DARK)),
         "objective": objective_line(plan.objective),
         "proven": plan.objective.proven_optimal,

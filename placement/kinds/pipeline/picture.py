@@ -37,6 +37,7 @@ def picture_of(question: Request, plan: Plan) -> Picture:
         stages=stages_of(request, tables, spans, batch),
         batches=max(1, flight // max(1, batch)),
         prompt_overlap=tables.prompt_overlap,
+        block_bytes=tuple(tables.weight_bytes.tolist()),
         work=f"a decode step of {batch} sequence{'s' if batch > 1 else ''}",
     )
 

@@ -48,6 +48,7 @@ def picture_of(question: Request | ReplicatedCase, plan: Plan) -> Picture:
         lines_of(request.cluster, pairs),
         tuple(stages),
         work="one token on the chain that carries most",
+        block_bytes=tuple(tables.weight_bytes.tolist()),
     )
 
 

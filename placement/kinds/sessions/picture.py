@@ -31,4 +31,9 @@ def picture_of(fleet: Fleet, plan: Plan) -> Picture:
         for name, blocks in zip(chain.nodes, chain.blocks, strict=False)
         if name in index
     )
-    return Picture(places, stages=stages, work="a session on the fastest chain")
+    return Picture(
+        places,
+        stages=stages,
+        work="a session on the fastest chain",
+        block_bytes=(float(fleet.block_bytes),) * fleet.n_blocks,
+    )
