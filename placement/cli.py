@@ -31,6 +31,8 @@ MODULES: dict[str, tuple[str, ...]] = {
     "placement.commands.score": ("score",),
     "placement.commands.report": ("report",),
     "placement.commands.show": ("show", "compare"),
+    "placement.commands.whatif": ("whatif",),
+    "placement.commands.size": ("size",),
     "placement.commands.export": ("export", "import"),
     "placement.commands.tables": ("tables",),
     "placement.commands.catalog": ("catalog",),
