@@ -39,7 +39,7 @@ def whatif(
     objective: ObjectiveName = None,
     seconds: Annotated[
         float, typer.Option("--time-limit", metavar="SECONDS", help="Of search, for everything together.")
-    ] = 20.0,
+    ] = 15.0,
     seed: Seed = 0,
     out: Out = None,
     json: Json = False,
