@@ -29,6 +29,10 @@ from .plugins import load, names, plugins
 MODULES: dict[str, tuple[str, ...]] = {
     "placement.commands.solve": ("solve",),
     "placement.commands.score": ("score",),
+    "placement.commands.report": ("report",),
+    "placement.commands.show": ("show", "compare"),
+    "placement.commands.whatif": ("whatif",),
+    "placement.commands.size": ("size",),
     "placement.commands.export": ("export", "import"),
     "placement.commands.tables": ("tables",),
     "placement.commands.catalog": ("catalog",),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from .contest import Search as Search
 from .contest import compete, glance
 from .kinds.asked import Asked, ask
 from .kinds.choices import chosen
+from .plan.picture import SearchPoint, thinned
 from .plan.plan import PlacedSpan, Plan
 from .registry import is_yardstick, make_solver
 
@@ -123,6 +125,22 @@ def answer(asked: Asked, search: Search) -> Result:
     if is_yardstick(search.solver):  # they show what the splits of today's tools give, on the nodes as they are
         tasks = tuple(task for task in tasks if not task.wider) or tasks
     best, answers = compete(tasks, solver, search)
-    if not search.simplest or is_yardstick(search.solver):  # a yardstick's split is wanted as it is
-        return best
-    return replace(best, plan=asked.settled(best.plan, answers, search.start))
+    if search.simplest and not is_yardstick(search.solver):  # a yardstick's split is wanted as it is
+        best = replace(best, plan=asked.settled(best.plan, answers, search.start))
+    return best if best.plan.status == "infeasible" else replace(best, plan=drawn(asked, best))
+
+
+def drawn(asked: Asked, result: Result) -> Plan:
+    """The plan with what its page draws, the curve of the search too."""
+    plan, objective = asked.pictured(result.plan), asked.wish.objective
+    if plan.picture is None:
+        return plan
+    points = [
+        SearchPoint(
+            point.seconds,
+            objective.value(point.cost) if point.violation == 0 and isfinite(point.cost) else None,
+            objective.value(point.bound) if isfinite(point.bound) and point.bound > 0 else None,
+        )
+        for point in result.trace
+    ]
+    return replace(plan, picture=replace(plan.picture, search=thinned(points)))

@@ -40,7 +40,8 @@ def quantity(value: float, unit: str) -> str:
         return seconds(value)
     if unit == "B":
         return size(value)
-    return f"{value:.4g}" if unit in ("", "probability") else f"{value:.4g} {unit}"
+    digits = f"{value:,.0f}" if 1e4 <= abs(value) < 1e12 else f"{value:.4g}"
+    return digits if unit in ("", "probability") else f"{digits} {unit}"
 
 
 def between(low: float, high: float, unit: str) -> str:
@@ -53,7 +54,7 @@ def between(low: float, high: float, unit: str) -> str:
 def percent(share: float) -> str:
     """A share as '2.1%'; small ones keep a digit that is not zero."""
     value = 100 * share
-    return f"{value:.0f}%" if abs(value) >= 100 else f"{value:.2g}%"
+    return f"{value:.0f}%" if abs(value) >= 10 else f"{value:.2g}%"
 
 
 def bar(share: float, width: int, *, ascii_only: bool = False) -> str:

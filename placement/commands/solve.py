@@ -17,10 +17,10 @@ from ..plan.compare import Neighbour
 from ..plan.plan import Plan
 from ..profile.here import addresses, this_machine
 from ..report.neighbours import neighbours_view
-from ..report.page import page
 from ..report.progress import progress_bar
 from .options import Json, ModelName, ObjectiveName, Out, Quiet, Seed, Set, SolverName, TimeLimit
 from .output import console, ensure_writable, exit_code, print_json
+from .report import page_of
 from .warm import help_if_cold
 
 Edges = Annotated[
@@ -46,7 +46,10 @@ Explain = Annotated[
     bool,
     typer.Option("--explain", help="Compare the plan with one node less, one more, and the even split by memory."),
 ]
-Report = Annotated[Path | None, typer.Option("--report", metavar="PAGE.HTML", help="Write a page.")]
+Report = Annotated[
+    Path | None,
+    typer.Option("--report", metavar="PAGE.HTML", help="Write a page: placement report."),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -125,7 +128,7 @@ def deliver(
     if out is not None and usable:
         plan.save(out)
     if report is not None and usable:
-        write_atomic(report, page(result, asked.wish.objective))
+        write_atomic(report, page_of(plan))
     if json:
         told = {} if beside is None else {"neighbours": [other.to_dict() for other in beside]}
         print_json({**plan.to_dict(), **told})

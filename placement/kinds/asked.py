@@ -45,6 +45,10 @@ class Asked:
         """Plans that somebody might have expected instead of the one found."""
         return self.kind.neighbours(self.question, self.wish, plan, running)
 
+    def pictured(self, plan: Plan) -> Plan:
+        """The plan with what its page draws beside it."""
+        return replace(plan, picture=self.kind.picture(self.question, plan))
+
     def judge(self, placement: Sequence[PlacedSpan]) -> tuple[Plan, tuple[str, ...]]:
         """A layout that somebody has as a plan with its figures, and the rules that it breaks."""
         return self.kind.judge(self.question, self.wish, placement)

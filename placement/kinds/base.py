@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from objectives.combine import Objective, TermSet
 
 from ..plan.compare import Neighbour
+from ..plan.picture import Picture
 from ..plan.plan import PlacedSpan, Plan
 from ..question.objective import ObjectiveSpec
 from ..search.loop import Outcome
@@ -181,4 +182,8 @@ class Kind(Protocol):
 
     def view(self, plan: Plan, *, ascii_only: bool) -> RenderableType:
         """A plan for the terminal."""
+        ...
+
+    def picture(self, question: Any, plan: Plan) -> Picture | None:
+        """What the plan's page draws beside it: places, links, seconds by stage; None where nothing is known."""
         ...

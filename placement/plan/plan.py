@@ -12,10 +12,23 @@ from pathlib import Path
 from typing import Any
 
 from ..files import plain, read_json, write_atomic
+from .picture import Picture
 
 VERSION = "0.1.0"
 # Keys of the document that are left out where they are empty.
-OPTIONAL = ("intervals", "nodes", "bottleneck", "chains", "routing", "edges", "ranges", "pareto", "groups", "space")
+OPTIONAL = (
+    "intervals",
+    "nodes",
+    "bottleneck",
+    "chains",
+    "routing",
+    "edges",
+    "ranges",
+    "pareto",
+    "groups",
+    "space",
+    "picture",
+)
 
 
 class Figures(Mapping[str, float]):
@@ -207,6 +220,9 @@ class Plan:
         How it was found.
     notes : tuple of str
         Assumptions and proofs, for people.
+    picture : Picture or None
+        What its page draws beside all that; it says nothing that the question does not say, and two plans with
+        different ones are equal.
     """
 
     status: str
@@ -234,6 +250,7 @@ class Plan:
     kind: str = "pipeline"
     notes: tuple[str, ...] = ()
     version: str = VERSION
+    picture: Picture | None = field(default=None, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON; what the kind does not have is left out, and so are figures without a value.
@@ -247,21 +264,9 @@ class Plan:
         for chain, written in zip(self.chains, data["chains"], strict=True):
             if chain.capacity is not None:  # two more names, which version 0.1 wrote for sessions
                 written |= {"servers": list(chain.nodes), "blocks": list(chain.blocks)}
-        optional = (
-            "intervals",
-            "nodes",
-            "bottleneck",
-            "chains",
-            "routing",
-            "edges",
-            "ranges",
-            "pareto",
-            "groups",
-            "space",
-        )
-        for name in optional:
-            if not data[name]:
-                del data[name]
+        for name in OPTIONAL:
+            if not data.get(name):
+                data.pop(name, None)
         return data
 
     def to_json(self) -> str:

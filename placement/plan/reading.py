@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from ..errors import InputError
 from ..files.entries import Bool, Entry, Index, Name, Number, Text, parse
+from .picture_entry import PictureEntry, picture_from
 from .plan import (
     Figures,
     FrontPoint,
@@ -139,6 +140,7 @@ class PlanEntry(Entry):
     kind: Name = "pipeline"
     notes: tuple[Text, ...] = Field(default=(), max_length=MOST_ITEMS)
     version: Text = ""
+    picture: PictureEntry | None = None
     # What `placement replan --json` writes beside a plan.
     moves: list[dict[str, Any]] = Field(default=[])
     moved_bytes: Figure = None
@@ -230,6 +232,7 @@ def _plan(entry: PlanEntry) -> Plan:
         routing=tuple(Route(**route) for route in given.pop("routing")),
         pareto=tuple(_point(point) for point in given.pop("pareto")),
         groups=tuple(PlacedGroup(**group) for group in given.pop("groups")),
+        picture=picture_from(given.pop("picture")),
         **given,
     )
 

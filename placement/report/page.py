@@ -1,186 +1,155 @@
-"""One HTML page on a result, with drawings in SVG: it needs no other file and no network."""
+"""One HTML page on a plan of any kind: drawings in SVG, no other file, no network."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import isfinite
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
-from objectives.combine import PIPELINE
-
-from ..plan.values import first_unit, term_values
-from ..quantities import quantity, seconds, size
+from ..plan.plan import FrontPoint, Plan
+from ..quantities import quantity, seconds
+from .cluster_map import cluster_map, link_words
+from .curves import front_chart, load_charts, search_chart
+from .figures import shown_figures, words_of
 from .html import rendered
-from .table import blocks_of, idle_nodes, interval, objective_line, why_stopped
+from .rows import USES, rows_of
+from .shades import DARK, LIGHT
+from .table import idle_nodes, objective_line, why_stopped
+from .timeline import decode_gantt, prefill_gantt
 
-if TYPE_CHECKING:
-    from objectives.combine import Objective
-
-    from ..optimize import Result
-    from ..plan.plan import Plan
-
-COLOURS = ("#3b6ea8", "#c8743c", "#4e9a63", "#a84d5c", "#7a63a8", "#8a7a3c", "#3c98a0", "#77777f")
-IDLE = "#ccc"
-WIDTH = 860.0  # of the drawings, in the units of their view boxes
-FIGURES = {
-    "latency": "time per token",
-    "ttft": "time to first token",
-    "throughput": "throughput",
-    "request_time": "whole request",
-    "price": "price",
-    "energy": "energy",
-}
-Steps = list[tuple[float, float]]
+WIDE, NARROW = 920.0, 348.0  # of the drawings: one is shown on a screen, the other one on a phone
+MOST_CHOICES = 60
+MOST_LINKS = 40
+Drawing = TypeVar("Drawing")
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """A stage in the band of all stages; `x` and `width` in the drawing's units."""
+class Command:
+    """How a runtime is started with the plan: its name, the text, and what it does in another way than the plan."""
 
-    node: str
-    blocks: str
-    busy: str
-    colour: str
-    x: float
-    width: float
-
-    @property
-    def named(self) -> bool:
-        """Whether its name fits inside."""
-        return self.width > 8 * len(self.node)
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryBar:
-    """A node's memory: the width of all of it and of what is used, in the drawing's units."""
-
-    name: str
+    runtime: str
     text: str
-    colour: str
-    outer: float
-    inner: float
+    lost: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Trace:
-    """The search over time: ends of the axes in words, and two lines as SVG points, the second may be empty."""
+class Extras:
+    """What a page shows beside the plan.
 
-    low: str
-    high: str
-    last: str
-    found: str
-    bound: str
+    Attributes
+    ----------
+    units : mapping of str to str
+        Units of the objectives by name.
+    commands : tuple of Command
+    refused : tuple of (str, str)
+        Runtimes that cannot hold the plan, and why.
+    whatif : tuple of mapping
+        Rows of `placement whatif --json`.
+    runs : tuple of mapping
+        Runs of `placement simulate --json`.
+    """
+
+    units: Mapping[str, str] = field(default_factory=dict)
+    commands: tuple[Command, ...] = ()
+    refused: tuple[tuple[str, str], ...] = ()
+    whatif: tuple[Mapping[str, Any], ...] = ()
+    runs: tuple[Mapping[str, Any], ...] = ()
 
 
-def page(result: Result, objective: Objective) -> str:
+def page(plan: Plan, extras: Extras | None = None) -> str:
     """Return the page.
 
     Parameters
     ----------
-    result : Result
-    objective : Objective
-        What was asked for; it turns the trace's costs into values.
+    plan : Plan
+    extras : Extras, optional
+        Commands, what-ifs and simulated runs, where there are any.
 
     Returns
     -------
     str
         HTML.
     """
-    plan = result.plan
-    nodes = len({span.node for span in plan.placement})
+    extras = extras or Extras()
+    picture = plan.picture
+    rows, more = rows_of(plan)
+    hot = plan.bottleneck.where if plan.bottleneck.kind == "node" else ""
+    limiter = plan.bottleneck
+    lines = picture.lines if picture is not None else ()
     values = {
-        "title": f"{plan.model} on {nodes} of {len(plan.nodes)} nodes",
+        "title": title_of(plan),
+        "light": list(enumerate(LIGHT)),
+        "dark": list(enumerate(DARK)),
         "objective": objective_line(plan.objective),
-        "width": WIDTH,
-        "colours": COLOURS,
-        "stages": stages(plan),
+        "proven": plan.objective.proven_optimal,
+        "status": plan.status,
+        "space": plan.space,
+        "headline": headline(plan),
+        "bottleneck": f"{limiter.kind} {limiter.where}, busy {seconds(limiter.seconds)}" if limiter.kind else "",
+        "maps": both(lambda width: cluster_map(plan, width=width)),
+        "links": [(link_words(line), line.used) for line in lines[:MOST_LINKS]],
+        "more_links": max(0, len(lines) - MOST_LINKS),
+        "rows": rows,
+        "more_rows": more,
+        "memory_known": any(row.memory for row in rows),
+        "uses": USES,
         "idle": idle_nodes(plan),
-        "memory": memory(plan),
-        "figures": figures(plan),
-        "trace": trace(result, objective),
+        "blocks": plan.n_blocks,
+        "figures": shown_figures(plan),
+        "decode": both(lambda width: decode_gantt(picture, width=width, hot=hot) if picture else None),
+        "prefill": both(lambda width: prefill_gantt(picture, width=width, hot=hot) if picture else None),
+        "search": both(
+            lambda width: search_chart(
+                picture.search if picture else (), plan.objective.unit, plan.objective.name, width=width
+            )
+        ),
+        "front": both(lambda width: front_chart(plan.pareto[:MOST_CHOICES], extras.units, width=width)),
+        "choices": [choice(point, extras.units) for point in plan.pareto[:MOST_CHOICES]],
+        "loads": [part for width in (WIDE, NARROW) for part in load_charts(extras.runs, width=width)],
+        "whatif": extras.whatif,
+        "commands": extras.commands,
+        "refused": extras.refused,
         "found_by": found_by(plan),
         "notes": plan.notes,
+        "narrow": NARROW,
+        "standalone": False,
     }
     return rendered("plan.html", values)
 
 
-def colours(plan: Plan) -> dict[str, str]:
-    """One colour for each node in use."""
-    used = dict.fromkeys(span.node for span in plan.placement)
-    return {node: COLOURS[k % len(COLOURS)] for k, node in enumerate(used)}
+def both(draw: Callable[[float], Drawing | None]) -> list[Drawing]:
+    """A drawing for a screen and one for a phone; none where there is nothing to draw."""
+    return [found for found in map(draw, (WIDE, NARROW)) if found is not None]
 
 
-def stages(plan: Plan) -> list[Stage]:
-    """The stages, as wide as they have blocks."""
-    colour, scale = colours(plan), WIDTH / plan.n_blocks
-    busy = {node.name: node.busy_s for node in plan.nodes}
-    return [
-        Stage(
-            node=span.node,
-            blocks=blocks_of(plan, span),
-            busy=seconds(busy.get(span.node, 0.0)),
-            colour=colour[span.node],
-            x=round(span.start * scale, 1),
-            width=round((span.stop - span.start) * scale, 1),
-        )
-        for span in plan.placement
-    ]
+def title_of(plan: Plan) -> str:
+    """The model, and how many of the nodes hold it."""
+    used = len({span.node for span in plan.placement})
+    known = len(plan.picture.places) if plan.picture is not None and plan.picture.places else len(plan.nodes)
+    nodes = f"{used} of {known} nodes" if known >= used and known else f"{used} nodes"
+    return f"{plan.model or f'{plan.n_blocks} blocks'} on {nodes}"
 
 
-def memory(plan: Plan) -> list[MemoryBar]:
-    """A bar for each node, all to one scale."""
-    colour, room = colours(plan), WIDTH - 330
-    largest = max((node.memory_bytes for node in plan.nodes), default=1.0) or 1.0
-    return [
-        MemoryBar(
-            name=node.name[:24],
-            text=f"{size(node.memory_used_bytes)} of {size(node.memory_bytes)}",
-            colour=colour.get(node.name, IDLE),
-            outer=round(room * min(node.memory_bytes / largest, 1.0), 1),
-            inner=round(room * min(node.memory_used_bytes / largest, 1.0), 1),
-        )
-        for node in plan.nodes
-    ]
+HEADLINES = (
+    ("tokens_per_s", "time_per_token_s", "ttft_s"),
+    ("served_tokens_per_s", "time_per_token_s", "ttft_s"),
+    ("rate_per_s", "response_simulated_s", "sessions_at_once"),
+)
 
 
-def figures(plan: Plan) -> list[tuple[str, str]]:
-    """Predicted figures with their intervals, and what limits them."""
-    values = term_values(plan, PIPELINE)
-    limiter = plan.bottleneck
-    return [
-        *(
-            (title, quantity(values[name], PIPELINE.units[name]) + interval(plan, name))
-            for name, title in FIGURES.items()
-        ),
-        ("bottleneck", f"{limiter.kind} {limiter.where}, {seconds(limiter.seconds)}"),
-    ]
+def headline(plan: Plan) -> list[tuple[str, str, str]]:
+    """The three figures that are shown largest."""
+    names = next((row for row in HEADLINES if row[0] in plan.figures), ())
+    shown = {title: (value, ends) for title, value, ends in shown_figures(plan)}
+    return [(words_of(name)[0], *shown[words_of(name)[0]]) for name in names if name in plan.figures]
 
 
-def trace(result: Result, objective: Objective) -> Trace | None:
-    """The best value over time as steps, and the bound; None when nothing feasible was found."""
-    points = [(p.seconds, objective.value(p.cost)) for p in result.trace if p.violation == 0 and isfinite(p.cost)]
-    bounds = [(p.seconds, objective.value(p.bound)) for p in result.trace if p.bound > 0]
-    if result.bound is not None and points:
-        bounds.append((points[-1][0], result.bound))
-    if not points:
-        return None
-    values = [value for _, value in points + bounds if isfinite(value)]
-    low, high = min(values), max(values)
-    pad = 0.08 * (high - low) or 0.08 * abs(high) or 1.0
-    low, high, last = low - pad, high + pad, max(points[-1][0], 1e-9)
-
-    def line(steps: Steps) -> str:
-        spots: list[str] = []
-        before: float | None = None
-        for when, value in steps:
-            x, y = 70 + (WIDTH - 90) * when / last, 10 + 160 * (high - value) / (high - low)
-            spots += [f"{x:.1f},{before:.1f}"] if before is not None else []
-            spots.append(f"{x:.1f},{y:.1f}")
-            before = y
-        return " ".join(spots)
-
-    unit = first_unit(objective)
-    return Trace(quantity(low, unit), quantity(high, unit), seconds(last), line(points), line(bounds))
+def choice(point: FrontPoint, units: Mapping[str, str]) -> dict[str, Any]:
+    """A plan of the front in words."""
+    return {
+        "values": [(name, quantity(value, units.get(name, ""))) for name, value in point.values.items()],
+        "spans": [f"{span.node}={span.start}:{span.stop}" for span in point.placement],
+    }
 
 
 def found_by(plan: Plan) -> str:

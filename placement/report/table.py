@@ -105,7 +105,7 @@ def facts(plan: Plan) -> Table:
     range_of = partial(interval, plan)
     table.add_row("time per token", f"{seconds(figures.time_per_token_s)}{range_of('latency')} for a single sequence")
     table.add_row("first token", f"{seconds(figures.ttft_s)}{range_of('ttft')}")
-    batch = f"{figures.in_flight} in flight, micro-batches of {figures.micro_batch}"
+    batch = f"{figures.in_flight:.0f} in flight, micro-batches of {figures.micro_batch:.0f}"
     table.add_row("throughput", f"{figures.tokens_per_s:.4g} tokens/s{range_of('throughput')}, {batch}")
     table.add_row("whole request", f"{seconds(figures.request_time_s)}{range_of('request_time')}")
     if figures.price_per_hour > 0:

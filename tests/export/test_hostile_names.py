@@ -15,15 +15,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from objectives.combine import Objective
 from placement.errors import InputError
 from placement.export import make_runtime
 from placement.export.api import export_plan
 from placement.export.base import Source
-from placement.optimize import Result
 from placement.plan.plan import Figures, Plan
 from placement.report.page import page
-from placement.search.stop import StoppedBy
 
 from .hostile import HOSTILE
 from .plans import from_owners
@@ -182,7 +179,7 @@ def shape_of(name: str) -> Shape:
         plan_of(name), model=name, notes=(name,), solver=name, figures=Figures(dict.fromkeys(names, 1.0), in_flight=1)
     )
     shape = Shape()
-    shape.feed(page(Result(plan, (), (), StoppedBy.TIME), Objective()))
+    shape.feed(page(plan))
     return shape
 
 

@@ -17,6 +17,7 @@ from placement.costs.build import build_tables
 from placement.costs.intervals import cannot_tell
 from placement.errors import InputError
 from placement.plan.compare import Neighbour
+from placement.plan.picture import Picture
 from placement.plan.plan import ObjectiveValue, PlacedSpan, Plan
 from placement.plan.values import objective_value, point_value
 from placement.question.objective import ObjectiveSpec, objective_of
@@ -31,6 +32,7 @@ from ..runtimes import ensure_known_runtime, under_runtime
 from ..space.variants import as_named, asked_for, ensure_known_nodes, variants_of
 from .infeasible import memory_reasons, reasons, rules_broken, split_reasons
 from .near import by_memory, with_fewer, with_more
+from .picture import picture_of
 from .plan import plan_of
 from .problem import PipelineProblem
 from .settle import Answer, settled
@@ -176,6 +178,10 @@ class PipelineKind:
     def view(self, plan: Plan, *, ascii_only: bool) -> RenderableType:
         """Stages with memory and busy bars, and the figures."""
         return plan_view(plan, ascii_only=ascii_only)
+
+    def picture(self, question: Request, plan: Plan) -> Picture:
+        """Hosts, links, memory by use, seconds by stage."""
+        return picture_of(question, plan)
 
 
 def neighbours_of(tasks: Sequence[PipelineTask], plan: Plan, running: Plan | None) -> tuple[Neighbour, ...]:

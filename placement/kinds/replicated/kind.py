@@ -19,6 +19,7 @@ from placement.export import make_runtime, runtime_names
 from placement.petals.request import limits as petals_limits
 from placement.petals.request import servers_only, with_client
 from placement.plan.compare import Neighbour
+from placement.plan.picture import Picture
 from placement.plan.plan import ObjectiveValue, PlacedSpan, Plan
 from placement.plan.values import objective_value, point_value
 from placement.question.case import ReplicatedCase
@@ -33,6 +34,7 @@ from ..base import FoundBy, Reasons, Task, Wish
 from ..runtimes import ensure_known_runtime
 from .case import case_of
 from .judge import numbered_spans, rules_broken, with_running
+from .picture import picture_of
 from .plan import plan_of
 from .problem import ReplicatedProblem
 from .view import plan_view
@@ -128,8 +130,8 @@ class ReplicatedKind:
 
     name: str = "replicated"
     terms: TermSet = TERMS
-    can: frozenset[str] = frozenset({"score", "tables", "export", "run", "simulate"})
-    options: frozenset[str] = frozenset({"--model", "--runtime", "--start", "--edges"})
+    can: frozenset[str] = frozenset({"report", "score", "tables", "export", "run", "simulate"})
+    options: frozenset[str] = frozenset({"--model", "--runtime", "--start", "--edges", "--report"})
 
     def read(self, data: Mapping[str, Any], where: str, folder: Path, model: object | None) -> Request | ReplicatedCase:
         """A cluster file with ``placement: replicated``, or a case in Helix's format."""
@@ -193,6 +195,10 @@ class ReplicatedKind:
     def view(self, plan: Plan, *, ascii_only: bool) -> RenderableType:
         """Spans by node and the figures."""
         return plan_view(plan)
+
+    def picture(self, question: Request | ReplicatedCase, plan: Plan) -> Picture:
+        """Hosts, links, memory by use, the chain that carries most."""
+        return picture_of(question, plan)
 
     def _task(self, question: Request | ReplicatedCase, wish: Wish) -> ReplicatedTask:
         if isinstance(question, ReplicatedCase):

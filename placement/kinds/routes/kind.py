@@ -16,6 +16,7 @@ from objectives.routes.terms import ROUTES as TERMS
 from objectives.routes.terms import route_values
 from placement.errors import InputError
 from placement.plan.compare import Neighbour
+from placement.plan.picture import Picture
 from placement.plan.plan import PlacedSpan, Plan
 from placement.plan.values import objective_value, point_value
 from placement.question.objective import ObjectiveSpec, objective_of
@@ -26,6 +27,7 @@ from placement.search.problem import IntArray
 
 from ..base import FoundBy, Reasons, Task, Wish
 from .infeasible import broken_lines, limits_beyond, reasons
+from .picture import picture_of
 from .plan import chain_of, numbered_spans, plan_of
 from .problem import RoutesProblem
 from .view import plan_view
@@ -101,8 +103,8 @@ class RoutesKind:
 
     name: str = "routes"
     terms: TermSet = TERMS
-    can: frozenset[str] = frozenset({"score"})
-    options: frozenset[str] = frozenset({"--start"})
+    can: frozenset[str] = frozenset({"report", "score"})
+    options: frozenset[str] = frozenset({"--start", "--report"})
 
     def read(self, data: Mapping[str, Any], where: str, folder: Path, model: object | None) -> RoutesQuestion:
         """A swarm file."""
@@ -146,6 +148,11 @@ class RoutesKind:
     def view(self, plan: Plan, *, ascii_only: bool) -> RenderableType:
         """The chain, or the front as a table."""
         return plan_view(plan)
+
+    def picture(self, question: RoutesQuestion | Swarm, plan: Plan) -> Picture:
+        """Servers, the round trips that chains use, the first chain."""
+        asked = _asked(question)
+        return picture_of(asked.swarm, asked.shape, plan)
 
 
 def _asked(question: RoutesQuestion | Swarm) -> RoutesQuestion:

@@ -16,6 +16,7 @@ from objectives.sessions.chains import Composition, Fleet, broken_rules, greedy_
 from objectives.spans import Range, Span
 from placement.errors import InfeasibleError, InputError, PlacementError
 from placement.plan.compare import Neighbour
+from placement.plan.picture import Picture
 from placement.plan.plan import PlacedSpan, Plan
 from placement.question.objective import ObjectiveSpec, objective_of
 from placement.readers.fleet import ensure_chain, fleet_of
@@ -27,6 +28,7 @@ from ..base import FoundBy, Reasons, Task, Wish
 from .bound import Proven
 from .closer import best_packed, best_simulated
 from .columns import Packing, most_of
+from .picture import picture_of
 from .plan import how_measured, looked_at, plan_of
 from .problem import SessionsProblem, moves_in
 from .spans import impossible, numbered_spans, overfull, unmet
@@ -138,8 +140,8 @@ class SessionsKind:
 
     name: str = "sessions"
     terms: TermSet = TERMS
-    can: frozenset[str] = frozenset({"score"})
-    options: frozenset[str] = frozenset({"--start"})
+    can: frozenset[str] = frozenset({"report", "score"})
+    options: frozenset[str] = frozenset({"--start", "--report"})
 
     def read(self, data: Mapping[str, Any], where: str, folder: Path, model: object | None) -> Fleet:
         """A fleet."""
@@ -182,6 +184,10 @@ class SessionsKind:
     def view(self, plan: Plan, *, ascii_only: bool) -> RenderableType:
         """Chains, the rate and the response time with their bounds."""
         return plan_view(plan)
+
+    def picture(self, question: Fleet, plan: Plan) -> Picture:
+        """Servers with weights and caches, the fastest chain."""
+        return picture_of(question, plan)
 
 
 def held(running: Plan | None, fleet: Fleet) -> tuple[Range, ...]:

@@ -204,7 +204,7 @@ def test_a_chain_that_somebody_has_is_judged(tmp_path: Path, capsys: pytest.Capt
         (["--model", "llama-3.1-8b"], "--model: does not apply"),
         (["--runtime", "petals"], "--runtime: does not apply"),
         (["--edges", "exact"], "--edges: does not apply"),
-        (["--report", "page.html"], "--report: does not apply"),
+        (["--explain"], "--explain: does not apply"),
         (["--objective", "ttft"], "unknown objective 'ttft'"),
         (["--solver", "milp"], "'milp' does not solve routes plans"),
         (["--solver", "exact", "--objective", "latency,price,reliability"], "at most two of latency, price"),
