@@ -128,7 +128,7 @@ def compete(tasks: Sequence[Task], solver: Solver, search: Search) -> tuple[Resu
         found = solved(tasks[0], solver, search)
         return found, [(tasks[0], found.plan)]
     began, race = time.perf_counter(), Race(tasks[0].problem.objective)
-    ordered = sorted(tasks, key=promise)
+    ordered = most_promising(tasks)
     race.leave_out(min(float(getattr(task, "least", np.inf)) for task in tasks))
     for number, task in enumerate(ordered):
         left = search.seconds - (time.perf_counter() - began)
@@ -148,6 +148,25 @@ def hopeless(cost: float, stop: Stop) -> Stop:
         return stop(progress) or progress.bound >= cost
 
     return stopped
+
+
+def most_promising(tasks: Sequence[Task]) -> list[Task]:
+    """Questions in the order of what they promise; small ones are looked at first.
+
+    One whose bound is no better than what another promises is not looked at: it stands where its bound puts it.
+    """
+    best = (np.inf, np.inf)
+    found: dict[int, tuple[float, float]] = {}
+    for number in sorted(range(len(tasks)), key=lambda number: tasks[number].problem.genome_size):
+        least = 0.0, bare_bound(tasks[number])
+        found[number] = least if least > best else promise(tasks[number])
+        best = min(best, found[number])
+    return [tasks[number] for number in sorted(found, key=lambda number: found[number])]
+
+
+def bare_bound(task: Task) -> float:
+    """A bound on the cost of a question's plans at no effort; minus infinity where there is none."""
+    return float(getattr(task.problem, "bare_bound", lambda: -np.inf)())
 
 
 def promise(task: Task) -> tuple[float, float]:
@@ -196,7 +215,7 @@ class Race:
         if not self.found or self.objective.pareto:
             return False
         problem, best = task.problem, self.best_cost()
-        least = float(getattr(problem, "bare_bound", lambda: -np.inf)())
+        least = bare_bound(task)
         if least < best and not late:
             least = max(least, getattr(problem, "quick_bound", problem.lower_bound)())
         if least < best and not late:
