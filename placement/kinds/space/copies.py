@@ -157,8 +157,10 @@ def dealt(request: Request, count: int) -> Iterator[list[Part]]:
     for host in hosts:
         classes.setdefault(tuple(sorted(kinds[k] for k in host)), []).append(host)
     yield _in_turn(list(classes.values()), count) if len(hosts) >= count else _within_hosts(hosts, kinds, count)
-    if 1 < len(classes) <= count and len(hosts) >= count:
-        yield _by_class(request.cluster, list(classes.values()), count)
+    if 1 < len(classes) <= count <= len(hosts):
+        parts = _by_class(request.cluster, list(classes.values()), kinds, count)
+        if len(parts) == count and all(parts):
+            yield parts
 
 
 def _hosts(request: Request) -> list[Part]:
@@ -184,24 +186,27 @@ def _in_turn(classes: Sequence[Sequence[Part]], count: int) -> list[Part]:
 
 
 def _within_hosts(hosts: Sequence[Part], kinds: Sequence[int], count: int) -> list[Part]:
-    """So many copies to each host, its devices in runs of alike ones."""
+    """Copies to the hosts, one by one to the one with most devices for each; devices are cut in runs of alike ones."""
+    copies = [1] * len(hosts)
+    for _ in range(count - len(hosts)):
+        copies[max(range(len(hosts)), key=lambda k: len(hosts[k]) / (copies[k] + 1))] += 1
     parts: list[Part] = []
-    for number, host in enumerate(hosts):
-        mine = count // len(hosts) + (number < count % len(hosts))
+    for host, mine in zip(hosts, copies, strict=True):
         devices = sorted(host, key=lambda k: (kinds[k], k))
-        mine = min(mine, len(devices))
         ends = [round(len(devices) * k / mine) for k in range(mine + 1)]
         parts += [tuple(sorted(devices[ends[k] : ends[k + 1]])) for k in range(mine)]
     return parts
 
 
-def _by_class(cluster: Cluster, classes: Sequence[Sequence[Part]], count: int) -> list[Part]:
+def _by_class(cluster: Cluster, classes: Sequence[Sequence[Part]], kinds: Sequence[int], count: int) -> list[Part]:
     """Copies of one class of hosts each, in proportion to the memory of the class."""
     room = [sum(cluster.nodes[k].memory_bytes for host in hosts for k in host) for hosts in classes]
     copies = apportioned(count, room)
-    return [
-        part for hosts, mine in zip(classes, copies, strict=True) for part in _in_turn([hosts], min(mine, len(hosts)))
-    ]
+    parts = (
+        _in_turn([hosts], mine) if mine <= len(hosts) else _within_hosts(hosts, kinds, mine)
+        for hosts, mine in zip(classes, copies, strict=True)
+    )
+    return list(joined.from_iterable(parts))
 
 
 def shares(request: Request, parts: Sequence[Part]) -> list[int]:
