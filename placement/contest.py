@@ -129,7 +129,7 @@ def compete(tasks: Sequence[Task], solver: Solver, search: Search) -> tuple[Resu
         found = solved(tasks[0], solver, search)
         return found, [(tasks[0], found.plan)]
     began, race = time.perf_counter(), Race(tasks[0].problem.objective)
-    ordered = sorted(tasks, key=promise)
+    ordered = most_promising(tasks)
     race.leave_out(min(float(task.least) for task in tasks))
     for number, task in enumerate(ordered):
         left = search.seconds - (time.perf_counter() - began)
@@ -149,6 +149,20 @@ def hopeless(cost: float, stop: Stop) -> Stop:
         return stop(progress) or progress.bound >= cost
 
     return stopped
+
+
+def most_promising(tasks: Sequence[Task]) -> list[Task]:
+    """Questions in the order of what they promise; small ones are looked at first.
+
+    One whose bound is no better than what another promises is not looked at: it stands where its bound puts it.
+    """
+    best = (np.inf, np.inf)
+    found: dict[int, tuple[float, float]] = {}
+    for number in sorted(range(len(tasks)), key=lambda number: tasks[number].problem.genome_size):
+        least = 0.0, next(tasks[number].bounds())
+        found[number] = least if least > best else promise(tasks[number])
+        best = min(best, found[number])
+    return [tasks[number] for number in sorted(found, key=lambda number: found[number])]
 
 
 def promise(task: Task) -> tuple[float, float]:

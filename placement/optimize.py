@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 from .contest import Result as Result
 from .contest import Search as Search
 from .contest import compete, glance
+from .errors import InfeasibleError, NotFoundError
 from .kinds.asked import Asked, ask
 from .kinds.choices import chosen
+from .kinds.space.copies import with_copies
 from .plan.picture import SearchPoint, thinned
 from .plan.plan import PlacedSpan, Plan
 from .registry import is_yardstick, make_solver
@@ -120,6 +122,8 @@ def answer(asked: Asked, search: Search) -> Result:
     A question may stand for several, of which the best answer counts.
     """
     asked = chosen(asked, lambda part: glance(part.tasks(), make_solver("auto", part.kind.name), search.seed))
+    if getattr(asked.question, "copies", 1) != 1:
+        return _copied(asked, search)
     tasks = asked.tasks(search.start)
     solver = make_solver(search.solver, asked.kind.name) if isinstance(search.solver, str) else search.solver
     if is_yardstick(search.solver):  # they show what the splits of today's tools give, on the nodes as they are
@@ -128,6 +132,21 @@ def answer(asked: Asked, search: Search) -> Result:
     if search.simplest and not is_yardstick(search.solver):  # a yardstick's split is wanted as it is
         best = replace(best, plan=asked.settled(best.plan, answers, search.start))
     return best if best.plan.status == "infeasible" else replace(best, plan=drawn(asked, best))
+
+
+def _copied(asked: Asked, search: Search) -> Result:
+    """Pipelines side by side, each the answer to a question of its own."""
+    last: list[Result] = []
+
+    def solve(part: Asked, seconds: float) -> Plan | None:
+        try:
+            last.append(answer(part, replace(search, seconds=seconds, start=None)))
+        except (InfeasibleError, NotFoundError):
+            return None
+        return last[-1].plan
+
+    plan = with_copies(asked, search.seconds, solve)
+    return replace(last[-1], plan=plan, pareto=())
 
 
 def drawn(asked: Asked, result: Result) -> Plan:

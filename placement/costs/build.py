@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from objectives.pipeline.tables import CostTables
 
 from ..errors import InputError
-from ..question.cluster import Node
+from ..question.alike import kinds_of_nodes
 from ..question.request import Constraints, Request
 from .links import arrival_s, cut_bytes, prompt_overlap
 from .memory import capacity_bytes
 from .parts import tables_apart
 from .roofline import decode_table, prefill_row
 from .runtimes import RuntimeCosts, costs_or_generic
-
-WITHOUT_EFFECT = ("name", "region", "host", "joins", "main_memory", "offload", "members", "shares")
-FloatArray = npt.NDArray[np.float64]
 
 
 def batch_sizes(concurrency: int) -> list[int]:
@@ -57,18 +53,16 @@ def build_tables(request: Request, costs: RuntimeCosts | None = None, sizes: Seq
         return tables_apart(request, request.away, lambda part: build_tables(part, costs, sizes))
     model, cluster, work, rules = request.model, request.cluster, request.workload, request.constraints
     batches = list(sizes or batch_sizes(work.concurrency))
-    known: dict[tuple[object, ...], tuple[FloatArray, FloatArray]] = {}
-    decode, prefill = [], []
-    for node in cluster.nodes:
-        alike = _signature(node)
-        if alike not in known:
-            try:
-                rows = decode_table(node, model, work, batches, costs)
-                known[alike] = rows, prefill_row(node, model, work, rows[0], costs)
-            except InputError as error:
-                raise error if error.where else InputError(error.detail, f"nodes[{node.name}]") from None
-        decode.append(known[alike][0])
-        prefill.append(known[alike][1])
+    kinds = kinds_of_nodes(cluster.nodes)
+    decode, prefill, room = [], [], []
+    for number in range(max(kinds) + 1):
+        node = cluster.nodes[kinds.index(number)]
+        try:
+            decode.append(decode_table(node, model, work, batches, costs))
+            prefill.append(prefill_row(node, model, work, decode[-1][0], costs))
+        except InputError as error:
+            raise error if error.where else InputError(error.detail, f"nodes[{node.name}]") from None
+        room.append(capacity_bytes(node, model, work, costs))
     crossing = cut_bytes(model, costs)
     prompt = crossing * work.prompt_tokens
     prompt[-1] = crossing[-1]
@@ -76,11 +70,11 @@ def build_tables(request: Request, costs: RuntimeCosts | None = None, sizes: Seq
     cut_allowed[list(model.forbidden_cuts)] = False
     return CostTables(
         batches=np.array(batches, dtype=np.int64),
-        decode_s=np.stack(decode, axis=1),
-        prefill_s=np.stack(prefill),
+        decode_s=np.stack(decode, axis=1)[:, kinds],
+        prefill_s=np.stack(prefill)[kinds],
         weight_bytes=np.array(model.resident_bytes(), dtype=np.float64),
         kv_bytes=np.array([block.kv_bytes(work.context_tokens) for block in model.blocks]),
-        capacity_bytes=np.array([capacity_bytes(node, model, work, costs) for node in cluster.nodes]),
+        capacity_bytes=np.array(room)[kinds],
         cut_bytes=crossing,
         prompt_cut_bytes=prompt,
         latency_s=arrival_s(cluster, model, costs),
@@ -99,12 +93,6 @@ def build_tables(request: Request, costs: RuntimeCosts | None = None, sizes: Seq
         concurrency=work.concurrency,
         prompt_overlap=prompt_overlap(work.prompt_tokens, costs),
     )
-
-
-def _signature(node: Node) -> tuple[object, ...]:
-    """What the seconds of a node depend on: nodes that differ in nothing else are computed once."""
-    values = (getattr(node, name) for name in Node.__slots__ if name not in WITHOUT_EFFECT)
-    return tuple(tuple(sorted(value.items())) if isinstance(value, Mapping) else value for value in values)
 
 
 def _finite(bandwidth: np.ndarray) -> np.ndarray:

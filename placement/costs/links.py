@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from ..question.alike import kinds_of_nodes
 from ..question.cluster import Cluster
 from ..question.model import Model
 from .rates import pass_overhead_s
@@ -70,7 +71,9 @@ def arrival_s(cluster: Cluster, model: Model, costs: RuntimeCosts) -> FloatArray
         sent = np.where(network & (bandwidth > 0), hops.graph_bytes * blocks / np.maximum(bandwidth, 1.0), 0.0)
         extra[:, :-1] += sent[:, :-1]
     latency += extra
-    latency[:, :-1] += np.array([pass_overhead_s(node, costs) for node in cluster.nodes])
+    kinds = kinds_of_nodes(cluster.nodes)
+    wakes = [pass_overhead_s(cluster.nodes[kinds.index(kind)], costs) for kind in range(max(kinds) + 1)]
+    latency[:, :-1] += np.array(wakes)[kinds]
     np.fill_diagonal(latency, np.diag(cluster.latency_s))
     return latency
 

@@ -10,6 +10,7 @@ from ..question.request import Request
 from . import make_runtime
 from .base import Exported, Target
 from .checks import cluster_refusals
+from .copies import Copier, are_alike, copies_of, together, weights_of
 from .quoting import ensure_address, ensure_word
 
 
@@ -30,8 +31,12 @@ class RefusedError(InputError):
 def refusals(plan: Plan, runtime: str, request: Request | None = None) -> list[str]:
     """Reasons why a runtime cannot hold a plan; with a request, those that lie in its nodes and ties too."""
     chosen = make_runtime(runtime)
-    found = chosen.check(plan)
-    return found + cluster_refusals(chosen, plan, request) if request is not None and chosen.holds.layers else found
+    found = []
+    for copy in copies_of(plan):
+        found += chosen.check(copy)
+        if request is not None and chosen.holds.layers:
+            found += cluster_refusals(chosen, copy, request)
+    return list(dict.fromkeys(found))
 
 
 def export_plan(
@@ -73,7 +78,16 @@ def export_plan(
     if style and style not in styles:
         raise InputError(f"{runtime} has no style '{style}' (known: {', '.join(styles) or 'none'})", "--style")
     groups = {group.name: group for group in plan.groups}
-    return chosen.write(plan, Target(loaded, at, _tensor_parallel(plan, request), style, groups))
+    copies = copies_of(plan)
+    targets = [Target(loaded, at, _tensor_parallel(copy, request), style, groups) for copy in copies]
+    if len(copies) == 1:
+        return chosen.write(plan, targets[0])
+    if isinstance(chosen, Copier) and are_alike(copies):
+        written = chosen.write_copies(copies, targets[0])
+        if written is not None:
+            return written
+    texts = [chosen.write(copy, target) for copy, target in zip(copies, targets, strict=True)]
+    return together(texts, copies, weights_of(plan))
 
 
 def checked_at(at: Mapping[str, str], plan: Plan) -> Mapping[str, str]:

@@ -84,8 +84,11 @@ class Target:
 
     def devices(self, node: str) -> tuple[str, ...]:
         """Where the devices of a node are: one, or those of its group; empty where that is not known."""
-        members = self.groups[node].devices if node in self.groups else (node,)
-        return tuple(self.at[member] for member in members if member in self.at)
+        return tuple(self.at[member] for member in self.members(node) if member in self.at)
+
+    def members(self, node: str) -> tuple[str, ...]:
+        """The devices of a group, or the node itself."""
+        return self.groups[node].devices if node in self.groups else (node,)
 
     def host(self, node: str) -> str:
         """Host name or address of a node, without a port."""

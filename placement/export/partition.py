@@ -39,8 +39,7 @@ def read_stages(source: Source, words: Words, example: str) -> tuple[PlacedSpan,
     """The layout of a variable, a command line or both; raise `InputError` where they contradict each other."""
     flags = Flags.of(source.text)
     stages, group = count_of(flags, words.stages), count_of(flags, words.group)
-    if (count_of(flags, words.copies) or 1) > 1:
-        raise InputError(f"{flags.first(words.copies)}: every copy has the same layout; give the command of one")
+    copies = count_of(flags, words.copies) or 1
     stated = re.search(rf"{re.escape(words.key)}\s*[=\s]", source.text) or not flags.pairs
     if stated:
         counts = counts_in(source.text, words.key, f"{words.key}={example}")
@@ -50,8 +49,9 @@ def read_stages(source: Source, words: Words, example: str) -> tuple[PlacedSpan,
         counts = words.rule(source.n_layers, stages or 1)
     if stages is not None and len(counts) != stages:
         raise InputError(f"{words.key} has {len(counts)} stages, {flags.first(words.stages)} says {stages}")
-    nodes = grouped_nodes(source, len(counts), group, flags.first(words.group))
-    return placed(list(zip(nodes, counts, strict=True)), source.n_layers)
+    nodes = grouped_nodes(source, len(counts) * copies, group, flags.first(words.group))
+    each = (nodes[k : k + len(counts)] for k in range(0, len(nodes), len(counts)))  # a copy's nodes follow each other
+    return tuple(span for mine in each for span in placed(list(zip(mine, counts, strict=True)), source.n_layers))
 
 
 def grouped_nodes(source: Source, stages: int, group: int | None, flag: str) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ The rule is vLLM's: as many numbers as stages, their sum the number of layers (`
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..plan.plan import PlacedSpan, Plan
@@ -53,6 +54,22 @@ class Sglang(Checked):
                 f"--dist-init-addr {shell_word(target.host(nodes[0]))}:5000",
             ]
         return Exported("\n".join(lines) + "\n", nodes, ("the variable must be set on every node; it is read raw",))
+
+    def write_copies(self, plans: Sequence[Plan], target: Target) -> Exported | None:
+        """One command with data parallelism, where each copy is one node and all are devices of one host."""
+        nodes = [stages(plan)[0].node for plan in plans]
+        places = [where for node in nodes for where in target.devices(node)]
+        single = all(len(stages(plan)) == 1 for plan in plans)
+        if not single or len(places) != len(plans) * target.tensor_parallel or not all(map(str.isdigit, places)):
+            return None
+        members = [device for node in nodes for device in target.members(node)]
+        lines = [
+            nodes_line(members),
+            f'export CUDA_VISIBLE_DEVICES="{",".join(places)}"',
+            f"python -m sglang.launch_server --model-path {shell_word(target.model)} "
+            f"--tp-size {target.tensor_parallel} --dp-size {len(plans)}",
+        ]
+        return Exported("\n".join(lines) + "\n", tuple(nodes))
 
     def read(self, source: Source) -> tuple[PlacedSpan, ...]:
         """`SGLANG_PP_LAYER_PARTITION=13,51`, the numbers alone, or a command that leaves the list out."""

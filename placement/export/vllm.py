@@ -6,6 +6,7 @@ vLLM refuses a list whose length is not the pipeline size or whose sum is not th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..plan.plan import PlacedSpan, Plan
@@ -21,6 +22,11 @@ WORDS = Words(
     ("-tp", "--tensor-parallel-size"),
     ("-dp", "--data-parallel-size"),
     but_last,
+)
+
+LOST = (
+    "the pool for KV caches is as large on every stage as on the stage with the least room",
+    "a model with tied embeddings has the shared tensor on the first and on the last stage",
 )
 
 
@@ -56,11 +62,27 @@ class Vllm(Checked):
         return Exported(
             "\n".join(lines) + "\n",
             nodes,
-            (
-                "the pool for KV caches is as large on every stage as on the stage with the least room",
-                "a model with tied embeddings has the shared tensor on the first and on the last stage",
-            ),
+            LOST,
         )
+
+    def write_copies(self, plans: Sequence[Plan], target: Target) -> Exported | None:
+        """One command with data parallelism, where all copies are on the GPUs of one host."""
+        parts = [stages(plan) for plan in plans]
+        places = [where for mine in parts for part in mine for where in target.devices(part.node)]
+        devices = len(plans) * len(parts[0]) * target.tensor_parallel
+        if len(places) != devices or not all(where.isdigit() for where in places):
+            return None
+        nodes = tuple(part.node for mine in parts for part in mine)
+        lines = [
+            nodes_line([device for node in nodes for device in target.members(node)]),
+            *(line for mine in parts for line in stage_lines(mine)),
+            partition_text(KEY, parts[0]),
+            f'export CUDA_VISIBLE_DEVICES="{",".join(places)}"',
+            f"vllm serve {shell_word(target.model)} --pipeline-parallel-size {len(parts[0])} "
+            f"--tensor-parallel-size {target.tensor_parallel} --data-parallel-size {len(plans)} "
+            "--distributed-executor-backend mp",
+        ]
+        return Exported("\n".join(lines) + "\n", nodes, LOST)
 
     def read(self, source: Source) -> tuple[PlacedSpan, ...]:
         """`VLLM_PP_LAYER_PARTITION=20,12`, the numbers alone, or a `vllm serve` that leaves the list out."""

@@ -109,7 +109,8 @@ class Task(Protocol):
         return self.problem.starts()
 
     def bounds(self) -> Iterator[float]:
-        """Proven lower bounds on the cost, each at more effort than the one before."""
+        """Proven lower bounds on the cost, the first one at no effort, each at more effort than the one before."""
+        yield -math.inf
         yield self.problem.lower_bound()
 
     def impossible(self) -> tuple[str, ...]:

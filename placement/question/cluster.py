@@ -128,9 +128,9 @@ class Cluster:
         if not self.nodes:
             raise InputError("expected at least one node, got none", "nodes")
         names = [node.name for node in self.nodes]
-        for name in names:
-            if names.count(name) > 1:
-                raise InputError(f"the node name '{name}' is used twice", "nodes")
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise InputError(f"the node name '{twice}' is used twice", "nodes")
         size = len(names) + 1
         for table in (self.latency_s, self.bandwidth_bytes_per_s):
             if table.shape != (size, size):

@@ -100,6 +100,8 @@ class Request:
         Petals' servers push to each other; in no release so far, where every hop goes through the client.
     choices : Choices or None
         What is left open; None: nothing.
+    copies : int
+        Pipelines side by side, each on nodes of its own; 0: as many as are best.
     away : Away or None
         Parts of blocks that lie apart from the rest; None: every block lies in one piece.
     """
@@ -116,5 +118,6 @@ class Request:
     runtime: str = ""
     server_push: bool = False
     costs: str = ""
+    copies: int = 1
     away: Away | None = None
     choices: Choices | None = None

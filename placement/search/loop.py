@@ -71,7 +71,7 @@ def run(
     start: IntArray,
     stop: Stop = never,
     seconds: float = math.inf,
-    bound: float = -np.inf,
+    bound: float | Callable[[], float] = -np.inf,
     show: Callable[[Progress], None] | None = None,
     prove: bool = True,
 ) -> Outcome:
@@ -91,8 +91,8 @@ def run(
         See `stop.py`.
     seconds : float
         Time limit.
-    bound : float
-        Proven lower bound known beforehand.
+    bound : float or callable
+        A proven lower bound; one that takes a while is asked for when the starts are scored and shown.
     show : callable, optional
         Called with the progress a few times a second.
     prove : bool
@@ -106,10 +106,10 @@ def run(
         The reference contradicts what the kernels say of the best placement.
     """
     began = time.perf_counter()
-    state = State(problem, lambda: time.perf_counter() - began, seconds, bound=bound)
+    state = State(problem, lambda: time.perf_counter() - began, seconds)
     proving = prove and not problem.objective.pareto
     try:
-        stopped = _advance(state, solver, rng, start, stop, show, proving)
+        stopped = _advance(state, solver, rng, start, stop, bound, show, proving)
     except KeyboardInterrupt:
         stopped = StoppedBy.INTERRUPTED
     if show is not None:
@@ -139,12 +139,16 @@ def _advance(
     rng: np.random.Generator,
     start: IntArray,
     stop: Stop,
+    bound: float | Callable[[], float],
     show: Callable[[Progress], None] | None,
     proving: bool,
 ) -> StoppedBy:
     """Go round until something ends the run; return what."""
     state.evaluations += len(start)
     state.consider(start, "start")
+    if show is not None and len(start):
+        show(state.progress())
+    state.raise_bound(bound() if callable(bound) else bound)
     state.ensure_honest()
     proposals = solver.search(state.problem, rng, start)
     answer = getattr(proposals, "send", None)  # a plain iterator does not listen
@@ -217,7 +221,7 @@ def run_asked(
             start=start,
             stop=stop or never,
             seconds=seconds,
-            bound=problem.lower_bound(),
+            bound=problem.lower_bound,
             show=show,
         )
     except NotApplicableError as error:

@@ -140,7 +140,7 @@ def test_devices_that_follow_each_other_are_a_stage() -> None:
     [
         ("VLLM_PP_LAYER_PARTITION=38,42 vllm serve m -pp 4 -tp 2", "has 2 stages, -pp says 4"),
         ("vllm serve m -pp 2 -tp 2", "-tp is 2, and 'n-0' is 4 devices"),
-        ("vllm serve m -pp 2 -tp 4 -dp 2", "-dp: every copy has the same layout"),
+        ("vllm serve m -pp 2 -tp 4 -dp 2", "the split has 4 stages, there are 2 nodes"),
     ],
 )
 def test_flags_that_contradict_are_refused(text: str, told: str) -> None:

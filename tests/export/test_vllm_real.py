@@ -11,13 +11,16 @@ import os
 import signal
 import subprocess
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from placement.export import make_runtime
+from placement.export.api import export_plan
 from placement.export.base import Target, stages
+from placement.plan.plan import PlacedGroup
 
 from .plans import from_owners
 from .rules import variable
@@ -49,11 +52,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def run(folder: Path, n_stages: int, partition: str) -> dict[str, Any]:
+def run(folder: Path, n_stages: int, partition: str, degree: int = 1) -> dict[str, Any]:
     """One engine in a process group of its own, which is gone afterwards whatever happens."""
     environment = {
         **os.environ,
-        "VLLM_CPU_OMP_THREADS_BIND": "|".join(str(k) for k in range(n_stages)),
+        "VLLM_CPU_OMP_THREADS_BIND": "|".join(str(k) for k in range(n_stages * degree)),
         "VLLM_CPU_KVCACHE_SPACE": "1",
         "VLLM_ALLOW_INSECURE_SERIALIZATION": "1",
         "VLLM_HOST_IP": "127.0.0.1",
@@ -63,7 +66,7 @@ def run(folder: Path, n_stages: int, partition: str) -> dict[str, Any]:
     }
     if partition:
         environment["VLLM_PP_LAYER_PARTITION"] = partition
-    words = [PYTHON, str(RUNNER), str(folder), str(n_stages), str(TOKENS)]
+    words = [PYTHON, str(RUNNER), str(folder), str(n_stages), str(degree), str(TOKENS)]
     process = subprocess.Popen(
         words,
         env=environment,
@@ -101,4 +104,16 @@ def test_workers_hold_our_layers(folder: Path, alone: list[int], first: int) -> 
     found = run(folder, 2, variable(exported.text, "VLLM_PP_LAYER_PARTITION"))
     wanted = [[part.start, part.stop, *range(part.start, part.stop)] for part in stages(plan)]
     assert sorted(found["workers"]) == wanted
+    assert found["tokens"] == alone
+
+
+def test_workers_share_a_group(folder: Path, alone: list[int]) -> None:
+    """A tensor parallel group of two: each worker has all layers, half of the FFN and one of two heads of the cache."""
+    whole = from_owners(["a+b"] * (N_LAYERS + 2))
+    plan = replace(whole, groups=(PlacedGroup("a+b", ("a", "b")),))
+    text = export_plan(plan, "vllm", model=str(folder), at={"a": "0", "b": "1"}).text
+    degree = int(text.split("--tensor-parallel-size ")[1].split()[0])
+    found = run(folder, 1, variable(text, "VLLM_PP_LAYER_PARTITION"), degree)
+    assert found["workers"] == [[0, N_LAYERS, *range(N_LAYERS)]] * 2
+    assert found["shares"] == [[128, 1]] * 2
     assert found["tokens"] == alone

@@ -100,7 +100,12 @@ def reach(tables: CostTables, in_flight: int) -> IntArray:
     capacity = tables.capacity_bytes * (1 + 1e-12) + 1e-6
     blocks = np.arange(tables.n_blocks + 1)
     out = np.empty((2, tables.n_nodes, tables.n_blocks + 1), dtype=np.int64)
+    done: dict[tuple[float, bytes], int] = {}
     for node in range(tables.n_nodes):
+        like = done.setdefault((float(capacity[node]), tables.allowed[node].tobytes()), node)
+        if like != node:
+            out[:, node] = out[:, like]
+            continue
         refused = np.flatnonzero(~tables.allowed[node])
         # Runs must lie between two refused blocks.
         before = np.concatenate([[0], refused + 1])[np.searchsorted(refused, blocks, side="left")]

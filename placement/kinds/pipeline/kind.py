@@ -29,6 +29,7 @@ from placement.search.problem import IntArray, Spans
 
 from ..base import FoundBy, Reasons, Task, Wish
 from ..runtimes import ensure_known_runtime, under_runtime
+from ..space.copies import judged_beside, one_by_one
 from ..space.variants import as_named, asked_for, ensure_known_nodes, variants_of
 from .infeasible import memory_reasons, reasons, rules_broken, split_reasons
 from .near import by_memory, with_fewer, with_more
@@ -165,12 +166,20 @@ class PipelineKind:
 
     def neighbours(self, question: Request, wish: Wish, plan: Plan, running: Plan | None) -> tuple[Neighbour, ...]:
         """One node less, one more, the even split by memory, and what runs now."""
+        if plan.chains:
+            return ()  # of pipelines side by side, none is beside the others
         request = replace(question, objective=wish.objective)
         request = asked_for(plan.placement, request)
         return neighbours_of([PipelineTask(part, wish) for part in under_runtime(request)], plan, running)
 
     def judge(self, question: Request, wish: Wish, placement: Sequence[PlacedSpan]) -> tuple[Plan, tuple[str, ...]]:
-        """A split as a plan with its figures, and the rules of the question that it breaks; no runtime's."""
+        """A split as a plan with its figures, and the rules of the question that it breaks; no runtime's.
+
+        Layouts of the whole model one after the other are pipelines side by side.
+        """
+        layouts = one_by_one(placement)
+        if len(layouts) > 1:
+            return judged_beside(question, layouts, lambda part, layout: self.judge(part, wish, layout))
         placement = as_named(placement, question)
         task = PipelineTask(asked_for(placement, replace(question, objective=wish.objective)), wish)
         return task.given(tuple(numbered_spans(tuple(placement), task.request)))

@@ -108,6 +108,8 @@ def replan(
     """
     if not horizon_tokens > 0:
         raise InputError(f"expected a positive number of tokens, got {horizon_tokens}", "horizon_tokens")
+    if plan.chains:
+        raise InputError("pipelines side by side are not planned anew: solve the file without the nodes", "plan")
     cluster = _with_groups_of(plan, cluster, lost)
     task = _task(model, cluster, workload, objective, lost)
     request, problem = task.request, task.problem

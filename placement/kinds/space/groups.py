@@ -6,11 +6,12 @@ The work of a block is divided by the shares, its activations are summed over th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
+from placement.question.alike import kinds_of_nodes
 from placement.question.cluster import Cluster, FloatArray, Node
 
 from .hosts import Grouping
@@ -35,14 +36,22 @@ def grouped(cluster: Cluster, groups: Grouping, shares: Sharing = "equal") -> Cl
     inside = {number for group in groups for number in group}
     kept = [number for number in range(cluster.n_nodes) if number in of_first or number not in inside]
     members = [of_first.get(number, (number,)) for number in kept]
-    nodes = [
-        _group(cluster, group, part[number]) if len(group) > 1 else cluster.nodes[number]
-        for number, group in zip(kept, members, strict=True)
-    ]
     client = cluster.n_nodes
     places = [*members, (client,)]
     latency = _joined(np.maximum, cluster.latency_s, places)
     bandwidth = _joined(np.minimum, cluster.bandwidth_bytes_per_s, places)
+    slowest = list(zip(latency.diagonal().tolist(), bandwidth.diagonal().tolist(), strict=True))
+    kinds = kinds_of_nodes(cluster.nodes, ("name", "host", "region"))
+    made: dict[Hashable, Node] = {}
+    nodes = []
+    for place, (number, group) in enumerate(zip(kept, members, strict=True)):
+        if len(group) == 1:
+            nodes.append(cluster.nodes[number])
+            continue
+        alike = (tuple(kinds[one] for one in group), part[number], slowest[place])
+        if alike not in made:
+            made[alike] = _group(cluster, group, part[number], slowest[place])
+        nodes.append(_named(cluster, made[alike], group))
     np.fill_diagonal(latency, 0.0)
     np.fill_diagonal(bandwidth, np.inf)
     return Cluster(tuple(nodes), latency, bandwidth, cluster.notes)
@@ -52,7 +61,8 @@ def _joined(worst: np.ufunc, table: FloatArray, places: Sequence[tuple[int, ...]
     """A table between places made of nodes: the worst link between their members."""
     order = [number for place in places for number in place]
     begins = np.cumsum([0, *(len(place) for place in places[:-1])])
-    rows = worst.reduceat(table[np.ix_(order, order)], begins, axis=0)
+    sorted_table = table if order == list(range(len(order))) else table[np.ix_(order, order)]
+    rows = worst.reduceat(sorted_table, begins, axis=0)
     joined: FloatArray = worst.reduceat(rows, begins, axis=1)
     return joined
 
@@ -100,13 +110,13 @@ def home_of(cluster: Cluster) -> Mapping[str, str]:
     return {member: node.name for node in cluster.nodes for member in node.members}
 
 
-def _group(cluster: Cluster, group: Sequence[int], shares: str | tuple[int, ...]) -> Node:
+def _group(cluster: Cluster, group: Sequence[int], shares: str | tuple[int, ...], slowest: tuple[float, float]) -> Node:
+    """A node that stands for devices; `slowest`: the slowest latency and bandwidth between them."""
     nodes = [cluster.nodes[number] for number in group]
     percents = _percents(nodes, shares) if isinstance(shares, str) else shares
     part = [percent / sum(percents) for percent in percents] or [1.0 / len(nodes)] * len(nodes)
-    peers = [(a, b) for a in group for b in group if a != b]
     formats = {name for node in nodes for name in node.compute_flops_per_s}
-    compute, bandwidth = nodes[0].compute_efficiency, nodes[0].bandwidth_efficiency
+    compute, reading = nodes[0].compute_efficiency, nodes[0].bandwidth_efficiency
     return replace(
         nodes[0],
         name=group_name(cluster, group, percents),
@@ -122,7 +132,7 @@ def _group(cluster: Cluster, group: Sequence[int], shares: str | tuple[int, ...]
             for name in sorted(formats)
         },
         memory_bandwidth_bytes_per_s=min(
-            _rate(node) / bandwidth / share for node, share in zip(nodes, part, strict=True)
+            _rate(node) / reading / share for node, share in zip(nodes, part, strict=True)
         ),
         overhead_s=max(node.overhead_s for node in nodes),
         pass_overhead_s=max(node.pass_overhead_s for node in nodes),
@@ -133,8 +143,18 @@ def _group(cluster: Cluster, group: Sequence[int], shares: str | tuple[int, ...]
         members=tuple(node.name for node in nodes),
         shares=tuple(part) if percents else (),
         tensor_parallel=len(nodes),
-        all_reduce_latency_s=max(float(cluster.latency_s[pair]) for pair in peers),
-        all_reduce_bandwidth_bytes_per_s=min(float(cluster.bandwidth_bytes_per_s[pair]) for pair in peers),
+        all_reduce_latency_s=slowest[0],
+        all_reduce_bandwidth_bytes_per_s=slowest[1],
+    )
+
+
+def _named(cluster: Cluster, like: Node, group: Sequence[int]) -> Node:
+    """A group of the same kind as another one."""
+    percents = plain_shares(like.name.rpartition("@")[2]) if like.shares else ()
+    members = tuple(cluster.nodes[number].name for number in group)
+    first = cluster.nodes[group[0]]
+    return replace(
+        like, name=group_name(cluster, group, percents), members=members, host=first.host, region=first.region
     )
 
 

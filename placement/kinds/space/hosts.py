@@ -6,12 +6,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
 
+from placement.question.alike import kinds_of_nodes
 from placement.question.cluster import Cluster, Node
 from placement.question.model import Model
 from placement.question.request import Constraints
 
 Grouping = tuple[tuple[int, ...], ...]
 """Groups of node numbers; devices that are in none stay single."""
+
+Mark = tuple[tuple[int, int], ...]
+"""Kinds of devices of a host, each with its number: alike hosts have the same."""
 
 MOST_UNLIKE = 4  # devices of a host of which every grouping is tried, where they differ
 MOST_GROUPINGS = 32
@@ -35,24 +39,25 @@ class Host:
     classes: tuple[tuple[int, ...], ...]
 
 
-def hosts_of(cluster: Cluster, rules: Constraints) -> list[tuple[Host, tuple[object, ...]]]:
+def hosts_of(cluster: Cluster, rules: Constraints) -> list[tuple[Host, Mark]]:
     """Hosts with two devices or more that may join, each with a mark that alike hosts share."""
+    kinds = kinds_of_nodes(cluster.nodes, ("name", "members", "shares", "host"))
     found: dict[str, list[int]] = {}
     for number, node in enumerate(cluster.nodes):
         if node.host and node.joins and _computed(node) and node.name not in rules.exclude:
             found.setdefault(node.host, []).append(number)
-    hosts: list[tuple[Host, tuple[object, ...]]] = []
+    hosts: list[tuple[Host, Mark]] = []
     for name, inside in found.items():
         cards = [k for k in inside if not cluster.nodes[k].main_memory]
         numbers = cards or inside  # a processor joins no card
         linked = [k for k in numbers if all(_linked(cluster, k, other) for other in numbers if other != k)]
         if len(linked) < 2:
             continue
-        classes: dict[tuple[object, ...], list[int]] = {}
+        classes: dict[int, list[int]] = {}
         for number in linked:
-            classes.setdefault(_mark(cluster.nodes[number]), []).append(number)
+            classes.setdefault(kinds[number], []).append(number)
         ordered = sorted(classes.items(), key=lambda item: item[1])
-        mark = tuple((repr(look), len(members)) for look, members in ordered)
+        mark = tuple((kind, len(members)) for kind, members in ordered)
         hosts.append((Host(name, tuple(linked), tuple(tuple(members) for _, members in ordered)), mark))
     return hosts
 
@@ -150,9 +155,3 @@ def _computed(node: Node) -> bool:
 
 def _linked(cluster: Cluster, one: int, other: int) -> bool:
     return bool(cluster.bandwidth_bytes_per_s[one, other] > 0 and cluster.bandwidth_bytes_per_s[other, one] > 0)
-
-
-def _mark(node: Node) -> tuple[object, ...]:
-    return tuple(
-        repr(getattr(node, name)) for name in Node.__slots__ if name not in ("name", "members", "shares", "host")
-    )

@@ -20,7 +20,7 @@ from placement.question.model import Block, Model
 from placement.question.request import Away, Constraints, Request
 
 from .groups import Sharing, group_name, grouped, home_of, members_of, ways
-from .hosts import Grouping, Host, copies_of_cache, degrees_of, groupings, hosts_of
+from .hosts import Grouping, Host, Mark, copies_of_cache, degrees_of, groupings, hosts_of
 from .parts import Proposed, linked_both, part_variants, words
 
 MOST_VARIANTS = 64
@@ -78,7 +78,7 @@ def group_variants(request: Request) -> Iterator[Request]:
     if holds is not None and not holds.groups:
         return
     cluster, model = request.cluster, request.model
-    hosts: dict[tuple[object, ...], list[Host]] = {}
+    hosts: dict[Mark, list[Host]] = {}
     for host, mark in hosts_of(cluster, request.constraints):
         hosts.setdefault(mark, []).append(host)
     if not hosts:

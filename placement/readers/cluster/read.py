@@ -99,6 +99,7 @@ def _request(entry: ClusterFile, folder: Path, model: object | None) -> Request:
         edges=entry.edges,
         runtime=entry.runtime or "",
         server_push=entry.server_push,
+        copies=entry.copies,
         choices=_choices(entry, models),
     )
 

@@ -24,6 +24,16 @@ def _open(value: object) -> object:
     return value
 
 
+def _copies(value: object) -> object:
+    """Read "auto" as 0; anything else is a count, and says so."""
+    if value == "auto":
+        return 0
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_COUNT:
+        raise ValueError(f"expected auto, or a whole number of at least 1, got {shown(value)}")
+    return value
+
+
+Copies: Any = Annotated[int, BeforeValidator(_copies, json_schema_input_type=int | str)]
 Open: Any = Annotated[int, BeforeValidator(_open, json_schema_input_type=int | str)]
 
 
@@ -162,6 +172,9 @@ class ClusterFile(Entry):
     contiguous: Bool = Field(default=True, description="false: a node may hold several runs of blocks")
     tensor_parallel: Degree | None = Field(
         default=None, description="of every node that states none: auto (the default), or devices that act as one node"
+    )
+    copies: Copies = Field(
+        default=1, description="pipelines side by side, each on nodes of its own; auto: as many as serve most"
     )
     placement: Literal["pipeline", "replicated"] = "pipeline"
     edges: Literal["exact", "partial"] = Field(

@@ -7,8 +7,9 @@ For an additive cost (step time, prompt time, rent, energy, or any weighted sum 
     entry[s]   = min over earlier nodes j of best[j, s] + hop(order[j], order[k], s)
 
 Stage costs are differences of prefix sums, so the inner minimum is a sliding window (D. Lemire's monotone queue,
-arXiv:cs/0610046) and the whole takes O(N^2 L) steps. `limit_s` bounds the busy time of a stage: with it, the same
-recursion searches the trade-off between step time and bottleneck that throughput needs.
+arXiv:cs/0610046) and the whole takes O(N^2 L) steps, or O(N^2 + N L) where most links are alike. `limit_s` bounds the
+busy time of a stage: with it, the same recursion searches the trade-off between step time and bottleneck that
+throughput needs.
 """
 
 from __future__ import annotations
@@ -86,16 +87,122 @@ def first_starts(d, i, size, limit_s, fly, starts):
 
 
 @inner
-def split_order(order, d, size, limit_s, fly, out):
+def usual_link(order, k, d):
+    """Return an earlier place in the order whose link to its k-th node most earlier nodes have, -1 where none has it.
+
+    The candidate wins a vote (R. S. Boyer and J. S. Moore, "MJRTY", 1991, doi:10.1007/978-94-011-3488-0_5). It is
+    refused where another link is slower or missing: only without one is the best over all earlier nodes, at this link,
+    never better than what they can do.
+    """
+    i, found, votes = order[k], -1, 0
+    for j in range(k):
+        if votes == 0:
+            found, votes = j, 1
+        elif alike(d, order[j], order[found], i):
+            votes += 1
+        else:
+            votes -= 1
+    if found < 0 or d.links[order[found], i, LINKED] == 0.0:
+        return -1
+    for j in range(k):
+        if (
+            d.links[order[j], i, LINKED] == 0.0
+            or d.links[order[j], i, LATENCY] > d.links[order[found], i, LATENCY]
+            or d.links[order[j], i, PER_BYTE] > d.links[order[found], i, PER_BYTE]
+        ):
+            return -1
+    return found
+
+
+@inner
+def alike(d, one, other, target):
+    """Return whether two nodes have the same link to a third."""
+    return (
+        d.links[one, target, LINKED] == d.links[other, target, LINKED]
+        and d.links[one, target, LATENCY] == d.links[other, target, LATENCY]
+        and d.links[one, target, PER_BYTE] == d.links[other, target, PER_BYTE]
+    )
+
+
+@inner
+def approaches(order, d):
+    """Return how each node of an order is come to: the place with its usual link, -1 where there is none, and others.
+
+    The places whose link to the k-th node is another one are ``others[begins[k] : begins[k + 1]]``.
+    """
+    n = order.shape[0]
+    usual, begins = np.empty(n, np.int64), np.zeros(n + 1, np.int64)
+    for k in range(n):
+        usual[k] = usual_link(order, k, d)
+        begins[k + 1] = begins[k]
+        for j in range(k):
+            if other_link(order, j, k, usual[k], d):
+                begins[k + 1] += 1
+    others, count = np.empty(begins[n], np.int64), 0
+    for k in range(n):
+        for j in range(k if begins[k + 1] > begins[k] else 0):
+            if other_link(order, j, k, usual[k], d):
+                others[count] = j
+                count += 1
+    return usual, begins, others
+
+
+@inner
+def other_link(order, j, k, usual, d):
+    """Return whether there is a link between two places of an order that is not the usual one."""
+    i = order[k]
+    return d.links[order[j], i, LINKED] != 0.0 and (usual < 0 or not alike(d, order[j], order[usual], i))
+
+
+@inner
+def come_from(row, j, latency, per_byte, volume, entry, entry_node):
+    """Lower the entries of a stage to what coming from place `j` over one link costs; `row` has its costs so far."""
+    for s in range(1, row.shape[0] - 1):
+        total = row[s] + latency + volume[s] * per_byte
+        if total < entry[s]:
+            entry[s], entry_node[s] = total, j
+
+
+@inner
+def enter(order, k, d, ways, costs, best, ahead, ahead_node, entry, entry_node):
+    """Write the cheapest way to come to the k-th node before each block, and the place in the order it comes from.
+
+    Nodes that share a link are one: what the best of all nodes so far costs before each block is kept in `ahead`.
+    """
+    i, m = order[k], d.n_blocks
+    usual, begins, others = ways
+    _, per_hop, volume, _ = costs
+    for s in range(m + 1):
+        entry[s], entry_node[s] = np.inf, -1
+    entry[0] = hop_cost(d, d.n_nodes, i, 0, per_hop, volume)
+    if usual[k] >= 0:
+        j = order[usual[k]]
+        latency, per_byte = per_hop * d.links[j, i, LATENCY], d.links[j, i, PER_BYTE]
+        for s in range(1, m):
+            entry[s], entry_node[s] = ahead[s] + latency + volume[s] * per_byte, ahead_node[s]
+    for number in range(begins[k], begins[k + 1]):
+        j = others[number]
+        latency, per_byte = per_hop * d.links[order[j], i, LATENCY], d.links[order[j], i, PER_BYTE]
+        come_from(best[j], j, latency, per_byte, volume, entry, entry_node)
+    for s in range(1, m):
+        if d.cuts[s, CUT_ALLOWED] == 0.0:
+            entry[s] = np.inf
+
+
+@inner
+def split_order(order, d, size, limit_s, fly, ways, costs, out):
     """Write the cheapest split of all blocks over nodes in `order` (a permutation) into `out`; return its cost.
 
-    `fly` sequences must fit every node's memory. The cost is infinite when no split fits.
+    `fly` sequences must fit every node's memory; `ways` are those of `approaches`, `costs` of `additive`. The cost is
+    infinite when no split fits.
     """
     n, m = order.shape[0], d.n_blocks
-    stage, per_hop, volume, fixed = additive(d, size)
+    stage, per_hop, volume, fixed = costs
     best = np.full((n, m + 1), np.inf)
     from_start = np.full((n, m + 1), -1, np.int64)
     from_node = np.full((n, m + 1), -1, np.int64)
+    ahead = np.full(m + 1, np.inf)
+    ahead_node = np.full(m + 1, -1, np.int64)
     entry = np.empty(m + 1)
     entry_node = np.empty(m + 1, np.int64)
     starts = np.empty(m + 1, np.int64)
@@ -103,22 +210,7 @@ def split_order(order, d, size, limit_s, fly, out):
     value = np.empty(m + 1)
     for k in range(n):
         i = order[k]
-        for s in range(m + 1):
-            entry[s], entry_node[s] = np.inf, -1
-        entry[0] = hop_cost(d, d.n_nodes, i, 0, per_hop, volume)
-        for j in range(k):
-            if d.links[order[j], i, LINKED] == 0.0:
-                continue
-            latency = per_hop * d.links[order[j], i, LATENCY]
-            per_byte = d.links[order[j], i, PER_BYTE]
-            row = best[j]
-            for s in range(1, m):
-                total = row[s] + latency + volume[s] * per_byte
-                if total < entry[s]:
-                    entry[s], entry_node[s] = total, j
-        for s in range(1, m):
-            if d.cuts[s, CUT_ALLOWED] == 0.0:
-                entry[s] = np.inf
+        enter(order, k, d, ways, costs, best, ahead, ahead_node, entry, entry_node)
         first_starts(d, i, size, limit_s, fly, starts)
         head, tail = 0, 0
         for stop in range(1, m + 1):
@@ -135,6 +227,8 @@ def split_order(order, d, size, limit_s, fly, out):
                 best[k, stop] = value[s] + stage[i, stop] + fixed[i]
                 from_start[k, stop] = s
                 from_node[k, stop] = entry_node[s]
+                if best[k, stop] < ahead[stop]:
+                    ahead[stop], ahead_node[stop] = best[k, stop], k
     return trace(order, d, best, from_start, from_node, per_hop, volume, out)
 
 
@@ -203,12 +297,12 @@ def decode_order(order, d, tries, out):
     fill_order(order, d, out)
     best_cost, best_violation = pipeline_cost(out, d)
     simple = d.weights[3] == 0.0 and d.weights[6] == 0.0
-    sizes = 1 if simple else d.n_batches
+    sizes, ways = 1 if simple else d.n_batches, approaches(order, d)
     for size in range(sizes - 1, -1, -1):
         fly = 1.0 if simple else min(float(d.concurrency), max(1.0, d.batches[size]))
-        limit_s = np.inf
+        limit_s, costs = np.inf, additive(d, size)
         for _attempt in range(1 if simple else tries):
-            if not np.isfinite(split_order(order, d, size, limit_s, fly, trial)):
+            if not np.isfinite(split_order(order, d, size, limit_s, fly, ways, costs, trial)):
                 break
             cost, violation = pipeline_cost(trial, d)
             if (violation, cost) < (best_violation, best_cost):

@@ -1,0 +1,151 @@
+"""Pipelines side by side: disjoint, never worse than one pipeline, and each as good as it says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from placement import InputError, NotFoundError, optimize
+from placement.kinds.asked import ask
+from placement.kinds.space.beside import renamed
+from placement.kinds.space.copies import apportioned, dealt, part_of
+from placement.optimize import judge
+from placement.plan.plan import Plan
+from placement.readers.cluster.read import read_request
+
+from .instances import host
+
+
+def cluster(**more: Any) -> dict[str, Any]:
+    """Two hosts of two cards each, on a slow network, and one card apart."""
+    card = {"memory": "24 GB", "memory_bandwidth": "900 GB/s", "compute": "100 TFLOP/s"}
+    return {
+        "model": "llama-3.1-8b",
+        "workload": {"prompt_tokens": 256, "output_tokens": 64, "concurrency": 12},
+        "objective": "throughput",
+        "nodes": [
+            {"name": "a", "count": 2, "host": "a", **card},
+            {"name": "b", "count": 2, "host": "b", **card},
+            {"name": "c", **card, "memory_bandwidth": "400 GB/s"},
+        ],
+        "network": {
+            "default": {"bandwidth": "1 Gbit/s", "latency": "1 ms"},
+            "links": [
+                {"nodes": ["a-0", "a-1"], "bandwidth": "20 GB/s", "latency": "10 us"},
+                {"nodes": ["b-0", "b-1"], "bandwidth": "20 GB/s", "latency": "10 us"},
+            ],
+        },
+    } | more
+
+
+def solved(data: dict[str, Any]) -> Plan:
+    """Its best plan after a moment."""
+    return optimize(None, data, time_limit=1.0).plan
+
+
+def test_copies_are_disjoint_and_add_up() -> None:
+    """Each copy holds all blocks on nodes of its own; sequences and tokens/s of the copies sum to those of the plan."""
+    plan = solved(cluster(copies=3))
+    assert len(plan.chains) == 3
+    nodes = [node for chain in plan.chains for node in chain.nodes]
+    assert len(set(nodes)) == len(nodes)
+    for chain in plan.chains:
+        assert chain.stops[-1] == plan.n_blocks
+    assert sum(chain.capacity or 0 for chain in plan.chains) == 12
+    assert sum(chain.tokens_per_s or 0 for chain in plan.chains) == pytest.approx(plan.figures.tokens_per_s)
+    assert sum(route.weight for route in plan.routing) == pytest.approx(1.0)
+    assert Plan.from_dict(plan.to_dict()) == plan
+
+
+def test_auto_is_never_worse_than_a_number() -> None:
+    """As many copies as are best serve at least as much as one, two or five."""
+    best = solved(cluster(copies="auto")).figures.tokens_per_s
+    for count in (1, 2, 5):
+        assert best >= solved(cluster(copies=count)).figures.tokens_per_s * (1 - 1e-6)
+
+
+def test_a_plan_of_copies_is_judged_as_it_was_planned() -> None:
+    """Alike copies given as spans have the figures that the plan of them has."""
+    data = cluster(copies=2, exclude=["c"])
+    plan = solved(data)
+    again, broken = judge(None, data | {"copies": 1}, plan.placement)
+    assert not broken
+    assert again.figures.tokens_per_s == pytest.approx(plan.figures.tokens_per_s)
+    assert [chain.nodes for chain in again.chains] == [chain.nodes for chain in plan.chains]
+
+
+def test_layouts_that_share_a_node_are_refused() -> None:
+    """Two pipelines need nodes of their own."""
+    data = cluster()
+    plan = solved(data)
+    with pytest.raises(InputError, match="is in two of the 2 pipelines"):
+        judge(None, data, (*plan.placement, *plan.placement))
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"objective": "latency"}, "copies: copies serve more requests: they go with the objective throughput"),
+        ({"pins": {"embed": "c"}}, "pins speaks of one pipeline"),
+        ({"max_nodes": 2}, "max_nodes speaks of one pipeline"),
+        ({"copies": 6}, "expected at most 5 copies"),
+        ({"copies": 0}, "expected auto, or a whole number of at least 1, got 0"),
+        ({"placement": "replicated", "objective": "served"}, "copies are of pipelines"),
+    ],
+)
+def test_what_copies_do_not_go_with(more: dict[str, Any], message: str) -> None:
+    """One line each for what speaks of one pipeline."""
+    with pytest.raises(InputError, match=message):
+        solved(cluster(copies=2) | more)
+
+
+def test_a_limit_on_the_whole_is_kept_or_nothing_is_found() -> None:
+    """The least throughput is that of all copies together."""
+    rate = solved(cluster(copies=2)).figures.tokens_per_s
+    kept = solved(cluster(copies=2, limits={"throughput": f"{0.9 * rate} tokens/s"}))
+    assert kept.figures.tokens_per_s >= 0.9 * rate
+    with pytest.raises(NotFoundError, match="no 2 pipelines side by side"):
+        solved(cluster(copies=2, limits={"throughput": f"{2 * rate} tokens/s"}))
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.integers(1, 40), st.lists(st.floats(0.1, 100.0), min_size=1, max_size=12))
+def test_sequences_are_apportioned(more: int, weights: list[float]) -> None:
+    """Everybody gets one at least, all are given out, nobody is further than one from its exact part of the rest."""
+    total = len(weights) + more
+    counts = apportioned(total, weights)
+    assert sum(counts) == total
+    exact = np.array(weights) / sum(weights) * more
+    assert (np.abs(np.array(counts) - 1 - exact) < 1 + 1e-6).all()
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 1000), st.integers(1, 5))
+def test_dealt_parts_are_disjoint(seed: int, count: int) -> None:
+    """Every way to deal gives so many parts, and every node to one of them."""
+    rng = np.random.default_rng(seed)
+    data = host(rng, 5, 6, alike=bool(seed % 2)) | ({"exclude": ["g4"]} if count < 5 else {})
+    for node in data["nodes"]:
+        node["host"] = f"pc{rng.integers(3)}"
+    request = read_request(data)
+    free = sorted(k for k, node in enumerate(request.cluster.nodes) if node.name not in request.constraints.exclude)
+    for parts in dealt(request, count):
+        assert len(parts) == count
+        assert sorted(k for part in parts for k in part) == free
+
+
+def test_a_renamed_plan_is_that_of_the_other_part() -> None:
+    """The plan of one of two alike hosts, renamed, is the plan of the other."""
+    asked = ask(None, cluster(copies=2, exclude=["c"]))
+    request = replace(asked.question, copies=1)
+    one, other = part_of(request, (0, 1), 6), part_of(request, (2, 3), 6)
+    plans = [optimize(None, part, time_limit=1.0).plan for part in (one, other)]
+    moved = renamed(plans[0], one.cluster, other.cluster)
+    assert moved.placement == plans[1].placement
+    assert moved.groups == plans[1].groups
+    assert moved.bottleneck == plans[1].bottleneck
