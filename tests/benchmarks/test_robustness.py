@@ -73,6 +73,7 @@ def test_a_few_inputs_of_a_door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert tried(Door((line,), documents(CLUSTER), "x.yaml"), ("calibrate", "none.yaml", "runs.jsonl"), b"")[0] != ""
 
 
+@pytest.mark.slow
 def test_samples_are_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The documents that are broken are good ones before."""
     monkeypatch.chdir(tmp_path)

@@ -14,6 +14,7 @@ from placement.export import make_runtime
 from placement.export.base import Source, Target
 from placement.plan.plan import Plan
 from placement.readers.models.config import read_config
+from tests.sampled import some_quick
 
 from .plans import from_owners, owners, random_plan
 
@@ -55,7 +56,7 @@ def expected() -> Any:
         return tiny()(IDS).logits
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", some_quick(range(20), 4))
 def test_random_maps_give_equal_logits(seed: int, expected: Any, tmp_path: Path) -> None:
     """Twenty random maps over cpu and disk, blocks in any order."""
     rng = np.random.default_rng(seed)
@@ -71,7 +72,7 @@ def test_random_maps_give_equal_logits(seed: int, expected: Any, tmp_path: Path)
         assert next(placed.model.layers[slow].parameters()).device.type == "meta"  # it really lives on disk
 
 
-@pytest.mark.parametrize("seed", range(50))
+@pytest.mark.parametrize("seed", some_quick(range(50), 10))
 def test_maps_cover_every_parameter(seed: int) -> None:
     """accelerate's own check, on the meta device, for plans over up to eight nodes."""
     plan = random_plan(np.random.default_rng(seed), "any")
@@ -92,7 +93,7 @@ def put(module: Any, device: str) -> None:
             part._buffers[name] = torch.empty_like(buffer, device=device)
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", some_quick(range(5), 1))
 def test_cuda_placements_on_fake_tensors(seed: int) -> None:
     """Without a GPU: every module's weights are on the device of the map, and tensors are moved between them.
 

@@ -20,6 +20,7 @@ from tests.run.tiny_models import greedy, plan_by_hand, small_cluster, some_prom
 pytestmark = pytest.mark.skipif(not available(), reason="network namespaces need root, iproute2 and a willing kernel")
 
 
+@pytest.mark.slow
 def test_workers_in_namespaces(tiny_model: Callable[[str], Path]) -> None:
     """Equal tokens, shaped links that show in the time to first token, and nothing left behind."""
     folder, plain = tiny_model("llama"), small_cluster(2, latency_s=0.01)

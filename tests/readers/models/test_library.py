@@ -15,6 +15,7 @@ from placement.errors import InputError
 from placement.readers.models.config import read_shape
 from placement.readers.models.library.language import read_library
 from placement.readers.models.remembered import from_plain, key_of, recall, remember, to_plain
+from tests.sampled import some_quick
 
 SAMPLE = (
     "afmoe",
@@ -64,7 +65,7 @@ SAMPLE = (
 """Types of causal language models; `python -m benchmarks.models.against_transformers` compares all of them."""
 
 
-@pytest.mark.parametrize("kind", SAMPLE)
+@pytest.mark.parametrize("kind", some_quick(SAMPLE, 8))
 def test_parameters_and_cache_of_a_type(kind: str) -> None:
     """Four layers of a type: parameters within 0.5%, the cache within 1% of the module's own at 64 and 9,000 tokens."""
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as CLASSES
