@@ -27,6 +27,8 @@ from .plugins import load, names, plugins
 
 # Modules and the commands that each one registers, in the order of --help.
 MODULES: dict[str, tuple[str, ...]] = {
+    "placement.commands.new": ("new",),
+    "placement.commands.check": ("check",),
     "placement.commands.solve": ("solve",),
     "placement.commands.score": ("score",),
     "placement.commands.report": ("report",),
