@@ -22,7 +22,7 @@ GLANCE_S = 1.0
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(epilog="Example: placement check cluster.yaml")(check)
+    app.command()(check)
 
 
 def check(

@@ -39,7 +39,7 @@ Sources = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(epilog="Example: placement new smi.txt topo.txt --model llama-3.1-70b --out cluster.yaml")(new)
+    app.command()(new)
 
 
 def new(
