@@ -119,7 +119,8 @@ def commands() -> Iterator[str]:
                 argument = option.param_type_name == "argument"
                 names = [option.metavar or option.name.upper()] if argument else [*option.opts, *option.secondary_opts]
                 default = "" if option.default in (None, False, ()) or callable(option.default) else option.default
-                yield f"| `{', '.join(names).replace('|', BAR)}` | {cell(str(default))} | {cell(getattr(option, 'help', '') or '')} |"
+                words = cell(getattr(option, "help", "") or "")
+                yield f"| `{', '.join(names).replace('|', BAR)}` | {cell(str(default))} | {words} |"
             yield ""
 
 
