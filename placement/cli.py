@@ -20,6 +20,7 @@ from pathlib import Path
 
 import typer
 
+from .commands.examples import with_examples
 from .commands.output import ERROR, INFEASIBLE, INTERRUPTED, NOT_FOUND, print_json, say
 from .errors import MOST_TOTAL, InfeasibleError, InputError, NotFoundError, PlacementError, nearest, shortened
 from .plan.plan import VERSION
@@ -27,6 +28,8 @@ from .plugins import load, names, plugins
 
 # Modules and the commands that each one registers, in the order of --help.
 MODULES: dict[str, tuple[str, ...]] = {
+    "placement.commands.new": ("new",),
+    "placement.commands.check": ("check",),
     "placement.commands.solve": ("solve",),
     "placement.commands.score": ("score",),
     "placement.commands.report": ("report",),
@@ -63,7 +66,7 @@ def build_app(wanted: str | None = None) -> typer.Typer:
     wanted : str or None
         Name of a command; None, or a name that no module has, stands for all.
     """
-    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app = typer.Typer(rich_markup_mode=None)
 
     @app.callback(invoke_without_command=True)
     def placement(
@@ -80,6 +83,7 @@ def build_app(wanted: str | None = None) -> typer.Typer:
     owners = [module for module, names in MODULES.items() if wanted in names]
     for module in owners:
         import_module(module).register(app)
+    with_examples(app)
     if not owners:
         for module, name in ((module, name) for module, names in MODULES.items() for name in names):
             app.command(name, help=summary_of(module, name))(_nothing)
@@ -192,10 +196,18 @@ def _forget_output() -> None:
 def _dispatch(arguments: list[str]) -> int:
     from typer.main import get_command
 
-    wanted = next((word for word in arguments if not word.startswith("-")), None)
+    words = completed_words() or arguments
+    wanted = next((word for word in words if not word.startswith("-")), None)
     command = get_command(build_app(wanted))
     result = command.main(args=arguments, prog_name="placement", standalone_mode=False)
     return result if isinstance(result, int) else 0
+
+
+def completed_words() -> list[str]:
+    """What a shell wants completed, without the program's name; empty where none asks."""
+    if "_PLACEMENT_COMPLETE" not in os.environ:
+        return []
+    return (os.environ.get("_TYPER_COMPLETE_ARGS") or os.environ.get("COMP_WORDS") or "").split()[1:]
 
 
 def message_of(error: Exception) -> str:

@@ -32,7 +32,7 @@ Simulated = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(epilog="Example: placement report plan.json --html report.html")(report)
+    app.command()(report)
 
 
 def report(

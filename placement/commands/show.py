@@ -24,8 +24,8 @@ PlanFile = Annotated[Path, typer.Argument(metavar="PLAN.JSON", help="A plan of a
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command(epilog="Example: placement show plan.json --format mermaid")(show)
-    app.command(epilog="Example: placement compare running.json plan.json")(compare)
+    app.command()(show)
+    app.command()(compare)
 
 
 def show(

@@ -24,7 +24,7 @@ from .output import INFEASIBLE, NOT_FOUND, SOLVED, console, ensure_writable, pri
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(epilog="Example: placement size cluster.yaml --target 'tokens_per_s >= 20' --budget '3 $/h'")(size)
+    app.command()(size)
 
 
 def size(

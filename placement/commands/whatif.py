@@ -25,7 +25,7 @@ BASE_SHARE = 0.25  # of the time, for the question as it is
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(epilog="Example: placement whatif cluster.yaml --add rtx-4090 --remove box")(whatif)
+    app.command()(whatif)
 
 
 def whatif(

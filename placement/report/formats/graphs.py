@@ -60,7 +60,7 @@ def outline(plan: Plan) -> Iterator[tuple[int, str, str, tuple[str, ...]]]:
     keys, boxes = keys_of(plan), 0
     regions: dict[str, dict[str, list[tuple[str, tuple[str, ...]]]]] = {}
     for place in shown_places(plan, chains_of(plan)):
-        text = (place.name, place.device, held_words(plan, place.name), memory_words(place))
+        text: tuple[str, ...] = (place.name, place.device, held_words(plan, place.name), memory_words(place))
         regions.setdefault(place.region, {}).setdefault(place.host, []).append((keys[place.name], text))
     for region, hosts in regions.items():
         depth = 1 if region and (len(regions) > 1 or region != "default") else 0
