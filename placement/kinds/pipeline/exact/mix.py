@@ -1,4 +1,4 @@
-"""Mixes of sums with throughput or bottleneck, and limits on throughput: branch and bound over ranges of their values.
+"""Mixes of sums with a rate or bottleneck, and limits on a rate: branch and bound over ranges of their values.
 
 A node of the tree fixes a micro-batch size and holds ranges of the sequences in flight, of the seconds per token and of
 the bottleneck. Within it, the sums are minimised under the upper ends (see `subset_rates.py`) and the rest of the cost
@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from objectives.combine import TERMS
-from objectives.pipeline.additive import Limit, step_cost
+from objectives.pipeline.additive import Limit, round_cost
+from objectives.pipeline.node_types import Busy
 from placement.search.solver import Proposal
 
 from .search import Question
@@ -22,7 +23,7 @@ from .work import SLACK, Search, follow, lowered
 
 # Ranges that count for less than this, relative, are not cut in halves any more.
 NARROW = 1e-3
-RATE, PEAK = TERMS.index("throughput"), TERMS.index("bottleneck")
+PEAK = TERMS.index("bottleneck")
 
 
 @dataclass(frozen=True, order=True)
@@ -34,7 +35,7 @@ class Node:
     bound : float
         No pipeline in it costs less.
     size : int
-        Index of the micro-batch size; -1 when throughput does not matter.
+        Index of the micro-batch size; -1 when no rate matters.
     flight : tuple of int
         Least and most sequences in flight.
     rate, peak : tuple of float
@@ -91,13 +92,14 @@ def _expand(search: Search, node: Node) -> Generator[Proposal, None, list[Node]]
         # Beyond these the cost is above the best known, whatever the sums are.
         rate = (rate[0], min(rate[1], cutoff / search.rate)) if search.rate else rate
         peak = (peak[0], min(peak[1], cutoff / search.peak)) if search.peak else peak
-    busy = [(0, 0, peak[1])] if search.peak else []
+    busy = [Busy(search.steps_alone, 0, 0, peak[1])] if search.peak else []
     limits = search.limits
     floor = search.rate * rate[0] + search.peak * peak[0]
     bound = node.bound
     if node.size >= 0:
-        step = step_cost(tables, node.size)
-        busy.append((node.size, node.size, rate[1]))
+        # Seconds by sequence fall with their number: with the most of them they are the least.
+        step = round_cost(tables, search.rates, (node.size, node.size), node.flight[1])
+        busy.append(Busy(search.rates, node.size, node.size, rate[1]))
         if np.isfinite(rate[1]):
             limits = (*limits, Limit(step, node.flight[1] * rate[1]))
         if search.rate:
@@ -121,7 +123,7 @@ def _expand(search: Search, node: Node) -> Generator[Proposal, None, list[Node]]
     pieces = [node]
     if answer.solved and score.violation == 0:
         # Its sums are the least here, so what matches neither of its own values costs more.
-        seconds, worst = (float(score.values[k]) * (1 - SLACK) for k in (RATE, PEAK))
+        seconds, worst = (float(score.values[k]) * (1 - SLACK) for k in (TERMS.index(search.name), PEAK))
         pieces = []
         if search.rate and rate[0] < seconds:
             pieces.append(replace(node, rate=(rate[0], min(rate[1], seconds))))
