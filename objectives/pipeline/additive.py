@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..combine import TERMS
-from .rates import Rates
+from .rounds import Rounds
 from .tables import CostTables
 
 FloatArray = npt.NDArray[np.float64]
@@ -75,13 +75,13 @@ def step_cost(tables: CostTables, size: int) -> Additive:
     return Additive(prefix(tables.decode_s[size]), 1.0, volume, np.zeros(tables.n_nodes))
 
 
-def round_cost(tables: CostTables, rates: Rates, sizes: tuple[int, int], in_flight: int) -> Additive:
-    """Seconds of a round trip per output token, see `rates.py`; at most those of every size of a range.
+def round_cost(tables: CostTables, rates: Rounds, sizes: tuple[int, int], in_flight: int) -> Additive:
+    """Seconds of a round trip per output token, see `rounds.py`; at most those of every size of a range.
 
     Parameters
     ----------
     tables : CostTables
-    rates : Rates
+    rates : Rounds
         Of a name in `combine.RATES`.
     sizes : (int, int)
         First and last index of the micro-batch sizes.

@@ -38,15 +38,16 @@ def bare_bound(tables: CostTables, objective: Objective) -> float:
 
 
 def _least_rate(tables: CostTables, name: str, nodes: int) -> float:
-    rates, least = tables.rates(name), np.inf
+    rates, least, stages = tables.rounds(name), np.inf, tables.stage_limit
     for size, batch in enumerate(tables.batches.tolist()):
         if size == 0 or batch <= tables.concurrency:
-            part = rates.long_share(size, tables.concurrency / batch)
+            flying = rates.flying(tables.concurrency, batch, stages)
+            part = rates.long_share(size, flying / batch)
             trip, busy = (
                 _fastest(tables.allowed, rates.short_s[size] + often * rates.convoy_s[size])
                 for often in (part, float(rates.share[size]))
             )
-            least = min(least, max(trip / tables.concurrency, busy / (nodes * batch)))
+            least = min(least, max(trip / flying, busy / (nodes * batch)))
     return float(least)
 
 

@@ -6,9 +6,9 @@
   Beside it a covering bound: each node used takes the cheapest blocks that fit it, wherever they lie, and its cheapest
   hop; whole blocks, and each node once, by dynamic programming over nodes x blocks; and the same with regions
   (`region_bounds.py`), in which somebody must come in from outside. The largest counts.
-- Rates: the parts of the search space (micro-batch sizes x sequences in flight) are bounded apart, each by the
+- Rounds: the parts of the search space (micro-batch sizes x sequences in flight) are bounded apart, each by the
   largest X for which the relaxation still says that a round takes C X or more when stages and links are busy for at
-  most X per sequence; the part with the least bound is split until the effort is spent. Little's law: see `rates.py`.
+  most X per sequence; the part with the least bound is split until the effort is spent. Little's law: see `rounds.py`.
 - Bottleneck: the largest X for which multipliers prove that stages busy for at most X do not hold all the blocks.
 - Mixes: the larger of the sum of the parts' bounds and the bound of the sum, the round trip standing in for a rate.
 """
@@ -24,8 +24,8 @@ import numpy as np
 from ..combine import RATES, Objective
 from .additive import ADDITIVE, Additive, Limit, round_cost, step_cost, term_cost, weighted_cost
 from .node_types import Busy, Caps, busy_sums
-from .rates import Rates
 from .relaxation import Multipliers, Relaxation, Relaxed
+from .rounds import Rounds
 from .tables import CostTables
 
 # Elementary steps of all walks together: about a nanosecond and a half each.
@@ -95,19 +95,26 @@ class _Bounds:
         self.busy: tuple[Busy, ...] = ()
         # One rate is followed; a second one in a mix counts as 0, and its limit for nothing.
         self.name = rate_name(objective) or RATES[0]
-        self.rates, self.steps_alone = tables.rates(self.name), tables.rates("decode_rate")
+        self.rates, self.steps_alone = tables.rounds(self.name), tables.rounds("decode_rate")
         last = int(np.searchsorted(tables.batches, tables.concurrency, side="right")) - 1
         self.last = max(0, last)
+        self.stages = tables.stage_limit
+        self.flying = self.most_flying(tables.concurrency, self.last)
         if "bottleneck" in limits:
             self.busy += (Busy(self.steps_alone, 0, 0, limits["bottleneck"]),)
         if self.name in limits:
             most = 1.0 / limits[self.name]
             self.busy += (Busy(self.rates, 0, self.last, most),)
-            self.limits.append(Limit(self.round(), tables.concurrency * most))
+            self.limits.append(Limit(self.round(), self.flying * most))
+
+    def most_flying(self, in_flight: int, last: int) -> int:
+        """Sequences under way at most in micro-batches up to a size."""
+        most = self.stages * int(self.tables.batches[last])
+        return min(in_flight, most) if self.rates.staged else in_flight
 
     def round(self) -> Additive:
         """A round trip at any micro-batch size: seconds by sequence are least with all of them in flight."""
-        return round_cost(self.tables, self.rates, (0, self.last), self.tables.concurrency)
+        return round_cost(self.tables, self.rates, (0, self.last), self.flying)
 
     def steps(self, effort: float) -> int:
         """How many walks that much work buys."""
@@ -121,7 +128,7 @@ class _Bounds:
 
     def mixed(self, weights: Mapping[str, float], rate: float, effort: float) -> float:
         """Bound the sums and, in place of a rate, a round trip shared by all the sequences that may be in flight."""
-        share = self.round() * (rate / self.tables.concurrency)
+        share = self.round() * (rate / self.flying)
         question = Relaxed(weighted_cost(self.tables, weights) + share, Caps(1, self.busy), tuple(self.limits))
         return self.relaxation.bound(question, self.relaxation.fresh(), self.steps(effort))
 
@@ -164,7 +171,7 @@ class _Bounds:
             if not np.isfinite(bound):
                 return bound
             middle = 1.25 * low if high == np.inf else (low + high) / 2
-            limits = (*self.limits, Limit(step, self.tables.concurrency * middle)) if rate else tuple(self.limits)
+            limits = (*self.limits, Limit(step, self.flying * middle)) if rate else tuple(self.limits)
             caps = Caps(1, (*self.busy, Busy(rates, 0, last, middle)))
             under = max(sums, self.relaxation.bound(Relaxed(cost, caps, limits), replace(multipliers), steps))
             heapq.heappush(heap, (under + factor * low, low, middle, under))
@@ -184,7 +191,7 @@ class _Bounds:
             multipliers.use = np.maximum(0.0, longest - multipliers.node)
         return relaxation.bound(Relaxed(nothing, caps, tuple(self.limits), 1e-9), multipliers, steps) >= 1e-9
 
-    def capacity(self, rates: Rates, first: int, last: int) -> float:
+    def capacity(self, rates: Rounds, first: int, last: int) -> float:
         """Bound busy seconds per sequence: the work, priced by block, over what the nodes do of it in a second."""
         tables = self.tables
         seconds = np.stack([np.diff(busy_sums(tables, i, rates, first, last)) for i in range(tables.n_nodes)])
@@ -197,12 +204,12 @@ class _Bounds:
 
     def rate(self, effort: float) -> float:
         """Bound seconds per token: split the part with the least bound as long as there is effort to spend."""
-        tables, begun = self.tables, self.relaxation.work
-        share = effort / (24 if tables.concurrency > 1 else 1)
-        root = _Part(0.0, (0, self.last), (1, tables.concurrency), self.relaxation.fresh())
+        begun = self.relaxation.work
+        share = effort / (24 if self.flying > 1 else 1)
+        root = _Part(0.0, (0, self.last), (1, self.flying), self.relaxation.fresh())
         self.raise_part(root, share)
         step = Relaxed(self.round(), Caps(1, self.busy), tuple(self.limits))
-        root.bound = max(root.bound, self.relaxation.covering_regions(step) / tables.concurrency)
+        root.bound = max(root.bound, self.relaxation.covering_regions(step) / self.flying)
         heap = [root]
         while self.relaxation.work - begun < effort:
             part = heapq.heappop(heap)
@@ -235,9 +242,13 @@ class _Bounds:
     def raise_part(self, part: _Part, effort: float) -> None:
         """Raise the bound of a part: the largest X at which its relaxed round still takes C X."""
         (first, last), (low, high) = part.sizes, part.flight
+        high = self.most_flying(high, last)
+        if high < low:
+            part.bound = np.inf
+            return
         # One sequence: its round is longer than any of its stages is busy, so caps add nothing.
         steps = max(3, self.steps(effort) // (6 if high > 1 else 1))
-        cost, limits = round_cost(self.tables, self.rates, part.sizes, high), tuple(self.limits)
+        cost, limits = round_cost(self.tables, self.rates, (first, last), high), tuple(self.limits)
         part.bound = max(part.bound, self.capacity(self.rates, first, last))
         free = Relaxed(cost, Caps(low, self.busy), limits)
         part.bound = max(part.bound, self.relaxation.bound(free, part.multipliers, steps) / high)

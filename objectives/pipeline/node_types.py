@@ -9,14 +9,14 @@ import numpy as np
 
 from .additive import Additive, FloatArray, IntArray, prefix
 from .kernels.stages import StageData, windows
-from .rates import Rates
+from .rounds import Rounds
 from .tables import CostTables
 
 
 class Busy(NamedTuple):
     """Stages and links are busy for at most `most` seconds per sequence of some micro-batch size of a range."""
 
-    rates: Rates
+    rates: Rounds
     first: int
     last: int
     most: float
@@ -47,7 +47,7 @@ def memory_need(tables: CostTables, in_flight: int) -> tuple[FloatArray, FloatAr
     return prefix(tables.weight_bytes + (in_flight - 1e-9) * tables.kv_bytes), tables.capacity_bytes.copy()
 
 
-def busy_sums(tables: CostTables, node: int, rates: Rates, first: int, last: int) -> FloatArray:
+def busy_sums(tables: CostTables, node: int, rates: Rounds, first: int, last: int) -> FloatArray:
     """Prefix sums (L + 1,) of busy seconds per sequence: the least over the micro-batch sizes `first` to `last`."""
     span = slice(first, last + 1)
     seconds = rates.short_s[span, node] + rates.share[span, None] * rates.convoy_s[span, node]

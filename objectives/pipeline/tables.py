@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import numpy.typing as npt
 
-from .rates import Rates, decode_rates, served_rates
+from .rounds import Rounds, decode_rounds, served_rounds
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -61,7 +61,7 @@ class CostTables:
     beside_s : array (B, N) or None
         Seconds per micro-batch that a node is busy beside its own blocks, with parts of blocks that others hold; they
         are in the others' `decode_s` already. None: none.
-    served : Rates or None
+    served : Rounds or None
         What micro-batches of a stream of requests cost per output token, prompts included. None: what decode steps and
         prompts alone make of it.
     """
@@ -88,7 +88,7 @@ class CostTables:
     concurrency: int
     prompt_overlap: float = 0.0
     beside_s: FloatArray | None = None
-    served: Rates | None = None
+    served: Rounds | None = None
 
     def __post_init__(self) -> None:
         b, n, m = self.decode_s.shape
@@ -157,10 +157,17 @@ class CostTables:
         """Row and column of the client in the link tables."""
         return self.n_nodes
 
-    def rates(self, name: str) -> Rates:
+    @property
+    def stage_limit(self) -> int:
+        """Most stages of a pipeline."""
+        if not self.contiguous:
+            return self.n_blocks
+        return min(self.n_blocks, min(self.n_nodes, self.max_nodes) + 2 * len(self.ties))
+
+    def rounds(self, name: str) -> Rounds:
         """What decides the rate of a name: "throughput", prompts included, or "decode_rate"."""
         if name == "decode_rate":
-            return decode_rates(self.batches, self.decode_s)
+            return decode_rounds(self.batches, self.decode_s)
         if self.served is not None:
             return self.served
-        return served_rates(self.batches, self.decode_s, self.prefill_s, self.output_tokens)
+        return served_rounds(self.batches, self.decode_s, self.prefill_s, self.output_tokens)

@@ -1,6 +1,6 @@
 """The terms of a pipeline placement, in plain Python: the reference that every kernel is held equal to.
 
-What decides throughput and the rate of decode steps alone is in `rates.py`.
+What decides throughput and the rate of decode steps alone is in `rounds.py`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 from ..combine import TERMS, Objective
 from ..spans import Span
-from .rates import Rates
+from .rounds import Rounds
 from .tables import CostTables
 
 
@@ -122,13 +122,13 @@ def ttft_s(tables: CostTables, spans: Iterable[Span]) -> float:
     )
 
 
-def round_s(tables: CostTables, rates: Rates, spans: Iterable[Span], size: int, in_flight: float) -> float:
+def round_s(tables: CostTables, rates: Rounds, spans: Iterable[Span], size: int, in_flight: float) -> float:
     """Seconds of a round trip per output token, of micro-batches of ``batches[size]`` with so many in flight.
 
     Parameters
     ----------
     tables : CostTables
-    rates : Rates
+    rates : Rounds
         Of a name in `combine.RATES`.
     spans : iterable of Span
         In block order.
@@ -147,13 +147,13 @@ def round_s(tables: CostTables, rates: Rates, spans: Iterable[Span], size: int, 
     return stages + float(rates.fixed_s[size])
 
 
-def busy_s(tables: CostTables, rates: Rates, spans: Iterable[Span], size: int) -> np.ndarray:
+def busy_s(tables: CostTables, rates: Rounds, spans: Iterable[Span], size: int) -> np.ndarray:
     """Busy seconds (N,) of the nodes per micro-batch and output token, with parts of blocks that others hold."""
     own = node_sums(tables, spans, rates.short_s[size] + rates.share[size] * rates.convoy_s[size])
     return own if tables.beside_s is None else own + rates.passes[size] * tables.beside_s[size]
 
 
-def bottleneck(tables: CostTables, rates: Rates, spans: Iterable[Span], size: int) -> Bottleneck:
+def bottleneck(tables: CostTables, rates: Rounds, spans: Iterable[Span], size: int) -> Bottleneck:
     """Return the busiest node or link of a full pipeline with micro-batches of ``batches[size]``."""
     spans = list(spans)
     busy = busy_s(tables, rates, spans, size)
@@ -169,14 +169,16 @@ def bottleneck(tables: CostTables, rates: Rates, spans: Iterable[Span], size: in
     return worst
 
 
-def best_size(tables: CostTables, rates: Rates, spans: Iterable[Span], in_flight: int) -> tuple[float, int]:
+def best_size(tables: CostTables, rates: Rounds, spans: Iterable[Span], in_flight: int) -> tuple[float, int]:
     """Return the seconds per token of the best micro-batch size, and its index."""
     spans = list(spans)
+    stages = len(hops(tables, spans)) - 1
     best, size = np.inf, 0
     for k, batch in enumerate(tables.batches.tolist()):
         if batch <= in_flight:
+            flying = rates.flying(in_flight, batch, stages)
             busiest = bottleneck(tables, rates, spans, k).seconds / batch
-            seconds = max(round_s(tables, rates, spans, k, in_flight) / in_flight, busiest)
+            seconds = max(round_s(tables, rates, spans, k, flying) / flying, busiest)
             if seconds < best:
                 best, size = seconds, k
     return best, size
@@ -186,7 +188,7 @@ def pipeline_terms(tables: CostTables, spans: Iterable[Span]) -> Terms:
     """Compute every term of a pipeline whose spans are given in block order."""
     spans = list(spans)
     in_flight = max(1, sequences_in_flight(tables, spans))
-    served, steps = tables.rates("throughput"), tables.rates("decode_rate")
+    served, steps = tables.rounds("throughput"), tables.rounds("decode_rate")
     best, size = best_size(tables, served, spans, in_flight)
     step = step_s(tables, spans, 0)
     ttft = ttft_s(tables, spans)

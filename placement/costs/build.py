@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -10,15 +10,14 @@ import numpy.typing as npt
 from objectives.pipeline.tables import CostTables
 
 from ..errors import InputError
-from ..question.cluster import Node
 from ..question.request import Constraints, Request
 from .links import arrival_s, cut_bytes, prompt_overlap
 from .memory import capacity_bytes
 from .parts import tables_apart
 from .roofline import decode_table, prefill_row
 from .runtimes import RuntimeCosts, costs_or_generic
+from .stream import signature, stream_rounds
 
-WITHOUT_EFFECT = ("name", "region", "host", "joins", "main_memory", "offload", "members", "shares")
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -32,7 +31,13 @@ def batch_sizes(concurrency: int) -> list[int]:
     return sorted(size for size in sizes if size <= concurrency)
 
 
-def build_tables(request: Request, costs: RuntimeCosts | None = None, sizes: Sequence[int] | None = None) -> CostTables:
+def build_tables(
+    request: Request,
+    costs: RuntimeCosts | None = None,
+    sizes: Sequence[int] | None = None,
+    *,
+    streams: bool = True,
+) -> CostTables:
     """Compute the cost tables of a request.
 
     Parameters
@@ -42,6 +47,8 @@ def build_tables(request: Request, costs: RuntimeCosts | None = None, sizes: Seq
         By default those of the runtime that the request names, the generic ones where it names none.
     sizes : sequence of int, optional
         Micro-batch sizes, ascending, the first is 1; by default all that are worth trying.
+    streams : bool
+        With what a stream of requests costs under an engine, prompts included.
 
     Returns
     -------
@@ -54,13 +61,13 @@ def build_tables(request: Request, costs: RuntimeCosts | None = None, sizes: Seq
     """
     costs = costs or costs_or_generic(request.runtime or request.costs)
     if request.away is not None:
-        return tables_apart(request, request.away, lambda part: build_tables(part, costs, sizes))
+        return tables_apart(request, request.away, lambda part: build_tables(part, costs, sizes, streams=streams))
     model, cluster, work, rules = request.model, request.cluster, request.workload, request.constraints
     batches = list(sizes or batch_sizes(work.concurrency))
     known: dict[tuple[object, ...], tuple[FloatArray, FloatArray]] = {}
     decode, prefill = [], []
     for node in cluster.nodes:
-        alike = _signature(node)
+        alike = signature(node)
         if alike not in known:
             try:
                 rows = decode_table(node, model, work, batches, costs)
@@ -69,6 +76,7 @@ def build_tables(request: Request, costs: RuntimeCosts | None = None, sizes: Seq
                 raise error if error.where else InputError(error.detail, f"nodes[{node.name}]") from None
         decode.append(known[alike][0])
         prefill.append(known[alike][1])
+    served = stream_rounds(request, batches) if streams else None
     crossing = cut_bytes(model, costs)
     prompt = crossing * work.prompt_tokens
     prompt[-1] = crossing[-1]
@@ -98,13 +106,8 @@ def build_tables(request: Request, costs: RuntimeCosts | None = None, sizes: Seq
         output_tokens=work.output_tokens,
         concurrency=work.concurrency,
         prompt_overlap=prompt_overlap(work.prompt_tokens, costs),
+        served=served,
     )
-
-
-def _signature(node: Node) -> tuple[object, ...]:
-    """What the seconds of a node depend on: nodes that differ in nothing else are computed once."""
-    values = (getattr(node, name) for name in Node.__slots__ if name not in WITHOUT_EFFECT)
-    return tuple(tuple(sorted(value.items())) if isinstance(value, Mapping) else value for value in values)
 
 
 def _finite(bandwidth: np.ndarray) -> np.ndarray:

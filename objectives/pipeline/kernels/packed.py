@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from objectives.combine import TERMS, Objective
 
-from ..rates import Rates
+from ..rounds import Rounds
 from ..tables import CostTables
 
 FloatArray = npt.NDArray[np.float64]
@@ -50,7 +50,7 @@ class PipelineData(NamedTuple):
     served : array (N, L + 1, 2 B)
         Prefix sums of seconds per output token, prompts included: of passes without prompts, and what prompts add.
     sizes : array (B, 6)
-        By micro-batch size, for those seconds: see `Rates`; the logarithm of 1 - share.
+        By micro-batch size, for those seconds: see `Rounds`; the logarithm of 1 - share.
     beside : array (N + 1, B)
         Seconds per micro-batch that a node is busy beside its blocks; the last row is the largest of each column.
     weights, limits : array (terms,)
@@ -80,6 +80,7 @@ class PipelineData(NamedTuple):
     with_rate: bool
     with_served: bool
     with_decode: bool
+    staged: bool
     concurrency: int
     output_tokens: int
     n_required: int
@@ -123,7 +124,7 @@ def beside(tables: CostTables) -> FloatArray:
     return np.ascontiguousarray(np.vstack([tables.beside_s.T, tables.beside_s.max(axis=1)]))
 
 
-def rate_sizes(rates: Rates) -> FloatArray:
+def rate_sizes(rates: Rounds) -> FloatArray:
     """Columns of `PipelineData.sizes`."""
     short = np.maximum(np.log1p(-np.minimum(rates.share, 1.0 - 1e-16)), LEAST_LOG)
     return np.stack([rates.tokens, rates.prompts, rates.share, short, rates.passes, rates.fixed_s], axis=-1)
@@ -131,7 +132,7 @@ def rate_sizes(rates: Rates) -> FloatArray:
 
 def pipeline_data(tables: CostTables, objective: Objective) -> PipelineData:
     """Pack tables and objective for the kernels."""
-    rates = tables.rates("throughput")
+    rates = tables.rounds("throughput")
     served = prefix(np.concatenate([rates.short_s, rates.convoy_s]))
     refused = (~tables.allowed).astype(np.float64)
     seconds = prefix(np.concatenate([tables.decode_s, tables.prefill_s[None], refused[None]]))
@@ -166,6 +167,7 @@ def pipeline_data(tables: CostTables, objective: Objective) -> PipelineData:
         with_rate=bool(wanted[THROUGHPUT] or wanted[DECODE_RATE]),
         with_served=bool(wanted[THROUGHPUT]),
         with_decode=bool(wanted[DECODE_RATE]),
+        staged=rates.staged,
         concurrency=tables.concurrency,
         output_tokens=tables.output_tokens,
         n_required=int(tables.required.sum()),

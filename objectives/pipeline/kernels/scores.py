@@ -173,8 +173,8 @@ def decode_rate(d, n_batches, fly, totals, mosts, hops):
 
 
 @inner
-def served_rate(d, fly, totals, mosts, hops):
-    """Seconds per token with prompts at the best micro-batch size, and that size; see `rates.py`."""
+def served_rate(d, fly, stages, totals, mosts, hops):
+    """Seconds per token with prompts at the best micro-batch size, and that size; see `rounds.py`."""
     best, chosen, b = np.inf, 1.0, d.n_batches
     for k in range(b):
         batch = d.batches[k]
@@ -184,10 +184,11 @@ def served_rate(d, fly, totals, mosts, hops):
         if busiest >= best:
             continue
         size = d.sizes[k]
-        part = 1.0 - np.exp(max(1.0, fly / batch) * size[SHORT_LOG])
+        flying = batch * min(np.floor(fly / batch), float(stages)) if d.staged else fly
+        part = 1.0 - np.exp(max(1.0, flying / batch) * size[SHORT_LOG])
         trip = totals[b + k] + part * totals[2 * b + k] + size[PASSES] * hops[0] + size[FIXED]
         trip += size[TOKENS] * hops[1] + part * size[PROMPTS] * hops[2]
-        seconds = max(trip / fly, busiest)
+        seconds = max(trip / flying, busiest)
         if seconds < best:
             best, chosen = seconds, batch
     return best, chosen
@@ -252,7 +253,7 @@ def pipeline_terms(genome, d, terms, with_served, with_decode):
     terms[0] = totals[0] + hops[0] + hops[1]
     terms[1] = (1.0 - d.overlap) * prefill + d.overlap * slowest + hops[0] + hops[2]
     terms[2] = terms[1] + (d.output_tokens - 1) * terms[0]
-    terms[3], terms[N_TERMS + 1] = served_rate(d, fly, totals, mosts, hops) if with_served else (0.0, 1.0)
+    terms[3], terms[N_TERMS + 1] = served_rate(d, fly, stages, totals, mosts, hops) if with_served else (0.0, 1.0)
     terms[4] = price
     terms[5] = energy
     terms[6] = max(mosts[0], hops[3])

@@ -201,7 +201,7 @@ def loading_s(plan: Plan, request: Request, load_bytes_per_s: float | Mapping[st
 
 def slower(tables: CostTables, seconds: np.ndarray) -> CostTables:
     """Tables whose blocks take so many seconds (N, L) more in every pass."""
-    served = tables.rates("throughput")
+    served = tables.rounds("throughput")
     served = replace(served, short_s=served.short_s + served.passes[:, None, None] * seconds)
     return replace(tables, decode_s=tables.decode_s + seconds, served=served)
 

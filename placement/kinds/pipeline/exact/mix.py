@@ -37,7 +37,7 @@ class Node:
     size : int
         Index of the micro-batch size; -1 when no rate matters.
     flight : tuple of int
-        Least and most sequences in flight.
+        Least and most sequences in flight, multiples of the rate's unit.
     rate, peak : tuple of float
         Least and most seconds per token, and seconds of bottleneck.
     """
@@ -79,8 +79,11 @@ def _roots(search: Search) -> list[Node]:
         return [Node(0.0, -1, (1, 1), (0.0, 0.0), peak)]
     rate = (0.0, search.most_rate * (1 + 1e-12))
     most = tables.concurrency
+    units = [search.rates.unit(b) for b in tables.batches.tolist()]
     return [
-        Node(0.0, k, (int(b), most), rate, peak) for k, b in enumerate(tables.batches.tolist()) if k == 0 or b <= most
+        Node(0.0, k, (int(b), most // units[k] * units[k]), rate, peak)
+        for k, b in enumerate(tables.batches.tolist())
+        if k == 0 or b <= most
     ]
 
 
@@ -93,23 +96,24 @@ def _expand(search: Search, node: Node) -> Generator[Proposal, None, list[Node]]
         rate = (rate[0], min(rate[1], cutoff / search.rate)) if search.rate else rate
         peak = (peak[0], min(peak[1], cutoff / search.peak)) if search.peak else peak
     busy = [Busy(search.steps_alone, 0, 0, peak[1])] if search.peak else []
-    limits = search.limits
+    limits, stages = search.limits, 1
     floor = search.rate * rate[0] + search.peak * peak[0]
     bound = node.bound
     if node.size >= 0:
         # Seconds by sequence fall with their number: with the most of them they are the least.
         step = round_cost(tables, search.rates, (node.size, node.size), node.flight[1])
+        stages = search.rates.stages_for(node.flight[0], int(tables.batches[node.size]))
         busy.append(Busy(search.rates, node.size, node.size, rate[1]))
         if np.isfinite(rate[1]):
             limits = (*limits, Limit(step, node.flight[1] * rate[1]))
         if search.rate:
             mixed = search.additive + step * (search.rate / node.flight[1])
-            question = Question(mixed, search.caps(node.flight[0], *busy), search.limits)
+            question = Question(mixed, search.caps(node.flight[0], *busy), search.limits, stages=stages)
             answer = yield from follow(search, replace(question, cutoff=search.cost - search.peak * peak[0]))
             bound = max(bound, answer.bound + search.peak * peak[0])
             if bound >= search.cost * (1 - SLACK):
                 return []
-    question = Question(search.additive, search.caps(node.flight[0], *busy), limits, search.cost - floor)
+    question = Question(search.additive, search.caps(node.flight[0], *busy), limits, search.cost - floor, stages=stages)
     answer = yield from follow(search, question)
     bound = max(bound, answer.bound + floor)
     if bound >= search.cost * (1 - SLACK):
@@ -137,8 +141,9 @@ def _expand(search: Search, node: Node) -> Generator[Proposal, None, list[Node]]
 def _split(search: Search, node: Node) -> list[Node]:
     low, high = node.flight
     if low < high:
-        middle = (low + high) // 2
-        return [replace(node, flight=(low, middle)), replace(node, flight=(middle + 1, high))]
+        unit = search.rates.unit(int(search.problem.tables.batches[node.size])) if node.size >= 0 else 1
+        middle = (low + high) // 2 // unit * unit
+        return [replace(node, flight=(low, middle)), replace(node, flight=(middle + unit, high))]
     rate = search.rate * (node.rate[1] - node.rate[0])
     peak = search.peak * (node.peak[1] - node.peak[0])
     if not np.isfinite(rate + peak) or rate + peak <= NARROW * abs(search.cost):

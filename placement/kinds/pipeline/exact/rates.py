@@ -1,4 +1,4 @@
-"""Rates and bottleneck by caps that ask whether there is a pipeline better than X.
+"""Rounds and bottleneck by caps that ask whether there is a pipeline better than X.
 
 A pipeline with C sequences in flight and micro-batches of b has seconds per token below X exactly when its round trip
 takes less than C X and no stage or link is busy for b X or more. Memory for C and busy time below b X limit single
@@ -56,12 +56,15 @@ class _Pairs:
         search = self.search
         cost = round_cost(search.problem.tables, search.rates, (self.size, self.size), in_flight)
         caps = search.caps(in_flight, Busy(search.rates, self.size, self.size, target))
-        return (yield from follow(search, Question(cost, caps, search.limits, most * target), self.family))
+        stages = search.rates.stages_for(in_flight, int(search.problem.tables.batches[self.size]))
+        question = Question(cost, caps, search.limits, most * target, stages=stages)
+        return (yield from follow(search, question, self.family))
 
     def settle(self) -> Generator[Proposal, None, float]:
         """Search them all; return seconds per token below which nothing was left open."""
-        tables = self.search.problem.tables
-        most, in_flight, loose = tables.concurrency, int(tables.batches[self.size]), np.inf
+        tables, batch = self.search.problem.tables, int(self.search.problem.tables.batches[self.size])
+        most, in_flight, loose = tables.concurrency, batch, np.inf
+        unit = self.search.rates.unit(batch)
         while in_flight <= most:
             target = _target(self.search)
             answer = yield from self.ask(in_flight, most, target)
@@ -70,12 +73,13 @@ class _Pairs:
             step, better = answer.bound, _target(self.search)
             if step >= in_flight * better:
                 in_flight = max(in_flight + 1, int(np.floor(step / better)) + 1)
+                in_flight = -(-in_flight // unit) * unit
             elif answer.solved and better < target:
                 yield from self.bisect(in_flight, step / in_flight)
             else:
                 # Not settled: what is left of this pair is at least its bound.
                 loose = min(loose, step / most)
-                in_flight += 1
+                in_flight += unit
         return loose
 
     def bisect(self, in_flight: int, low: float) -> Generator[Proposal, None, None]:

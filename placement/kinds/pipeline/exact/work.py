@@ -47,7 +47,7 @@ class Search:
         names = [name for name in ("latency", "ttft", "request_time", "energy") if name in limits]
         self.limits = tuple(Limit(term_cost(tables, name), limits[name]) for name in names)
         self.name = rate_name(self.problem.objective) or RATES[0]
-        self.rates, self.steps_alone = tables.rates(self.name), tables.rates("decode_rate")
+        self.rates, self.steps_alone = tables.rounds(self.name), tables.rounds("decode_rate")
         self.busy = (Busy(self.steps_alone, 0, 0, limits["bottleneck"]),) if "bottleneck" in limits else ()
         self.weights = self.problem.objective.weights
         self.rate = self.weights.get(self.name, 0.0)

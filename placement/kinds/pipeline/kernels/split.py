@@ -50,7 +50,8 @@ def additive(d, size):
     prompt = w[1] + w[2]
     batch = max(1.0, d.batches[size])
     rate, served = w[7] / batch + w[6] * 1e-3, w[3] / batch
-    part = 1.0 - np.exp(max(1.0, d.concurrency / batch) * d.sizes[size, SHORT_LOG])
+    groups = min(d.concurrency / batch, float(n)) if d.staged else d.concurrency / batch
+    part = 1.0 - np.exp(max(1.0, groups) * d.sizes[size, SHORT_LOG])
     stage = np.empty((n, m + 1))
     for i in range(n):
         for cut in range(m + 1):

@@ -71,7 +71,7 @@ def _questions(problem: PipelineProblem, best: IntArray) -> Iterator[tuple[Addit
     sums = weighted_cost(tables, weights)
     name = rate_name(problem.objective)
     rate, peak = weights.get(name, 0.0), weights.get("bottleneck", 0.0)
-    rates, steps = tables.rates(name), tables.rates("decode_rate")
+    rates, steps = tables.rounds(name), tables.rounds("decode_rate")
     if not rate and not peak:
         yield sums, Caps()
         return

@@ -160,7 +160,7 @@ def build(tables: CostTables, objective: Objective, scale: float, stages: int) -
 
 def _alone(tables: CostTables, name: str) -> Additive:
     """Seconds per token where one sequence is in flight: those of its round trip, which no node is busy longer."""
-    return round_cost(tables, tables.rates(name), (0, 0), 1)
+    return round_cost(tables, tables.rounds(name), (0, 0), 1)
 
 
 def _sum(model: Any, tables: CostTables, room: Layout, cost: Additive) -> Any:

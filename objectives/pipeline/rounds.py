@@ -6,10 +6,12 @@ the long way as often as any of the C / m passes is long:
 
     round(m, C) = sum of stages and hops of  short + (1 - (1 - share) ** (C / m)) * convoy
     busy(m)     = max over nodes and links of  short + share * convoy
-    seconds per token = min over m <= C of  max(round(m, C) / C, busy(m) / m)
+    seconds per token = min over m and C of  max(round(m, C) / C, busy(m) / m)
 
-Little's law (J. D. C. Little, Operations Research 9(3), 1961, doi:10.1287/opre.9.3.383). More in flight never makes it
-slower: (1 - (1 - q) ** g) / g falls with g.
+Little's law (J. D. C. Little, Operations Research 9(3), 1961, doi:10.1287/opre.9.3.383). C is at most what memory holds
+and the workload wants, m at most that; an engine has whole micro-batches under way, at most one per stage: C is m times
+a number up to that of the stages.
+More in flight never makes micro-batches of one size slower: (1 - (1 - q) ** g) / g falls with g.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Rates:
+class Rounds:
     """Per output token of each sequence of a micro-batch; B sizes, N nodes, L blocks.
 
     Attributes
@@ -42,6 +44,8 @@ class Rates:
         Passes per output token: the hops' latencies count so many times.
     fixed_s : array (B,)
         Seconds of a round trip beside stages and hops.
+    staged : bool
+        Whole micro-batches are under way, at most one per stage, as engines have it.
     """
 
     short_s: FloatArray
@@ -51,6 +55,7 @@ class Rates:
     prompts: FloatArray
     passes: FloatArray
     fixed_s: FloatArray
+    staged: bool = False
 
     def __post_init__(self) -> None:
         shape = self.short_s.shape
@@ -67,12 +72,24 @@ class Rates:
         """Part of the round trips that take the long way with so many micro-batches under way."""
         return float(1.0 - (1.0 - float(self.share[size])) ** max(1.0, groups))
 
+    def flying(self, in_flight: int, batch: int, stages: int) -> int:
+        """Sequences under way at once in micro-batches of a size that fits."""
+        return batch * min(in_flight // batch, stages) if self.staged else in_flight
 
-def decode_rates(batches: IntArray, decode_s: FloatArray) -> Rates:
+    def unit(self, batch: int) -> int:
+        """Sequences under way are a multiple of this."""
+        return batch if self.staged else 1
+
+    def stages_for(self, in_flight: int, batch: int) -> int:
+        """Stages that so many sequences in flight need at least."""
+        return -(-in_flight // batch) if self.staged else 1
+
+
+def decode_rounds(batches: IntArray, decode_s: FloatArray) -> Rounds:
     """Decode steps alone: no pass carries prompts."""
     size = batches.astype(np.float64)
     none, one = np.zeros(len(size)), np.ones(len(size))
-    return Rates(decode_s, np.broadcast_to(0.0, decode_s.shape), none, size, none, one, none)
+    return Rounds(decode_s, np.broadcast_to(0.0, decode_s.shape), none, size, none, one, none)
 
 
 def prompt_passes(size: FloatArray, output_tokens: int, chunks: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -90,7 +107,7 @@ def together(arriving: FloatArray) -> FloatArray:
     return np.where(arriving > 1e-12, arriving / np.maximum(share, 1e-300), 1.0)
 
 
-def served_rates(batches: IntArray, decode_s: FloatArray, prefill_s: FloatArray, output_tokens: int) -> Rates:
+def served_rounds(batches: IntArray, decode_s: FloatArray, prefill_s: FloatArray, output_tokens: int) -> Rounds:
     """Prompts taken in, from seconds of decode steps and of whole prompts alone: nothing of a pass is shared.
 
     Parameters
@@ -114,7 +131,7 @@ def served_rates(batches: IntArray, decode_s: FloatArray, prefill_s: FloatArray,
         after = int(np.searchsorted(sizes, mean, side="left").clip(1, len(size)))
         part = (mean - sizes[after - 1]) / (sizes[after] - sizes[after - 1])
         short[k] = per_token[k] * ((1.0 - part) * steps[after - 1] + part * steps[after])
-    return Rates(
+    return Rounds(
         short_s=short,
         convoy_s=(per_token * joined)[:, None, None] * prefill_s[None],
         share=arriving / joined,
@@ -122,4 +139,5 @@ def served_rates(batches: IntArray, decode_s: FloatArray, prefill_s: FloatArray,
         prompts=per_token * joined,
         passes=per_token,
         fixed_s=np.zeros(len(size)),
+        staged=True,
     )
