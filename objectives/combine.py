@@ -56,7 +56,7 @@ class TermSet:
 
 
 PIPELINE = TermSet(
-    names=("latency", "ttft", "request_time", "throughput", "price", "energy", "bottleneck"),
+    names=("latency", "ttft", "request_time", "throughput", "price", "energy", "bottleneck", "decode_rate"),
     units={
         "latency": "s/token",
         "ttft": "s",
@@ -65,6 +65,7 @@ PIPELINE = TermSet(
         "price": "$/h",
         "energy": "J/token",
         "bottleneck": "s",
+        "decode_rate": "tokens/s",
     },
     limits={
         "time_per_token": "latency",
@@ -75,8 +76,9 @@ PIPELINE = TermSet(
         "price": "price",
         "energy": "energy",
         "bottleneck": "bottleneck",
+        "decode_rate": "decode_rate",
     },
-    inverse=frozenset({"throughput"}),
+    inverse=frozenset({"throughput", "decode_rate"}),
     figures={
         "latency": "time_per_token_s",
         "ttft": "ttft_s",
@@ -85,6 +87,7 @@ PIPELINE = TermSet(
         "price": "price_per_hour",
         "energy": "energy_per_token_j",
         "bottleneck": "bottleneck_s",
+        "decode_rate": "decode_tokens_per_s",
     },
 )
 REPLICATED = TermSet(
@@ -138,6 +141,7 @@ SESSIONS = TermSet(
 TERMS = PIPELINE.names
 UNITS = PIPELINE.units
 LIMITS = PIPELINE.limits
+RATES = ("throughput", "decode_rate")  # of pipelines: what few other terms can be bounded together with
 
 
 @dataclass(frozen=True, slots=True)

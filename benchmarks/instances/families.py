@@ -62,7 +62,7 @@ def home_lab(rng: np.random.Generator, size: str) -> Document:
     link = str(rng.choice(["ethernet-1g", "ethernet-2.5g", "wifi-6"]))
     document: Document = {
         "workload": workload(rng, (1, 2, 4)),
-        "objective": str(rng.choice(["latency", "throughput"])),
+        "objective": str(rng.choice(["latency", "decode_rate"])),
         "nodes": machines(rng, HOME, count, count, "home"),
         "network": {"within": {"home": {"link": link}}},
     }
@@ -78,7 +78,7 @@ def office_lan(rng: np.random.Generator, size: str) -> Document:
     nodes += machines(rng, OFFICE, min(2, upstairs), upstairs, "upstairs")
     document: Document = {
         "workload": workload(rng, (4, 8, 16)),
-        "objective": "throughput",
+        "objective": "decode_rate",
         "nodes": nodes,
         "network": {
             "within": {"ground": {"link": "ethernet-10g"}, "upstairs": {"link": "ethernet-1g"}},
@@ -94,7 +94,7 @@ def mixed_gpus(rng: np.random.Generator, size: str) -> Document:
     count = {"small": 8, "medium": 24, "large": 64}[size]
     document: Document = {
         "workload": workload(rng, (8, 16, 32)),
-        "objective": str(rng.choice(["throughput", "throughput", "latency"])),
+        "objective": str(rng.choice(["decode_rate", "decode_rate", "latency"])),
         "nodes": machines(rng, CLOUD, 3 if size == "small" else 4, count, "us-east-1"),
         "network": {"within": {"us-east-1": {"link": "ethernet-25g"}}},
     }
@@ -111,7 +111,7 @@ def geo(rng: np.random.Generator, size: str) -> Document:
     between = [{"regions": [REGIONS[a], REGIONS[b]], "link": link} for a, b, link in BETWEEN if max(a, b) < regions]
     document: Document = {
         "workload": workload(rng, (4, 16)),
-        "objective": str(rng.choice(["latency", "throughput", "request_time"])),
+        "objective": str(rng.choice(["latency", "decode_rate", "request_time"])),
         "nodes": nodes,
         "network": {
             "within": {region: {"link": "ethernet-10g"} for region in REGIONS[:regions]},
@@ -138,7 +138,7 @@ def tight_memory(rng: np.random.Generator, size: str) -> Document:
     return {
         "model": model,
         "workload": work,
-        "objective": str(rng.choice(["latency", "throughput"])),
+        "objective": str(rng.choice(["latency", "decode_rate"])),
         "nodes": entries,
         "network": {"default": {"link": str(rng.choice(["ethernet-1g", "ethernet-10g"]))}},
     }
@@ -149,7 +149,7 @@ def experts(rng: np.random.Generator, size: str) -> Document:
     count = {"small": 4, "medium": 10, "large": 24}[size]
     document: Document = {
         "workload": workload(rng, (4, 16)),
-        "objective": str(rng.choice(["latency", "throughput"])),
+        "objective": str(rng.choice(["latency", "decode_rate"])),
         "nodes": machines(rng, CLOUD if size != "small" else HOME, 3, count, "site"),
         "network": {"within": {"site": {"link": "ethernet-10g"}}},
     }
@@ -163,7 +163,7 @@ def kv_heads(rng: np.random.Generator, size: str) -> Document:
     return {
         "model": models.per_layer_heads(rng, blocks),
         "workload": {"prompt_tokens": 16384, "output_tokens": 512, "concurrency": int(rng.choice([4, 8]))},
-        "objective": "throughput",
+        "objective": "decode_rate",
         "nodes": machines(rng, (*OFFICE, "rtx-3090", "rtx-4090"), 4, count, "rack"),
         "network": {"within": {"rack": {"link": "ethernet-10g"}}},
     }
@@ -202,7 +202,7 @@ def asymmetric(rng: np.random.Generator, size: str) -> Document:
         ]
     document: Document = {
         "workload": workload(rng, (2, 8)),
-        "objective": str(rng.choice(["latency", "request_time", "throughput"])),
+        "objective": str(rng.choice(["latency", "request_time", "decode_rate"])),
         "nodes": nodes,
         "client": {"region": names[0]},
         "network": {
@@ -229,7 +229,7 @@ def cuts_and_ties(rng: np.random.Generator, size: str) -> Document:
     return {
         "model": model,
         "workload": work,
-        "objective": str(rng.choice(["latency", "throughput"])),
+        "objective": str(rng.choice(["latency", "decode_rate"])),
         "nodes": nodes,
         "network": {"within": {"rack": {"link": "ethernet-10g"}}},
     }
@@ -240,7 +240,7 @@ def limits(rng: np.random.Generator, size: str) -> Document:
     count = {"small": 6, "medium": 12, "large": 24}[size]
     document: Document = {
         "workload": workload(rng, (4, 8)),
-        "objective": str(rng.choice(["price", "throughput"])),
+        "objective": str(rng.choice(["price", "decode_rate"])),
         "nodes": machines(rng, CLOUD, 4, count, "us-east-1"),
         "network": {"within": {"us-east-1": {"link": "ethernet-10g"}}},
     }

@@ -6,7 +6,7 @@ least of the repeats. The
 parts: walks without multipliers; walks with them; coverings by nodes; coverings by regions; then `lower_bound`, which
 takes the largest of what applies, with a tenth, a third, all (the default) and four
 times the effort. Parts are bounds of sums
-(for throughput and bottleneck: of a step over the sequences in flight), so they say nothing of limits.
+(for decode_rate and bottleneck: of a step over the sequences in flight), so they say nothing of limits.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from objectives.pipeline.additive import ADDITIVE, step_cost, weighted_cost
+from objectives.pipeline.additive import ADDITIVE, round_cost, weighted_cost
 from objectives.pipeline.bounds import EFFORT, lower_bound
 from objectives.pipeline.relaxation import Relaxation, Relaxed
 from objectives.replicated.flow_bounds import capped_bound, work_bound
@@ -45,9 +45,10 @@ def of_sums(bound: Callable[[Relaxation, Relaxed], float]) -> Bound:
         relaxation = Relaxation(tables, len(tables.ties) if tables.contiguous else 0)
         if all(name in ADDITIVE for name in weights):
             return bound(relaxation, Relaxed(weighted_cost(tables, weights)))
-        if tuple(weights) == ("throughput",):
-            step = step_cost(tables, 0, int(np.searchsorted(tables.batches, tables.concurrency, side="right")) - 1)
-            return weights["throughput"] * bound(relaxation, Relaxed(step)) / tables.concurrency
+        if tuple(weights) == ("decode_rate",):
+            last = int(np.searchsorted(tables.batches, tables.concurrency, side="right")) - 1
+            step = round_cost(tables, tables.rounds("decode_rate"), (0, last), tables.concurrency)
+            return weights["decode_rate"] * bound(relaxation, Relaxed(step)) / tables.concurrency
         return -np.inf
 
     return found

@@ -23,12 +23,12 @@ ACTIVATION_BYTES, PROMPT_TOKENS = 16384.0, 512
 
 OBJECTIVES: list[tuple[dict[str, float], dict[str, float]]] = [
     ({"latency": 1.0}, {}),
-    ({"throughput": 1.0}, {}),
+    ({"decode_rate": 1.0}, {}),
     ({"bottleneck": 1.0}, {}),
     ({"price": 1.0}, {"latency": 0.4}),
     ({"latency": 1.0, "price": 0.01}, {}),
-    ({"throughput": 1.0, "price": 0.001}, {}),
-    ({"throughput": 1.0}, {"ttft": 2.0}),
+    ({"decode_rate": 1.0, "price": 0.001}, {}),
+    ({"decode_rate": 1.0}, {"ttft": 2.0}),
 ]
 
 
@@ -108,7 +108,7 @@ def main() -> None:
     layouts = [("10 distinct", np.arange(10)), ("24 of 3", np.repeat(np.arange(3), 8))]
     for name, like in layouts:
         for k, (weights, limits) in enumerate(OBJECTIVES):
-            for concurrency in (1, 8, 32) if "throughput" in weights else (1,):
+            for concurrency in (1, 8, 32) if "decode_rate" in weights else (1,):
                 tables = instance(np.random.default_rng(100 + k), like, 80, concurrency)
                 measure(name, tables, weights, limits)
 

@@ -32,8 +32,8 @@ DEVICES = (
     "l40s",
 )
 CASES = (
-    ("throughput", 16, 3),
-    ("throughput", 64, 1),
+    ("decode_rate", 16, 3),
+    ("decode_rate", 64, 1),
     ("latency", 1, 4),
     ("request_time", 1, 2),
     ({"latency": 1.0, "price": 0.002}, 4, 3),

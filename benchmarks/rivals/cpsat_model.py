@@ -195,8 +195,8 @@ class PipelineModel:
         weights: Mapping[str, float] = objective.weights
         if weights.get("bottleneck"):
             total += self._peak(0, scale * weights["bottleneck"])
-        if weights.get("throughput"):
-            total += self._throughput(scale * weights["throughput"])
+        if weights.get("decode_rate"):
+            total += self._throughput(scale * weights["decode_rate"])
         for name, most in objective.limits.items():
             if name in ADDITIVE:
                 self.model.add(self._cost(term_cost(tables, name), UNITS / most) <= int(UNITS))

@@ -1,8 +1,8 @@
 """The additive part of a cost: sums over stages and hops, the form that every dynamic program and bound here works on.
 
-Latency, time to first token, request time, energy and rent are sums; so is the step time of any micro-batch size,
-through which throughput is searched. What is left (bottleneck, sequences in flight) becomes limits on single stages
-and links: how long a stage may be, given what it must hold and how long it may be busy.
+Latency, time to first token, request time, energy and rent are sums; so is the round trip of any micro-batch size with
+so many in flight, through which rates are searched. What is left (bottleneck, sequences in flight) becomes limits on
+single stages and links: how long a stage may be, given what it must hold and how long it may be busy.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..combine import TERMS
+from .rounds import Rounds
 from .tables import CostTables
 
 FloatArray = npt.NDArray[np.float64]
@@ -68,14 +69,33 @@ def prefix(values: FloatArray) -> FloatArray:
     return np.concatenate([zeros, values.cumsum(axis=-1)], axis=-1)
 
 
-def step_cost(tables: CostTables, size: int, last: int | None = None) -> Additive:
-    """Seconds of one decode step of a micro-batch ``batches[size]``.
-
-    With `last`, at most those of every size from `size` to `last`: the least of each block, the bytes of the smallest.
-    """
+def step_cost(tables: CostTables, size: int) -> Additive:
+    """Seconds of one decode step of a micro-batch ``batches[size]``."""
     volume = tables.cut_bytes * float(tables.batches[size])
-    seconds = tables.decode_s[size : (size if last is None else last) + 1].min(axis=0)
-    return Additive(prefix(seconds), 1.0, volume, np.zeros(tables.n_nodes))
+    return Additive(prefix(tables.decode_s[size]), 1.0, volume, np.zeros(tables.n_nodes))
+
+
+def round_cost(tables: CostTables, rates: Rounds, sizes: tuple[int, int], in_flight: int) -> Additive:
+    """Seconds of a round trip per output token, see `rounds.py`; at most those of every size of a range.
+
+    Parameters
+    ----------
+    tables : CostTables
+    rates : Rounds
+        Of a name in `combine.RATES`.
+    sizes : (int, int)
+        First and last index of the micro-batch sizes.
+    in_flight : int
+        Sequences; the seconds grow with it, and seconds by sequence fall.
+    """
+    span = slice(sizes[0], sizes[1] + 1)
+    groups = in_flight / tables.batches[span].astype(np.float64)
+    part = np.array([rates.long_share(sizes[0] + k, count) for k, count in enumerate(groups.tolist())])
+    seconds = prefix((rates.short_s[span] + part[:, None, None] * rates.convoy_s[span]).min(axis=0))
+    seconds[:, 1:] += rates.fixed_s[span].min()  # whoever holds the first block pays it
+    sent = rates.tokens[span, None] * tables.cut_bytes
+    sent = sent + (part * rates.prompts[span])[:, None] * tables.prompt_cut_bytes
+    return Additive(seconds, float(rates.passes[span].min()), sent.min(axis=0), np.zeros(tables.n_nodes))
 
 
 def term_cost(tables: CostTables, name: str) -> Additive:

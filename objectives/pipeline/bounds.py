@@ -6,11 +6,11 @@
   Beside it a covering bound: each node used takes the cheapest blocks that fit it, wherever they lie, and its cheapest
   hop; whole blocks, and each node once, by dynamic programming over nodes x blocks; and the same with regions
   (`region_bounds.py`), in which somebody must come in from outside. The largest counts.
-- Throughput: the parts of the search space (micro-batch sizes x sequences in flight) are bounded apart, each by the
-  largest X for which the relaxation still says that a step takes C X or more when stages and links are busy for at most
-  X per sequence; the part with the least bound is split until the effort is spent. Little's law: see `terms.py`.
+- Rounds: the parts of the search space (micro-batch sizes x sequences in flight) are bounded apart, each by the
+  largest X for which the relaxation still says that a round takes C X or more when stages and links are busy for at
+  most X per sequence; the part with the least bound is split until the effort is spent. Little's law: see `rounds.py`.
 - Bottleneck: the largest X for which multipliers prove that stages busy for at most X do not hold all the blocks.
-- Mixes: the larger of the sum of the parts' bounds and the bound of the sum, the step time standing in for throughput.
+- Mixes: the larger of the sum of the parts' bounds and the bound of the sum, the round trip standing in for a rate.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ..combine import Objective
-from .additive import ADDITIVE, Limit, step_cost, term_cost, weighted_cost
-from .node_types import Caps, busy_sums
+from ..combine import RATES, Objective
+from .additive import ADDITIVE, Additive, Limit, round_cost, step_cost, term_cost, weighted_cost
+from .node_types import Busy, Caps, busy_sums
 from .relaxation import Multipliers, Relaxation, Relaxed
+from .rounds import Rounds
 from .tables import CostTables
 
 # Elementary steps of all walks together: about a nanosecond and a half each.
@@ -47,7 +48,7 @@ def lower_bound(tables: CostTables, objective: Objective, effort: float = EFFORT
     """
     bounds = _Bounds(tables, objective, effort)
     weights = objective.weights
-    rate, peak = weights.get("throughput", 0.0), weights.get("bottleneck", 0.0)
+    rate, peak = weights.get(bounds.name, 0.0), weights.get("bottleneck", 0.0)
     sums = any(name in ADDITIVE for name in weights)
     parts = sums + (rate > 0) + (peak > 0)
     total = 0.0
@@ -68,6 +69,12 @@ def lower_bound(tables: CostTables, objective: Objective, effort: float = EFFORT
     return float(total - SLACK * abs(total)) if np.isfinite(total) else float(total)
 
 
+def rate_name(objective: Objective) -> str:
+    """The rate that an objective weighs, or else limits; empty where it does neither."""
+    named = [name for names in (objective.weights, objective.limits) for name in RATES if name in names]
+    return named[0] if named else ""
+
+
 @dataclass(order=True)
 class _Part:
     """Micro-batch sizes and sequences in flight from ... to, with a bound on their seconds per token."""
@@ -85,15 +92,29 @@ class _Bounds:
         self.relaxation.budget = 2 * effort
         names = [name for name in ADDITIVE if name in limits]
         self.limits = [Limit(term_cost(tables, name), limits[name]) for name in names]
-        self.busy: tuple[tuple[int, int, float], ...] = ()
+        self.busy: tuple[Busy, ...] = ()
+        # One rate is followed; a second one in a mix counts as 0, and its limit for nothing.
+        self.name = rate_name(objective) or RATES[0]
+        self.rates, self.steps_alone = tables.rounds(self.name), tables.rounds("decode_rate")
         last = int(np.searchsorted(tables.batches, tables.concurrency, side="right")) - 1
         self.last = max(0, last)
+        self.stages = tables.stage_limit
+        self.flying = self.most_flying(tables.concurrency, self.last)
         if "bottleneck" in limits:
-            self.busy += ((0, 0, limits["bottleneck"]),)
-        if "throughput" in limits:
-            most = 1.0 / limits["throughput"]
-            self.busy += ((0, self.last, most),)
-            self.limits.append(Limit(step_cost(tables, 0, self.last), tables.concurrency * most))
+            self.busy += (Busy(self.steps_alone, 0, 0, limits["bottleneck"]),)
+        if self.name in limits:
+            most = 1.0 / limits[self.name]
+            self.busy += (Busy(self.rates, 0, self.last, most),)
+            self.limits.append(Limit(self.round(), self.flying * most))
+
+    def most_flying(self, in_flight: int, last: int) -> int:
+        """Sequences under way at most in micro-batches up to a size."""
+        most = self.stages * int(self.tables.batches[last])
+        return min(in_flight, most) if self.rates.staged else in_flight
+
+    def round(self) -> Additive:
+        """A round trip at any micro-batch size: seconds by sequence are least with all of them in flight."""
+        return round_cost(self.tables, self.rates, (0, self.last), self.flying)
 
     def steps(self, effort: float) -> int:
         """How many walks that much work buys."""
@@ -106,14 +127,14 @@ class _Bounds:
         return max(walks, self.relaxation.covering_regions(question))
 
     def mixed(self, weights: Mapping[str, float], rate: float, effort: float) -> float:
-        """Bound the sums and, in place of throughput, a step shared by all the sequences that may be in flight."""
-        share = step_cost(self.tables, 0, self.last) * (rate / self.tables.concurrency)
+        """Bound the sums and, in place of a rate, a round trip shared by all the sequences that may be in flight."""
+        share = self.round() * (rate / self.flying)
         question = Relaxed(weighted_cost(self.tables, weights) + share, Caps(1, self.busy), tuple(self.limits))
         return self.relaxation.bound(question, self.relaxation.fresh(), self.steps(effort))
 
     def peak(self, effort: float) -> float:
         """Bound the bottleneck of single sequences by bisection."""
-        low = self.capacity(0, 0)
+        low = self.capacity(self.steps_alone, 0, 0)
         high, top = low, np.inf
         share = self.steps(effort) // 12 + 3
         for _ in range(14):
@@ -137,7 +158,8 @@ class _Bounds:
         range with the least bound is split.
         """
         steps, last = self.steps(effort / 16), self.last if rate else 0
-        cost, step = weighted_cost(self.tables, weights), step_cost(self.tables, 0, last)
+        rates = self.rates if rate else self.steps_alone
+        cost, step = weighted_cost(self.tables, weights), self.round() if rate else step_cost(self.tables, 0)
         multipliers = self.relaxation.fresh()
         free = self.relaxation.bound(Relaxed(cost, Caps(1, self.busy), tuple(self.limits)), multipliers, steps)
         multipliers.limit = None
@@ -149,8 +171,8 @@ class _Bounds:
             if not np.isfinite(bound):
                 return bound
             middle = 1.25 * low if high == np.inf else (low + high) / 2
-            limits = (*self.limits, Limit(step, self.tables.concurrency * middle)) if rate else tuple(self.limits)
-            caps = Caps(1, (*self.busy, (0, last, middle)))
+            limits = (*self.limits, Limit(step, self.flying * middle)) if rate else tuple(self.limits)
+            caps = Caps(1, (*self.busy, Busy(rates, 0, last, middle)))
             under = max(sums, self.relaxation.bound(Relaxed(cost, caps, limits), replace(multipliers), steps))
             heapq.heappush(heap, (under + factor * low, low, middle, under))
             heapq.heappush(heap, (sums + factor * middle, middle, high, sums))
@@ -159,7 +181,7 @@ class _Bounds:
     def too_tight(self, most: float, steps: int) -> bool:
         """Tell whether it is proven that stages busy for at most `most` seconds cannot hold all the blocks."""
         tables, relaxation = self.tables, self.relaxation
-        caps = Caps(1, (*self.busy, (0, 0, most)))
+        caps = Caps(1, (*self.busy, Busy(self.steps_alone, 0, 0, most)))
         nothing = term_cost(tables, "price") * 0.0
         multipliers = relaxation.fresh()
         if tables.contiguous:
@@ -169,10 +191,10 @@ class _Bounds:
             multipliers.use = np.maximum(0.0, longest - multipliers.node)
         return relaxation.bound(Relaxed(nothing, caps, tuple(self.limits), 1e-9), multipliers, steps) >= 1e-9
 
-    def capacity(self, first: int, last: int) -> float:
+    def capacity(self, rates: Rounds, first: int, last: int) -> float:
         """Bound busy seconds per sequence: the work, priced by block, over what the nodes do of it in a second."""
         tables = self.tables
-        seconds = np.stack([np.diff(busy_sums(tables, i, first, last)) for i in range(tables.n_nodes)])
+        seconds = np.stack([np.diff(busy_sums(tables, i, rates, first, last)) for i in range(tables.n_nodes)])
         seconds = np.where(tables.allowed, seconds, np.inf)
         alone = float(seconds.min(axis=0).max())
         prices = seconds.min(axis=0)
@@ -182,12 +204,12 @@ class _Bounds:
 
     def rate(self, effort: float) -> float:
         """Bound seconds per token: split the part with the least bound as long as there is effort to spend."""
-        tables, begun = self.tables, self.relaxation.work
-        share = effort / (24 if tables.concurrency > 1 else 1)
-        root = _Part(0.0, (0, self.last), (1, tables.concurrency), self.relaxation.fresh())
+        begun = self.relaxation.work
+        share = effort / (24 if self.flying > 1 else 1)
+        root = _Part(0.0, (0, self.last), (1, self.flying), self.relaxation.fresh())
         self.raise_part(root, share)
-        step = Relaxed(step_cost(tables, 0, self.last), Caps(1, self.busy), tuple(self.limits))
-        root.bound = max(root.bound, self.relaxation.covering_regions(step) / tables.concurrency)
+        step = Relaxed(self.round(), Caps(1, self.busy), tuple(self.limits))
+        root.bound = max(root.bound, self.relaxation.covering_regions(step) / self.flying)
         heap = [root]
         while self.relaxation.work - begun < effort:
             part = heapq.heappop(heap)
@@ -202,7 +224,7 @@ class _Bounds:
     def split(self, part: _Part) -> list[_Part]:
         """Halve the range that loosens the bound more: sequences in flight, or micro-batch sizes."""
         (first, last), (low, high) = part.sizes, part.flight
-        spread = float(self.tables.decode_s[last].sum() / max(self.tables.decode_s[first].sum(), 1e-300))
+        spread = float(self.rates.short_s[last].sum() / max(self.rates.short_s[first].sum(), 1e-300))
         batches = self.tables.batches
         copies = [replace(part, multipliers=replace(part.multipliers)) for _ in range(2)]
         if low < high and (high / low >= spread or first == last):
@@ -218,19 +240,23 @@ class _Bounds:
         return [copy for copy in copies if copy.flight[0] <= copy.flight[1] and copy.sizes[0] <= copy.sizes[1]]
 
     def raise_part(self, part: _Part, effort: float) -> None:
-        """Raise the bound of a part: the largest X at which its relaxed step still takes C X."""
+        """Raise the bound of a part: the largest X at which its relaxed round still takes C X."""
         (first, last), (low, high) = part.sizes, part.flight
-        # One sequence: its step is longer than any of its stages is busy, so caps add nothing.
+        high = self.most_flying(high, last)
+        if high < low:
+            part.bound = np.inf
+            return
+        # One sequence: its round is longer than any of its stages is busy, so caps add nothing.
         steps = max(3, self.steps(effort) // (6 if high > 1 else 1))
-        cost, limits = step_cost(self.tables, first, last), tuple(self.limits)
-        part.bound = max(part.bound, self.capacity(first, last))
+        cost, limits = round_cost(self.tables, self.rates, (first, last), high), tuple(self.limits)
+        part.bound = max(part.bound, self.capacity(self.rates, first, last))
         free = Relaxed(cost, Caps(low, self.busy), limits)
         part.bound = max(part.bound, self.relaxation.bound(free, part.multipliers, steps) / high)
         trial, top = part.bound, np.inf
         for _ in range(5 if high > 1 else 0):
             if not np.isfinite(trial) or self.relaxation.work > self.relaxation.budget:
                 return
-            caps = Caps(low, (*self.busy, (first, last, trial)))
+            caps = Caps(low, (*self.busy, Busy(self.rates, first, last, trial)))
             target = high * trial * (1 + 1e-9)
             found = self.relaxation.bound(Relaxed(cost, caps, limits, target), part.multipliers, steps) / high
             part.bound = max(part.bound, min(trial, found))

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from .additive import Additive, FloatArray, IntArray, prefix
 from .kernels.stages import StageData, windows
+from .rounds import Rounds
 from .tables import CostTables
+
+
+class Busy(NamedTuple):
+    """Stages and links are busy for at most `most` seconds per sequence of some micro-batch size of a range."""
+
+    rates: Rounds
+    first: int
+    last: int
+    most: float
 
 
 @dataclass(frozen=True)
@@ -19,13 +30,11 @@ class Caps:
     ----------
     in_flight : int
         Sequences whose caches must fit beside the weights.
-    busy : tuple of (int, int, float)
-        For a range of micro-batch sizes (first and last index), the most busy seconds of a stage or link per sequence
-        of the micro-batch.
+    busy : tuple of Busy
     """
 
     in_flight: int = 1
-    busy: tuple[tuple[int, int, float], ...] = ()
+    busy: tuple[Busy, ...] = ()
 
 
 def memory_need(tables: CostTables, in_flight: int) -> tuple[FloatArray, FloatArray]:
@@ -38,11 +47,22 @@ def memory_need(tables: CostTables, in_flight: int) -> tuple[FloatArray, FloatAr
     return prefix(tables.weight_bytes + (in_flight - 1e-9) * tables.kv_bytes), tables.capacity_bytes.copy()
 
 
-def busy_sums(tables: CostTables, node: int, first: int, last: int) -> FloatArray:
+def busy_sums(tables: CostTables, node: int, rates: Rounds, first: int, last: int) -> FloatArray:
     """Prefix sums (L + 1,) of busy seconds per sequence: the least over the micro-batch sizes `first` to `last`."""
-    sizes = tables.batches[first : last + 1, None].astype(np.float64)
-    seconds: FloatArray = (tables.decode_s[first : last + 1, node] / sizes).min(axis=0)
-    return prefix(seconds)
+    span = slice(first, last + 1)
+    seconds = rates.short_s[span, node] + rates.share[span, None] * rates.convoy_s[span, node]
+    least: FloatArray = (seconds / tables.batches[span, None].astype(np.float64)).min(axis=0)
+    return prefix(least)
+
+
+def busy_bytes(tables: CostTables, cap: Busy) -> FloatArray:
+    """Bytes (L + 1,) across each cut per sequence: the least over the micro-batch sizes of a cap."""
+    span = slice(cap.first, cap.last + 1)
+    rates = cap.rates
+    sent = rates.tokens[span, None] * tables.cut_bytes
+    sent = sent + (rates.share[span] * rates.prompts[span])[:, None] * tables.prompt_cut_bytes
+    least: FloatArray = (sent / tables.batches[span, None].astype(np.float64)).min(axis=0)
+    return least
 
 
 def stage_data(tables: CostTables, members: tuple[IntArray, ...], cost: Additive, caps: Caps) -> StageData:
@@ -55,9 +75,12 @@ def stage_data(tables: CostTables, members: tuple[IntArray, ...], cost: Additive
     latency, bandwidth = type_links(tables, members)
     per_byte = np.zeros_like(bandwidth)
     np.divide(1.0, bandwidth, out=per_byte, where=bandwidth > 0)
-    most = min((entry[2] for entry in caps.busy), default=np.inf)
+    # Of several caps the one that a cut strains most: bytes/s that a link must carry at least.
+    strain = np.zeros(tables.n_blocks + 1)
+    for cap in caps.busy:
+        np.maximum(strain, busy_bytes(tables, cap) / max(cap.most, 1e-300), out=strain)
     most_bytes = np.full_like(per_byte, np.inf)
-    np.divide(most * (1 + 1e-12), per_byte, out=most_bytes, where=per_byte > 0)
+    np.divide(1 + 1e-12, per_byte, out=most_bytes, where=per_byte > 0)
     return StageData(
         stage=np.ascontiguousarray(cost.stage[heads]),
         fixed=cost.fixed[heads],
@@ -66,7 +89,7 @@ def stage_data(tables: CostTables, members: tuple[IntArray, ...], cost: Additive
         latency=np.where(bandwidth > 0, cost.latency * latency, np.inf),
         per_byte=per_byte,
         volume=cost.volume,
-        cut_bytes=tables.cut_bytes.copy(),
+        cut_bytes=strain,
         most_bytes=most_bytes,
         cut_allowed=tables.cut_allowed.copy(),
     )
@@ -78,8 +101,9 @@ def first_starts(
     """For every stop the first start of a stage that fits a node, beside the first `taken` blocks on the same node."""
     low, row = np.zeros(tables.n_blocks + 1, dtype=np.int64), np.empty(tables.n_blocks + 1, dtype=np.int64)
     refused = prefix((~tables.allowed[node]).astype(np.int64))
-    for first, last, seconds in caps.busy or ((0, 0, np.inf),):
-        busy = busy_sums(tables, node, first, last)
+    nothing = np.zeros(tables.n_blocks + 1)
+    caps_here = [(busy_sums(tables, node, cap.rates, cap.first, cap.last), cap.most) for cap in caps.busy]
+    for busy, seconds in caps_here or [(nothing, np.inf)]:
         windows(need, capacity - need[taken], busy, seconds * (1 + 1e-12) - busy[taken], refused, row)
         np.maximum(low, row, out=low)
     return low
@@ -121,6 +145,8 @@ def node_classes(tables: CostTables) -> IntArray:
     """
     n = tables.n_nodes
     rows = [tables.decode_s.transpose(1, 0, 2).reshape(n, -1), tables.prefill_s, tables.allowed]
+    if tables.served is not None:
+        rows += [part.transpose(1, 0, 2).reshape(n, -1) for part in (tables.served.short_s, tables.served.convoy_s)]
     rows += [tables.capacity_bytes[:, None], tables.price_per_hour[:, None], tables.power_w[:, None]]
     links = (tables.latency_s, tables.bandwidth_bytes_per_s)
     rows.append(tables.required[:, None])

@@ -7,6 +7,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 import numpy.typing as npt
 
+from .rounds import Rounds, decode_rounds, served_rounds
+
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
@@ -59,6 +61,9 @@ class CostTables:
     beside_s : array (B, N) or None
         Seconds per micro-batch that a node is busy beside its own blocks, with parts of blocks that others hold; they
         are in the others' `decode_s` already. None: none.
+    served : Rounds or None
+        What micro-batches of a stream of requests cost per output token, prompts included. None: what decode steps and
+        prompts alone make of it.
     """
 
     batches: IntArray
@@ -83,6 +88,7 @@ class CostTables:
     concurrency: int
     prompt_overlap: float = 0.0
     beside_s: FloatArray | None = None
+    served: Rounds | None = None
 
     def __post_init__(self) -> None:
         b, n, m = self.decode_s.shape
@@ -109,6 +115,8 @@ class CostTables:
                 raise ValueError(f"Expected {name} of shape {shape}, got {found}.")
         if self.beside_s is not None and self.beside_s.shape != (b, n):
             raise ValueError(f"Expected beside_s of shape {(b, n)}, got {self.beside_s.shape}.")
+        if self.served is not None and self.served.short_s.shape != (b, n, m):
+            raise ValueError(f"Expected served seconds of shape {(b, n, m)}, got {self.served.short_s.shape}.")
         for item in fields(self):
             array = getattr(self, item.name)
             if isinstance(array, np.ndarray):
@@ -148,3 +156,18 @@ class CostTables:
     def client(self) -> int:
         """Row and column of the client in the link tables."""
         return self.n_nodes
+
+    @property
+    def stage_limit(self) -> int:
+        """Most stages of a pipeline."""
+        if not self.contiguous:
+            return self.n_blocks
+        return min(self.n_blocks, min(self.n_nodes, self.max_nodes) + 2 * len(self.ties))
+
+    def rounds(self, name: str) -> Rounds:
+        """What decides the rate of a name: "throughput", prompts included, or "decode_rate"."""
+        if name == "decode_rate":
+            return decode_rounds(self.batches, self.decode_s)
+        if self.served is not None:
+            return self.served
+        return served_rounds(self.batches, self.decode_s, self.prefill_s, self.output_tokens)

@@ -1,8 +1,6 @@
 """The terms of a pipeline placement, in plain Python: the reference that every kernel is held equal to.
 
-Step time, bottleneck and throughput follow Little's law: with C sequences in flight and micro-batches of b, tokens/s
-cannot exceed C / step(b) nor b / bottleneck(b) (J. D. C. Little, Operations Research 9(3), 1961,
-doi:10.1287/opre.9.3.383).
+What decides throughput and the rate of decode steps alone is in `rounds.py`.
 """
 
 from __future__ import annotations
@@ -14,6 +12,7 @@ import numpy as np
 
 from ..combine import TERMS, Objective
 from ..spans import Span
+from .rounds import Rounds
 from .tables import CostTables
 
 
@@ -33,7 +32,7 @@ class Terms:
     Attributes
     ----------
     values : mapping of str to float
-        One value for each name in `combine.TERMS`, minimised ("throughput" in seconds per token).
+        One value for each name in `combine.TERMS`, minimised ("throughput" and "decode_rate" in seconds per token).
     in_flight : int
         Sequences in flight: the workload's concurrency or what the smallest stage's memory allows, at least 1.
     micro_batch : int
@@ -41,7 +40,7 @@ class Terms:
     memory_bytes : tuple of float
         Bytes of weights and caches per node, with `in_flight` sequences.
     busy_s : tuple of float
-        Busy seconds per node and micro-batch, at `micro_batch`.
+        Busy seconds per node, micro-batch and output token, prompts included, at `micro_batch`.
     bottleneck : Bottleneck
         At `micro_batch`.
     """
@@ -123,57 +122,96 @@ def ttft_s(tables: CostTables, spans: Iterable[Span]) -> float:
     )
 
 
-def busy_s(tables: CostTables, spans: Iterable[Span], size: int) -> np.ndarray:
-    """Busy seconds (N,) of the nodes per micro-batch of ``batches[size]``, with parts of blocks that others hold."""
-    own = node_sums(tables, spans, tables.decode_s[size])
-    return own if tables.beside_s is None else own + tables.beside_s[size]
+def round_s(tables: CostTables, rates: Rounds, spans: Iterable[Span], size: int, in_flight: float) -> float:
+    """Seconds of a round trip per output token, of micro-batches of ``batches[size]`` with so many in flight.
+
+    Parameters
+    ----------
+    tables : CostTables
+    rates : Rounds
+        Of a name in `combine.RATES`.
+    spans : iterable of Span
+        In block order.
+    size : int
+        Index of the micro-batch size.
+    in_flight : float
+        Sequences.
+    """
+    spans = list(spans)
+    part = rates.long_share(size, in_flight / float(tables.batches[size]))
+    stages = float(node_sums(tables, spans, rates.short_s[size] + part * rates.convoy_s[size]).sum())
+    for hop in hops(tables, spans):
+        sent = rates.tokens[size] * tables.cut_bytes[hop[2]]
+        sent += part * rates.prompts[size] * tables.prompt_cut_bytes[hop[2]]
+        stages += float(rates.passes[size] * tables.latency_s[hop[0], hop[1]]) + transfer_s(tables, hop, float(sent))
+    return stages + float(rates.fixed_s[size])
 
 
-def bottleneck(tables: CostTables, spans: Iterable[Span], size: int) -> Bottleneck:
+def busy_s(tables: CostTables, rates: Rounds, spans: Iterable[Span], size: int) -> np.ndarray:
+    """Busy seconds (N,) of the nodes per micro-batch and output token, with parts of blocks that others hold."""
+    own = node_sums(tables, spans, rates.short_s[size] + rates.share[size] * rates.convoy_s[size])
+    return own if tables.beside_s is None else own + rates.passes[size] * tables.beside_s[size]
+
+
+def bottleneck(tables: CostTables, rates: Rounds, spans: Iterable[Span], size: int) -> Bottleneck:
     """Return the busiest node or link of a full pipeline with micro-batches of ``batches[size]``."""
-    spans, tokens = list(spans), float(tables.batches[size])
-    busy = busy_s(tables, spans, size)
+    spans = list(spans)
+    busy = busy_s(tables, rates, spans, size)
     worst = Bottleneck("node", (int(busy.argmax()),), float(busy.max()))
     links: dict[tuple[int, int], float] = {}
     for hop in hops(tables, spans):
-        links[hop[:2]] = links.get(hop[:2], 0.0) + transfer_s(tables, hop, tokens * tables.cut_bytes[hop[2]])
+        sent = rates.tokens[size] * tables.cut_bytes[hop[2]]
+        sent += rates.share[size] * rates.prompts[size] * tables.prompt_cut_bytes[hop[2]]
+        links[hop[:2]] = links.get(hop[:2], 0.0) + transfer_s(tables, hop, float(sent))
     for pair, seconds in links.items():
         if seconds > worst.seconds:
             worst = Bottleneck("link", pair, seconds)
     return worst
 
 
+def best_size(tables: CostTables, rates: Rounds, spans: Iterable[Span], in_flight: int) -> tuple[float, int]:
+    """Return the seconds per token of the best micro-batch size, and its index."""
+    spans = list(spans)
+    stages = len(hops(tables, spans)) - 1
+    best, size = np.inf, 0
+    for k, batch in enumerate(tables.batches.tolist()):
+        if batch <= in_flight:
+            flying = rates.flying(in_flight, batch, stages)
+            busiest = bottleneck(tables, rates, spans, k).seconds / batch
+            seconds = max(round_s(tables, rates, spans, k, flying) / flying, busiest)
+            if seconds < best:
+                best, size = seconds, k
+    return best, size
+
+
 def pipeline_terms(tables: CostTables, spans: Iterable[Span]) -> Terms:
     """Compute every term of a pipeline whose spans are given in block order."""
     spans = list(spans)
     in_flight = max(1, sequences_in_flight(tables, spans))
-    best, size = np.inf, 0
-    for k, batch in enumerate(tables.batches):
-        if batch <= in_flight:
-            seconds = max(step_s(tables, spans, k) / in_flight, bottleneck(tables, spans, k).seconds / float(batch))
-            if seconds < best:
-                best, size = seconds, k
+    served, steps = tables.rounds("throughput"), tables.rounds("decode_rate")
+    best, size = best_size(tables, served, spans, in_flight)
     step = step_s(tables, spans, 0)
     ttft = ttft_s(tables, spans)
     used = sorted({span.node for span in spans})
     decode = node_sums(tables, spans, tables.decode_s[0])
-    values = (
-        step,
-        ttft,
-        ttft + (tables.output_tokens - 1) * step,
-        best,
-        float(tables.price_per_hour[used].sum()),
-        float((tables.power_w * decode).sum()),
-        bottleneck(tables, spans, 0).seconds,
-    )
+    values = {
+        "latency": step,
+        "ttft": ttft,
+        "request_time": ttft + (tables.output_tokens - 1) * step,
+        "throughput": best,
+        "price": float(tables.price_per_hour[used].sum()),
+        "energy": float((tables.power_w * decode).sum()),
+        "bottleneck": bottleneck(tables, steps, spans, 0).seconds,
+        "decode_rate": best_size(tables, steps, spans, in_flight)[0],
+    }
     memory = node_sums(tables, spans, tables.weight_bytes) + in_flight * node_sums(tables, spans, tables.kv_bytes)
     return Terms(
-        values=dict(zip(TERMS, values, strict=True)),
+        values={name: values[name] for name in TERMS},
         in_flight=in_flight,
         micro_batch=int(tables.batches[size]),
         memory_bytes=tuple(memory.tolist()),
-        busy_s=tuple(busy_s(tables, spans, size).tolist()),
-        bottleneck=bottleneck(tables, spans, size),
+        busy_s=tuple(busy_s(tables, served, spans, size).tolist()),
+        bottleneck=bottleneck(tables, served, spans, size),
     )
 
 

@@ -16,6 +16,7 @@ from .memory import capacity_bytes
 from .parts import tables_apart
 from .roofline import decode_table, prefill_row
 from .runtimes import RuntimeCosts, costs_or_generic
+from .stream import stream_rounds
 
 
 def batch_sizes(concurrency: int) -> list[int]:
@@ -28,7 +29,13 @@ def batch_sizes(concurrency: int) -> list[int]:
     return sorted(size for size in sizes if size <= concurrency)
 
 
-def build_tables(request: Request, costs: RuntimeCosts | None = None, sizes: Sequence[int] | None = None) -> CostTables:
+def build_tables(
+    request: Request,
+    costs: RuntimeCosts | None = None,
+    sizes: Sequence[int] | None = None,
+    *,
+    streams: bool = True,
+) -> CostTables:
     """Compute the cost tables of a request.
 
     Parameters
@@ -38,6 +45,8 @@ def build_tables(request: Request, costs: RuntimeCosts | None = None, sizes: Seq
         By default those of the runtime that the request names, the generic ones where it names none.
     sizes : sequence of int, optional
         Micro-batch sizes, ascending, the first is 1; by default all that are worth trying.
+    streams : bool
+        With what a stream of requests costs under an engine, prompts included.
 
     Returns
     -------
@@ -50,7 +59,7 @@ def build_tables(request: Request, costs: RuntimeCosts | None = None, sizes: Seq
     """
     costs = costs or costs_or_generic(request.runtime or request.costs)
     if request.away is not None:
-        return tables_apart(request, request.away, lambda part: build_tables(part, costs, sizes))
+        return tables_apart(request, request.away, lambda part: build_tables(part, costs, sizes, streams=streams))
     model, cluster, work, rules = request.model, request.cluster, request.workload, request.constraints
     batches = list(sizes or batch_sizes(work.concurrency))
     kinds = kinds_of_nodes(cluster.nodes)
@@ -63,6 +72,7 @@ def build_tables(request: Request, costs: RuntimeCosts | None = None, sizes: Seq
         except InputError as error:
             raise error if error.where else InputError(error.detail, f"nodes[{node.name}]") from None
         room.append(capacity_bytes(node, model, work, costs))
+    served = stream_rounds(request, batches) if streams else None
     crossing = cut_bytes(model, costs)
     prompt = crossing * work.prompt_tokens
     prompt[-1] = crossing[-1]
@@ -92,6 +102,7 @@ def build_tables(request: Request, costs: RuntimeCosts | None = None, sizes: Seq
         output_tokens=work.output_tokens,
         concurrency=work.concurrency,
         prompt_overlap=prompt_overlap(work.prompt_tokens, costs),
+        served=served,
     )
 
 

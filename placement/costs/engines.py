@@ -8,12 +8,13 @@ that captures graphs, fuses attention and serves many sequences reads memory at 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..catalog import hardware
 from ..catalog.hardware import lineage
 from ..catalog.tables import load
+from ..errors import InputError
 from ..question.cluster import Cluster, Node
 from ..question.request import Request
 from .runtimes import GENERIC, RuntimeCosts, costs_or_generic, runtime_costs
@@ -22,6 +23,39 @@ FILE = "serving.yaml"
 ENGINES = frozenset({GENERIC, "vllm", "sglang"})  # runtimes whose passes cost what the file says
 
 NO_ENGINES = frozenset({"cpu", "edge"})  # classes of devices that no such engine serves
+PASS_TOKENS = 2048  # of a pass, as vLLM does by default (`max_num_batched_tokens`)
+
+
+@dataclass(frozen=True, slots=True)
+class HostCosts:
+    """Seconds of the engine's host that the accelerator waits for, and what a user waits for beside the engine.
+
+    Attributes
+    ----------
+    pass_s : float
+        Per pass: scheduling, inputs, sampling, outputs.
+    sequence_s : float
+        Per sequence in a pass.
+    prompt_token_s : float
+        Per prompt token in a pass.
+    request_s : float
+        Per request before it can be scheduled: HTTP, tokens of its text.
+    """
+
+    pass_s: float = 0.0012
+    sequence_s: float = 5e-6
+    prompt_token_s: float = 0.0
+    request_s: float = 0.006
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            if not 0.0 <= getattr(self, name) < 1e6:
+                raise InputError(f"expected seconds of at least 0, got {getattr(self, name)!r}", name)
+
+
+def host_costs(*, engine: bool) -> HostCosts:
+    """The host's part: of an engine, or none where the runtime's costs have it in their passes."""
+    return HostCosts() if engine else HostCosts(0.0, 0.0, 0.0, 0.0)
 
 
 def serving_costs(request: Request) -> tuple[Request, RuntimeCosts, bool]:

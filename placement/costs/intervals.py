@@ -27,6 +27,7 @@ MEASURED = 1.2
 OF_FIGURE: Mapping[str, str] = {
     "time_per_token_s": GENERATION,
     "tokens_per_s": GENERATION,
+    "decode_tokens_per_s": GENERATION,
     "bottleneck_s": GENERATION,
     "energy_per_token_j": GENERATION,
     "request_time_s": GENERATION,

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from objectives.pipeline.rounds import Rounds
 from objectives.pipeline.tables import CostTables
 
 from ..question.cluster import Cluster
@@ -105,7 +106,40 @@ def tables_apart(request: Request, away: Away, build: Build) -> CostTables:
     room[home] -= apart.weight_bytes.sum() + request.workload.concurrency * apart.kv_bytes.sum()
     beside = np.zeros((len(tables.batches), tables.n_nodes))
     beside[:, home] = apart.decode_s[:, -1, :].sum(axis=1)
-    return replace(tables, decode_s=decode, prefill_s=prefill, allowed=allowed, capacity_bytes=room, beside_s=beside)
+    served = _served_apart(tables, apart, request, away)
+    return replace(
+        tables,
+        decode_s=decode,
+        prefill_s=prefill,
+        allowed=allowed,
+        capacity_bytes=room,
+        beside_s=beside,
+        served=served,
+    )
+
+
+def _served_apart(tables: CostTables, apart: CostTables, request: Request, away: Away) -> Rounds | None:
+    """What a stream costs where blocks lie in parts: the rest on the card, the part on the CPU, and the bus."""
+    if tables.served is None or apart.served is None:
+        return None
+    rest, part, cluster = tables.served, apart.served, request.cluster
+    chosen, home = list(away.blocks), cluster.index(away.home)
+    short, convoy = rest.short_s.copy(), rest.convoy_s.copy()
+    act = np.array([request.model.blocks[b].activation_bytes_per_token for b in chosen])
+    prompts = rest.prompts * request.workload.prompt_tokens
+    for row, name in enumerate(away.cards):
+        card = cluster.index(name)
+        there, back = (card, home), (home, card)
+        latency = cluster.latency_s[there] + cluster.latency_s[back]
+        byte_s = 1.0 / cluster.bandwidth_bytes_per_s[there] + 1.0 / cluster.bandwidth_bytes_per_s[back]
+        short[:, card, chosen] += part.short_s[:, -1] + rest.passes[:, None] * latency
+        short[:, card, chosen] += rest.tokens[:, None] * act * byte_s
+        computed = part.convoy_s[:, -1] + prompts[:, None] * act * byte_s
+        if away.part != CACHE:
+            copied = apart.weight_bytes / cluster.bandwidth_bytes_per_s[back]
+            computed = np.minimum(computed, rest.passes[:, None] * copied + part.convoy_s[:, row])
+        convoy[:, card, chosen] += computed
+    return replace(rest, short_s=short, convoy_s=convoy)
 
 
 def _piece(block: Block, part: str) -> Part:

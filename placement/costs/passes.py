@@ -100,8 +100,22 @@ def span_costs(
     InputError
         The node states neither a device nor figures nor measurements.
     """
+    found: dict[int, BlockCosts] = {}
+    for kind in block_costs(node, model, workload, start, stop, costs):
+        found[id(kind)] = replace(found[id(kind)], count=found[id(kind)].count + 1) if id(kind) in found else kind
+    return tuple(found.values())
+
+
+def block_costs(
+    node: Node, model: Model, workload: Workload, start: int, stop: int, costs: RuntimeCosts | None = None
+) -> tuple[BlockCosts, ...]:
+    """The costs of passes through each of the blocks of a span; parameters as for `span_costs`.
+
+    Blocks that are alike have one and the same costs.
+    """
     grid, costs = token_grid(), costs or runtime_costs("")
     found: dict[tuple[object, ...], BlockCosts] = {}
+    blocks = []
     analytic, measured = has_roofline(node, model), bool(node.decode_s_per_block or node.decode_table)
     decode = decode_table(node, model, workload, _sizes(node), costs) if measured or not analytic else None
     prefill = prefill_row(node, model, workload, decode[0], costs) if decode is not None else None
@@ -111,12 +125,13 @@ def span_costs(
         if decode is not None and prefill is not None:
             key = (*key, *decode[:, number].tolist(), float(prefill[number]))
         if key in found:
-            found[key] = replace(found[key], count=found[key].count + 1)
+            pass
         elif decode is None or prefill is None:
             found[key] = _analytic(node, block, rates_of(node, model, costs), grid)
         else:
             found[key] = _measured(block, workload, np.array(_sizes(node)), decode[:, number], prefill[number], grid)
-    return tuple(found.values())
+        blocks.append(found[key])
+    return tuple(blocks)
 
 
 def _analytic(node: Node, block: Block, rates: Rates, grid: FloatArray) -> BlockCosts:

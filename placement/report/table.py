@@ -107,6 +107,9 @@ def facts(plan: Plan) -> Table:
     table.add_row("first token", f"{seconds(figures.ttft_s)}{range_of('ttft')}")
     batch = f"{figures.in_flight:.0f} in flight, micro-batches of {figures.micro_batch:.0f}"
     table.add_row("throughput", f"{figures.tokens_per_s:.4g} tokens/s{range_of('throughput')}, {batch}")
+    if "decode_tokens_per_s" in figures:
+        alone = f"{figures.decode_tokens_per_s:.4g} tokens/s{range_of('decode_rate')}"
+        table.add_row("decode rate", f"{alone}, prompts left out")
     table.add_row("whole request", f"{seconds(figures.request_time_s)}{range_of('request_time')}")
     if figures.price_per_hour > 0:
         table.add_row("price", quantity(figures.price_per_hour, PIPELINE.units["price"]))

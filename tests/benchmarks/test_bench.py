@@ -76,10 +76,10 @@ def test_records_survive_the_file(tmp_path: Path) -> None:
 def test_refusals_and_failures_are_records(tmp_path: Path) -> None:
     path = str(HERE / "classic-three-nodes.yaml")
     assert perform(Experiment("classic-three-nodes", path, "nobody", 0.1, 0)).status == "failed"
-    throughput = perform(Experiment("kv-heads-small", str(HERE / "kv-heads-small.yaml"), "milp", 0.1, 0))
-    assert throughput.status == "refused"
-    assert "throughput" in throughput.note
-    assert throughput.cost == np.inf
+    rate = perform(Experiment("kv-heads-small", str(HERE / "kv-heads-small.yaml"), "milp", 0.1, 0))
+    assert rate.status == "refused"
+    assert "decode_rate" in rate.note
+    assert rate.cost == np.inf
 
 
 def test_an_interrupted_run_is_no_record(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,158 +6,31 @@ each one's last in ``g[1 + S : 1 + 2 * S]``, S being the most stages that the ro
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
-import numpy.typing as npt
 
-from objectives.combine import TERMS, Objective
 from objectives.jit import inner, kernel
 
-from ..tables import CostTables
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-N_TERMS = len(TERMS)
-THROUGHPUT = TERMS.index("throughput")
-
-
-# Columns of `PipelineData.cuts`, `.nodes` and `.links`.
-WEIGHT, KV, CUT_BYTES, PROMPT_BYTES, CUT_ALLOWED = range(5)
-CAPACITY, PRICE, POWER, REQUIRED = range(4)
-LATENCY, PER_BYTE, LINKED = range(3)
-
-
-class PipelineData(NamedTuple):
-    """Prefix sums and constants that the kernels read; see `CostTables` for units.
-
-    The arrays are few on purpose: every call of a compiled function counts references to each of them.
-
-    Attributes
-    ----------
-    seconds : array (N, L + 1, B + 2)
-        Prefix sums over the blocks before a cut: decode seconds for each micro-batch size, prefill seconds, and the
-        number of blocks that the node may not hold.
-    cuts : array (L + 1, 5)
-        Prefix sums of weights and caches; bytes across the cut per token and per prompt; 1 where a cut may lie.
-    nodes : array (N, 4)
-        Capacity, price, power, 1 for required nodes.
-    links : array (N + 1, N + 1, 3)
-        Latency, seconds per byte, 1 where there is a link.
-    reach : int array (2, 2, N, L + 1)
-        ``[f, 0, i, stop]``: smallest start of a run on node i that ends at `stop` and fits; ``[f, 1, i, start]``:
-        largest stop of one that begins at `start`; f = 0 with one sequence in flight, 1 with the concurrency.
-    ties : int array (T, 2)
-    batches : array (B,)
-    beside : array (N + 1, B)
-        Seconds per micro-batch that a node is busy beside its blocks; the last row is the largest of each column.
-    weights, limits : array (terms,)
-    scratch : array
-        Reused by every call, never read across calls; all zero in column 2 between calls.
-    """
-
-    seconds: FloatArray
-    cuts: FloatArray
-    nodes: FloatArray
-    links: FloatArray
-    reach: IntArray
-    ties: IntArray
-    batches: FloatArray
-    beside: FloatArray
-    weights: FloatArray
-    limits: FloatArray
-    scratch: FloatArray
-    n_nodes: int
-    n_blocks: int
-    n_batches: int
-    max_stages: int
-    max_nodes: int
-    contiguous: bool
-    with_rate: bool
-    concurrency: int
-    output_tokens: int
-    n_required: int
-    scale: float
-    overlap: float
-
-
-def prefix(values: FloatArray) -> FloatArray:
-    """Prefix sums along the last axis, with a leading zero."""
-    zeros = np.zeros((*values.shape[:-1], 1), dtype=values.dtype)
-    return np.concatenate([zeros, values.cumsum(axis=-1)], axis=-1)
-
-
-def most_stages(tables: CostTables) -> int:
-    """Most stages that a genome of this problem can hold."""
-    if tables.contiguous:
-        return min(tables.n_blocks, tables.n_nodes + 2 * len(tables.ties))
-    return min(tables.n_blocks, 4 * tables.n_nodes + 8)
-
-
-def reach(tables: CostTables, in_flight: int) -> IntArray:
-    """Smallest start by stop, and largest stop by start, of runs that fit each node: (2, N, L + 1)."""
-    need = prefix(tables.weight_bytes + in_flight * tables.kv_bytes)
-    capacity = tables.capacity_bytes * (1 + 1e-12) + 1e-6
-    blocks = np.arange(tables.n_blocks + 1)
-    out = np.empty((2, tables.n_nodes, tables.n_blocks + 1), dtype=np.int64)
-    done: dict[tuple[float, bytes], int] = {}
-    for node in range(tables.n_nodes):
-        like = done.setdefault((float(capacity[node]), tables.allowed[node].tobytes()), node)
-        if like != node:
-            out[:, node] = out[:, like]
-            continue
-        refused = np.flatnonzero(~tables.allowed[node])
-        # Runs must lie between two refused blocks.
-        before = np.concatenate([[0], refused + 1])[np.searchsorted(refused, blocks, side="left")]
-        after = np.append(refused, tables.n_blocks)[np.searchsorted(refused, blocks, side="left")]
-        out[0, node] = np.maximum(np.searchsorted(need, need - capacity[node], side="left"), before)
-        out[1, node] = np.minimum(np.searchsorted(need, need + capacity[node], side="right") - 1, after)
-    return out
-
-
-def beside(tables: CostTables) -> FloatArray:
-    """Seconds (N + 1, B) that nodes are busy beside their blocks, the largest of all in the last row."""
-    if tables.beside_s is None:
-        return np.zeros((tables.n_nodes + 1, len(tables.batches)))
-    return np.ascontiguousarray(np.vstack([tables.beside_s.T, tables.beside_s.max(axis=1)]))
-
-
-def pipeline_data(tables: CostTables, objective: Objective) -> PipelineData:
-    """Pack tables and objective for the kernels."""
-    refused = (~tables.allowed).astype(np.float64)
-    seconds = prefix(np.concatenate([tables.decode_s, tables.prefill_s[None], refused[None]]))
-    linked = tables.bandwidth_bytes_per_s > 0
-    per_byte = np.zeros_like(tables.bandwidth_bytes_per_s)
-    np.divide(1.0, tables.bandwidth_bytes_per_s, out=per_byte, where=linked)
-    weights, limits = objective.weight_vector(), objective.limit_vector()
-    n_nodes, n_batches = tables.n_nodes, len(tables.batches)
-    cuts = (prefix(tables.weight_bytes), prefix(tables.kv_bytes), tables.cut_bytes, tables.prompt_cut_bytes)
-    nodes = (tables.capacity_bytes, tables.price_per_hour, tables.power_w, tables.required.astype(np.float64))
-    return PipelineData(
-        seconds=np.ascontiguousarray(seconds.transpose(1, 2, 0)),
-        cuts=np.stack([*cuts, tables.cut_allowed.astype(np.float64)], axis=-1),
-        nodes=np.stack(nodes, axis=-1),
-        links=np.stack([tables.latency_s, per_byte, linked.astype(np.float64)], axis=-1),
-        reach=np.stack([reach(tables, 1), reach(tables, tables.concurrency)]),
-        ties=tables.ties.copy().reshape(-1, 2),
-        batches=tables.batches.astype(np.float64),
-        beside=beside(tables),
-        weights=weights,
-        limits=limits,
-        scratch=np.zeros((n_nodes + 3, 3 + max(n_batches, N_TERMS + 2))),
-        n_nodes=n_nodes,
-        n_blocks=tables.n_blocks,
-        n_batches=n_batches,
-        max_stages=most_stages(tables),
-        max_nodes=tables.max_nodes,
-        contiguous=bool(tables.contiguous),
-        with_rate=bool(weights[THROUGHPUT] > 0 or np.isfinite(limits[THROUGHPUT])),
-        concurrency=tables.concurrency,
-        output_tokens=tables.output_tokens,
-        n_required=int(tables.required.sum()),
-        scale=max(float(tables.capacity_bytes.mean()), 1.0),
-        overlap=float(tables.prompt_overlap),
-    )
+from .packed import (
+    CAPACITY,
+    CUT_ALLOWED,
+    CUT_BYTES,
+    FIXED,
+    KV,
+    LATENCY,
+    LINKED,
+    N_TERMS,
+    PASSES,
+    PER_BYTE,
+    POWER,
+    PRICE,
+    PROMPT_BYTES,
+    PROMPTS,
+    REQUIRED,
+    SHARE,
+    SHORT_LOG,
+    TOKENS,
+    WEIGHT,
+)
 
 
 @inner
@@ -192,11 +65,17 @@ def broken_rules(genome, d, used, n_required):
 
 
 @inner
-def add_hops(genome, d, repeats, out):
-    """Write latency, seconds per token on links, seconds per prompt, and the busiest link; return broken rules."""
+def add_hops(genome, d, repeats, with_served, out):
+    """Write latency, seconds per token on links, seconds per prompt, and the busiest link; return broken rules.
+
+    With `with_served` the busiest link of each micro-batch size follows, prompts included.
+    """
     stages, width = genome[0], d.max_stages
     latency, on_link, prompt, widest, count = 0.0, 0.0, 0.0, 0.0, 0
     before, cut = d.n_nodes, 0
+    if with_served:
+        for k in range(d.n_batches):
+            out[4 + k] = 0.0
     for s in range(stages + 1):
         node = genome[1 + s] if s < stages else d.n_nodes
         if d.links[before, node, LINKED] == 0.0:
@@ -205,15 +84,21 @@ def add_hops(genome, d, repeats, out):
             count += 1
         latency += d.links[before, node, LATENCY]
         per_byte = d.links[before, node, PER_BYTE]
-        seconds = d.cuts[cut, CUT_BYTES] * per_byte
+        seconds, prompt_s = d.cuts[cut, CUT_BYTES] * per_byte, d.cuts[cut, PROMPT_BYTES] * per_byte
         on_link += seconds
-        prompt += d.cuts[cut, PROMPT_BYTES] * per_byte
+        prompt += prompt_s
         if repeats:
             # A link that the pipeline crosses twice is busy twice.
             for r in range(s):
                 if (genome[r] if r > 0 else d.n_nodes) == before and genome[1 + r] == node:
-                    seconds += d.cuts[genome[width + r] if r > 0 else 0, CUT_BYTES] * per_byte
+                    crossed = genome[width + r] if r > 0 else 0
+                    seconds += d.cuts[crossed, CUT_BYTES] * per_byte
+                    prompt_s += d.cuts[crossed, PROMPT_BYTES] * per_byte
         widest = max(widest, seconds)
+        if with_served:
+            for k in range(d.n_batches):
+                sent = d.sizes[k, TOKENS] * seconds + d.sizes[k, SHARE] * d.sizes[k, PROMPTS] * prompt_s
+                out[4 + k] = max(out[4 + k], sent)
         before = node
         cut = genome[1 + width + s] if s < stages else cut
     out[0], out[1], out[2], out[3] = latency, on_link, prompt, widest
@@ -221,15 +106,16 @@ def add_hops(genome, d, repeats, out):
 
 
 @inner
-def sum_repeats(genome, d, n_batches):
+def sum_repeats(genome, d, n_batches, with_served):
     """Redo the sums per node where nodes hold several runs; returns (missing bytes, sequences in flight).
 
-    Scratch row of a node: weights, caches, seen, busy seconds by micro-batch size; row N + 1 gets the busiest node's.
+    Scratch row of a node: weights, caches, seen, busy seconds by micro-batch size, those with prompts; row N + 1 gets
+    the busiest node's.
     """
     missing, fly, start = 0.0, float(d.concurrency), 0
-    scratch, width = d.scratch, d.max_stages
+    scratch, width, b = d.scratch, d.max_stages, d.n_batches
     for s in range(genome[0]):
-        for k in range(3 + n_batches):
+        for k in range(3 + 2 * b):
             scratch[genome[1 + s], k] = 0.0
     for s in range(genome[0]):
         node, stop = genome[1 + s], genome[1 + width + s]
@@ -239,6 +125,10 @@ def sum_repeats(genome, d, n_batches):
             scratch[node, 3 + k] += d.seconds[node, stop, k] - d.seconds[node, start, k]
             busy = scratch[node, 3 + k] + d.beside[node, k]
             scratch[d.n_nodes + 1, 3 + k] = max(scratch[d.n_nodes + 1, 3 + k], busy)
+        for k in range(b if with_served else 0):
+            scratch[node, 3 + b + k] += served_busy(d, node, start, stop, k)
+            busy = scratch[node, 3 + b + k] + d.sizes[k, PASSES] * d.beside[node, k]
+            scratch[d.n_nodes + 1, 3 + b + k] = max(scratch[d.n_nodes + 1, 3 + b + k], busy)
         start = stop
     for s in range(genome[0]):
         node = genome[1 + s]
@@ -248,6 +138,14 @@ def sum_repeats(genome, d, n_batches):
             missing += short
             fly = min(fly, fits)
     return missing, fly
+
+
+@inner
+def served_busy(d, node, start, stop, size):
+    """Busy seconds of a run of blocks per micro-batch and output token, prompts included."""
+    more = size + d.n_batches
+    short = d.served[node, stop, size] - d.served[node, start, size]
+    return short + d.sizes[size, SHARE] * (d.served[node, stop, more] - d.served[node, start, more])
 
 
 @inner
@@ -262,32 +160,56 @@ def room(d, node, weight, kv):
 
 
 @inner
-def rate(d, n_batches, fly, totals, mosts, hops):
-    """Seconds per token of the best micro-batch size, and that size."""
-    best, chosen = np.inf, 1.0
+def decode_rate(d, n_batches, fly, totals, mosts, hops):
+    """Seconds per token of decode steps alone, at the best micro-batch size."""
+    best = np.inf
     for k in range(n_batches):
         batch = d.batches[k]
         if k > 0 and batch > fly:
             break
         busiest = max(mosts[k], batch * hops[3])
-        seconds = max((totals[k] + hops[0] + batch * hops[1]) / fly, busiest / batch)
+        best = min(best, max((totals[k] + hops[0] + batch * hops[1]) / fly, busiest / batch))
+    return best
+
+
+@inner
+def served_rate(d, fly, stages, totals, mosts, hops):
+    """Seconds per token with prompts at the best micro-batch size, and that size; see `rounds.py`."""
+    best, chosen, b = np.inf, 1.0, d.n_batches
+    for k in range(b):
+        batch = d.batches[k]
+        if k > 0 and batch > fly:
+            break
+        busiest = max(mosts[b + k], hops[4 + k]) / batch
+        if busiest >= best:
+            continue
+        size = d.sizes[k]
+        flying = batch * min(np.floor(fly / batch), float(stages)) if d.staged else fly
+        part = 1.0 - np.exp(max(1.0, flying / batch) * size[SHORT_LOG])
+        trip = totals[b + k] + part * totals[2 * b + k] + size[PASSES] * hops[0] + size[FIXED]
+        trip += size[TOKENS] * hops[1] + part * size[PROMPTS] * hops[2]
+        seconds = max(trip / flying, busiest)
         if seconds < best:
             best, chosen = seconds, batch
     return best, chosen
 
 
 @inner
-def pipeline_terms(genome, d, terms, with_rate):
+def pipeline_terms(genome, d, terms, with_served, with_decode):
     """Fill `terms` (in the order of `combine.TERMS`, then in-flight and micro-batch); return the violation.
 
-    Without `with_rate`, throughput is left at 0 and only the first micro-batch size is looked at.
+    Without `with_served`, throughput is left at 0; without `with_decode`, so is the rate of decode steps, and only the
+    first micro-batch size is looked at for those.
     """
     stages, width, last = genome[0], d.max_stages, d.n_batches
-    n_batches = last if with_rate else 1
+    n_batches, n_served = last if with_decode else 1, last if with_served else 0
     scratch, seconds, n = d.scratch, d.seconds, d.n_nodes
     totals, mosts, hops = scratch[n, 3:], scratch[n + 1, 3:], scratch[n + 2]
     for k in range(n_batches):
         totals[k], mosts[k] = 0.0, d.beside[n, k]
+    for k in range(n_served):
+        totals[last + k], totals[2 * last + k] = 0.0, 0.0
+        mosts[last + k] = d.sizes[k, PASSES] * d.beside[n, k]
     violation, missing, prefill, slowest, energy, price = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     fly = float(d.concurrency)
     used, n_required, start = 0, 0, 0
@@ -308,6 +230,13 @@ def pipeline_terms(genome, d, terms, with_rate):
             busy = seconds[node, stop, k] - seconds[node, start, k]
             totals[k] += busy
             mosts[k] = max(mosts[k], busy + d.beside[node, k])
+        for k in range(n_served):
+            busy = d.served[node, stop, k] - d.served[node, start, k]
+            convoy = d.served[node, stop, last + k] - d.served[node, start, last + k]
+            totals[last + k] += busy
+            totals[2 * last + k] += convoy
+            busy += d.sizes[k, SHARE] * convoy + d.sizes[k, PASSES] * d.beside[node, k]
+            mosts[last + k] = max(mosts[last + k], busy)
         energy += d.nodes[node, POWER] * (seconds[node, stop, 0] - seconds[node, start, 0])
         prompt = seconds[node, stop, last] - seconds[node, start, last]
         prefill += prompt
@@ -315,20 +244,21 @@ def pipeline_terms(genome, d, terms, with_rate):
         violation += seconds[node, stop, last + 1] - seconds[node, start, last + 1]
         start = stop
     if used < stages:
-        missing, fly = sum_repeats(genome, d, n_batches)
+        missing, fly = sum_repeats(genome, d, n_batches, with_served)
     for s in range(stages):
         scratch[genome[1 + s], 2] = 0.0
     violation += missing / d.scale + broken_rules(genome, d, used, n_required)
-    violation += add_hops(genome, d, used < stages, hops)
+    violation += add_hops(genome, d, used < stages, with_served, hops)
     fly = max(fly, 1.0)
     terms[0] = totals[0] + hops[0] + hops[1]
     terms[1] = (1.0 - d.overlap) * prefill + d.overlap * slowest + hops[0] + hops[2]
     terms[2] = terms[1] + (d.output_tokens - 1) * terms[0]
-    terms[3], terms[8] = rate(d, n_batches, fly, totals, mosts, hops) if with_rate else (0.0, 1.0)
+    terms[3], terms[N_TERMS + 1] = served_rate(d, fly, stages, totals, mosts, hops) if with_served else (0.0, 1.0)
     terms[4] = price
     terms[5] = energy
     terms[6] = max(mosts[0], hops[3])
-    terms[7] = fly
+    terms[7] = decode_rate(d, n_batches, fly, totals, mosts, hops) if with_decode else 0.0
+    terms[N_TERMS] = fly
     for k in range(N_TERMS):
         if terms[k] > d.limits[k] * (1.0 + 1e-12):
             violation += terms[k] / d.limits[k] - 1.0
@@ -339,7 +269,7 @@ def pipeline_terms(genome, d, terms, with_rate):
 def pipeline_cost(genome, d):
     """Return (cost, violation) of one genome."""
     terms = np.empty(N_TERMS + 2)
-    violation = pipeline_terms(genome, d, terms, d.with_rate)
+    violation = pipeline_terms(genome, d, terms, d.with_served, d.with_decode)
     cost = 0.0
     for k in range(N_TERMS):
         cost += d.weights[k] * terms[k]
@@ -350,4 +280,4 @@ def pipeline_cost(genome, d):
 def pipeline_batch(genomes, d, terms, violations):
     """Fill terms (n, terms + 2) and violations (n,) of many genomes."""
     for k in range(genomes.shape[0]):
-        violations[k] = pipeline_terms(genomes[k], d, terms[k], True)
+        violations[k] = pipeline_terms(genomes[k], d, terms[k], True, True)

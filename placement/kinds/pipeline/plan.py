@@ -55,7 +55,13 @@ def plan_of(request: Request, problem: PipelineProblem, spans: Sequence[Span], v
         nodes=nodes,
         bottleneck=Limiter(limiter.kind, " -> ".join(names[k] for k in limiter.where), limiter.seconds),
         groups=groups_of(request, used),
-        notes=(*request.model.notes, *request.cluster.notes, *flight_note(request, terms), *cost_notes(request, used)),
+        notes=(
+            *request.model.notes,
+            *request.cluster.notes,
+            *flight_note(request, terms),
+            *stream_note(request, terms),
+            *cost_notes(request, used),
+        ),
     )
 
 
@@ -90,7 +96,11 @@ def groups_of(request: Request, used: Collection[str]) -> tuple[PlacedGroup, ...
 
 
 def figures_of(terms: Terms) -> Figures:
-    """The figures that people read; tokens/s with `in_flight` sequences in micro-batches of `micro_batch`."""
+    """The figures that people read.
+
+    ``tokens_per_s`` is served to a closed stream in micro-batches of `micro_batch`, prompts included; `in_flight` is what
+    memory holds, ``decode_tokens_per_s`` what decode steps alone would make of it.
+    """
     values = terms.values
     return Figures(
         time_per_token_s=values["latency"],
@@ -100,6 +110,7 @@ def figures_of(terms: Terms) -> Figures:
         price_per_hour=values["price"],
         energy_per_token_j=values["energy"],
         bottleneck_s=values["bottleneck"],
+        decode_tokens_per_s=1.0 / values["decode_rate"] if values["decode_rate"] > 0 else float("inf"),
         in_flight=terms.in_flight,
         micro_batch=terms.micro_batch,
     )
@@ -111,3 +122,11 @@ def flight_note(request: Request, terms: Terms) -> tuple[str, ...]:
     if terms.in_flight >= want:
         return ()
     return (f"cache memory holds {terms.in_flight} of the {want} sequences that the workload wants in flight",)
+
+
+def stream_note(request: Request, terms: Terms) -> tuple[str, ...]:
+    """Say what throughput stands for."""
+    count, rate = request.workload.concurrency, terms.values["decode_rate"]
+    alone = f", {1.0 / rate:.4g} tokens/s of decode steps alone (decode_rate)" if rate > 0 else ""
+    who = "one request" if count == 1 else f"{count} requests"
+    return (f"throughput: a closed stream of {who} under vllm, prompts included{alone}",)

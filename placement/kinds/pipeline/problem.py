@@ -11,7 +11,8 @@ import numpy as np
 from objectives.combine import TERMS, Objective
 from objectives.pipeline.bare import bare_bound
 from objectives.pipeline.bounds import lower_bound
-from objectives.pipeline.kernels.scores import most_stages, pipeline_batch, pipeline_data
+from objectives.pipeline.kernels.packed import most_stages, pipeline_data
+from objectives.pipeline.kernels.scores import pipeline_batch
 from objectives.pipeline.limits import Violation, violation
 from objectives.pipeline.tables import CostTables
 from objectives.pipeline.terms import Terms, cost, pipeline_terms

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from objectives.pipeline.tables import CostTables
 from objectives.spans import Span
 from placement.errors import InfeasibleError, InputError, NotFoundError
 from placement.plan.plan import PlacedSpan, Plan
@@ -117,7 +118,7 @@ def replan(
         raise InfeasibleError(impossible)
     penalty = loading_s(plan, request, load_bytes_per_s)
     tables = problem.tables
-    weighed = replace(problem, tables=replace(tables, decode_s=tables.decode_s + penalty[None] / horizon_tokens))
+    weighed = replace(problem, tables=slower(tables, penalty / horizon_tokens))
     starts = [_patched(plan, request, weighed)]
     gone = {*lost, *(group.name for group in plan.groups if set(group.devices) & set(lost))}
     if not gone & {span.node for span in plan.placement}:
@@ -198,6 +199,13 @@ def loading_s(plan: Plan, request: Request, load_bytes_per_s: float | Mapping[st
             for name in request.cluster.names
         ]
     )
+
+
+def slower(tables: CostTables, seconds: np.ndarray) -> CostTables:
+    """Tables whose blocks take so many seconds (N, L) more in every pass."""
+    served = tables.rounds("throughput")
+    served = replace(served, short_s=served.short_s + served.passes[:, None, None] * seconds)
+    return replace(tables, decode_s=tables.decode_s + seconds, served=served)
 
 
 def _held(plan: Plan) -> set[tuple[str, int]]:

@@ -22,7 +22,7 @@ def case_of(request: Request, *, most: IntArray | None = None) -> ReplicatedCase
     and that is fastest. For Petals every hop goes through the client, unless its servers push to each other.
     """
     rules = request.constraints
-    tables = build_tables(request)
+    tables = build_tables(request, streams=False)
     work, cluster, blocks = request.workload, request.cluster, request.model.n_blocks
     n = tables.n_nodes
     rate, kv = np.zeros((n, blocks)), np.zeros((n, blocks))

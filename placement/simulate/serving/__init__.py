@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from placement.costs.engines import HostCosts
 from placement.errors import InputError
 from placement.plan.plan import Plan
 from placement.question.request import Request
@@ -17,7 +18,7 @@ from placement.question.requests import Requests
 from .engine import Engine, Load
 from .figures import Limits, ServingFigures, ServingRun, Spread, busy_by_time, figures_of
 from .machine import Serving, serving_of
-from .options import EngineOptions, HostCosts
+from .options import EngineOptions
 from .policies import POLICIES, make_policy
 from .policies.base import Policy
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from objectives.pipeline.tables import CostTables
 from placement.costs.build import build_tables
-from placement.costs.engines import engine_notes, serving_costs
+from placement.costs.engines import HostCosts, engine_notes, host_costs, serving_costs
 from placement.costs.passes import BlockCosts, span_costs, token_grid
 from placement.errors import InputError
 from placement.plan.plan import PlacedChain, PlacedSpan, Plan
@@ -19,7 +19,7 @@ from placement.question.model import Model
 from placement.question.request import Request
 
 from .kernels.events import FloatArray, Machine
-from .options import EngineOptions, HostCosts
+from .options import EngineOptions
 
 WITHOUT_WINDOW = 1 << 40
 TABLED = ("products_s",)
@@ -106,8 +106,8 @@ def serving_of(plan: Plan, request: Request, options: EngineOptions, *, copies: 
         raise InputError(f"the plan has {plan.n_blocks} blocks, the model of the question {request.model.n_blocks}")
     stated = request.cluster
     request, known, engine = serving_costs(request)
-    tables = build_tables(request, known)
-    host = options.host or (HostCosts() if engine else HostCosts(0.0, 0.0, 0.0, 0.0))
+    tables = build_tables(request, known, streams=False)
+    host = options.host or host_costs(engine=engine)
     chains, weights = chains_of(plan)
     spans = [_spans(plan, chain) for chain in chains]
     windows = _windows(request.model)

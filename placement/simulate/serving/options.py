@@ -4,34 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from placement.costs.engines import PASS_TOKENS, HostCosts
 from placement.errors import InputError
-
-
-@dataclass(frozen=True, slots=True)
-class HostCosts:
-    """Seconds of the engine's host that the accelerator waits for, and what a user waits for beside the engine.
-
-    Attributes
-    ----------
-    pass_s : float
-        Per pass: scheduling, inputs, sampling, outputs.
-    sequence_s : float
-        Per sequence in a pass.
-    prompt_token_s : float
-        Per prompt token in a pass.
-    request_s : float
-        Per request before it can be scheduled: HTTP, tokens of its text.
-    """
-
-    pass_s: float = 0.0012
-    sequence_s: float = 5e-6
-    prompt_token_s: float = 0.0
-    request_s: float = 0.006
-
-    def __post_init__(self) -> None:
-        for name in self.__slots__:
-            if not 0.0 <= getattr(self, name) < 1e6:
-                raise InputError(f"expected seconds of at least 0, got {getattr(self, name)!r}", name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +38,7 @@ class EngineOptions:
     """
 
     max_num_seqs: int = 256
-    max_num_batched_tokens: int = 2048
+    max_num_batched_tokens: int = PASS_TOKENS
     max_model_len: int = 0
     block_size: int = 16
     kv_blocks: int | None = None

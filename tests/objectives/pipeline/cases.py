@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from objectives.combine import TERMS, Objective
+from objectives.combine import RATES, TERMS, Objective
 from objectives.pipeline.tables import CostTables
 
 KINDS = ("pins", "cuts", "max_nodes", "required", "links", "tie", "memory", "twins", "uneven")
@@ -99,12 +99,14 @@ def tiny(rng: np.random.Generator, *, contiguous: bool = True) -> CostTables:
 def random_objective(rng: np.random.Generator, values: np.ndarray | None = None) -> Objective:
     """Any objective: one term or a mix; with `values` (n, terms) of some placements, perhaps with limits near them."""
     count = 1 if rng.random() < 0.7 else int(rng.integers(2, 4))
-    names = rng.choice(TERMS, count, replace=False).tolist()
+    rate = str(rng.choice(RATES))  # exact proves one rate at a time
+    known = [name for name in TERMS if name == rate or name not in RATES]
+    names = rng.choice(known, count, replace=False).tolist()
     scale = dict.fromkeys(TERMS, 1.0) if values is None else dict(zip(TERMS, values.mean(axis=0), strict=True))
     weights = {name: float(rng.uniform(0.3, 2.0)) / max(scale[name], 1e-12) for name in names}
     limits = {}
     if values is not None and rng.random() < 0.5:
-        for name in rng.choice(TERMS, int(rng.integers(1, 3)), replace=False).tolist():
+        for name in rng.choice(known, int(rng.integers(1, 3)), replace=False).tolist():
             most = float(np.quantile(values[:, TERMS.index(name)], rng.uniform(0.05, 0.8))) * 1.0001
-            limits[name] = 1.0 / most if name == "throughput" else most
+            limits[name] = 1.0 / most if name in RATES else most
     return Objective(weights, limits)

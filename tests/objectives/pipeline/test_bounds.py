@@ -48,7 +48,7 @@ def test_bound_is_at_most_the_optimum(contiguous: bool, block: int) -> None:
 
 @pytest.mark.parametrize("name", TERMS)
 def test_bound_is_near_the_optimum(name: str) -> None:
-    """Within 3% on average on instances of eight nodes, and never above."""
+    """Within 3% on average on instances of eight nodes (a stream: 6%, stages are not counted), and never above."""
     gaps = []
     for seed in range(4):
         rng = np.random.default_rng(seed)
@@ -57,7 +57,7 @@ def test_bound_is_near_the_optimum(name: str) -> None:
         bound = lower_bound(problem.tables, problem.objective)
         assert bound <= best
         gaps.append(best / bound - 1)
-    assert np.mean(gaps) < 0.03
+    assert np.mean(gaps) < (0.06 if name == "throughput" else 0.03)
 
 
 @given(seeds, st.sampled_from(TERMS))

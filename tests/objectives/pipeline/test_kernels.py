@@ -49,8 +49,16 @@ def random_tables(rng: np.random.Generator, contiguous: bool, ties: bool, n: int
 
 
 OBJECTIVE = Objective(
-    {"latency": 1.0, "ttft": 0.3, "throughput": 2.0, "price": 0.1, "energy": 0.01, "bottleneck": 0.5},
-    {"ttft": 12.0, "throughput": 0.3, "price": 4.0},
+    {
+        "latency": 1.0,
+        "ttft": 0.3,
+        "throughput": 2.0,
+        "price": 0.1,
+        "energy": 0.01,
+        "bottleneck": 0.5,
+        "decode_rate": 1.5,
+    },
+    {"ttft": 12.0, "throughput": 0.3, "price": 4.0, "decode_rate": 0.2},
 )
 
 

@@ -53,13 +53,14 @@ Work = Generator[IntArray, None, Answer]
 
 @dataclass(frozen=True)
 class Question:
-    """The cheapest pipeline within caps and limits; what costs `cutoff` or more is of no interest."""
+    """The cheapest pipeline of so many stages or more; what costs `cutoff` or more is of no interest."""
 
     cost: Additive
     caps: Caps = field(default_factory=Caps)
     limits: tuple[Limit, ...] = ()
     cutoff: float = np.inf
     first_run: tuple[int, int] = (0, 0)
+    stages: int = 1
 
 
 def run_cost(space: Space, cost: Additive, genome: IntArray, width: int) -> float:
@@ -107,12 +108,16 @@ class Table:
         """Return the answer without the limits."""
         d = self.space.stages(cost or question.cost, question.caps, question.first_run)
         yield from self.fill(d, self._best)
-        value, row = cheapest_row(self._best, self.rows, d, self.complete)
+        value, row = cheapest_row(self._best, self.rows, d, self.finished(question))
         if row < 0:
             return Answer(np.inf)
         types, stops = np.empty(self.width, np.int64), np.empty(self.width, np.int64)
         count = walk_back(self._best, self.rows, d, row, types, stops)
         return Answer(value, self.space.genome(types[:count][::-1], stops[:count][::-1], self.width), value)
+
+    def finished(self, question: Question) -> BoolArray:
+        """Rows that a pipeline may end with."""
+        return self.complete if question.stages <= 1 else self.complete & (self.space.stages_of_rows >= question.stages)
 
     def within(self, limits: tuple[Limit, ...], genome: IntArray) -> bool:
         """Tell whether a genome keeps the limits."""
@@ -198,7 +203,7 @@ class Table:
             np.array([0, -1], dtype=np.int64),
         )
         row, cutoff = len(self._best) - 1, min(found.cost, question.cutoff)
-        if not seed_labels(labels, self.rows, d, priced, self.complete):
+        if not seed_labels(labels, self.rows, d, priced, self.finished(question)):
             row = -2
         while row >= 0:
             row, cutoff = extend_labels(labels, self.rows, d, priced, self._best, floors, row, ROUND_STEPS, cutoff)

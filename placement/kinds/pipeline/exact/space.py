@@ -107,6 +107,12 @@ class Space:
         """Rows of the table, one for each multiset and each type in it that may come last."""
         return self._rows[0]
 
+    @cached_property
+    def stages_of_rows(self) -> IntArray:
+        """Stages of the pipelines that each row stands for."""
+        counts: IntArray = self.multisets.sum(axis=1)[self._rows[1]]
+        return counts
+
     def complete(self, most_price: float = np.inf) -> BoolArray:
         """Rows whose nodes include all the required ones and cost at most `most_price` $/h."""
         sets = self.multisets

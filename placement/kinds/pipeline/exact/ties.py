@@ -123,5 +123,5 @@ class Engine:
         need, capacity = memory_need(tables, caps.in_flight)
         if need[first] + need[stop] - need[start] > capacity[node]:
             return False
-        sums = [(busy_sums(tables, int(node), low, high), most) for low, high, most in caps.busy]
+        sums = [(busy_sums(tables, int(node), cap.rates, cap.first, cap.last), cap.most) for cap in caps.busy]
         return all(busy[first] + busy[stop] - busy[start] <= most * (1 + 1e-12) for busy, most in sums)

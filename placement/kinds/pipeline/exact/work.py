@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from objectives.combine import RATES
 from objectives.pipeline.additive import ADDITIVE, Limit, term_cost, weighted_cost
-from objectives.pipeline.node_types import Caps
+from objectives.pipeline.bounds import rate_name
+from objectives.pipeline.node_types import Busy, Caps
 from placement.search.problem import Score
 from placement.search.solver import IntArray, Proposal
 
@@ -44,11 +46,13 @@ class Search:
         tables = self.problem.tables
         names = [name for name in ("latency", "ttft", "request_time", "energy") if name in limits]
         self.limits = tuple(Limit(term_cost(tables, name), limits[name]) for name in names)
-        self.busy = ((0, 0, limits["bottleneck"]),) if "bottleneck" in limits else ()
+        self.name = rate_name(self.problem.objective) or RATES[0]
+        self.rates, self.steps_alone = tables.rounds(self.name), tables.rounds("decode_rate")
+        self.busy = (Busy(self.steps_alone, 0, 0, limits["bottleneck"]),) if "bottleneck" in limits else ()
         self.weights = self.problem.objective.weights
-        self.rate = self.weights.get("throughput", 0.0)
+        self.rate = self.weights.get(self.name, 0.0)
         self.peak = self.weights.get("bottleneck", 0.0)
-        self.most_rate = 1.0 / limits["throughput"] if "throughput" in limits else np.inf
+        self.most_rate = 1.0 / limits[self.name] if self.name in limits else np.inf
         self.additive = weighted_cost(tables, self.weights)
         self.plain = all(name in ADDITIVE for name in self.weights)
         for genome in self.start:
@@ -61,7 +65,7 @@ class Search:
             self.cost, self.genome = score.cost, genome
         return score
 
-    def caps(self, in_flight: int = 1, *busy: tuple[int, int, float]) -> Caps:
+    def caps(self, in_flight: int = 1, *busy: Busy) -> Caps:
         """Caps, with the limit on the bottleneck beside those given."""
         return Caps(in_flight, (*self.busy, *busy))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from objectives.jit import copy
-from objectives.pipeline.kernels.scores import CUT_ALLOWED
+from objectives.pipeline.kernels.packed import CUT_ALLOWED
 from placement.search.kernels import inner, kernel
 from placement.search.kernels.draws import below, step_size
 

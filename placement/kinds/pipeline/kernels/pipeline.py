@@ -1,6 +1,7 @@
 """Registers the pipeline's kernels with the search loops."""
 
-from objectives.pipeline.kernels.scores import PipelineData, pipeline_cost
+from objectives.pipeline.kernels.packed import PipelineData
+from objectives.pipeline.kernels.scores import pipeline_cost
 from placement.search.kernels.encoding import provide
 
 from .moves import pipeline_crossover, pipeline_neighbour

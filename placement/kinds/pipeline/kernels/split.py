@@ -17,20 +17,24 @@ from __future__ import annotations
 import numpy as np
 
 from objectives.jit import copy
-from objectives.pipeline.kernels.scores import (
+from objectives.pipeline.kernels.packed import (
     CAPACITY,
     CUT_ALLOWED,
     CUT_BYTES,
     KV,
     LATENCY,
     LINKED,
+    PASSES,
     PER_BYTE,
     POWER,
     PRICE,
     PROMPT_BYTES,
+    PROMPTS,
+    SHORT_LOG,
+    TOKENS,
     WEIGHT,
-    pipeline_cost,
 )
+from objectives.pipeline.kernels.scores import pipeline_cost, served_busy
 from placement.search.kernels import inner, kernel
 
 
@@ -38,23 +42,29 @@ from placement.search.kernels import inner, kernel
 def additive(d, size):
     """Return prefix costs (N, L + 1), hop costs per byte-second factors and fixed costs of the additive part.
 
-    `size` is the micro-batch index whose step time stands in for throughput.
+    `size` is the micro-batch index whose round trip stands in for a rate.
     """
     n, m, b = d.n_nodes, d.n_blocks, d.n_batches
     w = d.weights
-    # request time = prompt + (output - 1) steps; bottleneck and throughput are followed through their step time.
+    # request time = prompt + (output - 1) steps; bottleneck and rates are followed through their round trips.
     step = w[0] + w[2] * (d.output_tokens - 1)
     prompt = w[1] + w[2]
-    rate = w[3] / max(1.0, d.batches[size]) + w[6] * 1e-3
+    batch = max(1.0, d.batches[size])
+    rate, served = w[7] / batch + w[6] * 1e-3, w[3] / batch
+    groups = min(d.concurrency / batch, float(n)) if d.staged else d.concurrency / batch
+    part = 1.0 - np.exp(max(1.0, groups) * d.sizes[size, SHORT_LOG])
     stage = np.empty((n, m + 1))
     for i in range(n):
         for cut in range(m + 1):
             seconds = d.seconds[i, cut]
             stage[i, cut] = (step + w[5] * d.nodes[i, POWER]) * seconds[0] + prompt * seconds[b] + rate * seconds[size]
-    per_hop = step + prompt + rate
+            stage[i, cut] += served * (d.served[i, cut, size] + part * d.served[i, cut, b + size])
+    per_hop = step + prompt + rate + served * d.sizes[size, PASSES]
+    on_token = step + rate * d.batches[size] + served * d.sizes[size, TOKENS]
+    on_prompt = prompt + served * part * d.sizes[size, PROMPTS]
     volume = np.empty(m + 1)
     for cut in range(m + 1):
-        volume[cut] = (step + rate * d.batches[size]) * d.cuts[cut, CUT_BYTES] + prompt * d.cuts[cut, PROMPT_BYTES]
+        volume[cut] = on_token * d.cuts[cut, CUT_BYTES] + on_prompt * d.cuts[cut, PROMPT_BYTES]
     fixed = w[4] * d.nodes[:, PRICE]
     return stage, per_hop, volume, fixed
 
@@ -68,13 +78,21 @@ def hop_cost(d, i, j, cut, per_hop, volume):
 
 
 @inner
+def busy_between(d, node, start, stop, size):
+    """Busy seconds of a run per micro-batch: prompts included where throughput matters."""
+    if d.with_served:
+        return served_busy(d, node, start, stop, size)
+    return d.seconds[node, stop, size] - d.seconds[node, start, size]
+
+
+@inner
 def first_starts(d, i, size, limit_s, fly, starts):
     """For every stop, write the smallest start of a stage on node i that fits and takes at most `limit_s`."""
     s = 0
     for stop in range(d.n_blocks + 1):
         while s < stop:
             need = d.cuts[stop, WEIGHT] - d.cuts[s, WEIGHT] + fly * (d.cuts[stop, KV] - d.cuts[s, KV])
-            busy = d.seconds[i, stop, size] - d.seconds[i, s, size]
+            busy = busy_between(d, i, s, stop, size)
             if (
                 need > d.nodes[i, CAPACITY] * (1 + 1e-12) + 1e-6
                 or busy > limit_s
@@ -289,14 +307,14 @@ def fill_order(order, d, out):
 def decode_order(order, d, tries, out):
     """Write the best pipeline found for a node order: optimal for additive objectives, else the best of `tries` limits.
 
-    For throughput, bottleneck and limited terms the limit on a stage's busy seconds is varied geometrically between
+    For rates, bottleneck and limited terms the limit on a stage's busy seconds is varied geometrically between
     the busiest stage of the split with the least step time and a fraction of it.
     """
     best_cost, best_violation = np.inf, np.inf
     trial = np.empty_like(out)
     fill_order(order, d, out)
     best_cost, best_violation = pipeline_cost(out, d)
-    simple = d.weights[3] == 0.0 and d.weights[6] == 0.0
+    simple = d.weights[3] == 0.0 and d.weights[6] == 0.0 and d.weights[7] == 0.0
     sizes, ways = 1 if simple else d.n_batches, approaches(order, d)
     for size in range(sizes - 1, -1, -1):
         fly = 1.0 if simple else min(float(d.concurrency), max(1.0, d.batches[size]))
@@ -312,7 +330,7 @@ def decode_order(order, d, tries, out):
             for s in range(trial[0]):
                 stop = trial[1 + d.max_stages + s]
                 node = trial[1 + s]
-                busiest = max(busiest, d.seconds[node, stop, size] - d.seconds[node, start, size])
+                busiest = max(busiest, busy_between(d, node, start, stop, size))
                 start = stop
             limit_s = busiest * 0.93
     return best_cost, best_violation

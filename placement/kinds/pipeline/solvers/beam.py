@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from objectives.pipeline.additive import ADDITIVE, Additive, Limit, step_cost, term_cost, weighted_cost
-from objectives.pipeline.node_types import Caps, stage_data
+from objectives.pipeline.additive import ADDITIVE, Additive, Limit, round_cost, step_cost, term_cost, weighted_cost
+from objectives.pipeline.bounds import rate_name
+from objectives.pipeline.node_types import Busy, Caps, stage_data
 from objectives.pipeline.relaxation import Relaxation, Relaxed
 from placement.search.problem import Problem
 from placement.search.solver import IntArray, NotApplicableError, Proposal
@@ -68,13 +69,15 @@ def _questions(problem: PipelineProblem, best: IntArray) -> Iterator[tuple[Addit
     """Additive questions whose answers are good: the sums, and steps whose stages are less busy than the best's."""
     tables, weights = problem.tables, problem.objective.weights
     sums = weighted_cost(tables, weights)
-    rate, peak = weights.get("throughput", 0.0), weights.get("bottleneck", 0.0)
+    name = rate_name(problem.objective)
+    rate, peak = weights.get(name, 0.0), weights.get("bottleneck", 0.0)
+    rates, steps = tables.rounds(name), tables.rounds("decode_rate")
     if not rate and not peak:
         yield sums, Caps()
         return
     terms, _ = problem.details(problem.decode(best))
     for part in (0.999, 0.9):
-        caps = [(0, 0, part * terms.values["bottleneck"])] if peak else []
+        caps = [Busy(steps, 0, 0, part * terms.values["bottleneck"])] if peak else []
         if not rate:
             yield sums + step_cost(tables, 0) * (1e-3 * peak), Caps(1, tuple(caps))
             continue
@@ -82,8 +85,9 @@ def _questions(problem: PipelineProblem, best: IntArray) -> Iterator[tuple[Addit
             if size == 0 or batch <= tables.concurrency:
                 flight = max(batch, min(tables.concurrency, terms.in_flight))
                 for wanted in sorted({flight, tables.concurrency}):
-                    busy = (*caps, (size, size, part * terms.values["throughput"]))
-                    yield sums + step_cost(tables, size) * (rate / wanted), Caps(wanted, busy)
+                    busy = (*caps, Busy(rates, size, size, part * terms.values[name]))
+                    trip = round_cost(tables, rates, (size, size), wanted)
+                    yield sums + trip * (rate / wanted), Caps(wanted, busy)
 
 
 def _sweep(

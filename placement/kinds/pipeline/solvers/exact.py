@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from objectives.combine import RATES
 from placement.search.problem import Problem
 from placement.search.solver import IntArray, NotApplicableError, Proposal
 
@@ -56,6 +57,9 @@ class Exact:
         """Build the tables; raise `NotApplicableError` when they would be too large or do not cover the problem."""
         if not problem.tables.contiguous:
             raise NotApplicableError("exact needs contiguous pipelines")
+        objective = problem.objective
+        if len({*objective.weights, *objective.limits}.intersection(RATES)) > 1:
+            raise NotApplicableError("exact proves one rate at a time, throughput or decode_rate")
         most_price = problem.objective.limits.get("price", np.inf)
         return Engine(problem.tables, problem.width, self.most_entries, most_price)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from objectives.combine import Objective
+from objectives.combine import RATES
 from objectives.pipeline.additive import ADDITIVE
 from objectives.spans import Span
 from placement.search.highs import Columns, Event, FloatArray, Solving, columns
@@ -61,10 +61,11 @@ class PipelineMilp:
         """Return the problem when the model covers it."""
         if not isinstance(problem, PipelineProblem) or not problem.compiled or problem.objective.pareto:
             raise NotApplicableError("milp needs a pipeline problem with one built-in objective")
-        objective = linear(problem)
+        objective, tables = problem.objective, problem.tables
+        rates = RATES if tables.concurrency == 1 and tables.beside_s is None else ()
         for name in (*objective.weights, *objective.limits):
-            if name not in LINEAR:
-                several = " with several sequences in flight" if name == "throughput" else ""
+            if name not in (*LINEAR, *rates):
+                several = " with several sequences in flight" if name in RATES else ""
                 raise NotApplicableError(f"milp has no linear form of '{name}'{several} (it knows {', '.join(LINEAR)})")
         ensure_installed()
         return problem
@@ -77,19 +78,6 @@ def ensure_installed() -> None:
         import pyomo.environ  # noqa: F401
     except ImportError as error:
         raise NotApplicableError(f"milp needs the packages pyomo and highspy ({error})") from None
-
-
-def linear(problem: PipelineProblem) -> Objective:
-    """The objective; with one sequence in flight, throughput is latency: seconds per token are the time of a step."""
-    objective = problem.objective
-    if problem.tables.concurrency > 1:
-        return objective
-    weights, limits = dict(objective.weights), dict(objective.limits)
-    if "throughput" in weights:
-        weights["latency"] = weights.get("latency", 0.0) + weights.pop("throughput")
-    if "throughput" in limits:
-        limits["latency"] = min(limits.get("latency", np.inf), 1.0 / limits.pop("throughput"))
-    return Objective(weights, limits)
 
 
 @dataclass
@@ -108,7 +96,7 @@ class _Task:
         genome = self.start[0]
         score = self.problem.score(self.problem.decode(genome))
         self.scale = 1000.0 / score.cost if score.cost > 0 and np.isfinite(score.cost) else 1.0
-        model = build(self.problem.tables, linear(self.problem), self.scale, self.problem.width)
+        model = build(self.problem.tables, self.problem.objective, self.scale, self.problem.width)
         made = columns(model)
         names = [(variable.parent_component().local_name, variable.index()) for variable in made.variables]
         self.index = {column: key for column, (name, key) in enumerate(names) if name == "x"}

@@ -26,8 +26,8 @@ from typing import Any
 
 import numpy as np
 
-from objectives.combine import Objective
-from objectives.pipeline.additive import ADDITIVE, Additive, term_cost, weighted_cost
+from objectives.combine import RATES, Objective
+from objectives.pipeline.additive import ADDITIVE, Additive, round_cost, term_cost, weighted_cost
 from objectives.pipeline.tables import CostTables
 
 ROOM = 1e-12  # an exact fit is a fit, as in `objectives.limits`
@@ -141,15 +141,26 @@ def build(tables: CostTables, objective: Objective, scale: float, stages: int) -
     _rules(model, tables, room, stages)
     if "bottleneck" in objective.weights or "bottleneck" in objective.limits:
         _bottleneck(model, tables, room)
-    total = _sum(model, tables, room, weighted_cost(tables, objective.weights))
+    cost = weighted_cost(tables, objective.weights)
+    for name in RATES:
+        if name in objective.weights:
+            cost = cost + _alone(tables, name) * objective.weights[name]
+    total = _sum(model, tables, room, cost)
     total = total + objective.weights.get("bottleneck", 0.0) * model.peak
     model.goal = pyo.Objective(expr=scale * total)
     for name, most in objective.limits.items():
         if name in ADDITIVE:
             model.rows.add(_sum(model, tables, room, term_cost(tables, name)) / most <= 1 + ROOM)
+        elif name in RATES:
+            model.rows.add(_sum(model, tables, room, _alone(tables, name)) * most <= 1 + ROOM)
         else:
             model.rows.add(model.peak / most <= 1 + ROOM)
     return model
+
+
+def _alone(tables: CostTables, name: str) -> Additive:
+    """Seconds per token where one sequence is in flight: those of its round trip, which no node is busy longer."""
+    return round_cost(tables, tables.rounds(name), (0, 0), 1)
 
 
 def _sum(model: Any, tables: CostTables, room: Layout, cost: Additive) -> Any:
