@@ -15,7 +15,10 @@ from ..tables import CostTables
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 N_TERMS = len(TERMS)
-THROUGHPUT, DECODE_RATE = TERMS.index("throughput"), TERMS.index("decode_rate")
+# Where the terms lie in a row of them.
+STEP, FIRST_TOKEN, WHOLE_REQUEST = TERMS.index("latency"), TERMS.index("ttft"), TERMS.index("request_time")
+THROUGHPUT, DECODE_RATE, BOTTLENECK = TERMS.index("throughput"), TERMS.index("decode_rate"), TERMS.index("bottleneck")
+RENT, ENERGY = TERMS.index("price"), TERMS.index("energy")
 
 
 # Columns of `PipelineData.cuts`, `.nodes` and `.links`.

@@ -11,9 +11,13 @@ import numpy as np
 from objectives.jit import inner, kernel
 
 from .packed import (
+    BOTTLENECK,
     CAPACITY,
     CUT_ALLOWED,
     CUT_BYTES,
+    DECODE_RATE,
+    ENERGY,
+    FIRST_TOKEN,
     FIXED,
     KV,
     LATENCY,
@@ -25,11 +29,15 @@ from .packed import (
     PRICE,
     PROMPT_BYTES,
     PROMPTS,
+    RENT,
     REQUIRED,
     SHARE,
     SHORT_LOG,
+    STEP,
+    THROUGHPUT,
     TOKENS,
     WEIGHT,
+    WHOLE_REQUEST,
 )
 
 
@@ -250,14 +258,16 @@ def pipeline_terms(genome, d, terms, with_served, with_decode):
     violation += missing / d.scale + broken_rules(genome, d, used, n_required)
     violation += add_hops(genome, d, used < stages, with_served, hops)
     fly = max(fly, 1.0)
-    terms[0] = totals[0] + hops[0] + hops[1]
-    terms[1] = (1.0 - d.overlap) * prefill + d.overlap * slowest + hops[0] + hops[2]
-    terms[2] = terms[1] + (d.output_tokens - 1) * terms[0]
-    terms[3], terms[N_TERMS + 1] = served_rate(d, fly, stages, totals, mosts, hops) if with_served else (0.0, 1.0)
-    terms[4] = price
-    terms[5] = energy
-    terms[6] = max(mosts[0], hops[3])
-    terms[7] = decode_rate(d, n_batches, fly, totals, mosts, hops) if with_decode else 0.0
+    terms[STEP] = totals[0] + hops[0] + hops[1]
+    terms[FIRST_TOKEN] = (1.0 - d.overlap) * prefill + d.overlap * slowest + hops[0] + hops[2]
+    terms[WHOLE_REQUEST] = terms[FIRST_TOKEN] + (d.output_tokens - 1) * terms[STEP]
+    terms[THROUGHPUT], terms[N_TERMS + 1] = (
+        served_rate(d, fly, stages, totals, mosts, hops) if with_served else (0.0, 1.0)
+    )
+    terms[RENT] = price
+    terms[ENERGY] = energy
+    terms[BOTTLENECK] = max(mosts[0], hops[3])
+    terms[DECODE_RATE] = decode_rate(d, n_batches, fly, totals, mosts, hops) if with_decode else 0.0
     terms[N_TERMS] = fly
     for k in range(N_TERMS):
         if terms[k] > d.limits[k] * (1.0 + 1e-12):

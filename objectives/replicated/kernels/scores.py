@@ -17,7 +17,12 @@ from ..terms import idle_s
 from .flow import COUNT, NEXT, START, STOP, grouped_flow, make_capacities, make_groups
 from .served import lost, serve
 
-N_TERMS = len(REPLICATED.names)
+TERMS = REPLICATED.names
+N_TERMS = len(TERMS)
+# Where the terms lie in a row of them.
+SERVED, FLOW, REPLICAS = TERMS.index("throughput"), TERMS.index("flow"), TERMS.index("replicas")
+STEP, FIRST_TOKEN, BEST_CHAIN = TERMS.index("latency"), TERMS.index("ttft"), TERMS.index("best_chain")
+LOSS, RENT, MOVED = TERMS.index("survival"), TERMS.index("price"), TERMS.index("moved_bytes")
 
 
 class ReplicatedData(NamedTuple):
@@ -331,17 +336,23 @@ def replicated_terms(genome, d, terms):
                 moved -= d.block_bytes[until] - d.block_bytes[had]
     if d.max_nodes > 0:
         violation += max(0, used - d.max_nodes)
-    terms[1] = 1.0 / flow if flow > 0.0 else d.idle_s
-    terms[5] = 1.0 / fewest if fewest > 0 else 2.0
-    terms[7] = price
-    terms[8] = moved
-    terms[0], terms[2], terms[3], terms[4], terms[6] = d.idle_s, d.idle_s, d.idle_s, d.idle_s, 0.0
+    terms[FLOW] = 1.0 / flow if flow > 0.0 else d.idle_s
+    terms[REPLICAS] = 1.0 / fewest if fewest > 0 else 2.0
+    terms[RENT] = price
+    terms[MOVED] = moved
+    terms[SERVED], terms[STEP], terms[FIRST_TOKEN], terms[BEST_CHAIN], terms[LOSS] = (
+        d.idle_s,
+        d.idle_s,
+        d.idle_s,
+        d.idle_s,
+        0.0,
+    )
     if d.want_served:
         served, step, ttft, best = serve(d, count, flow)
         if served > 0.0:
-            terms[0], terms[2], terms[3], terms[4] = 1.0 / served, step, ttft, best
+            terms[SERVED], terms[STEP], terms[FIRST_TOKEN], terms[BEST_CHAIN] = 1.0 / served, step, ttft, best
     if d.want_survival:
-        terms[6] = lost(genome, d)
+        terms[LOSS] = lost(genome, d)
     for k in range(N_TERMS):
         if terms[k] > d.limits[k] * (1.0 + 1e-12):
             violation += terms[k] / d.limits[k] - 1.0
@@ -356,9 +367,9 @@ def replicated_cost(genome, d):
     cost = 0.0
     for k in range(N_TERMS):
         cost += d.weights[k] * terms[k]
-    if d.soft > 0.0 and terms[1] < d.idle_s:
+    if d.soft > 0.0 and terms[FLOW] < d.idle_s:
         coverage(d, make_groups(genome, d))
-        cost *= 1.0 + d.soft * scarcity(d, 1.0 / terms[1])
+        cost *= 1.0 + d.soft * scarcity(d, 1.0 / terms[FLOW])
     return cost, violation
 
 

@@ -18,9 +18,11 @@ import numpy as np
 
 from objectives.jit import copy
 from objectives.pipeline.kernels.packed import (
+    BOTTLENECK,
     CAPACITY,
     CUT_ALLOWED,
     CUT_BYTES,
+    DECODE_RATE,
     KV,
     LATENCY,
     LINKED,
@@ -31,6 +33,7 @@ from objectives.pipeline.kernels.packed import (
     PROMPT_BYTES,
     PROMPTS,
     SHORT_LOG,
+    THROUGHPUT,
     TOKENS,
     WEIGHT,
 )
@@ -314,7 +317,7 @@ def decode_order(order, d, tries, out):
     trial = np.empty_like(out)
     fill_order(order, d, out)
     best_cost, best_violation = pipeline_cost(out, d)
-    simple = d.weights[3] == 0.0 and d.weights[6] == 0.0 and d.weights[7] == 0.0
+    simple = d.weights[THROUGHPUT] == 0.0 and d.weights[BOTTLENECK] == 0.0 and d.weights[DECODE_RATE] == 0.0
     sizes, ways = 1 if simple else d.n_batches, approaches(order, d)
     for size in range(sizes - 1, -1, -1):
         fly = 1.0 if simple else min(float(d.concurrency), max(1.0, d.batches[size]))
