@@ -261,9 +261,9 @@ def pipeline_terms(genome, d, terms, with_served, with_decode):
     terms[STEP] = totals[0] + hops[0] + hops[1]
     terms[FIRST_TOKEN] = (1.0 - d.overlap) * prefill + d.overlap * slowest + hops[0] + hops[2]
     terms[WHOLE_REQUEST] = terms[FIRST_TOKEN] + (d.output_tokens - 1) * terms[STEP]
-    terms[THROUGHPUT], terms[N_TERMS + 1] = (
-        served_rate(d, fly, stages, totals, mosts, hops) if with_served else (0.0, 1.0)
-    )
+    terms[THROUGHPUT], terms[N_TERMS + 1] = 0.0, 1.0
+    if with_served:
+        terms[THROUGHPUT], terms[N_TERMS + 1] = served_rate(d, fly, stages, totals, mosts, hops)
     terms[RENT] = price
     terms[ENERGY] = energy
     terms[BOTTLENECK] = max(mosts[0], hops[3])

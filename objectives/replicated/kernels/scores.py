@@ -340,13 +340,9 @@ def replicated_terms(genome, d, terms):
     terms[REPLICAS] = 1.0 / fewest if fewest > 0 else 2.0
     terms[RENT] = price
     terms[MOVED] = moved
-    terms[SERVED], terms[STEP], terms[FIRST_TOKEN], terms[BEST_CHAIN], terms[LOSS] = (
-        d.idle_s,
-        d.idle_s,
-        d.idle_s,
-        d.idle_s,
-        0.0,
-    )
+    terms[LOSS] = 0.0
+    for k in (SERVED, STEP, FIRST_TOKEN, BEST_CHAIN):
+        terms[k] = d.idle_s
     if d.want_served:
         served, step, ttft, best = serve(d, count, flow)
         if served > 0.0:
