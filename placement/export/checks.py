@@ -37,9 +37,10 @@ def refusals(name: str, holds: Holds, plan: Plan) -> list[str]:
         shown = f"{names[0]}, ..., {names[-1]}"
         return [f"exports are for models of the blocks {EMBED}, decoder layers, {HEAD}; this one has {shown}"]
     parts = stages(plan)
-    away = next((span for span in plan.placement if span.away), None)
-    if away is not None and not holds.parts:
-        return [f"{name} keeps a layer in one piece, the plan leaves {away.away} of '{away.node}' on '{away.home}'"]
+    away = next((span for span in plan.placement if span.away and span.away not in holds.parts), None)
+    if away is not None:
+        keeps = f"leaves {' and '.join(holds.parts)} elsewhere at most" if holds.parts else "keeps a layer in one piece"
+        return [f"{name} {keeps}, the plan leaves {away.away} of '{away.node}' on '{away.home}'"]
     if overlapping(plan) and not holds.replicas:
         return [f"{name} holds every block once, the plan has several copies"]
     return [*_groups(name, holds, plan), *_runs(name, holds, parts), *_ends(name, holds, parts)]

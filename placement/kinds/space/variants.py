@@ -15,6 +15,7 @@ from placement.costs.parts import can_leave
 from placement.errors import InputError, nearest
 from placement.export import make_runtime, runtime_names
 from placement.export.base import Holds
+from placement.export.checks import as_run_by
 from placement.plan.plan import PlacedSpan, Plan
 from placement.question.model import Block, Model
 from placement.question.request import Away, Constraints, Request
@@ -63,8 +64,10 @@ def variants_of(request: Request) -> tuple[list[Variant], str]:
 def _apart(request: Request) -> Iterator[Proposed]:
     """Questions with parts away, where the runtime can hold them."""
     holds = holds_of(request)
-    if holds is None or holds.parts:
+    if holds is None:
         yield from part_variants(request)
+    elif holds.parts:
+        yield from part_variants(as_run_by(make_runtime(request.runtime), request), holds.parts)
 
 
 def holds_of(request: Request) -> Holds | None:
