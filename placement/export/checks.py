@@ -195,6 +195,7 @@ def _copied(home: Node, card: Node, bandwidth: float) -> Node:
         bandwidth_efficiency=1.0,
         price_per_hour=home.price_per_hour,
         main_memory=True,
+        copied=True,
         offload=(),
         joins=False,
     )
