@@ -52,6 +52,8 @@ def _groups(name: str, holds: Holds, plan: Plan) -> list[str]:
     first, used = plan.groups[0].name, {part.node for part in stages(plan) if part.count or part.head}
     if not holds.groups:
         return [f"{name} holds no tensor parallel groups, the plan has '{first}'; plan with tensor_parallel: 1"]
+    if any(span.away for span in plan.placement):
+        return [f"{name} holds groups or parts of layers elsewhere, the plan has '{first}' with a part elsewhere"]
     found = []
     sizes = {len(group.devices) for group in plan.groups} | ({1} if len(used) > len(plan.groups) else set())
     if holds.groups == "one" and len(used) > 1:
