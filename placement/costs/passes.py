@@ -25,7 +25,7 @@ from ..question.cluster import Node
 from ..question.model import Block, Model
 from ..question.workload import Workload
 from .rates import Rates, rates_of
-from .roofline import Work, all_reduce_s, decode_table, has_roofline, prefill_row, product_flops
+from .roofline import Work, all_reduce_s, decode_table, has_roofline, prefill_row, product_flops, read_bytes
 from .runtimes import RuntimeCosts, runtime_costs
 
 FloatArray = npt.NDArray[np.float64]
@@ -143,7 +143,7 @@ def _analytic(node: Node, block: Block, rates: Rates, grid: FloatArray) -> Block
     products = np.zeros(len(grid))
     for k, tokens in enumerate(grid.tolist()[1:], 1):
         arithmetic = product_flops(rates, block, Work(tokens, 0.0, 0.0)) / rates.flops_per_s
-        weights = block.read_bytes(tokens) / rates.weights_bytes_per_s
+        weights = read_bytes(node, block, tokens) / rates.weights_bytes_per_s
         busy_s = serial * max(float(np.linalg.norm((arithmetic, weights), power)), unpacking_s)
         spent_s = max(busy_s, launches_s) if rates.launches_overlap else busy_s + launches_s
         sampling_s = tokens * rates.sequence_s if block.last_token_only else 0.0

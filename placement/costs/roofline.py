@@ -66,7 +66,9 @@ def pass_s(rates: Rates, node: Node, block: Block, work: Work) -> float:
     """
     arithmetic_s = (product_flops(rates, block, work) + work.attention_flops) / rates.flops_per_s
     # Bytes as if all were read at the rate of caches: of one rate for both, this is the plain sum.
-    moved = block.read_bytes(work.tokens) * (rates.cache_bytes_per_s / rates.weights_bytes_per_s) + work.cache_bytes
+    moved = (
+        read_bytes(node, block, work.tokens) * (rates.cache_bytes_per_s / rates.weights_bytes_per_s) + work.cache_bytes
+    )
     if not work.decode:  # of a single token, scores are few
         moved += work.attention_flops * rates.score_bytes_per_flop
     memory_s = moved / rates.cache_bytes_per_s
@@ -78,6 +80,11 @@ def pass_s(rates: Rates, node: Node, block: Block, work: Work) -> float:
     launches_s = rates.overhead_s + (rates.expert_overhead_s if block.experts else 0.0)
     spent_s = max(busy_s, launches_s) if rates.launches_overlap else busy_s + launches_s
     return spent_s + all_reduce_s(rates, node, block, work.tokens)
+
+
+def read_bytes(node: Node, block: Block, tokens: float) -> float:
+    """Bytes of weights that a pass reads: all of them where they are copied to the device that computes."""
+    return block.weight_bytes if node.copied else block.read_bytes(tokens)
 
 
 def product_flops(rates: Rates, block: Block, work: Work) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +32,17 @@ _LISTS = ("layers", "h", "blocks", "block")
 _LAYER = re.compile(rf"(?:^|\.)(?:{'|'.join(_LISTS)})\.(\d{{1,9}})$", re.ASCII)
 _TORCH_DEVICE = re.compile(r"device\(type='(\w{1,9})', index=(\d{1,9})\)", re.ASCII)
 _BARE_DEVICE = re.compile(r"device\(type='(\w{1,9})'\)", re.ASCII)
+# A layer whose FFN or experts lie elsewhere is written by its modules: names that a family lacks are passed over.
+_NORMS = (
+    "input_layernorm",
+    "post_attention_layernorm",
+    "pre_feedforward_layernorm",
+    "post_feedforward_layernorm",
+)
+_ROUTERS = ("mlp.gate", "mlp.router", "mlp.shared_expert", "mlp.shared_experts", "mlp.shared_expert_gate")
+_REST = {"ffn": ("self_attn", *_NORMS), "experts": ("self_attn", *_NORMS, *_ROUTERS)}
+_PART = {"ffn": "mlp", "experts": "mlp.experts"}
+_INSIDE = re.compile(rf"(?:^|\.)(?:{'|'.join(_LISTS)})\.(\d{{1,9}})\.([\w.]{{1,80}})$", re.ASCII)
 _EMBEDS = ("embed_tokens", "wte", "word_embeddings", "embed_in")
 _HEADS = ("lm_head", "embed_out", "output")
 
@@ -41,13 +53,22 @@ class Accelerate(Checked):
 
     name: str = "accelerate"
     holds: Holds = Holds(
-        runs="any", embed="free", head="free", alike="region", tied="together", copies=True, cpu="yes, and disk"
+        runs="any",
+        embed="free",
+        head="free",
+        alike="region",
+        tied="together",
+        parts=("experts", "ffn"),
+        copies=True,
+        cpu="yes, and disk",
     )
 
     def write(self, plan: Plan, target: Target) -> Exported:
         """A JSON object; node k of the plan's cluster is device k unless `at` says cuda:1, cpu or disk."""
         known = list(dict.fromkeys([*(node.name for node in plan.nodes), *(span.node for span in plan.placement)]))
-        device = {name: _value(target.at.get(name, str(known.index(name)))) for name in known}
+        homes = {span.home for span in plan.placement if span.home}
+        usual = {name: "cpu" if name in homes else str(number) for number, name in enumerate(known)}
+        device = {name: _value(target.at.get(name, usual[name])) for name in known}
         where: dict[str, Any] = {}
         for stage in stages(plan):
             mine = device[stage.node]
@@ -57,22 +78,29 @@ class Accelerate(Checked):
             if stage.head:
                 where |= {NORM: mine, HEAD_MODULE: mine}
         where[ROTARY] = where[f"{LAYER}0"]
-        return Exported(
-            json.dumps(where, indent=2) + "\n",
-            tuple(known),
-            (
-                "layers run one after another: accelerate keeps one sequence in flight, whatever the plan assumes",
-                "module names are those of Llama-like models in transformers",
-            ),
-        )
+        _divide(where, plan.placement, device)
+        lost = [
+            "layers run one after another: accelerate keeps one sequence in flight, whatever the plan assumes",
+            "module names are those of Llama-like models in transformers",
+        ]
+        if homes:
+            lost.append("divided layers are named by modules of several families: accelerate warns of those it lacks")
+        return Exported(json.dumps(where, indent=2) + "\n", tuple(known), tuple(lost))
 
     def read(self, source: Source) -> tuple[PlacedSpan, ...]:
         """A map by layers; modules above layers (`model`, or an empty name) stand for all below them."""
         where = _map(source.text)
         last = source.n_layers + 1
-        exact = _by_block(where, last)
-        nodes = [self._node(_of_block(where, exact, block, last), source) for block in range(last + 1)]
-        return merged([PlacedSpan(node, block, block + 1) for block, node in enumerate(nodes)])
+        exact, inside = _by_block(where, last), _by_layer(where)
+        spans = []
+        for block in range(last + 1):
+            card, part, home = "", "", ""
+            if block - 1 in inside:
+                card, part, home = _divided(block - 1, inside[block - 1], exact.get(block, ""))
+            device = self._node(card or _of_block(where, exact, block, last), source)
+            apart = (part, self._node(home, source)) if part else (None, None)
+            spans.append(PlacedSpan(device, block, block + 1, *apart))
+        return merged(spans)
 
     def _node(self, device: str, source: Source) -> str:
         for node, given in source.at.items():
@@ -83,7 +111,21 @@ class Accelerate(Checked):
             return nodes[int(device)]
         if device in nodes:
             return device
+        if device == "cpu" and len(source.memories) == 1:
+            return source.memories[0]
         raise InputError(f"which node is device {shown(device)}? say it with --at NODE=DEVICE")
+
+
+def _divide(where: dict[str, Any], placement: Sequence[PlacedSpan], device: Mapping[str, int | str]) -> None:
+    """Write the modules of layers that leave a part elsewhere in the place of these layers."""
+    for span in placement:
+        if span.away is None or span.home is None:
+            continue
+        for block in range(span.start, span.stop):
+            layer = f"{LAYER}{block - 1}"
+            card = where.pop(layer)
+            where |= {f"{layer}.{name}": card for name in _REST[span.away]}
+            where[f"{layer}.{_PART[span.away]}"] = device[span.home]
 
 
 def _value(device: str) -> int | str:
@@ -123,6 +165,43 @@ def _by_block(where: dict[str, str], last: int) -> dict[int, str]:
         elif leaf in _EMBEDS or leaf in _HEADS:
             found.setdefault(0 if leaf in _EMBEDS else last, device)
     return found
+
+
+def _by_layer(where: dict[str, str]) -> dict[int, dict[str, str]]:
+    """Devices of the modules inside of layers that are divided, by layer and by their names in it."""
+    found: dict[int, dict[str, str]] = {}
+    for name, device in where.items():
+        inside = _INSIDE.search(name)
+        if inside:
+            found.setdefault(int(inside[1]), {})[inside[2]] = device
+    return found
+
+
+def _divided(layer: int, inside: dict[str, str], whole: str) -> tuple[str, str, str]:
+    """Device of a divided layer, the part of it that lies elsewhere, and where; no part where all lies together.
+
+    Parameters
+    ----------
+    layer : int
+        Its number, for errors.
+    inside : dict of str to str
+        Devices of its modules.
+    whole : str
+        Device of the layer itself, if the map has it.
+    """
+    card = inside.get("self_attn", whole)
+    if not card:
+        raise InputError(f"layer {layer} is divided, and the device_map has no self_attn of it")
+    apart = {name: device for name, device in inside.items() if device != card}
+    if not apart:
+        return card, "", ""
+    name, home = next(iter(apart.items()))
+    part = next((part for part, module in _PART.items() if name == module), "")
+    if len(apart) > 1 or not part:
+        raise InputError(
+            f"of layer {layer} mlp or mlp.experts may lie elsewhere, the device_map has {shown(', '.join(apart))}"
+        )
+    return card, part, home
 
 
 def _above(where: dict[str, str], block: int, last: int) -> list[str]:

@@ -45,8 +45,8 @@ class Holds:
         False: it has no place for a layer placement at all.
     groups : str
         Tensor parallel groups: "stages": a stage may be one; "one": only where it is the whole plan; "": none.
-    parts : bool
-        Parts of a layer (experts, FFN, cache) may lie in main memory.
+    parts : tuple of str
+        Parts of a layer that may lie in main memory: "experts", "ffn", "cache".
     copies : bool
         What lies in main memory is copied to a card in every pass and computed there.
     everywhere : bool
@@ -66,7 +66,7 @@ class Holds:
     layers: bool = True
     groups: str = ""
     shares: bool = False
-    parts: bool = False
+    parts: tuple[str, ...] = ()
     copies: bool = False
     everywhere: bool = False
     cpu: str = "yes"

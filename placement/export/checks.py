@@ -37,9 +37,10 @@ def refusals(name: str, holds: Holds, plan: Plan) -> list[str]:
         shown = f"{names[0]}, ..., {names[-1]}"
         return [f"exports are for models of the blocks {EMBED}, decoder layers, {HEAD}; this one has {shown}"]
     parts = stages(plan)
-    away = next((span for span in plan.placement if span.away), None)
-    if away is not None and not holds.parts:
-        return [f"{name} keeps a layer in one piece, the plan leaves {away.away} of '{away.node}' on '{away.home}'"]
+    away = next((span for span in plan.placement if span.away and span.away not in holds.parts), None)
+    if away is not None:
+        keeps = f"leaves {' and '.join(holds.parts)} elsewhere at most" if holds.parts else "keeps a layer in one piece"
+        return [f"{name} {keeps}, the plan leaves {away.away} of '{away.node}' on '{away.home}'"]
     if overlapping(plan) and not holds.replicas:
         return [f"{name} holds every block once, the plan has several copies"]
     return [*_groups(name, holds, plan), *_runs(name, holds, parts), *_ends(name, holds, parts)]
@@ -51,6 +52,8 @@ def _groups(name: str, holds: Holds, plan: Plan) -> list[str]:
     first, used = plan.groups[0].name, {part.node for part in stages(plan) if part.count or part.head}
     if not holds.groups:
         return [f"{name} holds no tensor parallel groups, the plan has '{first}'; plan with tensor_parallel: 1"]
+    if any(span.away for span in plan.placement):
+        return [f"{name} holds groups or parts of layers elsewhere, the plan has '{first}' with a part elsewhere"]
     found = []
     sizes = {len(group.devices) for group in plan.groups} | ({1} if len(used) > len(plan.groups) else set())
     if holds.groups == "one" and len(used) > 1:
@@ -194,6 +197,7 @@ def _copied(home: Node, card: Node, bandwidth: float) -> Node:
         bandwidth_efficiency=1.0,
         price_per_hour=home.price_per_hour,
         main_memory=True,
+        copied=True,
         offload=(),
         joins=False,
     )

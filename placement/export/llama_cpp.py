@@ -25,7 +25,11 @@ class LlamaCpp(Checked):
 
     name: str = "llama.cpp"
     holds: Holds = Holds(
-        runs="any", groups="one", shares=True, parts=True, cpu="the first layers, on the host that runs"
+        runs="any",
+        groups="one",
+        shares=True,
+        parts=("experts", "ffn", "cache"),
+        cpu="the first layers, on the host that runs",
     )
 
     def write(self, plan: Plan, target: Target) -> Exported:

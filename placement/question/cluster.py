@@ -50,6 +50,8 @@ class Node:
         It may hold blocks together with others of its host, as a tensor parallel group.
     main_memory : bool
         It is the CPU of its host with the main memory.
+    copied : bool
+        It is main memory whose blocks a card computes: all their weights are copied in every pass, used or not.
     offload : tuple of str
         Parts of blocks that a card may leave in the main memory of its host: "experts", "ffn", "cache".
     members : tuple of str
@@ -85,6 +87,7 @@ class Node:
     host: str = ""
     joins: bool = False
     main_memory: bool = False
+    copied: bool = False
     offload: tuple[str, ...] = ()
     members: tuple[str, ...] = ()
     shares: tuple[float, ...] = ()

@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 
 from placement import optimize
+from placement.errors import InputError
 from placement.export import make_runtime
+from placement.export.api import export_plan
 from placement.export.base import Source, Target
-from placement.plan.plan import Plan
+from placement.plan.plan import PlacedSpan, Plan
 from placement.readers.models.config import read_config
 from tests.sampled import some_quick
 
-from .plans import from_owners, owners, random_plan
+from .plans import from_owners, owners, plan_of, random_plan
 
 torch = pytest.importorskip("torch")
 accelerate = pytest.importorskip("accelerate")
@@ -174,6 +176,64 @@ def test_no_spill_where_memory_is_free() -> None:
     for device, size in enumerate(SIZES):
         used = sum(taken[name] for name, mine in where.items() if mine == device and name in taken)
         assert used <= size * GIB
+
+
+def mixture() -> Any:
+    """A random Mixtral of a few megabytes."""
+    torch.manual_seed(0)
+    config = transformers.MixtralConfig(
+        vocab_size=256,
+        hidden_size=64,
+        intermediate_size=96,
+        num_hidden_layers=N_LAYERS,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        num_local_experts=4,
+        num_experts_per_tok=2,
+        max_position_embeddings=128,
+    )
+    return transformers.MixtralForCausalLM(config).eval()
+
+
+@pytest.mark.filterwarnings("ignore:The following device_map keys do not match")
+@pytest.mark.parametrize(("part", "make"), [("ffn", tiny), ("experts", mixture)])
+def test_parts_of_layers_lie_where_the_plan_has_them(part: str, make: Any, tmp_path: Path) -> None:
+    """FFN or experts of three layers elsewhere, the rest of them on the card: equal logits, and it reads back."""
+    apart = [PlacedSpan("card", 2, 4, part, "ram"), PlacedSpan("card", 5, 6, part, "ram")]
+    rest = [PlacedSpan("card", 0, 2), PlacedSpan("card", 4, 5), PlacedSpan("card", 6, N_LAYERS + 2)]
+    plan = plan_of(sorted([*apart, *rest], key=lambda span: span.start), N_LAYERS, ("card", "ram"))
+    text = export_plan(plan, "accelerate", at={"card": "cpu", "ram": "disk"}).text
+    model = make()
+    with torch.no_grad():
+        wanted = model(IDS).logits
+    accelerate.utils.check_device_map(model, json.loads(text))
+    placed = accelerate.dispatch_model(
+        model, json.loads(text), main_device="cpu", offload_dir=str(tmp_path), force_hooks=True
+    )
+    for layer, module in enumerate(placed.model.layers):
+        away = layer + 1 in (2, 3, 5)
+        moved = module.mlp if part == "ffn" else module.mlp.experts
+        assert {weight.device.type for weight in moved.parameters()} == {"meta" if away else "cpu"}
+        assert {weight.device.type for weight in module.self_attn.parameters()} == {"cpu"}
+    with torch.no_grad():
+        assert torch.equal(placed(IDS).logits, wanted)
+    source = Source(text, N_LAYERS, ("card", "ram"), {"card": "cpu", "ram": "disk"})
+    assert make_runtime("accelerate").read(source) == plan.placement
+
+
+def test_a_divided_layer_is_read_or_refused() -> None:
+    """The cache cannot lie elsewhere, and of the modules of a layer only mlp and mlp.experts may."""
+    where = {
+        "model.embed_tokens": 0,
+        "model.layers.0.self_attn": 0,
+        "model.layers.0.input_layernorm": "cpu",
+        "lm_head": 0,
+    }
+    with pytest.raises(InputError, match=r"of layer 0 mlp or mlp\.experts may lie elsewhere"):
+        make_runtime("accelerate").read(Source(json.dumps(where), 1, ("a",), {"ram": "cpu"}))
+    plan = plan_of([PlacedSpan("card", 0, 1), PlacedSpan("card", 1, 3, "cache", "ram"), PlacedSpan("card", 3, 4)], 2)
+    with pytest.raises(InputError, match="accelerate leaves experts and ffn elsewhere at most"):
+        export_plan(plan, "accelerate")
 
 
 def test_a_users_map_is_read() -> None:

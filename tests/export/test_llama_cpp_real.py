@@ -87,7 +87,7 @@ def wait_for(address: str) -> None:
             time.sleep(0.1)
 
 
-def complete(words: Sequence[str]) -> tuple[str, str]:
+def complete(words: Sequence[str], tokens: int = 16) -> tuple[str, str]:
     """Text and log of a greedy completion; of the exported command, the program and its log level are ours."""
     command = [
         str(BIN / "llama-completion"),
@@ -95,7 +95,7 @@ def complete(words: Sequence[str]) -> tuple[str, str]:
         "-p",
         "The capital of France is",
         "-n",
-        "16",
+        str(tokens),
         "--temp",
         "0",
         "-no-cnv",
@@ -105,7 +105,7 @@ def complete(words: Sequence[str]) -> tuple[str, str]:
         "512",
     ]
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=LIMIT_S, check=True, stdin=subprocess.DEVNULL
+        command, capture_output=True, text=True, errors="replace", timeout=LIMIT_S, check=True, stdin=subprocess.DEVNULL
     )
     return done.stdout, done.stderr
 

@@ -8,7 +8,7 @@ goes over the stages in any order of nodes, as M. Held and R. M. Karp's for the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,6 +25,7 @@ FloatArray = npt.NDArray[np.float64]
 MOST_NODES = 7  # of which every order is tried
 MOST_TRIED = 12
 SLACK = 5e-10  # of a bound, for rounding
+PARTS = ("experts", "ffn", "cache")
 EXACT_KINDS = 2  # of parts, for which counts are exact
 
 
@@ -36,14 +37,14 @@ class Proposed:
     least: float
 
 
-def part_variants(request: Request) -> Iterator[Proposed]:
-    """Questions in which cards leave parts of their blocks in the main memory of their host."""
+def part_variants(request: Request, kinds: Collection[str] = PARTS) -> Iterator[Proposed]:
+    """Questions in which cards leave parts of their blocks, of some kinds, in the main memory of their host."""
     nodes = request.cluster.nodes
     for home in nodes:
         if not (home.main_memory and home.host) or home.name in request.constraints.exclude:
             continue
         cards = tuple(node for node in nodes if node.host == home.host and node.offload and node is not home)
-        for part in dict.fromkeys(part for card in cards for part in card.offload):
+        for part in dict.fromkeys(part for card in cards for part in card.offload if part in kinds):
             mine = tuple(card.name for card in cards if part in card.offload)
             linked = all(linked_both(request, name, home.name) for name in mine)
             blocks = tuple(b for b, block in enumerate(request.model.blocks) if can_leave(block, part))

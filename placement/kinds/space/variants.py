@@ -15,6 +15,7 @@ from placement.costs.parts import can_leave
 from placement.errors import InputError, nearest
 from placement.export import make_runtime, runtime_names
 from placement.export.base import Holds
+from placement.export.checks import as_run_by
 from placement.plan.plan import PlacedSpan, Plan
 from placement.question.model import Block, Model
 from placement.question.request import Away, Constraints, Request
@@ -24,6 +25,7 @@ from .hosts import Grouping, Host, Mark, copies_of_cache, degrees_of, groupings,
 from .parts import Proposed, linked_both, part_variants, words
 
 MOST_VARIANTS = 64
+MOST_GROUPED = 8  # groupings whose groups may leave parts of blocks too
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,22 +51,29 @@ def variants_of(request: Request) -> tuple[list[Variant], str]:
     if request.kind != "pipeline":
         return [Variant(request)], ""
     asked = request if request.away is None else replace(request, away=None)
-    found = [Variant(asked), *(Variant(variant, wider=True) for variant in group_variants(asked))]
-    most = max(node.tensor_parallel for variant in found for node in variant.request.cluster.nodes)
-    apart = [Variant(proposed.request, wider=True, least=proposed.least) for proposed in _apart(asked)]
-    found = [*found[: MOST_VARIANTS - len(apart)], *apart]
+    grouped = list(group_variants(asked))
+    most = max(node.tensor_parallel for variant in (asked, *grouped) for node in variant.cluster.nodes)
+    apart = list(_apart(asked))
+    both: list[Proposed] = []
+    if apart and holds_of(asked) is None and len(grouped) <= MOST_GROUPED:
+        both = [proposed for variant in grouped for proposed in _apart(variant)]
+    parted = [Variant(proposed.request, wider=True, least=proposed.least) for proposed in (*apart, *both)]
+    room = max(0, MOST_VARIANTS - len(parted) - 1)
+    found = [Variant(asked), *(Variant(variant, wider=True) for variant in grouped[:room]), *parted]
     if len(found) == 1:
         return found, ""
-    space = ["layers whole", *([words([variant.request for variant in apart])] if apart else [])]
+    space = ["layers whole", *([words([proposed.request for proposed in apart])] if apart else [])]
     space += [f"tensor groups of one host up to {most}"] if most > 1 else []
-    return found, ", or ".join(space)
+    return found, ", or ".join([*space, *(["groups with such parts"] if both else [])])
 
 
 def _apart(request: Request) -> Iterator[Proposed]:
     """Questions with parts away, where the runtime can hold them."""
     holds = holds_of(request)
-    if holds is None or holds.parts:
+    if holds is None:
         yield from part_variants(request)
+    elif holds.parts:
+        yield from part_variants(as_run_by(make_runtime(request.runtime), request), holds.parts)
 
 
 def holds_of(request: Request) -> Holds | None:
@@ -142,7 +151,7 @@ def asked_for(placement: Sequence[PlacedSpan], request: Request) -> Request:
     """The question that a layout answers: with the groups that it names, and the parts that it leaves elsewhere."""
     groups, shares = named_groups([span.node for span in placement], request)
     asked = (with_groups(request, groups, shares) or request) if groups else request
-    return replace(asked, away=_away(placement, request))
+    return replace(asked, away=_away(placement, asked))
 
 
 def as_named(placement: Sequence[PlacedSpan], request: Request) -> list[PlacedSpan]:

@@ -13,11 +13,13 @@ from placement import optimize
 from placement.costs.build import build_tables
 from placement.costs.parts import alone, can_leave, without
 from placement.errors import PlacementError
+from placement.kinds.space.groups import ways
+from placement.kinds.space.variants import with_groups
 from placement.optimize import judge
 from placement.question.request import Away, Request
 from placement.readers.cluster.read import read_request
 
-from .instances import best_split, minimised, offloading
+from .instances import best_split, minimised, offloading, possible
 
 GPU: dict[str, Any] = {"name": "gpu", "device": "rtx-3090", "host": "pc", "offload": "auto"}
 CPU: dict[str, Any] = {
@@ -61,6 +63,29 @@ def test_the_best_of_all_choices_is_found(seed: int) -> None:
     plan = optimize(None, data, time_limit=2).plan
     assert minimised(plan.objective.value, False) == pytest.approx(best, rel=1e-9)
     assert plan.objective.bound is None or plan.objective.bound <= best * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_groups_leave_parts_too(seed: int) -> None:
+    """Two cards that may join, beside a CPU: the answer equals enumeration over groups and choices together."""
+    data = offloading(np.random.default_rng(seed), cards=2, blocks=6) | {"objective": ("latency", "ttft")[seed % 2]}
+    data["workload"]["concurrency"] = 1
+    for node in data["nodes"][:-1]:
+        node["tensor_parallel"] = "auto"
+    request = read_request(data)
+    grouped = [with_groups(request, ((0, 1),), how) for how in ways(request.cluster, ((0, 1),))]
+    pair = grouped if possible(request, (0, 1)) else []
+    best = min(best_split(choice) for one in (request, *pair) if one is not None for choice in choices(one))
+    if not np.isfinite(best):
+        with pytest.raises(PlacementError):
+            optimize(None, data, time_limit=2)
+        return
+    plan = optimize(None, data, time_limit=3).plan
+    assert minimised(plan.objective.value, False) == pytest.approx(best, rel=1e-9)
+    assert plan.objective.bound is None or plan.objective.bound <= best * (1 + 1e-9)
+    again, broken = judge(None, data, plan.placement)
+    assert not broken
+    assert again.figures == plan.figures
 
 
 def test_a_large_mixture_keeps_its_attention_on_the_card() -> None:
