@@ -25,7 +25,9 @@ def _parts(text: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     if isinstance(data.get("nodeIdentities"), Mapping):
         return data["nodeIdentities"], data.get("topology") or {}
     nodes = data.get("nodes")
-    first = next(iter(nodes.values()), None) if isinstance(nodes, Mapping) else None
+    if not isinstance(nodes, Mapping):
+        return {}, {}
+    first = next(iter(nodes.values()), None)
     return (nodes, data) if isinstance(first, Mapping) and "chip" in first else ({}, {})
 
 

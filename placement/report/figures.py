@@ -35,7 +35,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "energy_per_token_j": ("energy", "J/token"),
     "moved_bytes": ("weights to be loaded", "B"),
 }
-SILENT = ("price_per_hour", "price_per_token", "moved_bytes")  # not told where they are 0
+SILENT = ("price_per_hour", "price_per_token", "moved_bytes", "energy_per_token_j")  # not told where they are 0
 ENDINGS = (("_tokens_per_s", "tokens/s"), ("_per_s", "1/s"), ("_bytes", "B"), ("_s", "s"), ("_j", "J"))
 
 

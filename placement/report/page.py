@@ -17,7 +17,7 @@ from .shades import DARK, LIGHT
 from .table import idle_nodes, objective_line, why_stopped
 from .timeline import decode_gantt, prefill_gantt
 
-WIDE, NARROW = 920.0, 348.0  # of the drawings: one is shown on a screen, the other one on a phone
+WIDE, NARROW = 920.0, 380.0  # of the drawings: one is shown on a screen, the other one on a phone
 MOST_CHOICES = 60
 MOST_LINKS = 40
 Drawing = TypeVar("Drawing")
@@ -80,7 +80,7 @@ def page(plan: Plan, extras: Extras | None = None) -> str:
         "title": title_of(plan),
         "light": list(enumerate(LIGHT)),
         "dark": list(enumerate(DARK)),
-        "objective": objective_line(plan.objective),
+        "objective": asked_words(plan),
         "proven": plan.objective.proven_optimal,
         "status": plan.status,
         "space": plan.space,
@@ -135,6 +135,15 @@ HEADLINES = (
     ("served_tokens_per_s", "time_per_token_s", "ttft_s"),
     ("rate_per_s", "response_simulated_s", "sessions_at_once"),
 )
+
+
+def asked_words(plan: Plan) -> str:
+    """The objective's value with its bound; of a front, how many plans it has, and whether one may be missing."""
+    if len(plan.pareto) < 2:
+        return objective_line(plan.objective)
+    names = " and ".join(plan.pareto[0].values)
+    proof = ", and none is missing" if plan.objective.proven_optimal else ""
+    return f"{len(plan.pareto)} plans that no other one beats in {names}{proof}; the first of them is drawn"
 
 
 def headline(plan: Plan) -> list[tuple[str, str, str]]:

@@ -20,6 +20,7 @@ for (const key of keys) {
       path.classList.toggle("faint", on && path.dataset.chain !== key.dataset.chain);
   });
 }
+if (keys.length > 3) keys[0].click();  // many chains at once are a thicket: the first one is shown, the others faint
 const dots = [...document.querySelectorAll(".dot")];
 const choose = (number) => {
   for (const dot of dots) dot.setAttribute("aria-checked", String(dot.dataset.choice === number));
