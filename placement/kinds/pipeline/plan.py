@@ -98,8 +98,8 @@ def groups_of(request: Request, used: Collection[str]) -> tuple[PlacedGroup, ...
 def figures_of(terms: Terms) -> Figures:
     """The figures that people read.
 
-    ``tokens_per_s`` is served to a closed stream in micro-batches of `micro_batch`, prompts included; `in_flight` is what
-    memory holds, ``decode_tokens_per_s`` what decode steps alone would make of it.
+    ``tokens_per_s`` is served to a closed stream in micro-batches of `micro_batch`, prompts included;
+    ``decode_tokens_per_s`` is the rate of decode steps alone with `in_flight` sequences, for which memory has room.
     """
     values = terms.values
     return Figures(

@@ -16,6 +16,8 @@ from objectives.pipeline.additive import ADDITIVE, Additive, Limit, round_cost, 
 from objectives.pipeline.bounds import rate_name
 from objectives.pipeline.node_types import Busy, Caps, stage_data
 from objectives.pipeline.relaxation import Relaxation, Relaxed
+from objectives.pipeline.rounds import Rounds
+from objectives.pipeline.tables import CostTables
 from placement.search.problem import Problem
 from placement.search.solver import IntArray, NotApplicableError, Proposal
 
@@ -83,11 +85,19 @@ def _questions(problem: PipelineProblem, best: IntArray) -> Iterator[tuple[Addit
             continue
         for size, batch in enumerate(tables.batches.tolist()):
             if size == 0 or batch <= tables.concurrency:
-                flight = max(batch, min(tables.concurrency, terms.in_flight))
-                for wanted in sorted({flight, tables.concurrency}):
+                for wanted in _flights(tables, rates, batch, terms.in_flight):
                     busy = (*caps, Busy(rates, size, size, part * terms.values[name]))
                     trip = round_cost(tables, rates, (size, size), wanted)
                     yield sums + trip * (rate / wanted), Caps(wanted, busy)
+
+
+def _flights(tables: CostTables, rates: Rounds, batch: int, in_flight: int) -> list[int]:
+    """Sequences under way that are worth a question: as the best plan has them, as many as wanted, of stages a few."""
+    if not rates.staged:
+        return sorted({max(batch, min(tables.concurrency, in_flight)), tables.concurrency})
+    most = min(tables.concurrency // batch, tables.stage_limit)
+    counts = {most, *range(1, 5), *(2**k for k in range(3, 10))}
+    return sorted(batch * groups for groups in counts if groups <= most)
 
 
 def _sweep(

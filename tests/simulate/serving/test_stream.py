@@ -1,0 +1,105 @@
+"""Throughput of a plan is what the closed stream is served, simulated; the estimate is held to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from objectives.combine import Objective
+from objectives.pipeline.bare import bare_bound
+from placement.costs.build import build_tables
+from placement.costs.engines import serving_costs
+from placement.costs.passes import pass_seconds, span_costs
+from placement.costs.stream import passes_of
+from placement.question.workload import Workload
+from placement.simulate.serving import EngineOptions
+from placement.simulate.serving.stream import closed_stream, stream_options, stream_requests
+
+from .helpers import gpu, planned
+
+LINK = {"default": {"bandwidth": "10 Gbit/s", "latency": "100 us"}}
+
+
+def question(nodes: int, prompt: int, output: int, concurrency: int, **more: Any) -> dict[str, Any]:
+    work = {"prompt_tokens": prompt, "output_tokens": output, "concurrency": concurrency}
+    return gpu("llama-2-13b", "a100-40gb-sxm", nodes, workload=work, objective="throughput", network=LINK, **more)
+
+
+CASES = [(1, 64, 64, 1), (1, 512, 128, 16), (2, 128, 256, 32), (3, 1024, 64, 8), (4, 64, 32, 16)]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_estimate_is_near_the_simulated_stream(case: tuple[int, int, int, int]) -> None:
+    """Within 15% for one stage and several, short and long prompts, one request and many."""
+    plan, asked = planned(question(*case))
+    seen = closed_stream(plan, asked).output_tokens_per_s
+    assert plan.figures.tokens_per_s == pytest.approx(seen, rel=0.15)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_no_stream_beats_the_bound(case: tuple[int, int, int, int]) -> None:
+    """What is simulated stays below the bound of all blocks at their fastest nodes without a hop."""
+    plan, asked = planned(question(*case))
+    bound = 1.0 / bare_bound(build_tables(asked), Objective({"throughput": 1.0}))
+    assert closed_stream(plan, asked).output_tokens_per_s <= bound * 1.05
+
+
+def test_prompts_count() -> None:
+    """Four stages serve long prompts at less than two thirds of the rate of short ones; decode steps hardly differ."""
+    long, short = (planned(question(4, prompt, 128, 32))[0] for prompt in (1024, 16))
+    assert long.figures.tokens_per_s < 0.67 * short.figures.tokens_per_s
+    assert long.figures.decode_tokens_per_s > 0.67 * short.figures.decode_tokens_per_s
+    assert any(note.startswith("throughput: a closed stream of 32 requests under vllm") for note in long.notes)
+
+
+def test_a_lone_request_is_served_as_it_passes() -> None:
+    """One request in flight: its rate is its tokens over the seconds of its passes, by the reference of passes."""
+    plan, asked = planned(question(1, 256, 64, 1))
+    seen = closed_stream(plan, asked, options=EngineOptions(max_num_seqs=1))
+    assert plan.figures.tokens_per_s == pytest.approx(seen.output_tokens_per_s, rel=0.02)
+    assert seen.in_flight == pytest.approx(1.0, abs=0.05)
+
+
+def test_seconds_are_those_of_passes() -> None:
+    """What the tables say of a pass without prompts is what `pass_seconds` says of its decode steps."""
+    _, asked = planned(question(1, 100, 48, 8))
+    served, _, _ = serving_costs(asked)
+    tables, work, node = build_tables(asked), served.workload, served.cluster.nodes[0]
+    looks, kinds = (
+        passes_of(work, tables.batches.tolist()),
+        span_costs(node, served.model, work, 0, asked.model.n_blocks),
+    )
+    seen = 100 + 48 * (0.5 + 1.0 / 24.0)
+    for k, steps in enumerate(looks.decoding.tolist()):
+        whole = int(steps)
+        low, high = (pass_seconds(kinds, n, n, n * seen, n * seen) for n in (whole, whole + 1))
+        expected = (low + (high - low) * (steps - whole)) * looks.per_request[k] / 48
+        assert tables.rounds("throughput").short_s[k, 0].sum() == pytest.approx(expected, rel=1e-9)
+
+
+def test_prompts_that_fill_every_pass_make_more_passes() -> None:
+    """Long prompts and short outputs: no pass carries more than its tokens, and shares stay shares."""
+    looks = passes_of(Workload(4096, 4, 64), [1, 8, 64])
+    assert (looks.share <= 1.0).all()
+    assert looks.share[-1] == pytest.approx(1.0)
+    assert (looks.prompt_tokens + looks.decoding <= 2048 + 1e-9).all()
+    assert looks.per_request[-1] >= 64 * 4096 / 2048
+
+
+def test_requests_are_spread_and_fit() -> None:
+    """Lengths lie within half of their means, which they keep; none is longer than the caches."""
+    found = stream_requests(Workload(100, 40, 4), 4000, 0, 10_000)
+    assert (found.prompt_tokens.min(), found.prompt_tokens.max()) == (50, 150)
+    assert np.mean(found.output_tokens) == pytest.approx(40, rel=0.03)
+    tight = stream_requests(Workload(100, 40, 4), 100, 0, 120)
+    assert int((tight.prompt_tokens + tight.output_tokens).max()) < 120
+
+
+def test_the_engine_is_the_plan_s() -> None:
+    """Whole micro-batches, at most one per stage."""
+    plan, asked = planned(question(2, 128, 256, 32))
+    options = stream_options(plan, asked.workload)
+    assert options.micro_batches <= 2
+    assert options.max_num_seqs == options.micro_batches * plan.figures.micro_batch
