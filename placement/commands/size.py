@@ -51,7 +51,7 @@ def size(
     data = apply_overrides(rooted(read_document(file, expect=("model", "nodes")), file.parent), overrides or ())
     if "nodes" not in data:
         raise InputError("has no key 'nodes' to which nodes could be added", str(file))
-    base = ask(None, data)
+    base = ask(None, file, overrides=overrides or ())
     targets = parse_targets(target, base.kind.terms)
     candidates = _candidates(source, region_of(data), most)
     question = base.question

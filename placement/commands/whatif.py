@@ -51,11 +51,14 @@ def whatif(
     """
     ensure_writable(out)
     data = rooted(read_document(file, expect=("model", "nodes")), file.parent)
-    changes = [own(data, add or (), remove or (), overrides or ())] if add or remove or overrides else None
-    if changes is None:
+    base = ask(None, file, objective=objective)  # what is wrong with the file is told before anything is changed
+    if add or remove or overrides:
+        if add or remove:
+            _check_kind(data, file)
+        changes = [own(data, add or (), remove or (), overrides or ())]
+    else:
         _check_kind(data, file)
         changes = list(usual(data))
-    base = ask(None, data, objective=objective)
     if base.wish.objective.pareto:
         raise InputError("what-ifs are compared by one objective, not by a front: give --objective", str(file))
     with text_bar(len(changes) + 1, first="the question as it is", hidden=quiet or json) as move:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from ..errors import InputError
 from ..files import plain, read_json, write_atomic
 from .picture import Picture
 
@@ -29,6 +30,10 @@ OPTIONAL = (
     "space",
     "picture",
 )
+
+
+class MissingFigureError(InputError, AttributeError):
+    """A plan's document lacks a figure that its kind has; for Python, an attribute that is missing."""
 
 
 class Figures(Mapping[str, float]):
@@ -62,7 +67,7 @@ class Figures(Mapping[str, float]):
         try:
             return self._values[name]
         except KeyError:
-            raise AttributeError(f"this plan has no figure '{name}' (it has {', '.join(self)})") from None
+            raise MissingFigureError(f"this plan has no figure '{name}' (it has {', '.join(self)})") from None
 
     def __repr__(self) -> str:
         return f"Figures({', '.join(f'{name}={value!r}' for name, value in self.items())})"

@@ -244,7 +244,7 @@ def _chain(given: dict[str, Any]) -> PlacedChain:
 
 def _point(given: dict[str, Any]) -> FrontPoint:
     spans = tuple(PlacedSpan(**span) for span in given["placement"])
-    return FrontPoint(given["values"], spans, _figures(given["figures"]))
+    return FrontPoint(dict(_figures(given["values"])), spans, _figures(given["figures"]))
 
 
 def _figures(given: Mapping[str, float | None]) -> Figures:

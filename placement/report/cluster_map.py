@@ -14,7 +14,7 @@ from .shades import shade, shades_of
 
 CLIENT = "client"
 MOST_CARDS, MOST_IDLE = 60, 15
-MOST_CHAINS = 8
+MOST_CHAINS, MOST_WIDTH = 8, 9.0
 MOST_UNUSED = 12  # links that no chain uses: more of them are a thicket
 CARD, TALL, GAP, PAD, HEAD = 158.0, 74.0, 26.0, 12.0, 18.0
 # Bytes/s from which on a link counts as of this class; its number is that of its colour.
@@ -247,7 +247,9 @@ def _chains(
             width = 2.0 + (max(0.0, math.log10(rate / 1e6)) if rate > 0 else 0.0)
             colour = shade(number) if len(chains) > 1 else f"k{class_of(rate)}"
             title = f"{a} to {b}" if line is None else link_words(line)
-            edges.append(Edge(_path(spots[a], spots[b], 7.0 * number), colour, round(width, 1), title, number))
+            edges.append(
+                Edge(_path(spots[a], spots[b], 7.0 * number), colour, round(min(width, MOST_WIDTH), 1), title, number)
+            )
     return edges
 
 

@@ -10,6 +10,7 @@ from ..quantities import seconds
 from .shades import shade
 
 MOST_BARS = 400
+MOST_BATCHES = 64
 MOST_CHUNKS = 12
 ROUNDS = 2.6  # of the first micro-batch
 PROMPTS = 3
@@ -82,7 +83,7 @@ def visits(stages: Sequence[StageTime], batches: int, *, until_s: float, most: i
     back = sum(stage.hop_s for stage in stages[real[-1] + 1 :])
     free = dict.fromkeys((stage.node for stage in stages), 0.0)
     # (when it reaches its next stage, micro-batch, round, index into `real`)
-    waiting = [(stages[real[0]].hop_s, batch, 0, 0) for batch in range(batches)]
+    waiting = [(stages[real[0]].hop_s, batch, 0, 0) for batch in range(min(max(batches, 1), MOST_BATCHES))]
     found: list[Visit] = []
     while waiting and len(found) < most:
         waiting.sort()
@@ -126,6 +127,8 @@ def decode_gantt(picture: Picture, *, width: float, hot: str = "") -> Gantt | No
     until = ROUNDS * max(step, picture.batches * slowest)
     found = visits(stages, picture.batches, until_s=until)
     label = f"{picture.work}; {picture.batches} in flight" if picture.batches > 1 else picture.work
+    if not found:
+        return None
     return drawn(found, stages, label, width=width, hot=hot, what="micro-batch" if picture.batches > 1 else "token")
 
 

@@ -37,6 +37,7 @@ A100, H100 = "NVIDIA A100-SXM4-80GB", "NVIDIA H100 80GB HBM3"
 RECORDED = {
     "one card, query": Recorded({"pc": say.QUERY}, ("rtx-4090",)),
     "one card, -q": Recorded({"pc": say.LONG}, ("h100-sxm",)),
+    "one card, table with MIG, a matrix of one": Recorded({"vm": say.TABLE_MIG, "topo": say.matrix()}, ("h200",)),
     "two cards, table, PHB": Recorded({"pc": say.TABLE, "topo": say.matrix("PHB")}, ("rtx-3090",) * 2, {(0, 1): 22.5}),
     "two cards, a bridge": Recorded(
         {"pc": say.listed(*["NVIDIA GeForce RTX 3090"] * 2), "topo": say.matrix("NV4")},

@@ -110,3 +110,29 @@ def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytes
     assert json.loads(capsys.readouterr().out)["moved_blocks"] == 0
     assert run(["compare", "pipeline.json", "pipeline.json"]) == 0
     assert "nothing has to be loaded" in capsys.readouterr().out
+
+
+def test_a_plan_that_lacks_a_figure_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line that names the figure; pages and notations do without it."""
+    monkeypatch.chdir(tmp_path)
+    data = plan_of("pipeline").to_dict()
+    del data["figures"]["tokens_per_s"]
+    Path("plan.json").write_text(json.dumps(data))
+    assert run(["show", "plan.json"]) == 1
+    assert "this plan has no figure 'tokens_per_s'" in capsys.readouterr().err
+    assert run(["report", "plan.json", "--html", "page.html"]) == 0
+    assert run(["show", "plan.json", "--format", "markdown"]) == 0
+
+
+def test_a_picture_of_odd_numbers_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing hangs or breaks on counts and seconds that no machine has."""
+    monkeypatch.chdir(tmp_path)
+    data = plan_of("pipeline").to_dict()
+    for batches, seconds in ((0, 1e-300), (2**53, 1e30), (3, 0.0)):
+        data["picture"] |= {"batches": batches, "prompt_overlap": 1.0}
+        data["picture"]["stages"][0]["decode_s"] = seconds
+        Path("plan.json").write_text(json.dumps(data))
+        assert run(["report", "plan.json", "--html", "page.html"]) == 0
+        assert run(["show", "plan.json"]) == 0

@@ -18,7 +18,9 @@ MOST_HOPS = 200
 
 def picture_of(question: Request | ReplicatedCase, plan: Plan) -> Picture:
     """Places and links; the stages are those of the chain that carries most."""
-    used = [(route.source, route.target) for route in sorted(plan.routing, key=lambda route: -route.weight)]
+    ways = [(route.source, route.target) for route in sorted(plan.routing, key=lambda route: -route.weight)]
+    ends = [(chain.nodes[-1], CLIENT) for chain in plan.chains]  # the way back is no choice, and has no weight
+    used = list(dict.fromkeys((*ways[:MOST_HOPS], *ends[:MOST_HOPS])))
     if isinstance(question, ReplicatedCase):
         return _of_case(question, used)
     request, names = question, (*question.cluster.names, CLIENT)
@@ -29,7 +31,7 @@ def picture_of(question: Request | ReplicatedCase, plan: Plan) -> Picture:
             weights[place[span.node]] += tables.weight_bytes[span.start : span.stop].sum()
             room = float(tables.capacity_bytes[place[span.node]])
             caches[place[span.node]] = max(0.0, room - weights[place[span.node]])
-    pairs = {(place[a], place[b]) for a, b in used[:MOST_HOPS] if a in place and b in place}
+    pairs = {(place[a], place[b]) for a, b in used if a in place and b in place and a != b}
     best = max(plan.chains, key=lambda chain: chain.tokens_per_s or 0.0, default=None)
     stages: list[StageTime] = []
     reached, at, spans = 0, tables.n_nodes, {span.node: span for span in plan.placement}
@@ -66,7 +68,7 @@ def _of_case(case: ReplicatedCase, used: list[tuple[str, str]]) -> Picture:
                 float(tables.latency_s[index[a], index[b]]),
                 float(min(tables.bandwidth_bytes_per_s[index[a], index[b]], 1e15)),
             )
-            for a, b in used[:MOST_HOPS]
-            if a in index and b in index
+            for a, b in used
+            if a in index and b in index and a != b
         ),
     )
