@@ -28,6 +28,7 @@ from .plugins import load, names, plugins
 # Modules and the commands that each one registers, in the order of --help.
 MODULES: dict[str, tuple[str, ...]] = {
     "placement.commands.solve": ("solve",),
+    "placement.commands.trade": ("trade",),
     "placement.commands.score": ("score",),
     "placement.commands.export": ("export", "import"),
     "placement.commands.tables": ("tables",),

@@ -1,4 +1,4 @@
-"""The best plan of each space on machines that people have: layers whole, with groups, with parts, the default, and copies.
+"""The best plan of each space on machines that people have: layers whole, groups, parts, the default, and copies.
 
 python -m benchmarks.plan_space.tables --seconds 6 --out tables.md
 """
