@@ -11,7 +11,7 @@ from placement import optimize
 from placement.catalog.hardware import devices, lineage
 from placement.costs.build import build_tables
 from placement.errors import InfeasibleError, InputError
-from placement.kinds.space.variants import group_variants, variants_of
+from placement.kinds.space.variants import group_variants, variants_of, with_groups
 from placement.optimize import judge
 from placement.readers.cluster.read import read_request
 
@@ -146,3 +146,31 @@ def test_processors_of_the_catalog_join_no_card() -> None:
         )
         assert request.cluster.nodes[1].main_memory, name
         assert not list(group_variants(request)), name
+
+
+def step_of_group(topology: str, count: int) -> float:
+    """Seconds of a decode step of one layer on a group of so many alike cards."""
+    node = {**NODE, "count": count, "topology": topology}
+    request = read_request({**FOUR, "nodes": [node]})
+    variant = with_groups(request, (tuple(range(count)),))
+    assert variant is not None
+    return float(build_tables(variant).decode_s[0, 0, 1])
+
+
+def test_topologies_of_sums() -> None:
+    """Main memory doubles what a ring takes; trees save latencies from four devices on, by their levels alone."""
+    link = read_request(FOUR).cluster
+    latency, bandwidth = float(link.latency_s[0, 1]), float(link.bandwidth_bytes_per_s[0, 1])
+    activation = read_request(FOUR).model.blocks[1].activation_bytes_per_token
+    for count in (2, 4, 8):
+        ring, tree, through = (step_of_group(name, count) for name in ("ring", "tree", "host"))
+        levels = count.bit_length() - 1
+        moved = 2 * (count - 1) / count * activation / bandwidth
+        assert ring - tree == pytest.approx(2 * latency * (2 * (count - 1) - 2 * levels), abs=1e-12)
+        assert through - ring == pytest.approx(2 * (2 * (count - 1) * latency + moved))
+
+
+def test_an_unknown_topology_is_refused() -> None:
+    """One line with the key and what may stand there."""
+    with pytest.raises(InputError, match=r"nodes\[0\]\.topology"):
+        read_request({**FOUR, "nodes": [{**NODE, "topology": "star"}]})
