@@ -8,7 +8,6 @@ cannot go stale, and works where the package itself lies on a read-only disk.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -16,25 +15,32 @@ from typing import Any, cast
 import numba
 from numba import njit, types
 
+from .caches import cache_root, forgiving, takes_files
 
-def cache_folder(*sources: Path) -> Path:
-    """Return the cache folder for kernels of this package and of the folders `sources`."""
+
+def cache_folder(*sources: Path) -> Path | None:
+    """Return the cache folder for kernels of this package and of the folders `sources`, None without a place."""
+    root = cache_root()
+    if root is None:
+        return None
     digest = hashlib.sha256(numba.__version__.encode())
     for folder in (Path(__file__).parent, *sources):
         for file in sorted(folder.rglob("*.py")):
             digest.update(str(file.relative_to(folder)).encode())
             digest.update(file.read_bytes())
-    root = os.environ.get("PLACEMENT_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "placement" / f"kernels-{digest.hexdigest()[:16]}"
+    return root / "placement" / f"kernels-{digest.hexdigest()[:16]}"
 
 
 def compiler(*sources: Path) -> Callable[..., Any]:
     """Return a decorator that compiles a function with numba and caches it beside all the others.
 
+    Where nothing can be written, every process compiles for itself.
+
     With ``inner=True`` the function can be called from other kernels only; that halves its compilation.
     """
     folder = cache_folder(*sources)
     config: Any = numba.config
+    cached = folder is not None and takes_files(folder)
 
     def kernel(function: Callable[..., Any], *, inner: bool = False) -> Any:
         before = config.CACHE_DIR
@@ -42,9 +48,12 @@ def compiler(*sources: Path) -> Callable[..., Any]:
         try:
             options: Any = {"fastmath": {"contract"}, "error_model": "numpy", "no_cfunc_wrapper": True}
             options["no_cpython_wrapper"] = inner
-            return without_literals(njit(cache=True, nogil=True, **options)(function))
+            compiled = without_literals(njit(cache=cached, nogil=True, **options)(function))
         finally:
             config.CACHE_DIR = before
+        if cached:
+            forgiving(compiled._cache)
+        return compiled
 
     return kernel
 

@@ -20,6 +20,7 @@ from .guard import LONGEST_S, answered, quiet_environment, verdict
 from .shrink import shortest
 
 PATIENCE_S = 12 * LONGEST_S  # of the parent: compiled code hears no alarm
+PREPARED_S = 600.0  # good samples are answered first, which compiles kernels and imports libraries
 FATAL = "the process died"
 
 
@@ -67,7 +68,7 @@ def _in_a_process(
     process.start()
     theirs.close()
     done = 0
-    if not ours.poll(PATIENCE_S) or _begun(ours):
+    if not ours.poll(PREPARED_S) or _begun(ours):
         raise RuntimeError("the good samples cannot be answered: see above")
     try:
         while done < len(todo):

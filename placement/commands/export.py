@@ -58,7 +58,7 @@ def export(
     """Write a plan in the words of a runtime; say what is lost, and refuse what the runtime cannot hold."""
     ensure_writable(out)
     chosen = Plan.load(plan)
-    if "export" not in kind_named(chosen.kind).can:
+    if "export" not in kind_named(chosen.kind, plan).can:
         raise InputError(f"plans of the kind {chosen.kind} are not exported", str(plan))
     if chosen.kind != "pipeline" and nearest is not None:
         raise InputError("plans for a runtime are searched for pipelines only; leave it out", "--nearest")

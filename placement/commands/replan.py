@@ -42,7 +42,7 @@ def replan(
     except ValueError as error:
         raise InputError(str(error), "--load-rate") from None
     running = Plan.load(plan)
-    if "replan" not in kind_named(running.kind).can:
+    if "replan" not in kind_named(running.kind, plan).can:
         raise InputError(f"a plan of the kind '{running.kind}' is not planned anew; solve its file again", str(plan))
     request = read_request(cluster, model=model)
     for name in lost or []:

@@ -49,6 +49,7 @@ def report(
     """Write a page on a plan: map, blocks and memory, time, figures, commands; it needs no network."""
     ensure_writable(html)
     found = Plan.load(plan)
+    kind_named(found.kind, plan)  # refuses the kind that is none, with the file
     if file is not None:
         asked = ask(model, file, overrides=overrides or ())
         if asked.kind.name != found.kind:

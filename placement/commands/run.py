@@ -52,7 +52,7 @@ def run(
     """Run a plan on this machine, a process for every node, and compare it with its prediction."""
     ensure_writable(trace, out)
     loaded = Plan.load(plan)
-    kind, can = loaded.kind, kind_named(loaded.kind).can
+    kind, can = loaded.kind, kind_named(loaded.kind, plan).can
     if "run" not in can:
         raise InputError(f"a plan of the kind '{kind}' cannot be run", str(plan))
     if recover and "replan" not in can:

@@ -44,7 +44,10 @@ def score(
         raise InputError(f"layouts of {asked.kind.name} are not scored; `placement solve` has their figures", str(file))
     if asked.wish.objective.pareto:
         raise InputError("a split is scored by one objective, not by a front", "objective")
-    yours, broken = asked.judge(given)
+    try:
+        yours, broken = asked.judge(given)
+    except InputError as error:
+        raise error.under("--spans" if plan is None else str(plan)) from None
     with progress_bar(asked.wish.objective, time_limit, hidden=json) as show:
         try:
             search = Search(solver, time_limit, seed, None if broken else yours, progress=show, simplest=False)

@@ -43,7 +43,7 @@ def show(
             raise InputError("expected --format with --out: the table is for the terminal", "--out")
         screen = console()
         ascii_only = screen.options.ascii_only
-        screen.print(kind_named(found.kind).view(found, ascii_only=ascii_only))
+        screen.print(kind_named(found.kind, plan).view(found, ascii_only=ascii_only))
         screen.print()
         screen.print(map_view(found, ascii_only=ascii_only))
         return SOLVED

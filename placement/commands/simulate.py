@@ -172,7 +172,7 @@ def plan_and_question(
     _check_kind(asked, str(cluster or file))
     if is_plan:
         plan = Plan.load(file)
-        if "simulate" not in kind_named(plan.kind).can:
+        if "simulate" not in kind_named(plan.kind, file).can:
             raise InputError(f"requests on plans of the kind '{plan.kind}' are not simulated pass by pass", str(file))
     else:
         plan = answer(asked, Search("auto", time_limit, seed)).plan

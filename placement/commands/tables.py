@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -46,13 +45,11 @@ def tables(
 
 def table_document(request: Request) -> dict[str, Any]:
     """The tables with the names that their rows and columns belong to."""
-    found = build_tables(request)
-    arrays = {item.name: getattr(found, item.name) for item in fields(found)}
     return {
         "model": request.model.name,
         "nodes": list(request.cluster.names),
         "blocks": [block.name for block in request.model.blocks],
         "notes": [*request.model.notes, *request.cluster.notes],
-        **{name: value.tolist() if hasattr(value, "tolist") else value for name, value in arrays.items()},
+        **plain(build_tables(request)),
         "version": VERSION,
     }

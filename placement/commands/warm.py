@@ -15,6 +15,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from objectives.caches import takes_files
 from objectives.combine import Objective
 from objectives.jit import cache_folder
 from objectives.pipeline.tables import CostTables
@@ -31,8 +32,8 @@ def help_if_cold() -> Iterator[subprocess.Popen[bytes] | None]:
 
     At the end of the body, also one by an error or Ctrl-C, it is killed and reaped: what it has compiled stays.
     """
-    # The folder itself is made by the imports above.
-    if next(cache_folder(*SOURCES).rglob("*.nbc"), None) is not None:
+    folder = cache_folder(*SOURCES)
+    if folder is None or not takes_files(folder) or next(folder.rglob("*.nbc"), None) is not None:
         yield None
         return
     none = subprocess.DEVNULL

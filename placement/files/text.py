@@ -8,6 +8,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -121,11 +122,15 @@ def ensure_writable(path: str | Path) -> None:
 
 
 def plain(value: Any) -> Any:
-    """Return `value` as JSON can hold it: texts as keys, lists for tuples, null for what is not finite."""
+    """Return `value` as JSON can hold it: dataclasses as objects, arrays as lists, null for what is not finite."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {item.name: plain(getattr(value, item.name)) for item in fields(value)}
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
+    if hasattr(value, "tolist"):  # arrays and scalars of numpy
+        return plain(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
@@ -87,11 +88,14 @@ def all_kinds() -> dict[str, Entry]:
     return own
 
 
-def kind_named(name: str) -> Kind:
-    """The kind of that name; raise `InputError` with the nearest name for an unknown one."""
+def kind_named(name: str, file: str | Path = "") -> Kind:
+    """The kind of that name; raise `InputError` with the nearest name, and the file that says it, for an unknown one."""
     entries = all_kinds()
     if name not in entries:
-        raise InputError(f"unknown kind '{name}'{nearest(name, entries)} (known: {', '.join(entries)})", "kind")
+        raise InputError(
+            f"unknown kind '{name}'{nearest(name, entries)} (known: {', '.join(entries)})",
+            f"{file}: kind" if file else "kind",
+        )
     return entries[name].load()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -210,7 +211,7 @@ def model_and_source(model: Any, dtype: str = "") -> tuple[Any, Model]:
     key = str(model).strip().lower()
     if key in models():
         return models()[key].config, read_model(key, weights=dtype or "bfloat16")
-    path = Path(str(model)).expanduser()
+    path = Path(os.path.expanduser(str(model)))
     if path.suffix.lower() == ".gguf":
         path = checkpoint_folder(path)
     if not path.exists():

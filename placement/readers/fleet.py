@@ -18,6 +18,7 @@ from .schema.fleet import FleetFile
 KEYS = frozenset({"servers", "num_blocks", "block_gb", "cache_gb_per_block_job"})
 GB = 10**9
 MAX_CELLS = 2_000_000  # servers times blocks: the table of cache slots has a cell for each
+MAX_SESSIONS = 10_000_000  # servers times sessions that fit on one: the solver's table has a cell for each, 0.3 GB
 
 
 def is_fleet(data: object) -> bool:
@@ -64,7 +65,17 @@ def fleet_of(data: Any, where: str = "fleet") -> Fleet:
         file.lambda_per_s,
     )
     ensure_chain(fleet)
+    _ensure_countable(fleet, f"{where}: cache_gb_per_block_job")
     return fleet
+
+
+def _ensure_countable(fleet: Fleet, where: str) -> None:
+    """Raise when caches are so small that tables by number of sessions do not fit into memory."""
+    most = int((fleet.memory_bytes.max() - fleet.block_bytes) // fleet.cache_bytes)
+    if most * fleet.n_servers > MAX_SESSIONS:
+        least = (int(fleet.memory_bytes.max()) - fleet.block_bytes) * fleet.n_servers / MAX_SESSIONS / GB
+        found = f"{fleet.cache_bytes / GB:g} ({most} sessions on the largest)"
+        raise InputError(f"expected at least {least:.3g} for {fleet.n_servers} servers, got {found}", where)
 
 
 def ensure_chain(fleet: Fleet) -> None:

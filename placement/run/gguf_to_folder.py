@@ -17,8 +17,12 @@ CACHE_VARIABLE = "PLACEMENT_CACHE"
 
 def cache_folder() -> Path:
     """Return the folder for converted checkpoints; it is created when needed."""
-    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(os.environ.get(CACHE_VARIABLE) or Path(home) / "llm-placement")
+    if stated := os.environ.get(CACHE_VARIABLE):
+        return Path(stated)
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    if home.startswith("~"):  # nobody's home is known
+        raise InputError("expected a folder for converted checkpoints: the user has no home", CACHE_VARIABLE)
+    return Path(home) / "llm-placement"
 
 
 def checkpoint_folder(path: Path) -> Path:

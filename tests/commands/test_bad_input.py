@@ -95,6 +95,17 @@ COMMANDS: dict[str, tuple[list[str], str]] = {
     "empty span": (["score", "tiny.yaml", "--spans", "a=0:0,b=0:8"], "got 0:0"),
     "plan of another model": (["score", "tiny.yaml", "--plan", "other.json"], "expected a plan"),
     "plan with odd spans": (["score", "tiny.yaml", "--plan", "odd.json"], "placement[0].start: expected"),
+    "plan with a node of nobody": (
+        ["score", "tiny.yaml", "--plan", "stranger.json"],
+        "stranger.json: there is no node",
+    ),
+    "plan of no kind, export": (["export", "kindless.json", "--to", "vllm"], "kindless.json: kind: unknown kind 'x'"),
+    "plan of no kind, replan": (["replan", "kindless.json", "tiny.yaml"], "kindless.json: kind: unknown kind 'x'"),
+    "plan of no kind, run": (["run", "kindless.json", "--model", "x"], "kindless.json: kind: unknown kind 'x'"),
+    "plan of no kind, show": (["show", "kindless.json"], "kindless.json: kind: unknown kind 'x'"),
+    "plan of no kind, report": (["report", "kindless.json"], "kindless.json: kind: unknown kind 'x'"),
+    "plan of no kind, simulate": (["simulate", "kindless.json", "tiny.yaml"], "kindless.json: kind: unknown kind 'x'"),
+    "home of nobody": (["tables", "tiny.yaml", "--model", "~nobody-of-that-name/config.json"], "no such file"),
     "front of a split": (["score", "tiny.yaml", "--spans", "a=0:8", "--objective", "latency,price"], "one objective"),
 }
 # A plan whose spans somebody has edited badly.
@@ -109,6 +120,8 @@ ODD = json.dumps(
         "figures": {},
     }
 )
+STRANGER = ODD.replace('"0"', "0").replace('"node": "a"', '"node": "zz"')
+KINDLESS = json.dumps(json.loads(ODD.replace('"0"', "0")) | {"kind": "x"})
 CASES = {
     **{f"solve, {name}": (["solve", "tiny.yaml", *words], line) for name, (words, line) in ARGUMENTS.items()},
     **{f"file, {name}": (["solve", f"{name}.yaml"], line) for name, (_, line) in FILES.items()},
@@ -124,6 +137,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "other.json").write_text('{"a": 1}')
     (tmp_path / "list.json").write_text("[]")
     (tmp_path / "odd.json").write_text(ODD)
+    (tmp_path / "stranger.json").write_text(STRANGER)
+    (tmp_path / "kindless.json").write_text(KINDLESS)
     (tmp_path / "kept.json").write_text("before")
     return tmp_path
 

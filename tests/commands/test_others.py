@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from .conftest import Cli
@@ -34,6 +35,15 @@ def test_tables(cli: Cli, tiny: Path) -> None:
     assert data["nodes"] == ["a", "b", "c"]
     assert len(data["decode_s"][0][0]) == len(data["blocks"]) == 8
     assert data["decode_s"][0][1][0] == 0.015
+
+
+def test_tables_of_a_stream_of_requests(cli: Cli, tiny: Path) -> None:
+    """What a stream costs is part of the tables: arrays by name, one number for each size, node and block."""
+    done = cli("tables", tiny, "--set", "workload.concurrency=4", "--set", "runtime=vllm")
+    assert done.returncode == 0, done.stderr
+    data = json.loads(done.stdout)
+    assert np.shape(data["served"]["short_s"]) == np.shape(data["decode_s"]) == (len(data["batches"]), 3, 8)
+    assert data["served"]["staged"] is True
 
 
 CATALOG = [

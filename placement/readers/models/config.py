@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from placement.errors import InputError
+from placement.errors import InputError, shortened
 from placement.files import read_document
 from placement.question.model import Model
 
@@ -87,11 +87,19 @@ def read_shape(values: Mapping[str, Any], where: str = "config.json") -> Shape:
         return known
     if int(library_version().partition(".")[0] or 0) < OLDEST:
         return found if isinstance(found, Shape) else _refused(found, where)
-    from .library.language import read_library  # torch and transformers come with it
-
-    shape = read_library(values, where)
+    shape = _library(where)(values, where)
     remember(values, shape)
     return shape
+
+
+def _library(where: str) -> Callable[[Mapping[str, Any], str], Shape]:
+    """The reader of modules; one line where torch or transformers are there and cannot be imported."""
+    try:
+        from .library.language import read_library  # torch and transformers come with it
+    except Exception as error:  # two packages that do not suit each other raise anything
+        said = shortened(f"{type(error).__name__}: {error}", 160)
+        raise InputError(f"torch and transformers {library_version()} cannot be imported: {said}", where) from error
+    return read_library
 
 
 def _refused(found: NotUnderstood, where: str) -> Shape:

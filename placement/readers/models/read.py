@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def read_model(spec: str | Path | Model | Any, *, weights: str | None = None, kv
     if isinstance(spec, str) and (found := _preset(spec)) is not None:
         return read_config(found.config, weights=weights, kv_dtype=kv_dtype, name=_title(spec, found))
     if isinstance(spec, str | Path) and str(spec).strip():
-        return _read_path(Path(spec).expanduser(), str(spec), weights, kv_dtype)
+        return _read_path(Path(os.path.expanduser(spec)), str(spec), weights, kv_dtype)
     module: Any = spec
     if hasattr(module, "named_parameters"):
         from .torch_module import read_module  # torch comes with it
@@ -68,7 +69,7 @@ def _read_path(path: Path, spec: str, weights: str | None, kv_dtype: str | None)
 def _preset(spec: str) -> Preset | None:
     """Return the preset that `spec` names, unless a file or folder of that name lies here."""
     found = preset(spec)
-    return None if found is not None and ("/" in spec and Path(spec).expanduser().exists()) else found
+    return None if found is not None and ("/" in spec and Path(os.path.expanduser(spec)).exists()) else found
 
 
 def _title(spec: str, found: Preset) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from objectives.caches import cache_root
 from placement.errors import InputError
 from placement.files import write_atomic
 
@@ -51,8 +51,8 @@ def library_version() -> str:
 
 def recall(values: Mapping[str, Any]) -> Shape | None:
     """Return what was read of a configuration before, here or for a preset, or None."""
-    name = f"{key_of(values)}.json"
-    own = _stored(_folder() / name)
+    name, folder = f"{key_of(values)}.json", _folder()
+    own = _stored(folder / name) if folder is not None else None
     if own is not None and library_version() not in ("", own["transformers"]):
         own = None  # another version may build another module
     stored = own or _stored(files("placement.catalog").joinpath("readings", name))
@@ -65,14 +65,17 @@ def recall(values: Mapping[str, Any]) -> Shape | None:
 def remember(values: Mapping[str, Any], shape: Shape) -> None:
     """Keep what was read of a configuration; where nothing can be written, nothing is."""
     stored = {"edition": EDITION, "transformers": library_version(), "shape": to_plain(shape)}
+    folder = _folder()
+    if folder is None:
+        return
     with contextlib.suppress(InputError, OSError):
-        _folder().mkdir(parents=True, exist_ok=True)
-        write_atomic(_folder() / f"{key_of(values)}.json", json.dumps(stored, separators=(",", ":")))
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomic(folder / f"{key_of(values)}.json", json.dumps(stored, separators=(",", ":")))
 
 
-def _folder() -> Path:
-    root = os.environ.get("PLACEMENT_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "placement" / "models"
+def _folder() -> Path | None:
+    root = cache_root()
+    return root / "placement" / "models" if root is not None else None
 
 
 def _stored(path: Any) -> dict[str, Any] | None:
