@@ -34,9 +34,9 @@ def test_the_best_of_all_groupings_is_found(seed: int) -> None:
     best = best_by_hand(read_request(data))
     if not np.isfinite(best):
         with pytest.raises(InfeasibleError):
-            optimize(None, data, time_limit=2)
+            optimize(None, data, time_limit=20)
         return
-    plan = optimize(None, data, time_limit=2).plan
+    plan = optimize(None, data, time_limit=20).plan
     maximised = plan.objective.sense == "maximize"
     assert minimised(plan.objective.value, maximised) == pytest.approx(best, rel=1e-9)
     if plan.objective.bound is not None:
@@ -45,9 +45,9 @@ def test_the_best_of_all_groupings_is_found(seed: int) -> None:
 
 def test_four_cards_become_one_group() -> None:
     """Four A100 with NVLink hold Llama-3.1-70B together, at more than twice the rate of the best pipeline."""
-    wide = optimize(None, FOUR, time_limit=4).plan
+    wide = optimize(None, FOUR, time_limit=20).plan
     alone = [{**NODE, "tensor_parallel": 1}]
-    narrow = optimize(None, {**FOUR, "nodes": alone}, time_limit=4).plan
+    narrow = optimize(None, {**FOUR, "nodes": alone}, time_limit=20).plan
     assert [group.devices for group in wide.groups] == [("a-0", "a-1", "a-2", "a-3")]
     assert wide.objective.value > 2 * narrow.objective.value
     assert "tensor groups of one host up to 4" in wide.space
@@ -56,7 +56,7 @@ def test_four_cards_become_one_group() -> None:
 
 def test_a_layout_with_groups_is_judged_as_it_was_found() -> None:
     """The spans of a plan with groups, judged again, have the figures of the plan."""
-    plan = optimize(None, FOUR, time_limit=2).plan
+    plan = optimize(None, FOUR, time_limit=20).plan
     again, broken = judge(None, FOUR, plan.placement)
     assert not broken
     assert again.figures == plan.figures
