@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,6 +147,7 @@ def prepare(folder: Path) -> dict[str, Any]:
     bare = {key: value for key, value in CLUSTER.items() if key not in ("model", "constraints")}
     (folder / "model.yaml").write_text(json.dumps({**bare, "model": "llama-3.2-1b"}))
     (folder / "runs.jsonl").write_text(json.dumps(RUN) + "\n")
+    _import_libraries(folder)
     plans: dict[str, Any] = {}
     for name, sample in samples.items():
         file, out = folder / f"{name}.json", folder / f"plan-{name}.json"
@@ -155,6 +157,13 @@ def prepare(folder: Path) -> dict[str, Any]:
             raise RuntimeError(f"the sample of the door {name} is no good: exit code {code}")
         plans[name] = json.loads(out.read_text())
     return plans
+
+
+def _import_libraries(folder: Path) -> None:
+    """Read a configuration that only `transformers` understands: no input waits for its import, nor breaks it off."""
+    file = folder / "unlike.json"
+    file.write_text(json.dumps(CONFIG | {"an_unknown_key": 2}))
+    run(["tables", str(folder / "model.yaml"), "--model", str(file), "--out", os.devnull])
 
 
 def command(door: Door, line: Sequence[str], raw: bytes) -> list[str]:

@@ -89,13 +89,11 @@ def all_kinds() -> dict[str, Entry]:
 
 
 def kind_named(name: str, file: str | Path = "") -> Kind:
-    """The kind of that name; raise `InputError` with the nearest name, and the file that says it, for an unknown one."""
+    """The kind of that name; raise `InputError` with the nearest name, and the file, for an unknown one."""
     entries = all_kinds()
     if name not in entries:
-        raise InputError(
-            f"unknown kind '{name}'{nearest(name, entries)} (known: {', '.join(entries)})",
-            f"{file}: kind" if file else "kind",
-        )
+        known = f"{nearest(name, entries)} (known: {', '.join(entries)})"
+        raise InputError(f"unknown kind '{name}'{known}", f"{file}: kind" if file else "kind")
     return entries[name].load()
 
 

@@ -95,10 +95,7 @@ COMMANDS: dict[str, tuple[list[str], str]] = {
     "empty span": (["score", "tiny.yaml", "--spans", "a=0:0,b=0:8"], "got 0:0"),
     "plan of another model": (["score", "tiny.yaml", "--plan", "other.json"], "expected a plan"),
     "plan with odd spans": (["score", "tiny.yaml", "--plan", "odd.json"], "placement[0].start: expected"),
-    "plan with a node of nobody": (
-        ["score", "tiny.yaml", "--plan", "stranger.json"],
-        "stranger.json: there is no node",
-    ),
+    "plan of a stranger": (["score", "tiny.yaml", "--plan", "stranger.json"], "stranger.json: the plan uses node 'zz'"),
     "plan of no kind, export": (["export", "kindless.json", "--to", "vllm"], "kindless.json: kind: unknown kind 'x'"),
     "plan of no kind, replan": (["replan", "kindless.json", "tiny.yaml"], "kindless.json: kind: unknown kind 'x'"),
     "plan of no kind, run": (["run", "kindless.json", "--model", "x"], "kindless.json: kind: unknown kind 'x'"),
