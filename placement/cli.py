@@ -31,6 +31,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "placement.commands.new": ("new",),
     "placement.commands.check": ("check",),
     "placement.commands.solve": ("solve",),
+    "placement.commands.trade": ("trade",),
     "placement.commands.score": ("score",),
     "placement.commands.report": ("report",),
     "placement.commands.show": ("show", "compare"),

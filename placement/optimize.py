@@ -14,7 +14,7 @@ from .contest import compete, glance
 from .errors import InfeasibleError, NotFoundError
 from .kinds.asked import Asked, ask
 from .kinds.choices import chosen
-from .kinds.space.copies import with_copies
+from .kinds.copies import with_copies
 from .plan.picture import SearchPoint, thinned
 from .plan.plan import PlacedSpan, Plan
 from .registry import is_yardstick, make_solver

@@ -59,7 +59,7 @@ class Hosts:
         spans, nodes = list(spans), self.request.cluster.nodes
         sums = node_sums(self.tables, spans, self.tables.decode_s[0])
         busy = [sums[span.node] + nodes[span.node].pass_overhead_s for span in spans]
-        slowest: float = max(*busy, bottleneck(self.tables, spans, 0).seconds)
+        slowest: float = max(*busy, bottleneck(self.tables, self.tables.rounds("decode_rate"), spans, 0).seconds)
         return min(in_flight / step_s(self.tables, spans, 0), 1.0 / slowest)
 
     def fits(self, spans: Sequence[Span]) -> bool:

@@ -135,7 +135,8 @@ def one_plan(
         raw = run_workers(plan, Path(temporary), folder, prompts, options)
     result = make_result(raw, plan, "none")
     k, tables = len(prompts), problem.tables
-    rate = min(k / step_s(tables, placed, 0), 1.0 / bottleneck(tables, placed, 0).seconds)
+    slowest = bottleneck(tables, tables.rounds("decode_rate"), placed, 0)
+    rate = min(k / step_s(tables, placed, 0), 1.0 / slowest.seconds)
     measured = result.measured
     return {
         "equal": [list(row) for row in result.tokens] == [row["tokens"] for row in whole[:k]],

@@ -102,7 +102,7 @@ def placements(hosts: Hosts, rng: np.random.Generator, n: int) -> list[tuple[str
     """One placement for each of two objectives, the others random ones that fit; all different."""
     names = hosts.request.cluster.names
     found: dict[tuple[Span, ...], str] = {}
-    for objective in ("latency", "throughput"):
+    for objective in ("latency", "decode_rate"):
         plan = optimize(None, hosts.request, objective=objective, time_limit=2.0).plan
         found[tuple(Span(names.index(s.node), s.start, s.stop) for s in plan.placement)] = objective
     for _ in range(10_000):

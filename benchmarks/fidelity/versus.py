@@ -71,7 +71,7 @@ def splits(hosts: Hosts) -> dict[str, list[Span]]:
         spans = list(problem.decode(proposal.genomes[0]))
         if hosts.fits(spans):
             found[name] = spans
-    plan = optimize(None, hosts.request, objective="throughput", time_limit=3.0).plan
+    plan = optimize(None, hosts.request, objective="decode_rate", time_limit=3.0).plan
     found["optimized"] = [Span(names.index(s.node), s.start, s.stop) for s in plan.placement]
     return found
 

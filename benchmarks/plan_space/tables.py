@@ -1,4 +1,4 @@
-"""The best plan of each space on machines that people have: layers whole, with groups, with parts, and the default.
+"""The best plan of each space on machines that people have: layers whole, groups, parts, the default, and copies.
 
 python -m benchmarks.plan_space.tables --seconds 6 --out tables.md
 """
@@ -18,7 +18,7 @@ from placement.plan.plan import Plan
 
 from .machines import MACHINES
 
-SPACES = ("layers whole", "groups", "parts", "default")
+SPACES = ("layers whole", "groups", "parts", "default", "copies")
 
 
 def narrowed(data: dict[str, Any], space: str) -> dict[str, Any]:
@@ -29,6 +29,8 @@ def narrowed(data: dict[str, Any], space: str) -> dict[str, Any]:
             node["tensor_parallel"] = 1
         if space in ("layers whole", "groups"):
             node["offload"] = "none"
+    if space == "copies" and found["objective"] == "throughput":
+        found["copies"] = "auto"
     return found
 
 
@@ -45,6 +47,8 @@ def told(plan: Plan | None) -> str:
     if plan is None:
         return "none fits"
     rate = plan.figures.tokens_per_s
+    if plan.chains:
+        return f"**{rate:.4g}** ({len(plan.chains)} pipelines of {', '.join(plan.chains[0].nodes)} and so on)"
     spans = [
         f"{span.node} {span.stop - span.start}{' ' + span.away + ' away' if span.away else ''}"
         for span in plan.placement

@@ -39,6 +39,8 @@ class CpSat:
         problem = pipeline_of(problem)
         if not problem.compiled or problem.objective.pareto:
             raise NotApplicableError("this rival has a model of single built-in objectives only")
+        if {**problem.objective.weights, **problem.objective.limits}.get("throughput"):
+            raise NotApplicableError("this rival has no model of the throughput of served streams")
         arcs = problem.tables.n_nodes**2 * problem.tables.n_blocks
         if arcs > self.most_arcs:
             raise NotApplicableError(f"the model would have {arcs} pairs of nodes times blocks")
@@ -55,6 +57,7 @@ def _solve(problem: Any, seed: int, found: Found, ended: threading.Event) -> Non
     model = PipelineModel(problem, scale)
     solver = cp_model.CpSolver()
     solver.parameters.num_workers = 1
+    solver.parameters.cp_model_presolve = False  # that of ortools 9.15 loses solutions where the bottleneck is limited
     solver.parameters.random_seed = seed
     nothing = np.empty((0, problem.genome_size), dtype=np.int64)
 

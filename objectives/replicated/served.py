@@ -194,8 +194,9 @@ def _fixed_point(
     behind, platoon = _behind_s(tables, span_of, links)
     batch = dict.fromkeys(used, 1.0)
     rate, light, step, ttft = 0.0, (0.0, 0.0), 0.0, 0.0
+    others = max(0.0, flying - 1.0)
     for turn in range(ROUNDS + 1):
-        step, ttft, last = 0.0, 0.0, dict(batch)
+        step, ttft, own, met, last = 0.0, 0.0, 0.0, 0.0, dict(batch)
         for i in order:
             held, visit, most = span_of[i].stop - span_of[i].start, float(visits[i]), flying * float(visits[i])
             decode = held * at_size(tables.decode_at, tables.decode_s[i], batch[i])
@@ -209,6 +210,8 @@ def _fixed_point(
             # A prompt shares a batch with those who gather; those who come along are behind it.
             joined = min(1.0, (load + alone) / batch[i]) if turn else 0.0
             step += visit * (wait + decode + joined * prompts * prompt)
+            own += visit * (decode + _decode_wait_s(rate * visit * decode, decode) * others / flying)
+            met += visit * visit * prompt
             ttft += visit * (joined * (wait + decode) + prompt)
             if turn:
                 # Those who gather while the node is busy and those who come along, as independent parts.
@@ -217,8 +220,11 @@ def _fixed_point(
         for a, b, share in links:
             prompt, decode = link_s(tables, a, b)
             step += share * (float(tables.latency_s[a, b]) + decode)
+            own += share * (float(tables.latency_s[a, b]) + decode)
+            met += share * share * prompt if b != client else 0.0
             ttft += share * (float(tables.latency_s[a, b]) + prompt)
-        step += _caught_s(platoon, rate / out)
+        # While a request makes its tokens each of the others sends one prompt, and holds it up by that at most.
+        step = min(step + _caught_s(platoon, rate / out), own + others / out * met)
         new = flying / (step + ttft / out)
         if turn == 0:
             light, rate = (step, ttft), new
@@ -236,6 +242,11 @@ def _fixed_point(
         *light,
         _best_chain_s(tables, span_of, links),
     )
+
+
+def _decode_wait_s(load: float, decode: float) -> float:
+    """Seconds that an arrival waits for the decode steps under way, where nodes are busy with nothing else."""
+    return load / (load + float(np.exp(-load))) * decode / 2.0
 
 
 def _sources(

@@ -17,6 +17,7 @@ EXAMPLES: Mapping[str, str] = MappingProxyType(
         "show": "placement show plan.json --format mermaid",
         "compare": "placement compare running.json plan.json",
         "whatif": "placement whatif cluster.yaml --add rtx-4090 --remove box",
+        "trade": "placement trade cluster.yaml --by context",
         "size": 'placement size cluster.yaml --target "tokens_per_s >= 20" --budget "3 $/h"',
         "export": "placement export plan.json --to llama.cpp --at mac=10.0.0.7:50052",
         "import": 'placement import cluster.yaml --from vllm --split "VLLM_PP_LAYER_PARTITION=48,32"',

@@ -100,7 +100,9 @@ def show_result(result: RunResult) -> None:
     table.add_row("time to first token", _ms(measured.ttft_s), _ms(predicted.get("ttft_s")))
     table.add_row("time per token (median)", _ms(measured.time_per_token_s), _ms(predicted.get("time_per_token_s")))
     table.add_row("time per token (95%)", _ms(measured.time_per_token_p95_s), "")
-    served = predicted.get("tokens_per_s", predicted.get("served_tokens_per_s"))
+    # What is measured is the rate of decode steps; plans from before had it in `tokens_per_s`.
+    rates = ("decode_tokens_per_s", "tokens_per_s", "served_tokens_per_s")
+    served = next((predicted[name] for name in rates if name in predicted), None)
     table.add_row("tokens/s", f"{measured.tokens_per_s:.2f}", "" if served is None else f"{served:.2f}")
     screen.print(table)
     workers = Table("worker", "busy", "weights", "cache", "memory of the process", "planned memory")

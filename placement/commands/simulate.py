@@ -183,9 +183,6 @@ def _as_answered(question: Request, plan: Plan, where: str) -> Request:
     """The question on the nodes that the plan uses: tensor parallel groups are nodes of their own."""
     if question.choices is not None:
         raise InputError("a context, concurrency or format that is a choice: state it, with --set", where)
-    apart = next((span for span in plan.placement if span.away), None)
-    if apart is not None:
-        raise InputError(f"the {apart.away} of '{apart.node}' lies in main memory, which is not simulated yet", where)
     return asked_for(as_named(plan.placement, question), question)
 
 

@@ -16,9 +16,12 @@ import numpy as np
 from objectives.pipeline.rounds import Rounds
 from objectives.pipeline.tables import CostTables
 
-from ..question.cluster import Cluster
+from ..question.cluster import Cluster, Node
 from ..question.model import Block, Model, Part
 from ..question.request import Away, Constraints, Request
+from ..question.workload import Workload
+from .passes import BlockCosts, block_costs, joined, token_grid
+from .runtimes import RuntimeCosts
 
 Build = Callable[[Request], CostTables]
 CACHE = "cache"
@@ -140,6 +143,56 @@ def _served_apart(tables: CostTables, apart: CostTables, request: Request, away:
             computed = np.minimum(computed, rest.passes[:, None] * copied + part.convoy_s[:, row])
         convoy[:, card, chosen] += computed
     return replace(rest, short_s=short, convoy_s=convoy)
+
+
+def span_costs_apart(
+    request: Request, away: Away, node: str, span: tuple[int, int], costs: RuntimeCosts
+) -> tuple[BlockCosts, ...]:
+    """The costs of passes through a span some of whose blocks leave a part in main memory.
+
+    Parameters
+    ----------
+    request : Request
+    away : Away
+        Any part but the cache.
+    node : str
+        The card.
+    span : (int, int)
+        First block, and the one after the last.
+    costs : RuntimeCosts
+
+    Returns
+    -------
+    tuple of BlockCosts
+        The card's, and for each part what the CPU takes with the bus, or where it is less (long prompts) the copying of
+        the part's weights to the card that computes it.
+    """
+    model, cluster, work = request.model, request.cluster, request.workload
+    card, home = cluster.index(node), cluster.index(away.home)
+    latency = float(cluster.latency_s[card, home] + cluster.latency_s[home, card])
+    byte_s = float(1.0 / cluster.bandwidth_bytes_per_s[card, home] + 1.0 / cluster.bandwidth_bytes_per_s[home, card])
+    found: list[BlockCosts] = []
+    for number in range(*span):
+        block = model.blocks[number]
+        if number not in away.blocks:
+            found += _alone_costs(cluster.nodes[card], model, work, block, costs)
+            continue
+        part = alone(block, away.part)
+        found += _alone_costs(cluster.nodes[card], model, work, without(block, away.part), costs)
+        (there,) = _alone_costs(cluster.nodes[home], model, work, part, costs)
+        (here,) = _alone_costs(cluster.nodes[card], model, work, part, costs)
+        crossing = latency + token_grid() * block.activation_bytes_per_token * byte_s
+        copied = part.weight_bytes / float(cluster.bandwidth_bytes_per_s[home, card]) + here.products_s
+        seconds = np.minimum(there.products_s + crossing, copied)
+        seconds[0] = 0.0
+        found.append(replace(there, products_s=seconds))
+    return joined(found)
+
+
+def _alone_costs(node: Node, model: Model, work: Workload, block: Block, costs: RuntimeCosts) -> tuple[BlockCosts, ...]:
+    """The costs of passes through one block on a node."""
+    one = replace(model, blocks=(block,), ties=())
+    return block_costs(node, one, work, 0, 1, costs)
 
 
 def _piece(block: Block, part: str) -> Part:

@@ -100,9 +100,16 @@ def span_costs(
     InputError
         The node states neither a device nor figures nor measurements.
     """
-    found: dict[int, BlockCosts] = {}
-    for kind in block_costs(node, model, workload, start, stop, costs):
-        found[id(kind)] = replace(found[id(kind)], count=found[id(kind)].count + 1) if id(kind) in found else kind
+    return joined(block_costs(node, model, workload, start, stop, costs))
+
+
+def joined(blocks: Sequence[BlockCosts]) -> tuple[BlockCosts, ...]:
+    """Blocks that are alike as one kind, with their number."""
+    found: dict[tuple[object, ...], BlockCosts] = {}
+    for block in blocks:
+        scalars = (block.rows, block.window, block.attention_s, block.cache_s, block.kept_s, block.state_s)
+        key = (*scalars, block.products_s.tobytes())
+        found[key] = replace(found[key], count=found[key].count + block.count) if key in found else block
     return tuple(found.values())
 
 

@@ -8,6 +8,7 @@ until arithmetic or the caches dominate; tensor parallelism adds two ring all-re
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import attrgetter
@@ -108,16 +109,25 @@ def product_flops(rates: Rates, block: Block, work: Work) -> float:
 def all_reduce_s(rates: Rates, node: Node, block: Block, tokens: float) -> float:
     """Seconds of the two all-reduces of a block under tensor parallelism; 0 for a single device.
 
-    A ring takes 2 (n - 1) steps; where one root speaks with all others in turn, each pair of devices waits once.
+    A ring takes 2 (n - 1) steps. Two trees, each for half of the bytes, take as many as they have levels, up and down
+    (P. Sanders, J. Speck and J. L. Traff, Parallel Computing 35(12), 2009, doi:10.1016/j.parco.2009.09.001). Without
+    peer-to-peer copies each message goes into main memory and out again. Where one root speaks with all others in turn,
+    each pair of devices waits once.
     """
     peers = node.tensor_parallel - 1
     if peers <= 0 or block.lookup or block.last_token_only:
         return 0.0
     moved = 2.0 * peers / node.tensor_parallel * tokens * block.activation_bytes_per_token
-    steps = node.tensor_parallel * peers / 2.0 if rates.star else 2.0 * peers
-    return 2.0 * (
-        rates.all_reduce_s + steps * node.all_reduce_latency_s + moved / node.all_reduce_bandwidth_bytes_per_s
-    )
+    steps = node.tensor_parallel * peers / 2.0 if rates.star else _steps(node)
+    copies = 2.0 if node.topology == "host" else 1.0
+    link_s = steps * node.all_reduce_latency_s + moved / node.all_reduce_bandwidth_bytes_per_s
+    return 2.0 * (rates.all_reduce_s + copies * link_s)
+
+
+def _steps(node: Node) -> float:
+    """Messages that follow each other in one sum of a group."""
+    devices = node.tensor_parallel
+    return 2.0 * math.ceil(math.log2(devices)) if node.topology == "tree" else 2.0 * (devices - 1)
 
 
 def decode_s(rates: Rates, node: Node, block: Block, workload: Workload, batch: int) -> float:

@@ -8,7 +8,7 @@ from ..errors import InputError, nearest
 from ..plan.plan import Plan
 from ..question.request import Request
 from . import make_runtime
-from .base import Exported, Target
+from .base import Exported, Runtime, Target
 from .checks import cluster_refusals
 from .copies import Copier, are_alike, copies_of, together, weights_of
 from .quoting import ensure_address, ensure_word
@@ -32,7 +32,7 @@ def refusals(plan: Plan, runtime: str, request: Request | None = None) -> list[s
     """Reasons why a runtime cannot hold a plan; with a request, those that lie in its nodes and ties too."""
     chosen = make_runtime(runtime)
     found = []
-    for copy in copies_of(plan):
+    for copy in _copies(plan, chosen):
         found += chosen.check(copy)
         if request is not None and chosen.holds.layers:
             found += cluster_refusals(chosen, copy, request)
@@ -78,7 +78,7 @@ def export_plan(
     if style and style not in styles:
         raise InputError(f"{runtime} has no style '{style}' (known: {', '.join(styles) or 'none'})", "--style")
     groups = {group.name: group for group in plan.groups}
-    copies = copies_of(plan)
+    copies = _copies(plan, chosen)
     targets = [Target(loaded, at, _tensor_parallel(copy, request), style, groups) for copy in copies]
     if len(copies) == 1:
         return chosen.write(plan, targets[0])
@@ -88,6 +88,11 @@ def export_plan(
             return written
     texts = [chosen.write(copy, target) for copy, target in zip(copies, targets, strict=True)]
     return together(texts, copies, weights_of(plan))
+
+
+def _copies(plan: Plan, runtime: Runtime) -> tuple[Plan, ...]:
+    """The pipelines of a plan; a runtime that holds replicas takes it as it is."""
+    return (plan,) if runtime.holds.replicas else copies_of(plan)
 
 
 def checked_at(at: Mapping[str, str], plan: Plan) -> Mapping[str, str]:

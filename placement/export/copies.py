@@ -22,8 +22,10 @@ class Copier(Protocol):
 
 
 def copies_of(plan: Plan) -> tuple[Plan, ...]:
-    """The plan of each pipeline of several side by side; a plan of one pipeline itself."""
-    if plan.kind != "pipeline" or not plan.chains:
+    """The plan of each pipeline of several side by side; any other plan itself."""
+    nodes = [node for chain in plan.chains for node in chain.nodes]
+    whole = all(chain.stops and chain.stops[-1] == plan.n_blocks for chain in plan.chains)
+    if not nodes or not whole or len(set(nodes)) < len(nodes) or {span.node for span in plan.placement} != set(nodes):
         return (plan,)
     found = []
     for chain in plan.chains:

@@ -62,6 +62,8 @@ class Node:
         Devices that act as one node; bandwidth, compute and memory above are already those of all of them.
     all_reduce_latency_s, all_reduce_bandwidth_bytes_per_s : float
         The link between those devices.
+    topology : str
+        How they sum: in a "ring", a "tree", or through the main memory of their "host", without peer-to-peer copies.
     decode_s_per_block, prefill_s_per_block : tuple of float
         Measured seconds, one for all blocks or one per block; empty: none. Decode is for a micro-batch of
         `decode_batch` sequences, prefill for one prompt of the workload.
@@ -94,6 +96,7 @@ class Node:
     tensor_parallel: int = 1
     all_reduce_latency_s: float = 0.0
     all_reduce_bandwidth_bytes_per_s: float = float("inf")
+    topology: str = "ring"
     decode_s_per_block: tuple[float, ...] = ()
     prefill_s_per_block: tuple[float, ...] = ()
     decode_batch: int = 1

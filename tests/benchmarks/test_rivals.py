@@ -32,7 +32,7 @@ def test_cp_sat_is_exhaustive(block: int) -> None:
         instance = tables(rng, 3, 5, 4, kinds={KINDS[seed % len(KINDS)], "uneven"}, room=2.0) if seed % 2 else tiny(rng)
         plain = PipelineProblem(instance, Objective())
         values, broken = plain.terms(plain.random(rng, 20))
-        problem = PipelineProblem(instance, random_objective(rng, values[broken <= broken.min()]))
+        problem = PipelineProblem(instance, random_objective(rng, values[broken <= broken.min()], ["decode_rate"]))
         wanted, found = solve(problem, Exhaustive()), solve(problem, CpSat())
         if wanted.score.violation > 0:
             assert found.score.violation > 0 or not found.spans

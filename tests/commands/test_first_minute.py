@@ -54,10 +54,10 @@ def test_examples_are_in_the_help_and_parse(name: str, capsys: pytest.CaptureFix
     ("typed", "expected"),
     [("placement so", "solve"), ("placement solve --time", "--time-limit"), ("placement petals adv", "advise")],
 )
-def test_shells_complete(cli: Cli, typed: str, expected: str) -> None:
+def test_shells_complete(process: Cli, typed: str, expected: str) -> None:
     """Commands, options of a command, commands of a group."""
     words = typed.split()
-    done = cli(COMP_WORDS=typed, COMP_CWORD=str(len(words) - 1), _PLACEMENT_COMPLETE="complete_bash")
+    done = process(COMP_WORDS=typed, COMP_CWORD=str(len(words) - 1), _PLACEMENT_COMPLETE="complete_bash")
     assert expected in done.stdout.split()
 
 

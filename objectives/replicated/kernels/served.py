@@ -202,10 +202,14 @@ def swept(prompts, out, most):
 
 @inner
 def waves(d, count, pairs, flying, rate, turn):
-    """One round over all nodes in the order of chains: set `d.batch`; return seconds of a decode step and of TTFT."""
+    """One round over all nodes in the order of chains: set `d.batch`; return seconds of a decode step and of TTFT.
+
+    Then those of a step that meets no prompt, and of prompts at nodes that two requests have in common.
+    """
     group, visits, batch, together, out = d.group, d.visits, d.batch, d.caught, d.output_tokens
     fill(together, count, 0.0)
-    back, back_all, step, ttft, p = 0.0, 0.0, 0.0, 0.0, 0
+    back, back_all, step, ttft, own, met, p = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0
+    others = max(0.0, flying - 1.0)
     for g in range(count):
         if d.useful[g] and group[STOP, g] == d.n_blocks:
             back += visits[g] * batch[g]
@@ -224,6 +228,9 @@ def waves(d, count, pairs, flying, rate, turn):
             wait = load / (load + alone) * square / (2.0 * mean) if mean > 0.0 else 0.0
             joined = min(1.0, (load + alone) / batch[g]) if turn > 0 else 0.0
             step += visits[g] * (wait + decode + joined * prompts * prompt)
+            busy = rate * visit * decode
+            own += visits[g] * (decode + busy / (busy + np.exp(-busy)) * decode / 2.0 * others / flying)
+            met += visits[g] * visit * prompt
             ttft += visits[g] * (joined * (wait + decode) + prompt)
             if turn > 0:
                 gathered = np.sqrt((load + alone) ** 2 + (KEPT * together[g]) ** 2)
@@ -238,23 +245,28 @@ def waves(d, count, pairs, flying, rate, turn):
                 part = (1.0 - MEET) * share / visits[b] * near / visits[g] + MEET * every
                 together[b] += share / (visits[g] * group[COUNT, b]) * part
             p += 1
-    return step, ttft
+    return step, ttft, own, met
 
 
 @inner
 def links(d, count, pairs):
-    """Seconds of all links and latencies of a token and of a prompt; they do not depend on the load."""
-    far, far_prompt, client = 0.0, 0.0, d.own.shape[0]
+    """Seconds of all links and latencies of a token and of a prompt, and of prompts on links that two requests share.
+
+    They do not depend on the load.
+    """
+    far, far_prompt, met, client = 0.0, 0.0, 0.0, d.own.shape[0]
     for p in range(pairs):
         first, kind = group_kind(d, d.joint[0, p], count), d.group[KIND, d.joint[1, p]]
         far += d.share[p] * (d.latency[first, kind] + d.token_link_s[first, kind])
         far_prompt += d.share[p] * (d.latency[first, kind] + d.prompt_link_s[first, kind])
+        many = d.group[COUNT, d.joint[1, p]] * (d.group[COUNT, d.joint[0, p]] if d.joint[0, p] < count else 1.0)
+        met += d.share[p] * d.share[p] / many * d.prompt_link_s[first, kind]
     for g in range(count):
         if d.useful[g] and d.group[STOP, g] == d.n_blocks:
             kind = d.group[KIND, g]
             far += d.visits[g] * (d.latency[kind, client] + d.token_link_s[kind, client])
             far_prompt += d.visits[g] * (d.latency[kind, client] + d.prompt_link_s[kind, client])
-    return far, far_prompt
+    return far, far_prompt, met
 
 
 @inner
@@ -268,18 +280,19 @@ def serve(d, count, flow):
     flying = route(d, count, pairs)
     platoon = fall_behind(d, count, pairs)
     longest = np.sqrt(2.0 * platoon)
-    far, far_prompt = links(d, count, pairs)
+    far, far_prompt, far_met = links(d, count, pairs)
     fill(d.batch, count, 1.0)
     out = d.output_tokens
     rate, light_step, light_ttft = 0.0, 0.0, 0.0
     for turn in range(ROUNDS + 1):
-        step, ttft = waves(d, count, pairs, flying, rate, turn)
+        step, ttft, own, met = waves(d, count, pairs, flying, rate, turn)
         arrivals = rate / out
         if arrivals * longest < 1e-6:
             caught = arrivals * platoon
         else:
             caught = longest - (1.0 - np.exp(-arrivals * longest)) / arrivals
         step, ttft = step + far + caught, ttft + far_prompt
+        step = min(step, own + far + max(0.0, flying - 1.0) / out * (met + far_met))
         new = flying / (step + ttft / out)
         if turn == 0:
             light_step, light_ttft, rate = step, ttft, new

@@ -8,134 +8,23 @@ in proportion to what it can do. Parts that are alike are asked once. Which R is
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import chain as joined
 
 import numpy as np
 
-from placement.errors import InputError, NotFoundError
+from placement.errors import InputError
 from placement.plan.plan import PlacedSpan, Plan
 from placement.question.alike import WITHOUT_EFFECT, kinds_of_nodes
 from placement.question.cluster import Cluster, Node
 from placement.question.request import Constraints, Request
 
-from ..asked import Asked
-from .beside import beside, renamed
+from .beside import beside
 from .groups import members_of
 
 MOST_COPIES = 64
-TRIALS = 0.4  # part of the time that goes into trying
-LEAST_TRIAL_S = 0.1
-MOST_FINAL = 3  # ways to deal that are searched at length
 Part = tuple[int, ...]
 Judge = Callable[[Request, Sequence[PlacedSpan]], tuple[Plan, tuple[str, ...]]]
-Solve = Callable[[Asked, float], Plan | None]
-"""The best plan of a question found in so many seconds; None where there is none."""
-
-
-@dataclass
-class Tried:
-    """Answers to the questions of parts, each asked once."""
-
-    asked: Asked
-    solve: Solve
-    found: dict[tuple[object, ...], tuple[Request, Plan | None]] = field(default_factory=dict)
-
-    @property
-    def request(self) -> Request:
-        """The whole question."""
-        request: Request = self.asked.question
-        return request
-
-    def plans(self, parts: Sequence[Part], sequences: Sequence[int], seconds: float) -> list[Plan] | None:
-        """A plan of every part with so many sequences; None where one of them has none."""
-        kinds, asked = (
-            _kinds(self.request.cluster.nodes),
-            self.asked if len(parts) == 1 else _without_totals(self.asked),
-        )
-        questions = [part_of(self.request, part, count) for part, count in zip(parts, sequences, strict=True)]
-        marks = [
-            (tuple(kinds[k] for k in part), look_of(question), len(parts) == 1, seconds)
-            for part, question in zip(parts, questions, strict=True)
-        ]
-        each = seconds / len(set(marks))
-        plans = []
-        for question, mark in zip(questions, marks, strict=True):
-            if mark not in self.found:
-                self.found[mark] = question, self.solve(replace(asked, question=question), each)
-            first, plan = self.found[mark]
-            if plan is None:
-                return None
-            plans.append(renamed(plan, first.cluster, question.cluster))
-        return plans
-
-
-def with_copies(asked: Asked, seconds: float, solve: Solve) -> Plan:
-    """The best plan of so many pipelines side by side; `copies` 0: of as many as are best.
-
-    Parameters
-    ----------
-    asked : Asked
-        A question whose request says how many copies.
-    seconds : float
-        For everything.
-    solve : callable
-        Answers a question without copies.
-
-    Raises
-    ------
-    InputError
-        Copies are asked for together with what speaks of one pipeline.
-    NotFoundError
-        There is no such plan.
-    """
-    request: Request = asked.question
-    single = replace(asked, question=replace(request, copies=1))
-    _ensure_apart(asked)
-    tried = Tried(single, solve)
-    wanted = [parts for count in counts_of(request) for parts in dealt(request, count)]
-    each = max(LEAST_TRIAL_S, TRIALS * seconds / max(1, len(wanted)))
-    trials = []
-    for parts in wanted:
-        plans = tried.plans(parts, shares(request, parts), each)
-        if plans is not None:
-            trials.append((sum(plan.figures["tokens_per_s"] for plan in plans), parts, plans))
-    trials.sort(key=lambda trial: -trial[0])
-    found = []
-    each = (1.0 - TRIALS) * seconds / MOST_FINAL
-    for _, parts, plans in trials[:MOST_FINAL]:
-        rates = [plan.figures["tokens_per_s"] for plan in plans]
-        again = tried.plans(parts, apportioned(request.workload.concurrency, rates), each)
-        found += [beside(part, request.cluster.names) for part in (plans, again) if part]
-    found = [plan for plan in found if _within(plan, asked)]
-    if found:
-        return max(found, key=lambda plan: plan.figures["tokens_per_s"])
-    count = f"{request.copies} pipelines" if request.copies else "pipelines"
-    raise NotFoundError([f"no {count} side by side were found that fit and keep the limits"])
-
-
-def _ensure_apart(asked: Asked) -> None:
-    """Refuse what speaks of one pipeline."""
-    request: Request = asked.question
-    if request.kind != "pipeline":
-        raise InputError(f"copies are of pipelines; this asks for {request.kind}", "copies")
-    wanted = asked.wish.objective
-    if asked.wish.custom is not None or wanted.pareto or wanted.single != "throughput":
-        raise InputError(
-            f"copies serve more requests: they go with the objective throughput, not {wanted.name}", "copies"
-        )
-    rules = request.constraints
-    for key, given in (("pins", rules.pins), ("include", rules.include), ("max_nodes", rules.max_nodes)):
-        if given:
-            raise InputError(f"{key} speaks of one pipeline, copies of several: expected one of the two", "copies")
-    free = request.cluster.n_nodes - len(rules.exclude)
-    if request.copies > min(free, request.workload.concurrency):
-        least = min(free, request.workload.concurrency)
-        raise InputError(
-            f"expected at most {least} copies: there are {free} nodes and {request.workload.concurrency} sequences, "
-            f"got {request.copies}",
-            "copies",
-        )
 
 
 def counts_of(request: Request) -> list[int]:
@@ -153,7 +42,7 @@ def dealt(request: Request, count: int) -> Iterator[list[Part]]:
     """Ways to deal the nodes to so many parts."""
     hosts = _hosts(request)
     classes: dict[tuple[int, ...], list[Part]] = {}
-    kinds = _kinds(request.cluster.nodes)
+    kinds = kinds_apart(request.cluster.nodes)
     for host in hosts:
         classes.setdefault(tuple(sorted(kinds[k] for k in host)), []).append(host)
     yield _in_turn(list(classes.values()), count) if len(hosts) >= count else _within_hosts(hosts, kinds, count)
@@ -171,7 +60,8 @@ def _hosts(request: Request) -> list[Part]:
     return [tuple(numbers) for numbers in found.values()]
 
 
-def _kinds(nodes: Sequence[Node]) -> list[int]:
+def kinds_apart(nodes: Sequence[Node]) -> list[int]:
+    """Kinds of nodes, by all that tells answers to parts apart."""
     return kinds_of_nodes(
         nodes, tuple(name for name in WITHOUT_EFFECT if name not in ("region", "offload", "main_memory"))
     )
@@ -241,13 +131,6 @@ def part_of(request: Request, part: Part, sequences: int) -> Request:
     return replace(request, cluster=cluster, workload=work, constraints=rules, copies=1)
 
 
-def _without_totals(asked: Asked) -> Asked:
-    """The wish of one of several copies: limits on throughput and price are on all of them together."""
-    objective = asked.wish.objective
-    limits = {name: limit for name, limit in objective.limits.items() if name not in ("throughput", "price")}
-    return replace(asked, wish=replace(asked.wish, objective=replace(objective, limits=limits)))
-
-
 def look_of(request: Request) -> tuple[object, ...]:
     """What the answer to a part depends on beside the kinds of its nodes."""
     cluster = request.cluster
@@ -303,11 +186,3 @@ def judged_beside(
     broken = tuple(dict.fromkeys(rule for _, rules in answers for rule in rules))
     plan = beside(plans, cluster.names)
     return replace(plan, status="infeasible") if broken else plan, broken
-
-
-def _within(plan: Plan, asked: Asked) -> bool:
-    """Whether the whole keeps the limits on throughput and price."""
-    limits = asked.wish.objective.limits
-    rate, price = plan.figures["tokens_per_s"], plan.figures["price_per_hour"]
-    fast = "throughput" not in limits or rate * (1 + 1e-9) >= limits["throughput"]
-    return fast and ("price" not in limits or price <= limits["price"] * (1 + 1e-9))

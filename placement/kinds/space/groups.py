@@ -143,6 +143,7 @@ def _group(cluster: Cluster, group: Sequence[int], shares: str | tuple[int, ...]
         members=tuple(node.name for node in nodes),
         shares=tuple(part) if percents else (),
         tensor_parallel=len(nodes),
+        topology=next((word for word in ("host", "ring") if word in {node.topology for node in nodes}), "tree"),
         all_reduce_latency_s=slowest[0],
         all_reduce_bandwidth_bytes_per_s=slowest[1],
     )

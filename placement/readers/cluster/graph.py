@@ -135,6 +135,8 @@ def _attributes(node: Node) -> dict[str, Any]:
     found["offload"] = list(node.offload) or "none"
     if node.host:
         found["host"] = node.host
+    if node.topology != "ring":
+        found["topology"] = node.topology
     if node.device in hardware.devices():
         found["device"] = node.device
     if node.compute_flops_per_s:

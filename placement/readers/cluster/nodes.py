@@ -145,6 +145,7 @@ def _node(entry: NodeEntry, where: str, n_blocks: int, notes: list[str]) -> Node
         tensor_parallel=many,
         all_reduce_latency_s=latency,
         all_reduce_bandwidth_bytes_per_s=bandwidth,
+        topology=entry.topology,
         decode_s_per_block=decode,
         prefill_s_per_block=prefill,
         decode_batch=entry.decode_batch,

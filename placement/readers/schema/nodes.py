@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -188,6 +188,10 @@ class NodeEntry(Entry):
         description="devices that act as one node; auto: groups are formed from the devices of a host; 1: never",
     )
     interconnect: Link | None = Field(default=None, description="between the devices of this entry")
+    topology: Literal["ring", "tree", "host"] = Field(
+        default="ring",
+        description="how devices of a group sum: in a ring, in two trees, or by main memory (no peer-to-peer copies)",
+    )
     decode_seconds_per_block: SecondsPerBlock | None = Field(
         default=None,
         description="measured, for one micro-batch of `decode_batch` sequences: one number or one per block",

@@ -12,6 +12,7 @@ import numpy as np
 from objectives.pipeline.tables import CostTables
 from placement.costs.build import build_tables
 from placement.costs.engines import HostCosts, engine_notes, host_costs, serving_costs
+from placement.costs.parts import CACHE, span_costs_apart
 from placement.costs.passes import BlockCosts, span_costs, token_grid
 from placement.errors import InputError
 from placement.plan.plan import PlacedChain, PlacedSpan, Plan
@@ -104,6 +105,10 @@ def serving_of(plan: Plan, request: Request, options: EngineOptions, *, copies: 
     """
     if plan.n_blocks != request.model.n_blocks:
         raise InputError(f"the plan has {plan.n_blocks} blocks, the model of the question {request.model.n_blocks}")
+    if request.away is not None and request.away.part == CACHE:
+        raise InputError(
+            f"the cache of '{request.away.cards[0]}' lies in main memory, which is not simulated", "placement"
+        )
     stated = request.cluster
     request, known, engine = serving_costs(request)
     tables = build_tables(request, known, streams=False)
@@ -115,7 +120,10 @@ def serving_of(plan: Plan, request: Request, options: EngineOptions, *, copies: 
     costs = []
     for span in unique:
         node = request.cluster.nodes[request.cluster.index(span.node)]
-        costs.append(span_costs(node, request.model, request.workload, span.start, span.stop, known))
+        if request.away is not None and span.node in request.away.cards:
+            costs.append(span_costs_apart(request, request.away, span.node, (span.start, span.stop), known))
+        else:
+            costs.append(span_costs(node, request.model, request.workload, span.start, span.stop, known))
     rooms = _rooms(spans, request, tables, options)
     machine = _machine(unique, spans, costs, windows, request, tables, host)
     cached = [block for block in request.model.blocks if block.kv_bytes_per_token + block.kept_bytes_per_token > 0]
@@ -128,7 +136,7 @@ def serving_of(plan: Plan, request: Request, options: EngineOptions, *, copies: 
         layers=len(cached),
         heads_bytes=max((block.activation_bytes_per_token for block in cached), default=0.0) * 2.0,
         host=host,
-        notes=(*engine_notes(stated, request.cluster), *request.model.notes, *stated.notes),
+        notes=(*engine_notes(stated, request.cluster), *_apart_notes(request), *request.model.notes, *stated.notes),
     )
     return serving if copies == 1 else copied(serving, copies)
 
@@ -148,7 +156,7 @@ def chains_of(plan: Plan) -> tuple[tuple[PlacedChain, ...], list[float]]:
 def _spans(plan: Plan, chain: PlacedChain) -> tuple[PlacedSpan, ...]:
     """The spans of a chain: what each of its nodes computes, in block order."""
     if not plan.chains:
-        return plan.placement
+        return merged(plan.placement)
     held = {span.node: span for span in plan.placement}
     found, at = [], 0
     for k, node in enumerate(chain.nodes):
@@ -162,6 +170,24 @@ def _spans(plan: Plan, chain: PlacedChain) -> tuple[PlacedSpan, ...]:
     if at != plan.n_blocks:
         raise InputError(f"a chain ends at block {at} of {plan.n_blocks}", "chains")
     return tuple(found)
+
+
+def merged(spans: Sequence[PlacedSpan]) -> tuple[PlacedSpan, ...]:
+    """Neighbouring spans of one node as one stage, whether parts of some blocks lie apart or not."""
+    found: list[PlacedSpan] = []
+    for span in spans:
+        if found and found[-1].node == span.node and found[-1].stop == span.start:
+            found[-1] = PlacedSpan(span.node, found[-1].start, span.stop)
+        else:
+            found.append(PlacedSpan(span.node, span.start, span.stop))
+    return tuple(found)
+
+
+def _apart_notes(request: Request) -> tuple[str, ...]:
+    """What is left out where parts lie in main memory."""
+    if request.away is None or len(request.away.cards) < 2:
+        return ()
+    return (f"'{request.away.home}' computes the parts of each card as if the others left it alone",)
 
 
 def _windows(model: Model) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,22 @@ def test_estimate_follows_the_simulation() -> None:
         ratios.append(np.median(np.divide(expected, found)))
     assert np.mean(correlations) > 0.82
     assert 0.85 < np.mean(ratios) < 1.1
+
+
+def test_others_hold_a_request_up_by_their_prompts_at_most() -> None:
+    """A lone request waits for nobody; of several, each holds a step up by one prompt per output at most."""
+    case = make_case(5, nodes=14, blocks=10)
+    tables = read_helix(case).tables
+    for concurrency in (1.0, 2.0, 4.0):
+        crowd = ReplicatedProblem(replace(tables, concurrency=concurrency), objective_of("served", REPLICATED))
+        for genome in crowd.random(np.random.default_rng(0), 10):
+            service = crowd.details(crowd.decode(genome))[0].service
+            if service.tokens_per_s > 0 and concurrency == 1.0:
+                assert service.time_per_token_s == pytest.approx(service.light_time_per_token_s)
+            elif service.tokens_per_s > 0:
+                most = (concurrency - 1.0) / tables.output_tokens * service.light_ttft_s
+                # Batches grow, and the decode steps of others are waited for.
+                assert service.time_per_token_s <= concurrency * service.light_time_per_token_s + most
 
 
 def test_tables_from_a_request() -> None:

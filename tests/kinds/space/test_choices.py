@@ -26,35 +26,35 @@ def asked(memory: str = "12 GiB", formats: list[str] | str = "q8_0", **work: Any
 @pytest.mark.parametrize(("memory", "chosen"), [("24 GiB", "q8_0"), ("8 GiB", "q5_k_m"), ("5.5 GiB", "q4_k_m")])
 def test_the_first_format_that_fits(memory: str, chosen: str) -> None:
     """Formats are tried in the order of the file; the one that is taken is told."""
-    plan = optimize(None, asked(memory, ["q8_0", "q5_k_m", "q4_k_m"], context=4096), time_limit=1).plan
+    plan = optimize(None, asked(memory, ["q8_0", "q5_k_m", "q4_k_m"], context=4096), time_limit=2).plan
     assert any(note.startswith(f"quantization: {chosen} is the first") for note in plan.notes)
 
 
 def test_the_longest_context_fits_and_a_longer_one_does_not() -> None:
     """The context that was found leaves no room for a sixteenth more."""
-    plan = optimize(None, asked(context="max"), time_limit=1).plan
+    plan = optimize(None, asked(context="max"), time_limit=2).plan
     told = next(note for note in plan.notes if note.startswith("context: "))
     context = int(told.split()[1].replace(",", ""))
-    assert optimize(None, asked(context=context), time_limit=1).plan.status == "solved"
+    assert optimize(None, asked(context=context), time_limit=2).plan.status == "solved"
     with pytest.raises(InfeasibleError):
-        optimize(None, asked(context=context * 17 // 16), time_limit=1)
+        optimize(None, asked(context=context * 17 // 16), time_limit=2)
 
 
 def test_the_most_sequences_have_room_for_their_caches() -> None:
     """All of them are in flight, and memory is not there for an eighth more."""
     data = asked("16 GiB", context=2048, concurrency="max")
     assert read_request(data).objective.single == "throughput"
-    plan = optimize(None, data, time_limit=1).plan
+    plan = optimize(None, data, time_limit=2).plan
     sequences = int(plan.figures["in_flight"])
     assert sequences > 8
-    more = optimize(None, asked("16 GiB", context=2048, concurrency=sequences * 9 // 8 + 1), time_limit=1).plan
+    more = optimize(None, asked("16 GiB", context=2048, concurrency=sequences * 9 // 8 + 1), time_limit=2).plan
     assert more.figures["in_flight"] < sequences * 9 // 8 + 1
 
 
 def test_nothing_fits() -> None:
     """No format at all is said in one line."""
     with pytest.raises(InfeasibleError, match="for any quantization of q8_0, q4_k_m"):
-        optimize(None, asked("2 GiB", ["q8_0", "q4_k_m"], context=512), time_limit=1)
+        optimize(None, asked("2 GiB", ["q8_0", "q4_k_m"], context=512), time_limit=2)
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def cluster(**more: Any) -> dict[str, Any]:
 
 def solved(data: dict[str, Any]) -> Plan:
     """Its best plan after a moment."""
-    return optimize(None, data, time_limit=1.0).plan
+    return optimize(None, data, time_limit=3.0).plan
 
 
 def test_copies_are_disjoint_and_add_up() -> None:
@@ -144,7 +144,7 @@ def test_a_renamed_plan_is_that_of_the_other_part() -> None:
     asked = ask(None, cluster(copies=2, exclude=["c"]))
     request = replace(asked.question, copies=1)
     one, other = part_of(request, (0, 1), 6), part_of(request, (2, 3), 6)
-    plans = [optimize(None, part, time_limit=1.0).plan for part in (one, other)]
+    plans = [optimize(None, part, time_limit=3.0).plan for part in (one, other)]
     moved = renamed(plans[0], one.cluster, other.cluster)
     assert moved.placement == plans[1].placement
     assert moved.groups == plans[1].groups

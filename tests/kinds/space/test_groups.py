@@ -11,7 +11,7 @@ from placement import optimize
 from placement.catalog.hardware import devices, lineage
 from placement.costs.build import build_tables
 from placement.errors import InfeasibleError, InputError
-from placement.kinds.space.variants import group_variants, variants_of
+from placement.kinds.space.variants import group_variants, variants_of, with_groups
 from placement.optimize import judge
 from placement.readers.cluster.read import read_request
 
@@ -34,9 +34,9 @@ def test_the_best_of_all_groupings_is_found(seed: int) -> None:
     best = best_by_hand(read_request(data))
     if not np.isfinite(best):
         with pytest.raises(InfeasibleError):
-            optimize(None, data, time_limit=2)
+            optimize(None, data, time_limit=20)
         return
-    plan = optimize(None, data, time_limit=2).plan
+    plan = optimize(None, data, time_limit=20).plan
     maximised = plan.objective.sense == "maximize"
     assert minimised(plan.objective.value, maximised) == pytest.approx(best, rel=1e-9)
     if plan.objective.bound is not None:
@@ -45,9 +45,9 @@ def test_the_best_of_all_groupings_is_found(seed: int) -> None:
 
 def test_four_cards_become_one_group() -> None:
     """Four A100 with NVLink hold Llama-3.1-70B together, at more than twice the rate of the best pipeline."""
-    wide = optimize(None, FOUR, time_limit=4).plan
+    wide = optimize(None, FOUR, time_limit=20).plan
     alone = [{**NODE, "tensor_parallel": 1}]
-    narrow = optimize(None, {**FOUR, "nodes": alone}, time_limit=4).plan
+    narrow = optimize(None, {**FOUR, "nodes": alone}, time_limit=20).plan
     assert [group.devices for group in wide.groups] == [("a-0", "a-1", "a-2", "a-3")]
     assert wide.objective.value > 2 * narrow.objective.value
     assert "tensor groups of one host up to 4" in wide.space
@@ -56,7 +56,7 @@ def test_four_cards_become_one_group() -> None:
 
 def test_a_layout_with_groups_is_judged_as_it_was_found() -> None:
     """The spans of a plan with groups, judged again, have the figures of the plan."""
-    plan = optimize(None, FOUR, time_limit=2).plan
+    plan = optimize(None, FOUR, time_limit=20).plan
     again, broken = judge(None, FOUR, plan.placement)
     assert not broken
     assert again.figures == plan.figures
@@ -146,3 +146,31 @@ def test_processors_of_the_catalog_join_no_card() -> None:
         )
         assert request.cluster.nodes[1].main_memory, name
         assert not list(group_variants(request)), name
+
+
+def step_of_group(topology: str, count: int) -> float:
+    """Seconds of a decode step of one layer on a group of so many alike cards."""
+    node = {**NODE, "count": count, "topology": topology}
+    request = read_request({**FOUR, "nodes": [node]})
+    variant = with_groups(request, (tuple(range(count)),))
+    assert variant is not None
+    return float(build_tables(variant).decode_s[0, 0, 1])
+
+
+def test_topologies_of_sums() -> None:
+    """Main memory doubles what a ring takes; trees save latencies from four devices on, by their levels alone."""
+    link = read_request(FOUR).cluster
+    latency, bandwidth = float(link.latency_s[0, 1]), float(link.bandwidth_bytes_per_s[0, 1])
+    activation = read_request(FOUR).model.blocks[1].activation_bytes_per_token
+    for count in (2, 4, 8):
+        ring, tree, through = (step_of_group(name, count) for name in ("ring", "tree", "host"))
+        levels = count.bit_length() - 1
+        moved = 2 * (count - 1) / count * activation / bandwidth
+        assert ring - tree == pytest.approx(2 * latency * (2 * (count - 1) - 2 * levels), abs=1e-12)
+        assert through - ring == pytest.approx(2 * (2 * (count - 1) * latency + moved))
+
+
+def test_an_unknown_topology_is_refused() -> None:
+    """One line with the key and what may stand there."""
+    with pytest.raises(InputError, match=r"nodes\[0\]\.topology"):
+        read_request({**FOUR, "nodes": [{**NODE, "topology": "star"}]})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from objectives.combine import RATES, TERMS, Objective
@@ -96,10 +98,12 @@ def tiny(rng: np.random.Generator, *, contiguous: bool = True) -> CostTables:
     return tables(rng, n, m, concurrency, kinds=kinds, contiguous=contiguous, room=float(rng.uniform(1.2, 4.0)))
 
 
-def random_objective(rng: np.random.Generator, values: np.ndarray | None = None) -> Objective:
+def random_objective(
+    rng: np.random.Generator, values: np.ndarray | None = None, rates: Sequence[str] = RATES
+) -> Objective:
     """Any objective: one term or a mix; with `values` (n, terms) of some placements, perhaps with limits near them."""
     count = 1 if rng.random() < 0.7 else int(rng.integers(2, 4))
-    rate = str(rng.choice(RATES))  # exact proves one rate at a time
+    rate = str(rng.choice(rates))  # exact proves one rate at a time
     known = [name for name in TERMS if name == rate or name not in RATES]
     names = rng.choice(known, count, replace=False).tolist()
     scale = dict.fromkeys(TERMS, 1.0) if values is None else dict(zip(TERMS, values.mean(axis=0), strict=True))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from objectives.combine import TERMS, Objective
+from objectives.pipeline.rounds import Rounds
 from objectives.pipeline.tables import CostTables
 from objectives.spans import Span
 from placement.kinds.pipeline.problem import PipelineProblem
@@ -45,6 +48,21 @@ def random_tables(rng: np.random.Generator, contiguous: bool, ties: bool, n: int
         concurrency=6,
         prompt_overlap=float(rng.choice([0.0, 0.6])),
         beside_s=rng.uniform(0, 3, (len(batches), n)) * (rng.random(n) < 0.3) if rng.random() < 0.5 else None,
+        served=random_rounds(rng, len(batches), n, m) if rng.random() < 0.5 else None,
+    )
+
+
+def random_rounds(rng: np.random.Generator, sizes: int, n: int, m: int) -> Rounds:
+    """What a stream costs, at random; some passes always carry prompts."""
+    return Rounds(
+        short_s=rng.uniform(0.1, 2.0, (sizes, n, m)),
+        convoy_s=rng.uniform(0.0, 4.0, (sizes, n, m)),
+        share=np.minimum(1.0, rng.uniform(0.0, 1.2, sizes)),
+        tokens=rng.uniform(0.5, 5.0, sizes),
+        prompts=rng.uniform(0.0, 2.0, sizes),
+        passes=rng.uniform(1.0, 1.5, sizes),
+        fixed_s=rng.uniform(0.0, 0.5, sizes),
+        staged=bool(rng.random() < 0.7),
     )
 
 
@@ -107,13 +125,16 @@ def test_relabelling_nodes_relabels_the_score(seed: int) -> None:
     tables = random_tables(rng, False, True)
     order = rng.permutation(4)
     places = np.append(order, 4)
-    changed = {
+    changed: dict[str, Any] = {
         "decode_s": tables.decode_s[:, order],
         "latency_s": tables.latency_s[np.ix_(places, places)],
         "bandwidth_bytes_per_s": tables.bandwidth_bytes_per_s[np.ix_(places, places)],
     }
     if tables.beside_s is not None:
         changed["beside_s"] = tables.beside_s[:, order]
+    if tables.served is not None:
+        served = tables.served
+        changed["served"] = replace(served, short_s=served.short_s[:, order], convoy_s=served.convoy_s[:, order])
     rows = ("prefill_s", "capacity_bytes", "price_per_hour", "power_w", "allowed", "required")
     changed |= {name: getattr(tables, name)[order] for name in rows}
     other = CostTables(**{name: changed.get(name, getattr(tables, name)) for name in CostTables.__slots__})

@@ -311,3 +311,21 @@ def test_windows_experts_and_compressed_caches(model: str) -> None:
     run = simulate(plan, question, random_requests(1, 60, longest=3000, rate=5.0))
     assert run.figures.finished == 60
     assert run.figures.time_per_token_s.mean > 0
+
+
+def test_nobody_enters_on_the_blocks_of_a_prompt_before() -> None:
+    """A prompt whose last chunk lacks blocks is waited for: who came after it would have to go again at once."""
+    engine = engine_of("vllm", {}, requests((0.0, 150, 2), (0.0, 20, 2)), blocks=10)
+    scheduler, world = engine.scheduler, engine.world
+    assert isinstance(scheduler, VllmScheduler)
+    group, ledger = world.groups[0], world.ledger
+    world.queues[0].extend([0, 1])
+    group.seen = 1.0
+    scheduler.pages[0].take(8)  # of the first one seven, one somebody else's
+    world.take(group)
+    ledger.cached[0], ledger.held[0] = 112, 7
+    scheduler.admit(group, 1.0)
+    assert group.prompts == [0]
+    world.free[0] += 4
+    scheduler.admit(group, 1.0)
+    assert group.prompts == [0, 1]

@@ -85,7 +85,7 @@ class VllmScheduler(Scheduler):
     def admit(self, group: Group, now: float) -> None:
         """First come, first served, while there are tokens in the pass, sequences to spare and free blocks."""
         world, ledger, pages = self.world, self.world.ledger, self.pages[group.chain]
-        budget, self.promised = self._budget(group), 0
+        budget, self.promised = self._budget(group), self._pending_blocks(group)
         most = world.may_take(group, world.options.max_num_seqs)
         while budget > 0 and most > 0 and (request := world.waiting(group)) is not None:
             if not self._enter(group, request, budget):
@@ -112,6 +112,11 @@ class VllmScheduler(Scheduler):
         pending = sum(int(ledger.target[r] - ledger.cached[r]) for r in group.prompts)
         decoding = len(group.members) if self.policy.chunked else 0
         return options.max_num_batched_tokens - decoding - pending
+
+    def _pending_blocks(self, group: Group) -> int:
+        """Blocks that prompts which were taken in before still need: nobody enters on them, or both would wait."""
+        ledger = self.world.ledger
+        return sum(max(0, -(-int(ledger.target[r]) // self.block) - int(ledger.held[r])) for r in group.prompts)
 
     def _enter(self, group: Group, request: int, budget: int) -> bool:
         """Find the blocks for the first chunk of a request, and what is kept of its beginning."""

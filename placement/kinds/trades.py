@@ -1,0 +1,90 @@
+"""What more context, more sequences or a better number format costs: the best plan for each, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from ..errors import InputError
+from ..plan.plan import Plan
+from ..question.request import Request
+from .asked import Asked
+
+FIRST_CONTEXT, LAST_CONTEXT = 1024, 1 << 20  # tokens
+MOST_SEQUENCES = 1 << 12
+BY = ("context", "concurrency", "quantization")
+Solve = Callable[[Asked], Plan | None]
+"""The best plan of a question; None where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traded:
+    """One choice with its best plan; `beaten`: a choice before or behind it is at least as good in both."""
+
+    choice: str
+    plan: Plan
+    beaten: bool = False
+
+
+def traded(asked: Asked, by: str, solve: Solve) -> list[Traded]:
+    """The best plan of each choice, as far as something fits, from the least wanted to the most wanted choice.
+
+    Parameters
+    ----------
+    asked : Asked
+        A question about pipelines.
+    by : str
+        One of `BY`: the context doubles, or the sequences in flight do; or every format of the file, the last first.
+    solve : callable
+
+    Raises
+    ------
+    InputError
+        The question has nothing to trade by this.
+    """
+    request = asked.question
+    if by not in BY:
+        raise InputError(f"expected one of {', '.join(BY)}, got '{by[:80]}'", "--by")
+    if not isinstance(request, Request) or request.kind != "pipeline":
+        raise InputError(f"this is for pipelines; the file asks for {asked.kind.name}", "--by")
+    choices = {"context": _contexts, "concurrency": _sequences, "quantization": _formats}[by]
+    found = []
+    for choice, question in choices(replace(request, choices=None), request):
+        plan = solve(replace(asked, question=question))
+        if plan is None or (by == "concurrency" and plan.figures["in_flight"] < question.workload.concurrency):
+            if by == "quantization":
+                continue
+            break
+        found.append(Traded(choice, plan))
+    return [replace(one, beaten=_beaten(one.plan, found[number + 1 :])) for number, one in enumerate(found)]
+
+
+def _contexts(request: Request, asked: Request) -> Iterator[tuple[str, Request]]:
+    work, tokens = request.workload, FIRST_CONTEXT
+    while tokens <= LAST_CONTEXT:
+        if tokens > work.output_tokens:
+            prompt = tokens - work.output_tokens
+            yield f"{tokens:,} tokens", replace(request, workload=replace(work, prompt_tokens=prompt))
+        tokens *= 2
+
+
+def _sequences(request: Request, asked: Request) -> Iterator[tuple[str, Request]]:
+    count = 1
+    while count <= MOST_SEQUENCES:
+        yield f"{count:,} sequences", replace(request, workload=replace(request.workload, concurrency=count))
+        count *= 2
+
+
+def _formats(request: Request, asked: Request) -> Iterator[tuple[str, Request]]:
+    models = asked.choices.models if asked.choices is not None else ()
+    if not models:
+        raise InputError("expected several formats to choose from, the best first: [q8_0, q4_k_m]", "quantization")
+    for model in reversed(models):
+        yield model.weights, replace(request, model=model)
+
+
+def _beaten(plan: Plan, wanted_more: list[Traded]) -> bool:
+    """Whether a choice that is wanted more has a value that is no worse."""
+    value, maximised = plan.objective.value, plan.objective.sense == "maximize"
+    others = [one.plan.objective.value for one in wanted_more]
+    return any(other >= value if maximised else other <= value for other in others)
