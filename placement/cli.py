@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import errno
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -138,6 +139,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: list[str]) -> int:
     """Run a command and return its exit code."""
     as_json = "--json" in arguments
+    if sys.stdout is None:
+        sys.stdout = _ClosedOutput()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character gets '?', not an error
@@ -165,7 +168,7 @@ def run(arguments: list[str]) -> int:
             raise
         if was_interrupted(error):
             return _interrupted(as_json)
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EIO):
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EIO, errno.EBADF):
             _forget_output()  # where it goes has no room for it
         message = message_of(error)
         say(f"error: {message}")
@@ -190,8 +193,18 @@ def was_interrupted(error: BaseException | None) -> bool:
 
 def _forget_output() -> None:
     """Let what is still to be written go nowhere, so that Python does not complain about it at exit."""
+    if isinstance(sys.stdout, _ClosedOutput):
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (to the end of the process)
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class _ClosedOutput(io.TextIOBase):
+    """Stands for a standard output that was closed before the start: Python has None there, and prints to nobody."""
+
+    def write(self, text: str) -> int:
+        """Refuse what somebody wanted to read."""
+        raise OSError(errno.EBADF, "is closed", "standard output")
 
 
 def _dispatch(arguments: list[str]) -> int:

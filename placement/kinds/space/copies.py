@@ -33,9 +33,10 @@ def counts_of(request: Request) -> list[int]:
         return [request.copies]
     free = [node for node in request.cluster.nodes if node.name not in request.constraints.exclude]
     room = sum(node.memory_bytes - node.reserve_bytes for node in free)
-    most = min(MOST_COPIES, len(free), request.workload.concurrency, int(room / max(1.0, request.model.weight_bytes)))
+    held = int(room / max(1.0, request.model.weight_bytes))
+    most = max(1, min(MOST_COPIES, len(free), request.workload.concurrency, held))
     sizes = sorted({step * 2**k for k in range(8) for step in (1, 3)} | {len(free), most})
-    return [size for size in sizes if size <= max(1, most)]
+    return [size for size in sizes if size <= most]
 
 
 def dealt(request: Request, count: int) -> Iterator[list[Part]]:

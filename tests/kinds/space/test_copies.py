@@ -149,3 +149,9 @@ def test_a_renamed_plan_is_that_of_the_other_part() -> None:
     assert moved.placement == plans[1].placement
     assert moved.groups == plans[1].groups
     assert moved.bottleneck == plans[1].bottleneck
+
+
+def test_a_model_that_no_memory_holds() -> None:
+    """As many copies as are best of a model too large for all nodes together: not even one, which is told."""
+    with pytest.raises(NotFoundError, match="no pipelines side by side were found"):
+        optimize("llama-3.1-405b", cluster(copies="auto"), time_limit=0.5)
