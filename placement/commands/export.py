@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +12,7 @@ from ..errors import InputError
 from ..export.api import RefusedError, export_plan, refusals
 from ..export.base import LONGEST_SPLIT
 from ..export.replicas import exportable
-from ..files import read_text, write_atomic
+from ..files import read_input, read_text, write_atomic
 from ..kinds import kind_named
 from ..kinds.pipeline.imported import import_split
 from ..optimize import optimize
@@ -169,10 +168,7 @@ def _show(plan: Plan, broken: tuple[str, ...]) -> None:
 def _text(split: str) -> str:
     """The split itself: given, in a file, or on standard input."""
     if split == "-":
-        try:
-            return sys.stdin.read(LONGEST_SPLIT + 1)
-        except UnicodeDecodeError:
-            raise InputError("expected text in UTF-8", "standard input") from None
+        return read_input(LONGEST_SPLIT)
     try:
         there = Path(split).is_file()
     except (OSError, ValueError):  # too long for a file name: it is the split

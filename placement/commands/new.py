@@ -14,7 +14,7 @@ from ..catalog import hardware
 from ..catalog.instances import instance
 from ..catalog.instances import instances as known_instances
 from ..errors import InputError, nearest, shown
-from ..files import write_atomic
+from ..files import read_input, read_text, write_atomic
 from ..inventory import READERS, read_output
 from ..inventory.found import Found, FoundNode, joined
 from ..inventory.write import cluster_text, nodes_text
@@ -68,9 +68,13 @@ def new(
     parts = [_of_file(name) for name in files or ()]
     parts += [_of_instance(word) for word in instances or ()]
     parts += [_of_host(host) for host in ssh or ()]
-    found = joined(parts) if parts else here()
+    named = ", ".join(files or ())
+    try:
+        found = joined(parts) if parts else here()
+    except InputError as error:
+        raise error.under(named) from None
     if not found.nodes:
-        raise InputError("expected cards or machines, got a topology alone: give the list of cards before it")
+        raise InputError("expected cards or machines, got a topology alone: give the list of cards before it", named)
     text = nodes_text(found.nodes) if node else _whole(found, model, network, files, instances, ssh, quiet=quiet)
     if out is None:
         typer.echo(text, nl=False)
@@ -92,7 +96,8 @@ def _whole(
 ) -> str:
     """The file; what cannot be known is asked where somebody sits at a terminal."""
     hosts = {str(node.get("host") or node.name) for node in found.nodes}
-    if sys.stdin.isatty() and sys.stderr.isatty() and not quiet:
+    attended = all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
+    if attended and not quiet:
         if model is None:
             model = typer.prompt("Which model (placement catalog models)", default=MODEL, err=True)
         if network is None and len(hosts) > 1:
@@ -130,15 +135,9 @@ REMARKS = {
 
 def _of_file(name: str) -> Found:
     if name == "-":
-        return read_output(sys.stdin.read(MOST_BYTES), "host", "standard input")
-    path = Path(name)
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise InputError(f"expected at most {MOST_BYTES // 1_000_000} MB", name)
-        text = path.read_text(encoding="utf-8-sig", errors="replace")
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", name) from None
-    host = re.sub(r"[^\w.-]", "-", path.stem)[:40].strip("-.") or "host"
+        return read_output(read_input(MOST_BYTES, foreign=True), "host", "standard input")
+    text = read_text(name, MOST_BYTES, foreign=True)
+    host = re.sub(r"[^\w.-]", "-", Path(name).stem)[:40].strip("-.") or "host"
     return read_output(text, host, name)
 
 
@@ -160,7 +159,13 @@ def _of_host(host: str) -> Found:
     words = ["ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "--", host, "placement", "new", "--node"]
     try:
         done = subprocess.run(
-            words, capture_output=True, text=True, timeout=SSH_S, check=False, stdin=subprocess.DEVNULL
+            words,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=SSH_S,
+            check=False,
+            stdin=subprocess.DEVNULL,
         )
     except FileNotFoundError:
         raise InputError("the program ssh is not there", "--ssh") from None

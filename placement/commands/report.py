@@ -20,6 +20,7 @@ from .options import ModelName, Set
 from .output import SOLVED, ensure_writable, say
 
 MOST_REFUSED = 20
+COLUMNS = {"changes": ("change", "shown", "gain_shown", "per_dollar_shown")}  # texts of every row, by the list's key
 FIRST = ("llama.cpp", "vllm", "petals", "sglang", "accelerate")
 Whatif = Annotated[
     Path | None, typer.Option("--whatif", metavar="WHATIF.JSON", help="Of `placement whatif --json`: its table.")
@@ -100,4 +101,10 @@ def rows_of(path: Path | None, key: str) -> tuple[Mapping[str, Any], ...]:
     found = data.get(key, [data] if key == "runs" and isinstance(data, Mapping) else None) if data else None
     if not isinstance(found, list) or not all(isinstance(row, Mapping) for row in found):
         raise InputError(f"expected a JSON document with a list '{key}'", str(path))
+    for number, row in enumerate(found):
+        for word in COLUMNS.get(key, ()):
+            if not isinstance(row.get(word), str):
+                raise InputError(
+                    "expected a text, as `placement whatif --json` writes", f"{path}: {key}[{number}].{word}"
+                )
     return tuple(found)

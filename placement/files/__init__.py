@@ -6,7 +6,7 @@ has no key twice, and holds no number that Python's floats cannot. `placement.fi
 """
 
 from .document import load_json, load_yaml, read_document, read_json, read_lines
-from .text import append_line, ensure_writable, plain, read_text, write_atomic
+from .text import append_line, ensure_writable, plain, read_input, read_text, write_atomic
 
 __all__ = [
     "append_line",
@@ -15,6 +15,7 @@ __all__ = [
     "load_yaml",
     "plain",
     "read_document",
+    "read_input",
     "read_json",
     "read_lines",
     "read_text",

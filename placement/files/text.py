@@ -6,6 +6,7 @@ import contextlib
 import math
 import os
 import stat
+import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
@@ -17,8 +18,17 @@ from ..errors import InputError, shown
 MAX_BYTES = 10_000_000
 
 
-def read_text(path: str | Path, largest: int = MAX_BYTES) -> str:
-    """Read a text file of at most `largest` bytes in UTF-8; raise `InputError` with the file's name."""
+def read_text(path: str | Path, largest: int = MAX_BYTES, *, foreign: bool = False) -> str:
+    """Read a text file of at most `largest` bytes; raise `InputError` with the file's name.
+
+    Parameters
+    ----------
+    path : str or Path
+    largest : int
+        Bytes; more are refused.
+    foreign : bool
+        Of another program: what is no UTF-8 in it becomes question marks. By default it is refused.
+    """
     where = str(path)
     limit = f"expected at most {largest / 1e6:g} MB"
     try:
@@ -29,10 +39,24 @@ def read_text(path: str | Path, largest: int = MAX_BYTES) -> str:
             raw = file.read(largest + 1)  # pipes have no size to ask for
     except (OSError, ValueError) as error:
         raise _refused(error, where, "read") from None
+    return _decoded(raw, largest, where, "replace" if foreign else "strict")
+
+
+def read_input(largest: int = MAX_BYTES, *, foreign: bool = False) -> str:
+    """Read standard input as `read_text` reads a file."""
+    where = "standard input"
+    if sys.stdin is None:
+        raise InputError("is closed", where)
+    stream = getattr(sys.stdin, "buffer", None)
+    raw = stream.read(largest + 1) if stream is not None else sys.stdin.read(largest + 1).encode()
+    return _decoded(raw, largest, where, "replace" if foreign else "strict")
+
+
+def _decoded(raw: bytes, largest: int, where: str, errors: str) -> str:
     if len(raw) > largest:
-        raise InputError(f"{limit}, got more", where)
+        raise InputError(f"expected at most {largest / 1e6:g} MB, got more", where)
     try:
-        return raw.decode("utf-8-sig")
+        return raw.decode("utf-8-sig", errors)
     except UnicodeDecodeError as error:
         found = f"the byte 0x{raw[error.start]:02x} at {error.start}"
         raise InputError(f"expected text in UTF-8, got {found}", where) from None

@@ -59,14 +59,17 @@ def _is_csv(text: str) -> bool:
 
 
 def _from_csv(text: str) -> list[tuple[str, float | None]]:
-    table = list(csv.reader(io.StringIO(text.strip()), skipinitialspace=True))
+    try:
+        table = list(csv.reader(io.StringIO(text.strip()), skipinitialspace=True))
+    except csv.Error as error:
+        raise InputError(f"not valid CSV: {error}") from None
     keys = [word.strip().lower().partition(" [")[0] for word in table[0]]
     at, size = keys.index("name"), keys.index("memory.total") if "memory.total" in keys else None
     found: list[tuple[str, float | None]] = []
     for row in table[1:]:
         if len(row) != len(keys):
             raise InputError(f"expected {len(keys)} fields, got {len(row)}")
-        mib = re.match(r"\d+", row[size]) if size is not None else None
+        mib = re.match(r"\d{1,12}", row[size]) if size is not None else None
         found.append((row[at].strip(), float(mib[0]) if mib else None))
     return found
 
@@ -82,11 +85,13 @@ class Topology:
     def read(self, text: str, host: str) -> Found:
         """Links between cards, by their numbers."""
         lines = [line.split() for line in _plain(text).splitlines() if line.strip()]
-        head = next(k for k, line in enumerate(lines) if line[0] == "GPU0" and (len(line) < 2 or line[1] != "X"))
-        columns = [word for word in lines[head] if re.fullmatch(r"GPU\d+|NIC\d+|mlx\d+_\d+", word)]
+        heads = (k for k, line in enumerate(lines) if line[0] == "GPU0" and (len(line) < 2 or line[1] != "X"))
+        if (head := next(heads, None)) is None:
+            raise InputError("expected a row with the names of the GPUs above the matrix")
+        columns = [word for word in lines[head] if re.fullmatch(r"GPU\d{1,4}|NIC\d+|mlx\d+_\d+", word)]
         found = []
         for line in lines[head + 1 :]:
-            if not re.fullmatch(r"GPU\d+", line[0]) or len(line) <= len(columns):
+            if not re.fullmatch(r"GPU\d{1,4}", line[0]) or len(line) <= len(columns):
                 continue
             one = int(line[0][3:])
             for column, word in zip(columns, line[1:], strict=False):

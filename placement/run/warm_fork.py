@@ -20,17 +20,18 @@ import select
 import signal
 import sys
 import traceback
+from types import FrameType
 from typing import Any
 
-from . import worker
-
+_LOOK_S = 0.5
+"""Seconds between looks at the parent while imports take their time, which may be more than a person waits."""
 _PR_SET_PDEATHSIG = 1
 _CLONE_NEWNET = 0x40000000
 
 
 def main() -> None:
     """Serve until the input ends."""
-    importlib.import_module("transformers")
+    _import_for(os.getppid())
     children: dict[int, int] = {}
     buffer = b""
     try:
@@ -50,6 +51,23 @@ def main() -> None:
         for pid in children:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+
+
+def _import_for(parent: int) -> None:
+    """Import what workers need; end at once when the parent does. No thread looks: a fork would not take it along."""
+
+    def look(number: int, frame: FrameType | None) -> None:
+        if os.getppid() != parent:
+            os._exit(1)
+
+    before = signal.signal(signal.SIGALRM, look)
+    signal.setitimer(signal.ITIMER_REAL, _LOOK_S, _LOOK_S)
+    try:
+        importlib.import_module("transformers")
+        importlib.import_module(f"{__package__}.worker")  # torch comes with it
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _reap(children: dict[int, int]) -> None:
@@ -78,6 +96,8 @@ def _start(request: dict[str, Any]) -> int:
         os.dup2(log, 1)
         os.dup2(log, 2)
         _enter(request.get("netns"))
+        from . import worker  # torch comes with it: imported by now
+
         code = worker.main(request["args"])
     except BaseException:
         traceback.print_exc()

@@ -102,6 +102,10 @@ COMMANDS: dict[str, tuple[list[str], str]] = {
     "plan of no kind, show": (["show", "kindless.json"], "kindless.json: kind: unknown kind 'x'"),
     "plan of no kind, report": (["report", "kindless.json"], "kindless.json: kind: unknown kind 'x'"),
     "plan of no kind, simulate": (["simulate", "kindless.json", "tiny.yaml"], "kindless.json: kind: unknown kind 'x'"),
+    "rows of no table": (
+        ["report", "stranger.json", "--whatif", "rows.json"],
+        "rows.json: changes[0].change: expected",
+    ),
     "home of nobody": (["tables", "tiny.yaml", "--model", "~nobody-of-that-name/config.json"], "no such file"),
     "front of a split": (["score", "tiny.yaml", "--spans", "a=0:8", "--objective", "latency,price"], "one objective"),
 }
@@ -135,6 +139,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "list.json").write_text("[]")
     (tmp_path / "odd.json").write_text(ODD)
     (tmp_path / "stranger.json").write_text(STRANGER)
+    (tmp_path / "rows.json").write_text(json.dumps({"changes": [{"shown": "9"}]}))
     (tmp_path / "kindless.json").write_text(KINDLESS)
     (tmp_path / "kept.json").write_text("before")
     return tmp_path

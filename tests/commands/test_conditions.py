@@ -34,6 +34,9 @@ PYTHON = f"{sys.executable} -m placement"
 PLAIN = {"LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 CONDITIONS = {
     "stdin closed": Condition(f"{SOLVE} --quiet <&-", {}),
+    "stdin closed, and asked for": Condition("new - <&-", {}, 1, "error: standard input: is closed"),
+    "stdin closed, nobody to ask": Condition("new cards.txt --out new.yaml <&-", {}, 0, "written: new.yaml"),
+    "stdin of a binary": Condition(f"new - <{sys.executable}", {}, 1, "error: standard input: expected"),
     "stdout closed": Condition(f"{TABLES} >&-", {}, 1, "error: standard output: is closed"),
     "stderr closed": Condition(f"{SOLVE} --set nodes=[] 2>&-", {}, 1),
     "all closed": Condition(f"{SOLVE} --quiet --out plan.json <&- >&- 2>&-", {}),
@@ -70,6 +73,7 @@ def shell(line: str, folder: Path, **changes: str) -> subprocess.CompletedProces
 def test_the_right_end_under_every_condition(name: str, tiny: Path) -> None:
     """The exit code, one line or none, no trace, and nothing half-written."""
     condition = CONDITIONS[name]
+    (tiny.parent / "cards.txt").write_text("GPU 0: NVIDIA GeForce RTX 4090 (UUID: GPU-0)\n")
     done = shell(condition.line, tiny.parent, **condition.environment)
     assert done.returncode == condition.code, done.stderr
     assert condition.said in done.stderr

@@ -150,9 +150,11 @@ def test_a_host_is_asked_over_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["nothing.txt"], "nothing.txt: cannot be read"),
+        (["nothing.txt"], "nothing.txt: there is no such file"),
         (["strange.txt"], "strange.txt: expected the output of one of"),
-        (["topo.txt"], "speaks of GPU 1, but 0 cards"),
+        (["topo.txt"], "topo.txt: the topology speaks of GPU 1, but 0 cards"),
+        (["alone.txt"], "alone.txt: expected cards or machines"),
+        (["headless.txt"], "headless.txt: expected a row with the names of the GPUs"),
         (["wrong.txt"], "expected NV#, PIX, PXB, PHB, NODE, SYS between GPUs, got 'FOO'"),
         (["--instance", "g5.12xlarges"], "did you mean 'g5.12xlarge'"),
         (["--ssh", "-oProxyCommand=x"], "expected a host name"),
@@ -169,6 +171,8 @@ def test_what_is_not_understood_is_refused_by_name(
     Path("pc.txt").write_text(say.QUERY)
     Path("topo.txt").write_text(say.matrix("SYS"))
     Path("wrong.txt").write_text(say.matrix("FOO"))
+    Path("alone.txt").write_text(say.matrix())
+    Path("headless.txt").write_text("GPU0\t X \t NV12\n")
     assert run(["new", *words]) == 1
     assert message in " ".join(capsys.readouterr().err.split())
 
