@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +14,7 @@ import pytest
 from benchmarks.robustness.__main__ import DOORS, table
 from benchmarks.robustness.attack import Tally, input_of, tried
 from benchmarks.robustness.doors import Door, documents, doors, prepare
+from benchmarks.robustness.faults import FAULTS, MARK, ROOT, gone, line_of, make_bench, marked, runs
 from benchmarks.robustness.guard import Answer, verdict
 from benchmarks.robustness.samples import CLUSTER, RUN, RUNTIME_NAMES, SPLITS
 from benchmarks.robustness.shrink import shortest
@@ -86,3 +90,33 @@ def test_the_table_has_a_row_for_each_door() -> None:
     tally.codes.update([0, 1, 1])
     tally.wrong.update(["hang"])
     assert "| plan | 3 | 1 | 2 | 0 | 0 | 0.0 s | 1 hang |" in table({"plan": tally})
+
+
+def test_endings_of_faults_are_told_apart() -> None:
+    """One line is clear when it is printable, short, and no time-out; a process that has ended is gone."""
+    assert line_of("'b' is lost (no sign of life for 1.6 s)") == "one line"
+    for message in ("", "two\nlines", "x" * 2000, "the run takes longer than its time-out"):
+        assert line_of(message).startswith("NO CLEAR LINE")
+    program = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, env=os.environ | {MARK: "x1"})
+    assert runs(program.pid)
+    assert marked("x1") == [program.pid]
+    program.communicate()
+    assert gone([program.pid])
+    assert not runs(program.pid)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["two", "recovery", "client", "disk", "memory", "launcher"])
+def test_a_fault_of_a_run_ends_well(fault: str, tmp_path: Path) -> None:
+    """The text of the undisturbed run, or one line; nothing is left running."""
+    pytest.importorskip("torch")
+    ending = FAULTS[fault](make_bench(tmp_path), np.random.default_rng(1))
+    assert ending in ("equal text", "one line", "nothing left")
+
+
+@pytest.mark.slow
+def test_one_process_for_long() -> None:
+    """Memory stays within 5%, descriptors and threads as they are, plans the same, in a forked process too."""
+    command = [sys.executable, "-m", "benchmarks.robustness.lasting", "--calls", "120"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
