@@ -25,6 +25,13 @@ DOORS = (
     "config",
     "index",
     "options",
+    "question",
+    "copies",
+    "pages",
+    "beside",
+    "offers",
+    "inventory",
+    "trace",
 )
 
 

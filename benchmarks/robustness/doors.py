@@ -12,9 +12,27 @@ from typing import Any
 import numpy as np
 
 from placement.cli import run
+from placement.report.formats import FORMATS
+from tests.inventory import outputs
 
 from .mutate import PIECES, VALUES, broken_text, mutated
-from .samples import CLUSTER, CONFIG, FLEET, HELIX, INDEX, REPLICATED, RUN, RUNTIME_NAMES, SPLITS, SWARM
+from .samples import (
+    CLUSTER,
+    CONFIG,
+    COPIES,
+    FLEET,
+    HELIX,
+    INDEX,
+    OFFERS,
+    REPLICATED,
+    RUN,
+    RUNTIME_NAMES,
+    SERVED,
+    SPLITS,
+    SWARM,
+    TRACES,
+    WHATIF,
+)
 
 Line = tuple[str, ...]
 Make = Callable[[np.random.Generator, Line], bytes]
@@ -60,6 +78,11 @@ def json_lines(sample: Any) -> Make:
     return make
 
 
+def texts(*samples: str) -> Make:
+    """Mistakes in any of some texts."""
+    return lambda rng, _: broken_text(samples[int(rng.integers(len(samples)))], rng)
+
+
 def splits(rng: np.random.Generator, line: Line) -> bytes:
     """A broken split of the runtime that the command line names, or of any."""
     names = list(RUNTIME_NAMES) if rng.random() < 0.1 else [name for name in RUNTIME_NAMES if name in line]
@@ -89,6 +112,51 @@ OPTIONS = (
     ("score", "--spans"),
     ("score", "--plan"),
     ("tables", "--out"),
+    ("check", "--set"),
+    ("whatif", "--add"),
+    ("whatif", "--remove"),
+    ("whatif", "--set"),
+    ("size", "--budget"),
+    ("size", "--from"),
+    *(
+        ("simulate", option)
+        for option in (
+            "--policy",
+            "--with",
+            "--rate",
+            "--trace",
+            "--duration",
+            "--lengths",
+            "--prefixes",
+            "--engine",
+            "--ttft",
+            "--warm",
+            "--period",
+        )
+    ),
+)
+# What a command needs beside its file, where options are tried.
+BESIDE: Mapping[str, Line] = {
+    "whatif": ("--time-limit", "0.1"),
+    "size": ("--target", "tokens_per_s >= 9", "--time-limit", "0.1"),
+    "simulate": ("--requests", "4", "--time-limit", "0.05"),
+}
+OUTPUTS = (
+    outputs.listed("NVIDIA A100-SXM4-80GB", "NVIDIA A100-SXM4-80GB"),
+    outputs.matrix("NV12 SYS", "SYS"),
+    outputs.QUERY,
+    outputs.TABLE,
+    outputs.TABLE_MIG,
+    outputs.LONG,
+    outputs.ROCM_JSON,
+    outputs.ROCM_TEXT,
+    outputs.mac("Apple M2 Ultra", 192),
+    outputs.MAC_JSON,
+    outputs.LLAMA,
+    outputs.RAY,
+    outputs.KUBERNETES,
+    outputs.EXO,
+    outputs.EXO_FIRST,
 )
 
 
@@ -104,6 +172,19 @@ def doors(plans: Mapping[str, Any]) -> dict[str, Door]:
         *(("export", "FILE", "--to", name, "--json") for name in RUNTIME_NAMES),
     ]
     asked = [("solve", "FILE", *SHORT), ("score", "FILE", "--spans", "a=0:4,b=4:8", *SHORT), ("tables", "FILE")]
+    pages = [
+        ("report", "FILE", "--html", "page.html"),
+        ("show", "FILE"),
+        ("compare", "FILE", "plan-cluster.json", "--json"),
+        ("compare", "plan-replicated.json", "FILE", "--json"),
+        *(("show", "FILE", "--format", name, "--out", "picture") for name in FORMATS),
+    ]
+    questions: list[Line] = [
+        ("check", "FILE", "--json"),
+        ("whatif", "FILE", "--time-limit", "0.1", "--json"),
+        ("size", "FILE", "--target", "tokens_per_s >= 9", "--from", "offers.json", "--time-limit", "0.1", "--json"),
+        ("simulate", "FILE", "--concurrency", "2", "--requests", "4", "--time-limit", "0.05", "--json"),
+    ]
     return {
         "cluster": Door(tuple(asked), documents(CLUSTER)),
         "replicated": Door(tuple(asked), documents(REPLICATED)),
@@ -132,9 +213,30 @@ def doors(plans: Mapping[str, Any]) -> dict[str, Door]:
             "folder/model.safetensors.index.json",
         ),
         "options": Door(
-            tuple((command, "cluster.json", f"{option}=TEXT", "--json") for command, option in OPTIONS),
+            tuple(
+                (command, "cluster.json", f"{option}=TEXT", *BESIDE.get(command, ()), "--json")
+                for command, option in OPTIONS
+            ),
             options,
             named=False,
+        ),
+        "question": Door(tuple(questions), documents(CLUSTER, COPIES, REPLICATED)),
+        "copies": Door((("solve", "FILE", *SHORT),), documents(COPIES)),
+        "pages": Door(tuple(pages), documents(*plans.values()), "plan.json"),
+        "beside": Door(
+            (
+                ("report", "plan-cluster.json", "--html", "page.html", "--whatif", "FILE"),
+                ("report", "plan-cluster.json", "--html", "page.html", "--simulated", "FILE"),
+            ),
+            documents(WHATIF, SERVED),
+            "beside.json",
+        ),
+        "offers": Door(
+            (("size", "cluster.json", "--target", "tokens_per_s >= 9", "--from", "FILE", *SHORT),), documents(OFFERS)
+        ),
+        "inventory": Door((("new", "FILE"), ("new", "FILE", "--node")), texts(*OUTPUTS), "output.txt"),
+        "trace": Door(
+            (("simulate", "cluster.json", "--trace", "FILE", "--requests", "4", *SHORT),), texts(*TRACES), "trace.txt"
         ),
     }
 
@@ -148,6 +250,7 @@ def prepare(folder: Path) -> dict[str, Any]:
     (folder / "model.yaml").write_text(json.dumps({**bare, "model": "llama-3.2-1b"}))
     (folder / "runs.jsonl").write_text(json.dumps(RUN) + "\n")
     _import_libraries(folder)
+    (folder / "offers.json").write_text(json.dumps(OFFERS))
     plans: dict[str, Any] = {}
     for name, sample in samples.items():
         file, out = folder / f"{name}.json", folder / f"plan-{name}.json"

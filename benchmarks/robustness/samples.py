@@ -49,6 +49,18 @@ REPLICATED: Document = {
     "min_replicas": 1,
     "edges": "partial",
 }
+COPIES: Document = {
+    **{key: CLUSTER[key] for key in ("model", "nodes", "network")},
+    "workload": {"prompt_tokens": 64, "output_tokens": 32, "concurrency": 4},
+    "objective": "throughput",
+    "copies": "auto",
+}
+OFFERS: Document = {
+    "nodes": [
+        {"name": "more", "device": "rtx-4090", "price": "1 $/h", "count": 2},
+        {"name": "big", "memory": "80 GiB", "compute": "300 TFLOP/s", "memory_bandwidth": "2 TB/s", "price": "3 $/h"},
+    ]
+}
 _SERVER = {"memory_gb": 20.0, "tau_c_s": 0.3, "tau_p_s": 0.1}
 FLEET: Document = {
     "num_blocks": 6,
@@ -108,6 +120,36 @@ INDEX: Document = {
     "metadata": {"total_size": 1_000_000},
     "weight_map": {"model.layers.0.mlp.up_proj.weight": "a.safetensors", "lm_head.weight": "b.safetensors"},
 }
+# What `whatif --json` and `simulate --json` write, as far as a page reads it.
+WHATIF: Document = {
+    "changes": [
+        {
+            "change": "without b",
+            "status": "solved",
+            "why": "",
+            "gain": -0.1,
+            "extra_per_hour": -1.0,
+            "per_dollar": 0.1,
+            "shown": "9 tokens/s",
+            "gain_shown": "-10%",
+            "per_dollar_shown": "",
+        }
+    ]
+}
+_DELAYS = {"mean": 0.2, "p50": 0.2, "p90": 0.25, "p99": 0.3}
+SERVED: Document = {
+    "runs": [
+        {"rate_per_s": rate, "figures": {"ttft_s": _DELAYS, "time_per_token_s": _DELAYS, "goodput_per_s": rate}}
+        for rate in (1.0, 2.0)
+    ]
+}
+TRACES = (
+    "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.68059,374,44\n2023-11-16 18:15:50.995,396,109\n",
+    '{"timestamp": 0, "input_length": 1100, "output_length": 5, "hash_ids": [1, 2, 3]}\n'
+    '{"timestamp": 1500, "input_length": 1024, "output_length": 7, "hash_ids": [1, 4]}\n',
+    "arrival_s,prompt_tokens,output_tokens\n0,64,8\n0.5,32,16\n",
+    "64 8\n32 16\n",
+)
 # A split of the cluster above in the words of each runtime that reads one, for its nodes a and b.
 SPLITS = {
     "accelerate": '{"model.embed_tokens": "a", "model.layers": "b", "model.norm": "b", "lm_head": "b"}',

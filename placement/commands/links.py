@@ -10,7 +10,7 @@ import typer
 import yaml
 
 from ..errors import InputError, printable
-from ..files import write_atomic
+from ..files import read_text, write_atomic
 from .options import Json, Out
 from .output import SOLVED, ensure_writable, print_json, say
 
@@ -23,7 +23,12 @@ Bind = Annotated[str, typer.Option("--bind", help="Address to serve on.")]
 Port = Annotated[int, typer.Option("--port", help="Port to serve on; 0: a free one.", min=0, max=65535)]
 Peers = Annotated[str, typer.Option("--peers", metavar="HOST:PORT,...", help="Measure links to servers.")]
 AllPairs = Annotated[bool, typer.Option("--all-pairs", help="All pairs of processes of a torchrun launch.")]
-Token = Annotated[str, typer.Option("--token", envvar="PLACEMENT_TOKEN", help="Both sides must know it.")]
+TOKEN = "PLACEMENT_TOKEN"  # an environment variable: arguments of a process can be read by everybody on its host
+LONGEST_TOKEN = 4096  # bytes of a file with one
+TokenFile = Annotated[
+    Path | None,
+    typer.Option("--token-file", metavar="FILE", help=f"Holds the token that both sides know, instead of {TOKEN}."),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -37,7 +42,7 @@ def links(
     port: Port = 0,
     peers: Peers = "",
     all_pairs: AllPairs = False,
-    token: Token = "",
+    token_file: TokenFile = None,
     name: Annotated[str, typer.Option("--name", help="Name of this end of the links.")] = "",
     device: Annotated[str, typer.Option("--device", help="With --all-pairs: cpu, or cuda (between GPUs).")] = "cpu",
     out: Out = None,
@@ -46,8 +51,9 @@ def links(
     """Measure links between hosts: --serve on one, --peers on the other; or --all-pairs under torchrun."""
     if serve + bool(peers) + all_pairs != 1:
         raise InputError("expected one of --serve, --peers and --all-pairs")
+    token = read_text(token_file, LONGEST_TOKEN).strip() if token_file is not None else os.environ.get(TOKEN, "")
     if not all_pairs and not token:
-        raise InputError("a token is needed, the same on both sides: --token, or PLACEMENT_TOKEN", "--token")
+        raise InputError(f"a token is needed, the same on both sides: set {TOKEN}, or give --token-file", TOKEN)
     ensure_writable(out)
     from ..profile.links import measure_all_pairs, measure_peer  # imports torch
     from ..profile.links import serve as answer  # imports torch

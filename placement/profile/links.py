@@ -201,7 +201,7 @@ def _among_all(rank: int, size: int, device: str) -> Transport:
 
 def _check_token(token: str) -> None:
     if len(token) < 8:
-        raise InputError("expected a token of at least 8 characters, the same on both sides", "--token")
+        raise InputError("expected a token of at least 8 characters, the same on both sides", "PLACEMENT_TOKEN")
 
 
 def _answer(connection: Connection, token: str, bind: str, name: str) -> None:

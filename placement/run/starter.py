@@ -15,6 +15,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from .control import RunError
+
 
 class Starter:
     """Starts, watches and kills worker processes.
@@ -93,10 +95,13 @@ class _WarmProcess:
         self._owners[key] = (owner, number)
         request = {"id": key, "args": args, "log": str(log), "family": family, "netns": netns}
         assert self.program.stdin is not None
-        with self._lock:  # answers come in the order of the requests
-            self.program.stdin.write((json.dumps(request) + "\n").encode())
-            self.program.stdin.flush()
-            return int(self._started.get(timeout=60)["pid"])
+        try:
+            with self._lock:  # answers come in the order of the requests
+                self.program.stdin.write((json.dumps(request) + "\n").encode())
+                self.program.stdin.flush()
+                return int(self._started.get(timeout=60)["pid"])
+        except (OSError, queue.Empty):
+            raise RunError("the process that starts the workers has ended, or gives no answer") from None
 
     def close(self) -> None:
         """Close its input: it kills what it started, and ends."""
