@@ -15,6 +15,7 @@ from .errors import InfeasibleError, NotFoundError
 from .kinds.asked import Asked, ask
 from .kinds.choices import chosen
 from .kinds.copies import with_copies
+from .kinds.goodput import with_goodput
 from .plan.picture import SearchPoint, thinned
 from .plan.plan import PlacedSpan, Plan
 from .registry import is_yardstick, make_solver
@@ -29,7 +30,7 @@ def optimize(
     model: Any,
     cluster: str | Path | Mapping[str, Any] | Any,
     *,
-    workload: Workload | Mapping[str, int] | None = None,
+    workload: Workload | Mapping[str, Any] | None = None,
     objective: str | Sequence[str] | Mapping[str, float] | Callable[[Any], float] | Any | None = None,
     limits: Mapping[str, float] | None = None,
     solver: str | Solver = "auto",
@@ -50,8 +51,9 @@ def optimize(
         A cluster file, a case in Helix's format, a fleet or a swarm, or what stands for one in Python.
     workload : Workload or mapping, optional
     objective : str, list, mapping, Objective or callable, optional
-        A name; several names for a Pareto front; weights by name; or, for pipelines, a plain function of
-        `objectives.pipeline.terms.Terms` to minimise. Default: the file's, else the kind's own.
+        A name ("goodput" needs the workload's rate and a limit on TTFT or time per token); several names for a Pareto
+        front; weights by name; or, for pipelines, a plain function of `objectives.pipeline.terms.Terms` to minimise.
+        Default: the file's, else the kind's own.
     limits : mapping, optional
         Largest value by name: ``{"ttft": 2.0}`` in s, ``time_per_token`` in s, ``price`` in $/h, ...
     solver : str or Solver
@@ -88,7 +90,7 @@ def judge(
     cluster: Any,
     placement: Sequence[PlacedSpan],
     *,
-    workload: Workload | Mapping[str, int] | None = None,
+    workload: Workload | Mapping[str, Any] | None = None,
     objective: Any = None,
     limits: Mapping[str, float] | None = None,
 ) -> tuple[Plan, tuple[str, ...]]:
@@ -121,7 +123,13 @@ def answer(asked: Asked, search: Search) -> Result:
 
     A question may stand for several, of which the best answer counts.
     """
-    asked = chosen(asked, lambda part: glance(part.tasks(), make_solver("auto", part.kind.name), search.seed))
+
+    def glanced(part: Asked) -> Plan | None:
+        return glance(part.tasks(), make_solver("auto", part.kind.name), search.seed)
+
+    if asked.wish.goodput is not None:
+        return _simulated(asked, search, glanced)
+    asked = chosen(asked, glanced)
     if getattr(asked.question, "copies", 1) != 1:
         return _copied(asked, search)
     tasks = asked.tasks(search.start)
@@ -132,6 +140,18 @@ def answer(asked: Asked, search: Search) -> Result:
     if search.simplest and not is_yardstick(search.solver):  # a yardstick's split is wanted as it is
         best = replace(best, plan=asked.settled(best.plan, answers, search.start))
     return best if best.plan.status == "infeasible" else replace(best, plan=drawn(asked, best))
+
+
+def _simulated(asked: Asked, search: Search, glanced: Callable[[Asked], Plan | None]) -> Result:
+    """The answer to one of several objectives that serves most within the limits."""
+    last: list[Result] = []
+
+    def solve(part: Asked, seconds: float) -> tuple[Plan, ...]:
+        last.append(answer(part, replace(search, seconds=seconds, progress=None)))
+        return (last[-1].plan, *last[-1].pareto)
+
+    plan = with_goodput(asked, search.seconds, search.seed, solve, glanced)
+    return replace(last[-1], plan=plan, pareto=(), trace=())
 
 
 def _copied(asked: Asked, search: Search) -> Result:

@@ -41,7 +41,7 @@ REQUESTS = 300  # of a closed loop of a replicated placement
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class Comparison:
     """One plan: its kind, and tokens/s that the estimate and the simulation give it."""
 
     kind: str
@@ -70,7 +70,7 @@ def document_of(rng: np.random.Generator, *, groups: bool = False) -> Document:
     return document
 
 
-def pipeline(rng: np.random.Generator, *, groups: bool = False) -> Compared | None:
+def pipeline(rng: np.random.Generator, *, groups: bool = False) -> Comparison | None:
     """Compare one pipeline; None where none of the splits that are drawn fits."""
     document = document_of(rng, groups=groups)
     request = read_request(document)
@@ -86,10 +86,10 @@ def pipeline(rng: np.random.Generator, *, groups: bool = False) -> Compared | No
     spans = [PlacedSpan(names[span.node], span.start, span.stop) for span in problem.decode(genomes[chosen])]
     plan, _ = judge(None, document, spans)
     seen = closed_stream(plan, request, seed=int(rng.integers(1 << 31))).output_tokens_per_s
-    return Compared(KINDS[int(groups)], plan.figures.tokens_per_s, seen)
+    return Comparison(KINDS[int(groups)], plan.figures.tokens_per_s, seen)
 
 
-def replicated(rng: np.random.Generator) -> Compared | None:
+def replicated(rng: np.random.Generator) -> Comparison | None:
     """Compare one replicated placement."""
     document = {**document_of(rng), "placement": "replicated", "objective": "served"}
     problem = ReplicatedProblem(case_of(read_request(document)).tables, objective_of("served", REPLICATED))
@@ -98,10 +98,10 @@ def replicated(rng: np.random.Generator) -> Compared | None:
         return None
     genome = genomes[int(rng.integers(len(genomes)))]
     seen = simulated(problem, genome, int(rng.integers(1 << 31)), REQUESTS)
-    return Compared(KINDS[2], 1.0 / float(problem.evaluate(genome[None])[0][0]), seen) if seen > 0 else None
+    return Comparison(KINDS[2], 1.0 / float(problem.evaluate(genome[None])[0][0]), seen) if seen > 0 else None
 
 
-def compared(number: int, seed: int) -> Iterator[Compared]:
+def compared(number: int, seed: int) -> Iterator[Comparison]:
     """So many plans of all kinds, one after the other."""
     wanted = np.round(np.array(SHARES) * number).astype(int)
     for k, kind in enumerate(KINDS):
@@ -118,7 +118,7 @@ def compared(number: int, seed: int) -> Iterator[Compared]:
                 yield one
 
 
-def summary(rows: list[Compared]) -> str:
+def summary(rows: list[Comparison]) -> str:
     """Number, median and 95th percentile of the absolute errors, bias and the correlation of ranks."""
     errors = np.array([row.error for row in rows])
     size = np.abs(errors)
@@ -136,7 +136,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--each", action="store_true", help="print every plan")
     options = parser.parse_args()
-    rows: list[Compared] = []
+    rows: list[Comparison] = []
     for row in compared(options.plans, options.seed):
         rows.append(row)
         if options.each:

@@ -15,7 +15,7 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
-from .compare import Compared, compared
+from .compare import Comparison, compared
 
 PARAMS_WITHIN, CACHE_WITHIN = 0.005, 0.01
 
@@ -41,12 +41,12 @@ def main() -> None:
         options.out.write_text(text + "\n", encoding="utf-8")
 
 
-def _table(rows: list[Compared]) -> list[str]:
+def _table(rows: list[Comparison]) -> list[str]:
     head = ["| type | parameters | read | cache at 64 | read | cache at 9,000 | read | |", "| --- " * 8 + "|"]
     return [*head, *(_row(row) for row in rows)]
 
 
-def _row(row: Compared) -> str:
+def _row(row: Comparison) -> str:
     short, long = row.cache or (0.0, 0.0)
     read_short, read_long = row.read_cache or (0.0, 0.0)
     sizes = (
@@ -55,7 +55,7 @@ def _row(row: Compared) -> str:
     return f"| {row.kind} | {sizes} | {long / 1e6:.3f} MB | {read_long / 1e6:.3f} MB | {_verdict(row)} |"
 
 
-def _verdict(row: Compared) -> str:
+def _verdict(row: Comparison) -> str:
     if row.refused:
         return f"refused: {row.refused}" + (f"; by itself: {row.broken}" if row.broken else "")
     found = []
@@ -68,7 +68,7 @@ def _verdict(row: Compared) -> str:
     return ", ".join(found)
 
 
-def _summary(rows: list[Compared]) -> list[str]:
+def _summary(rows: list[Comparison]) -> list[str]:
     able = [row for row in rows if row.params]
     read = [row for row in able if not row.refused]
     right = [row for row in read if row.params_error <= PARAMS_WITHIN]

@@ -44,7 +44,7 @@ NEEDED: Mapping[str, Mapping[str, Any]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class Comparison:
     """What a module holds, and what was read of it.
 
     Attributes
@@ -81,7 +81,7 @@ class Compared:
         return max((abs(read - own) / max(own, 1.0) for own, read in pairs), default=0.0)
 
 
-def compared(kind: str, model_class: str, sizes: Mapping[str, Any] | None = None) -> Compared:
+def compared(kind: str, model_class: str, sizes: Mapping[str, Any] | None = None) -> Comparison:
     """Return what the module of a type holds, and what the reader makes of its configuration.
 
     Parameters
@@ -102,18 +102,18 @@ def compared(kind: str, model_class: str, sizes: Mapping[str, Any] | None = None
             module = _built(getattr(transformers, model_class), config)
             params = sum(parameter.numel() for parameter in module.parameters())
         except Exception as error:
-            return Compared(kind, broken=_line(error))
+            return Comparison(kind, broken=_line(error))
         try:
             model = build_model(read_library(values), kind, quantization("bfloat16"), None)
         except InputError as error:
-            return Compared(kind, params, refused=str(error), broken=_broken(module))
+            return Comparison(kind, params, refused=str(error), broken=_broken(module))
         read = model.params + sum(extra.params for extra in model.extras)
         read_cache = tuple(sum(block.kv_bytes(tokens) for block in model.blocks) for tokens in (SHORT, LONG))
         try:
             cache = own_cache(module)
         except Exception as error:
-            return Compared(kind, params, read, (), read_cache, broken=_line(error))
-    return Compared(kind, params, read, cache, read_cache)
+            return Comparison(kind, params, read, (), read_cache, broken=_line(error))
+    return Comparison(kind, params, read, cache, read_cache)
 
 
 def _broken(module: nn.Module) -> str:

@@ -63,7 +63,7 @@ def check(
 
 def understood(asked: Asked) -> tuple[list[tuple[str, str]], tuple[str, ...]]:
     """What was read, as names and words, and the notes of the readers."""
-    question, facts = asked.question, [("kind", asked.kind.name), ("objective", asked.wish.objective.name)]
+    question, facts = asked.question, [("kind", asked.kind.name), ("objective", asked.wish.name)]
     if not isinstance(question, Request):
         return facts, ()
     model, cluster, work = question.model, question.cluster, question.workload

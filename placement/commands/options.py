@@ -30,7 +30,7 @@ Set = Annotated[
 ]
 ObjectiveName = Annotated[
     str | None,
-    typer.Option("--objective", metavar="NAME", help="latency, ttft, throughput, ...; a,b for a Pareto front."),
+    typer.Option("--objective", metavar="NAME", help="latency, throughput, goodput, ...; a,b for a Pareto front."),
 ]
 SolverName = Annotated[str, typer.Option("--solver", metavar="NAME", help="auto, exact, annealing, genetic, ...")]
 Seed = Annotated[int, typer.Option("--seed", help="Same seed, same search.", min=0)]

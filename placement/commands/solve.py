@@ -18,9 +18,10 @@ from ..plan.plan import Plan
 from ..profile.here import addresses, this_machine
 from ..report.neighbours import neighbours_view
 from ..report.progress import progress_bar
-from .options import Json, ModelName, ObjectiveName, Out, Quiet, Seed, Set, SolverName, TimeLimit
+from .options import Json, ModelName, ObjectiveName, Out, Quiet, Seed, Set, SolverName, TimeLimit, pairs_of
 from .output import console, ensure_writable, exit_code, print_json
 from .report import page_of
+from .traffic import rate_of
 from .warm import help_if_cold
 
 Edges = Annotated[
@@ -38,6 +39,11 @@ Start = Annotated[
         metavar="PLAN.JSON",
         help="The plan that runs now: begin from it; replicated placements count moved bytes against it.",
     ),
+]
+Rate = Annotated[str | None, typer.Option("--rate", metavar="4/s", help="Requests by time, for the objective goodput.")]
+Limit = Annotated[
+    list[str] | None,
+    typer.Option("--limit", metavar="NAME=VALUE", help="ttft=2s, price='3 $/h', ...; repeatable."),
 ]
 Here = Annotated[
     bool, typer.Option("--here", help="Plan for this machine: its GPUs, its memory, its processor; needs --model.")
@@ -68,6 +74,8 @@ def solve(
     time_limit: TimeLimit = 10.0,
     overrides: Set = None,
     model: ModelName = None,
+    rate: Rate = None,
+    limit: Limit = None,
     runtime: RuntimeName = None,
     edges: Edges = None,
     start: Start = None,
@@ -83,8 +91,12 @@ def solve(
         raise InputError("expected a file, or --here for this machine")
     source = this_machine() if file is None else file
     options: dict[str, object] = {"--runtime": runtime, "--edges": edges, "--start": start, "--report": report}
-    options["--explain"] = explain or None
-    asked = ask(model, source, objective=objective, overrides=overrides or (), options=options)
+    options["--explain"], options["--limit"] = explain or None, limit or None
+    options["--rate"] = None if rate is None else rate_of(rate)
+    limits = [f"limits.{name}={value}" for name, value in pairs_of(limit, "--limit", "NAME=VALUE").items()]
+    asked = ask(model, source, objective=objective, overrides=[*(overrides or ()), *limits], options=options)
+    if explain and asked.wish.goodput is not None:
+        raise InputError("does not apply to goodput: plans beside the best one are not simulated", "--explain")
     running = Plan.load(start) if start is not None else None
     with help_if_cold(), progress_bar(asked.wish.objective, time_limit, hidden=quiet or json) as show:
         result = answer(asked, Search(solver, time_limit, seed, running, progress=show))

@@ -18,8 +18,6 @@ from ..simulate.serving import EngineOptions, HostCosts, Limits
 from ..simulate.traffic import LENGTHS, Arrivals, Lengths, Prefixes, Uniform, lengths_named, make_requests
 from .options import pairs_of
 
-_RATE = re.compile(r"\s*(?P<number>\d{1,12}(?:\.\d{0,12})?|\.\d{1,12})\s*(?:/\s*(?P<unit>s|min|h))?\s*")
-_PER = {"s": 1.0, "min": 60.0, "h": 3600.0}
 _RANGE = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
 CLOSED_REQUESTS = 200_000  # of a closed stream: more are never simulated
 MOST_RATES = 50
@@ -63,14 +61,18 @@ def rates_of(text: str | None) -> list[float | None]:
         return [None]
     found: list[float | None] = []
     for part in text.split(",")[: MOST_RATES + 1]:
-        match = _RATE.fullmatch(part)
-        rate = float(match["number"]) / _PER[match["unit"] or "s"] if match else 0.0
-        if match is None or rate <= 0.0:
-            raise InputError(f"expected requests by time above 0 such as '4/s', got {shown(part)}", "--rate")
-        found.append(rate)
+        found.append(rate_of(part))
     if len(found) > MOST_RATES:
         raise InputError(f"expected at most {MOST_RATES} rates", "--rate")
     return found
+
+
+def rate_of(text: str) -> float:
+    """Requests/s of one rate."""
+    try:
+        return units.requests_per_s(text)
+    except ValueError as error:
+        raise InputError(str(error), "--rate") from None
 
 
 def seconds_of(text: str | None, option: str) -> float | None:

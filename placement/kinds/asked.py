@@ -14,6 +14,7 @@ from ..plan.compare import Neighbour
 from ..plan.plan import PlacedSpan, Plan
 from ..plugins import load, plugins
 from ..question.cluster import Cluster
+from ..question.goodput import ALONE, GOODPUT, GROUND, Goodput
 from ..question.request import Request
 from ..question.workload import Workload
 from ..readers.cluster.graph import from_graph
@@ -22,7 +23,7 @@ from ..readers.overrides import apply_overrides
 from . import kind_named, kind_of_document, kind_of_question
 from .base import CustomObjective, Kind, Task, Wish
 
-FILE_KEYS = ("--runtime", "--edges")  # options that win over a key of the file
+FILE_KEYS = {"--runtime": "runtime", "--edges": "edges", "--rate": "workload.rate"}  # options that win over a key
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,9 @@ class Asked:
     wish: Wish
 
     def tasks(self, running: Plan | None = None) -> tuple[Task, ...]:
-        """The question as problems to be searched."""
+        """The question as problems to be searched; those of goodput are made of other wishes."""
+        if self.wish.goodput is not None:
+            raise InputError("goodput is simulated, and no search of its own", "objective")
         return self.kind.tasks(self.question, self.wish, running)
 
     def settled(self, best: Plan, answers: Sequence[tuple[Task, Plan]], running: Plan | None) -> Plan:
@@ -51,6 +54,8 @@ class Asked:
 
     def judge(self, placement: Sequence[PlacedSpan]) -> tuple[Plan, tuple[str, ...]]:
         """A layout that somebody has as a plan with its figures, and the rules that it breaks."""
+        if self.wish.goodput is not None:
+            raise InputError("a layout is not judged by goodput: `placement simulate` has what it serves", "objective")
         return self.kind.judge(self.question, self.wish, placement)
 
 
@@ -58,7 +63,7 @@ def ask(
     model: Any,
     source: Any,
     *,
-    workload: Workload | Mapping[str, int] | None = None,
+    workload: Workload | Mapping[str, Any] | None = None,
     objective: Any = None,
     limits: Mapping[str, float] | None = None,
     overrides: Sequence[str] = (),
@@ -84,8 +89,13 @@ def ask(
     kind, question = question_of(model, source, overrides, options)
     if workload is not None:
         question = _with_workload(question, workload)
+    if objective == GOODPUT or (objective is None and getattr(question, "goodput", False)):
+        return _for_goodput(kind, question, limits)
+    if isinstance(objective, str | Sequence | Mapping) and GOODPUT in _names(objective):
+        raise InputError(ALONE, "objective")
     spec, custom = _objective(objective, kind)
     wish = kind.wish(question, spec, limits)
+    question = _rate_noted(question, wish)
     if custom is None:
         return Asked(kind, question, wish)
     if "custom" not in kind.can:
@@ -109,7 +119,9 @@ def question_of(
         for option in given:
             if option not in kind.options:
                 raise InputError(f"does not apply: the file asks for {kind.name}", f"{where}: {option}")
-        data = apply_overrides(data, [f"{option[2:]}={given[option]}" for option in FILE_KEYS if option in given])
+        data = apply_overrides(
+            data, [f"{FILE_KEYS[option]}={given[option]}" for option in FILE_KEYS if option in given]
+        )
         return kind, kind.read(data, where, folder, model)
     if isinstance(source, Request):
         request = source if model is None else replace(source, model=read_model(model))
@@ -135,6 +147,30 @@ def _request(model: Any, cluster: Any) -> Request:
     return Request(read_model(model), from_graph(cluster))
 
 
+def _for_goodput(kind: Kind, question: Any, limits: Mapping[str, float] | None) -> Asked:
+    """A question of which goodput is wanted."""
+    if "simulate" not in kind.can or not isinstance(question, Request):
+        what = "a case given by tables" if "simulate" in kind.can else kind.name
+        raise InputError(f"goodput is simulated, which {what} cannot be: there is no model's pass", "objective")
+    if question.choices is not None:
+        raise InputError("goodput leaves no context, concurrency or format open: state it", "workload")
+    wish = kind.wish(question, GROUND, limits)
+    return Asked(kind, question, replace(wish, goodput=Goodput.of(question.workload, wish.objective.limits)))
+
+
+def _rate_noted(question: Any, wish: Wish) -> Any:
+    """The question, with a note where it states a rate that its objective does not ask for."""
+    if not isinstance(question, Request) or question.workload.rate_per_s is None:
+        return question
+    note = f"workload.rate says nothing to the objective {wish.name}: it is for goodput"
+    return replace(question, cluster=replace(question.cluster, notes=(*question.cluster.notes, note)))
+
+
+def _names(objective: str | Sequence[str] | Mapping[str, float]) -> list[str]:
+    """The names in an objective."""
+    return [str(name).strip() for name in (objective.split(",") if isinstance(objective, str) else objective)]
+
+
 def _objective(objective: Any, kind: Kind) -> tuple[Any, CustomObjective | None]:
     """The objective's name, list or weights, or the plain function that stands for it."""
     if callable(objective):
@@ -146,13 +182,13 @@ def _objective(objective: Any, kind: Kind) -> tuple[Any, CustomObjective | None]
     return objective, None
 
 
-def _with_workload(question: Any, workload: Workload | Mapping[str, int]) -> Any:
+def _with_workload(question: Any, workload: Workload | Mapping[str, Any]) -> Any:
     if not isinstance(question, Request):
         raise InputError("a workload does not apply here: the file says what arrives", "workload")
     return replace(question, workload=workload if isinstance(workload, Workload) else _workload(workload))
 
 
-def _workload(data: Mapping[str, int]) -> Workload:
+def _workload(data: Mapping[str, Any]) -> Workload:
     known = tuple(Workload.__slots__)
     for name in data:
         if name not in known:

@@ -13,6 +13,7 @@ from objectives.combine import Objective, TermSet
 from ..plan.compare import Neighbour
 from ..plan.picture import Picture
 from ..plan.plan import PlacedSpan, Plan
+from ..question.goodput import GOODPUT, Goodput
 from ..question.objective import ObjectiveSpec
 from ..search.loop import Outcome
 from ..search.problem import IntArray, Problem
@@ -34,10 +35,18 @@ class Wish:
         With its limits; labelled with the function's name where there is one.
     custom : callable or None
         A function of the kind's terms to minimise instead of the objective's weighted terms.
+    goodput : Goodput or None
+        What is served within limits at a rate, found by simulating answers to other objectives (`kinds/goodput.py`).
     """
 
     objective: Objective
     custom: CustomObjective | None = None
+    goodput: Goodput | None = None
+
+    @property
+    def name(self) -> str:
+        """What is wanted, for people."""
+        return self.objective.name if self.goodput is None else GOODPUT
 
     def by(self, custom: CustomObjective) -> Wish:
         """The same limits, with a plain function to minimise."""

@@ -29,7 +29,7 @@ SESSIONS = 8.0  # of 2048 tokens for each block at the median server: Petals' ca
 LOAD = 0.8  # arrivals that are assumed, as a part of what the swarm's chains carry: nobody announces them
 
 
-class Told(NamedTuple):
+class Announcement(NamedTuple):
     """What a server announces of itself.
 
     Attributes
@@ -61,11 +61,11 @@ class Told(NamedTuple):
         return 1.0 / max(self.blocks_per_s or self.throughput * (self.stop - self.start + 1) / 2, 1e-9)
 
 
-Held = Mapping[str, Told]
+Announcements = Mapping[str, Announcement]
 """By peer id."""
 
 
-def fleet_of(told: Held, n_blocks: int) -> Fleet:
+def fleet_of(told: Announcements, n_blocks: int) -> Fleet:
     """The swarm as `SpanRule` sees it, servers in the order of their names; sessions of one token.
 
     All servers of a release keep equal caches for each block, so what tells them apart is their throughput: the
@@ -96,12 +96,12 @@ class ServerRules:
     Attributes
     ----------
     read : callable
-        What the DHT says, as `Held`.
+        What the DHT says, as `Announcements`.
     rule : SpanRule
         Decides; its price of a move, and how long a move must have been worth it, are the hysteresis.
     """
 
-    read: Callable[[Sequence[Any]], Held]
+    read: Callable[[Sequence[Any]], Announcements]
     rule: SpanRule = field(default_factory=SpanRule)
     clock: Callable[[], float] = time.monotonic
     speed: float | None = None
@@ -114,9 +114,9 @@ class ServerRules:
     def of(cls, compute_spans: Callable[..., Any], joining: Any) -> ServerRules:
         """The rules on top of Petals' own reading of the DHT."""
 
-        def read(infos: Sequence[Any]) -> Held:
+        def read(infos: Sequence[Any]) -> Announcements:
             return {
-                str(peer.to_base58()): Told(
+                str(peer.to_base58()): Announcement(
                     int(span.start),
                     int(span.end),
                     float(span.throughput),
@@ -138,7 +138,7 @@ class ServerRules:
         size = min(num_blocks, len(module_infos))
         usual = float(np.median([server.throughput for server in told.values()] or [1.0]))
         pace = float(np.median([1.0 / server.block_s for server in told.values()] or [1.0]))
-        every = {**told, "": Told(0, size, usual, self.speed or pace)}
+        every = {**told, "": Announcement(0, size, usual, self.speed or pace)}
         names, fleet = sorted(every), fleet_of(every, len(module_infos))
         spans = {names.index(name): server.span for name, server in told.items()}
         return list(range(*self.rule.join(fleet, spans, names.index(""), size)))
@@ -172,7 +172,7 @@ class ServerRules:
         self.decided, self.wanted_at = (now, move[1]), None
         return True
 
-    def _moved(self, told: Held) -> bool:
+    def _moved(self, told: Announcements) -> bool:
         """Whether a server has other blocks than at the last look."""
         before, self.seen = self.seen, {name: server.span for name, server in told.items()}
         return any(before.get(name, span) != span for name, span in self.seen.items())

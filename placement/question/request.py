@@ -104,6 +104,9 @@ class Request:
         Pipelines side by side, each on nodes of its own; 0: as many as are best.
     away : Away or None
         Parts of blocks that lie apart from the rest; None: every block lies in one piece.
+    goodput : bool
+        What is wanted is the rate that is served within the limits on TTFT and time per token (`question.goodput`);
+        `objective` is then the one by which single layouts are judged.
     """
 
     model: Model
@@ -121,3 +124,4 @@ class Request:
     copies: int = 1
     away: Away | None = None
     choices: Choices | None = None
+    goodput: bool = False

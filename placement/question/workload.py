@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+import math
+from dataclasses import dataclass
 
-from ..errors import InputError
+from ..errors import InputError, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,17 +20,25 @@ class Workload:
         Tokens that are generated.
     concurrency : int
         Sequences that want to be in flight at once.
+    rate_per_s : float or None
+        Requests that come in a second, for the objective goodput; None: not stated.
     """
 
     prompt_tokens: int = 512
     output_tokens: int = 128
     concurrency: int = 1
+    rate_per_s: float | None = None
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for name in ("prompt_tokens", "output_tokens", "concurrency"):
+            value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise InputError(f"expected a whole number of at least 1, got {value!r}", f"workload.{field.name}")
+                raise InputError(f"expected a whole number of at least 1, got {value!r}", f"workload.{name}")
+        rate = self.rate_per_s
+        if rate is not None and (
+            not isinstance(rate, int | float) or isinstance(rate, bool) or not 0 < rate < math.inf
+        ):
+            raise InputError(f"expected requests/s above 0, got {shown(rate)}", "workload.rate_per_s")
 
     @property
     def context_tokens(self) -> int:

@@ -43,6 +43,8 @@ _WORD = re.compile(
     r"(?:[kKMGTPE]|[KMGTP]i)?(?:B|bit|byte|bits|bytes|bps)|[kMGTPE]?(?:FLOPS?|flop)|[munµμ]?(?:s|sec|second|seconds)"
     r"|(?:min|minute|h|hr|hour|day|month)s?|\$|USD|usd|dollars?|[mkMG]?(?:W|watts?)|[mkM]?(?:J|joules?)|k?(?:token|tok)s?"
 )
+_REQUESTS = re.compile(r"\s*(?P<number>\d{1,12}(?:\.\d{0,12})?|\.\d{1,12})\s*(?:/\s*(?P<unit>s|min|h))?\s*")
+_PER_S = {"s": 1.0, "min": 60.0, "h": 3600.0}
 _LARGEST = 1e30  # in base units; beyond any machine, and far from overflow in products
 
 
@@ -126,6 +128,15 @@ price_per_hour_or_zero = Quantity("a price", "0.40 $/h", "dollar/h", zero=True)
 power = Quantity("a power", "300 W", "W", zero=True)
 token_rate = Quantity("a token rate", "50 token/s", "token/s")
 energy_per_token = Quantity("an energy per token", "5 J/token", "J/token")
+
+
+def requests_per_s(value: object) -> float:
+    """Requests/s of ``4/s``, ``90/min`` or a bare number of them; raise `ValueError` for anything else."""
+    match = _REQUESTS.fullmatch(str(value)) if isinstance(value, str | int | float) else None
+    rate = float(match["number"]) / _PER_S[match["unit"] or "s"] if match and not isinstance(value, bool) else 0.0
+    if not rate > 0.0:
+        raise ValueError(f"expected requests by time above 0 such as '4/s', got {shown(value)}")
+    return rate
 
 
 def _hint(unit: str) -> str:

@@ -19,7 +19,7 @@ from placement.kinds.replicated.case import case_of
 from placement.petals.advise import advise
 from placement.petals.layout import Layouts
 from placement.petals.request import limits, servers_only, with_client
-from placement.petals.server import ServerRules, Told
+from placement.petals.server import Announcement, ServerRules
 from placement.petals.swarm_file import document, read
 from placement.petals.view import Server, View
 from placement.plan.plan import Figures, ObjectiveValue, PlacedSpan, Plan
@@ -38,9 +38,9 @@ class Dht:
         self.rules = {name: ServerRules(lambda _: self.told(), clock=lambda: self.now) for name in held}
         self.moves: list[str] = []
 
-    def told(self) -> dict[str, Told]:
+    def told(self) -> dict[str, Announcement]:
         """What is announced."""
-        return {name: Told(*what) for name, what in self.held.items()}
+        return {name: Announcement(*what) for name, what in self.held.items()}
 
     def look(self, name: str, quality: float = 0.75) -> None:
         """One server looks, a minute after the one before, and moves if it wants to, as Petals' server does."""
@@ -99,14 +99,14 @@ def test_rebalancing_can_be_turned_off_and_strangers_stay() -> None:
 
 def test_a_server_that_joins_takes_what_nobody_holds() -> None:
     """No longer than it may be."""
-    rules = ServerRules(lambda _: {"a": Told(0, 5, 9.0)})
+    rules = ServerRules(lambda _: {"a": Announcement(0, 5, 9.0)})
     assert rules.choose_best_blocks(3, [None] * 8) == [5, 6, 7]
 
 
 def test_a_decision_that_was_not_carried_out_is_void() -> None:
     """A server that comes back much later looks anew."""
     now = [0.0]
-    rules = ServerRules(lambda _: {"a": Told(0, 4, 5.0)}, clock=lambda: now[0])
+    rules = ServerRules(lambda _: {"a": Announcement(0, 4, 5.0)}, clock=lambda: now[0])
     rules.decided = (0.0, (1, 5))
     now[0] = 1000.0
     assert rules.choose_best_blocks(4, [None] * 8) == [4, 5, 6, 7]

@@ -136,7 +136,9 @@ class PipelineKind:
     can: frozenset[str] = frozenset(
         {"score", "tables", "export", "import", "run", "replan", "report", "simulate", "custom"}
     )
-    options: frozenset[str] = frozenset({"--model", "--runtime", "--start", "--report", "--explain"})
+    options: frozenset[str] = frozenset(
+        {"--model", "--runtime", "--start", "--report", "--explain", "--rate", "--limit"}
+    )
 
     def read(self, data: Mapping[str, Any], where: str, folder: Path, model: object | None) -> Request:
         """A cluster file."""

@@ -131,7 +131,7 @@ class ReplicatedKind:
     name: str = "replicated"
     terms: TermSet = TERMS
     can: frozenset[str] = frozenset({"report", "score", "tables", "export", "run", "simulate"})
-    options: frozenset[str] = frozenset({"--model", "--runtime", "--start", "--edges", "--report"})
+    options: frozenset[str] = frozenset({"--model", "--runtime", "--start", "--edges", "--report", "--rate", "--limit"})
 
     def read(self, data: Mapping[str, Any], where: str, folder: Path, model: object | None) -> Request | ReplicatedCase:
         """A cluster file with ``placement: replicated``, or a case in Helix's format."""

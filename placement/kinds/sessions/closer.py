@@ -20,7 +20,7 @@ SEEDS = (11, 12, 13)  # of the simulations that choose among finalists; the call
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Judged:
+class SimulatedScore:
     """What counts of a plan whose response time was simulated: less violation first, then less cost."""
 
     violation: float
@@ -34,7 +34,7 @@ def simulated_mean(fleet: Fleet, chains: Sequence[Chain]) -> float:
     return float(np.mean([simulate(fleet, chains, seed=seed).mean_s for seed in SEEDS]))
 
 
-def judged(problem: SessionsProblem, chains: Sequence[Chain], response_s: float) -> Judged:
+def judged(problem: SessionsProblem, chains: Sequence[Chain], response_s: float) -> SimulatedScore:
     """Cost and violation of chains with a response time that was measured; infinite stands for too many arrivals.
 
     Parameters
@@ -46,17 +46,17 @@ def judged(problem: SessionsProblem, chains: Sequence[Chain], response_s: float)
         Mean response time in s.
     """
     if not chains:
-        return Judged(2.0, no_chain_s(problem.fleet))
+        return SimulatedScore(2.0, no_chain_s(problem.fleet))
     values = np.array([1.0 / total_rate(problem.fleet, chains), response_s])
     if not problem.response:
         values[1] = 0.0
     if not np.isfinite(values).all():
-        return Judged(1.0, no_chain_s(problem.fleet))
+        return SimulatedScore(1.0, no_chain_s(problem.fleet))
     excess = np.maximum(values / problem.objective.limit_vector() - 1.0, 0.0)
-    return Judged(float(excess.sum()), float(problem.objective.weight_vector() @ values))
+    return SimulatedScore(float(excess.sum()), float(problem.objective.weight_vector() @ values))
 
 
-def by_simulation(problem: SessionsProblem, chains: Sequence[Chain]) -> Judged:
+def by_simulation(problem: SessionsProblem, chains: Sequence[Chain]) -> SimulatedScore:
     """Cost and violation with the simulated response time."""
     return judged(problem, chains, simulated_mean(problem.fleet, chains))
 

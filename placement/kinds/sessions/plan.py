@@ -15,7 +15,7 @@ from placement.plan.values import OPTIMAL_GAP, objective_value
 from placement.simulate.sessions import SESSIONS, Responses, simulate
 
 from .bound import Proven
-from .closer import Judged, judged
+from .closer import SimulatedScore, judged
 from .problem import SessionsProblem
 
 UNSTABLE = "not stable: arrivals exceed the rate, so the queue grows for ever and no response time is told"
@@ -31,13 +31,13 @@ class Looked:
         Its chains are those that serve.
     simulated : Responses or None
         None when no fewer sessions arrive than the chains serve.
-    judged : Judged
+    judged : SimulatedScore
         By the simulated response time, where the response time counts.
     """
 
     plan: Composition
     simulated: Responses | None
-    judged: Judged
+    judged: SimulatedScore
 
 
 def looked_at(problem: SessionsProblem, plan: Composition, seed: int) -> Looked:

@@ -12,6 +12,7 @@ from placement.catalog.runtimes import stored_format
 from placement.errors import InputError, nearest
 from placement.files import read_document
 from placement.files.entries import MAX_COUNT, parse
+from placement.question.goodput import GOODPUT, GROUND
 from placement.question.model import Model
 from placement.question.request import Choices, Constraints, Request
 from placement.question.workload import Workload
@@ -100,6 +101,7 @@ def _request(entry: ClusterFile, folder: Path, model: object | None) -> Request:
         runtime=entry.runtime or "",
         server_push=entry.server_push,
         copies=entry.copies,
+        goodput=entry.objective == GOODPUT,
         choices=_choices(entry, models),
     )
 
@@ -116,7 +118,7 @@ def _workload(entry: ClusterFile) -> Workload:
             raise InputError(
                 f"expected more than the {work.output_tokens} output tokens, got {work.context}", "workload.context"
             )
-    return Workload(prompt, work.output_tokens, work.concurrency or 1)
+    return Workload(prompt, work.output_tokens, work.concurrency or 1, work.rate)
 
 
 def _choices(entry: ClusterFile, models: Sequence[Model]) -> Choices | None:
@@ -169,7 +171,8 @@ def _with_degrees(entry: ClusterFile) -> list[NodeEntry]:
 def _objective(entry: ClusterFile) -> Objective:
     replicated = entry.placement == "replicated"
     terms = REPLICATED if replicated else PIPELINE
-    spec = entry.objective or ("served" if replicated else "latency" if entry.workload.concurrency else "throughput")
+    spec = GROUND if entry.objective == GOODPUT else entry.objective
+    spec = spec or ("served" if replicated else "latency" if entry.workload.concurrency else "throughput")
     for name in [part.strip() for part in spec.split(",")] if isinstance(spec, str) else spec:
         if name not in terms.names and name not in terms.aliases:
             kind = "pipelines" if replicated else "replicated placements"

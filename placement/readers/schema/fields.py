@@ -76,6 +76,11 @@ Price: Any = _quantity(units.price_per_hour_or_zero)
 PriceLimit: Any = _quantity(units.price_per_hour)
 Power: Any = _quantity(units.power)
 TokenRate: Any = _quantity(units.token_rate)
+RequestRate: Any = Annotated[
+    float,
+    BeforeValidator(units.requests_per_s),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string", "examples": ["4/s", "90/min"]}]}),
+]
 Energy: Any = _quantity(units.energy_per_token)
 Fraction: Any = Annotated[float, BeforeValidator(fraction)]
 Weight: Any = Annotated[float, BeforeValidator(_positive)]

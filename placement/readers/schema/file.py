@@ -9,8 +9,9 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag
 from objectives.combine import REPLICATED, TERMS, TermSet
 from placement.errors import InputError, nearest, shown
 from placement.files.entries import MAX_COUNT, Bool, Count, Entry, Name, PositiveInt
+from placement.question.goodput import ALONE, GOODPUT
 
-from .fields import BlockRef, Duration, Energy, Fraction, PriceLimit, Size, TokenRate, Weight
+from .fields import BlockRef, Duration, Energy, Fraction, PriceLimit, RequestRate, Size, TokenRate, Weight
 from .model import InlineModel
 from .nodes import Client, Degree, Network, NodeEntry
 
@@ -49,6 +50,7 @@ class WorkloadEntry(Entry):
     context: Open | None = Field(
         default=None, description="tokens of prompt and output together; max: the longest that fits"
     )
+    rate: RequestRate | None = Field(default=None, description="requests by time, for the objective goodput: 4/s")
 
 
 class Limits(Entry):
@@ -87,6 +89,8 @@ class Limits(Entry):
 
 
 def _check_term(name: object) -> None:
+    if name == GOODPUT:
+        raise ValueError(ALONE)
     known = (*TERMS, *REPLICATED.names, *REPLICATED.aliases)  # a tuple: what stands in a file may be no name at all
     if name not in known:
         hint = nearest(str(name), (*TERMS, *REPLICATED.names))
@@ -95,6 +99,8 @@ def _check_term(name: object) -> None:
 
 def _objective(value: object) -> object:
     """Check the names of an objective: one, several (a Pareto front), or weights."""
+    if value == GOODPUT:
+        return value
     if isinstance(value, str):
         for name in value.split(","):
             _check_term(name.strip())
@@ -160,7 +166,8 @@ class ClusterFile(Entry):
     objective: ObjectiveSpec | None = Field(
         default=None,
         description="one name (latency; served where replicated), a list (a Pareto front), or weights by name: "
-        + ", ".join(dict.fromkeys((*TERMS, *REPLICATED.names, *REPLICATED.aliases))),
+        + ", ".join(dict.fromkeys((*TERMS, *REPLICATED.names, *REPLICATED.aliases)))
+        + "; or goodput, which stands alone",
     )
     limits: Limits = Limits()
     client: Client = Client()

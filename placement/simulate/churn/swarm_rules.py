@@ -20,7 +20,7 @@ from objectives.spans import Range
 from .day import ChurningSwarm, SwarmState, Uses
 from .span_rule import SpanRule, genomes
 
-Held = tuple[tuple[int, Range], ...]
+Layout = tuple[tuple[int, Range], ...]
 HIDDEN, CACHED_SESSIONS = 14336, 2  # BLOOM-176B; 4096 tokens of cache for each block are two sessions of 2048
 
 
@@ -46,7 +46,7 @@ class PetalsRule:
     resumes: bool = False
     known: dict[tuple[int, ...], Uses] = field(default_factory=dict)
     seen: Seen | None = None
-    layout: Held = ()
+    layout: Layout = ()
 
     def size(self, swarm: ChurningSwarm, server: int) -> int:
         """Blocks that a server takes."""
@@ -85,7 +85,7 @@ class PetalsRule:
     def changed(self, state: SwarmState) -> None:
         """Routes are found for each session."""
 
-    def chosen(self, swarm: ChurningSwarm, held: Held, left: tuple[int, ...]) -> Uses:
+    def chosen(self, swarm: ChurningSwarm, held: Layout, left: tuple[int, ...]) -> Uses:
         """Dijkstra's chain; empty where there is none."""
         if self.seen is None:
             number = {j: k for k, (j, _) in enumerate(held)} | {swarm.n_servers: -1}

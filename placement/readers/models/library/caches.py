@@ -18,7 +18,7 @@ _NOT_CACHED = frozenset({"_sliding_window_tensor"})
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class CacheLayer:
     """What one layer of a cache keeps of one sequence.
 
     Attributes
@@ -92,7 +92,7 @@ def _safe(method: Callable[..., Any], answer: Callable[..., Any]) -> Callable[..
     return lengths
 
 
-def kept_by(layer: Any, tokens: int, others: int = 0) -> Kept:
+def kept_by(layer: Any, tokens: int, others: int = 0) -> CacheLayer:
     """Return what a layer of a `transformers` cache keeps after a prompt.
 
     Parameters
@@ -127,7 +127,7 @@ def kept_by(layer: Any, tokens: int, others: int = 0) -> Kept:
             odd.append(name)
     window = getattr(layer, "sliding_window", None)
     window = int(window) if isinstance(window, int) and not isinstance(window, bool) and window > 0 else None
-    return Kept(values, window if values else None, index, state, tuple(odd))
+    return CacheLayer(values, window if values else None, index, state, tuple(odd))
 
 
 def stored(holder: Any) -> Iterator[tuple[str, torch.Tensor]]:

@@ -15,7 +15,7 @@ from torch import nn
 from placement.errors import InputError
 
 from ..parts import Beside, Layer, Part, Shape, Shared
-from .caches import Kept
+from .caches import CacheLayer
 from .ghost import Ghost, OverdueError
 from .resolve import one_line, resolve, whole_number
 from .roles import piece_of, role_of
@@ -219,7 +219,7 @@ def _layer(seen: Survey, segment: int, tensors: list[_Tensor], scores: float, ha
         if routed is not None:
             experts, used = max(experts, routed.count), max(used, routed.used)
         parts.append(_part(tensor, prefix, cached, routed is not None))
-    kept = seen.kept.get(segment, Kept())
+    kept = seen.kept.get(segment, CacheLayer())
     growth = seen.growth.get(segment, 0.0)
     state_numbers = kept.state_bytes / 4.0 if not kept.values else 0.0
     return Layer(

@@ -23,7 +23,7 @@ POSITIONS = 16
 
 
 @dataclass(slots=True)
-class Held:
+class BlockTensors:
     """What one block of a module holds; a tensor under several names is held once."""
 
     tensors: dict[int, Tensor] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class Structure:
     module : nn.Module
     paths : tuple of str
         The items of its lists, in the order in which they were made.
-    held : mapping of int to Held
+    held : mapping of int to BlockTensors
         By number of the item, `EMBED` and `HEAD`.
     elsewhere : float
         Bytes in other towers.
@@ -50,7 +50,7 @@ class Structure:
 
     module: nn.Module
     paths: tuple[str, ...]
-    held: Mapping[int, Held]
+    held: Mapping[int, BlockTensors]
     elsewhere: float
 
     def model(self, name: str, dtype: str) -> Model:
@@ -152,8 +152,8 @@ def _in_order(module: nn.Module, prefix: str, items: Mapping[str, nn.Module]) ->
             yield from _in_order(child, path, items)
 
 
-def _held(module: nn.Module, paths: tuple[str, ...]) -> tuple[dict[int, Held], float]:
-    held = {EMBED: Held(), **{at: Held() for at in range(len(paths))}, HEAD: Held()}
+def _held(module: nn.Module, paths: tuple[str, ...]) -> tuple[dict[int, BlockTensors], float]:
+    held = {EMBED: BlockTensors(), **{at: BlockTensors() for at in range(len(paths))}, HEAD: BlockTensors()}
     numbers = {path: at for at, path in enumerate(paths)}
     elsewhere, reached = 0.0, -1
     seen: set[int] = set()

@@ -13,7 +13,7 @@ from torch import nn
 
 from placement.errors import InputError
 
-from .caches import Fills, Kept, bytes_by_name, kept_by, stored, watched
+from .caches import CacheLayer, Fills, bytes_by_name, kept_by, stored, watched
 from .chain import Chain, find_chain
 from .experts import Experts, find_experts, passed_through
 from .ghost import Ghost, OverdueError
@@ -41,7 +41,7 @@ class Survey:
     module : nn.Module
     chain : Chain
     experts : Experts
-    kept : mapping of int to Kept
+    kept : mapping of int to CacheLayer
         What each segment keeps in the cache; a block that runs twice may keep it twice.
     growth : mapping of int to float
         Bytes per token of the odd tensors of a segment.
@@ -56,7 +56,7 @@ class Survey:
     module: nn.Module
     chain: Chain
     experts: Experts
-    kept: Mapping[int, Kept]
+    kept: Mapping[int, CacheLayer]
     growth: Mapping[int, float]
     fillers: Mapping[int, frozenset[str]]
     keyed: frozenset[int]
@@ -95,7 +95,7 @@ def survey(module: nn.Module, where: str) -> Survey:
     holder = next((value for value in made if value is not None), fills.holder)
     kept, odd = _kept(holder, segments, chain)
     for segment, more in _inner_states(module, before, chain).items():
-        kept[segment] = _sum(kept.get(segment, Kept()), more)
+        kept[segment] = _sum(kept.get(segment, CacheLayer()), more)
     growth = _growth(module, experts, kept, segments, chain, where) if odd else {}
     for segment, (_, constant) in growth.items():
         kept[segment] = replace(kept[segment], state_bytes=kept[segment].state_bytes + constant)
@@ -181,27 +181,29 @@ def _keyed(fills: Fills) -> frozenset[int]:
     return frozenset(call for calls in fills.calls.values() for call, name in calls if name == "update")
 
 
-def _kept(holder: Any, segments: Mapping[int, int], chain: Chain) -> tuple[dict[int, Kept], bool]:
+def _kept(holder: Any, segments: Mapping[int, int], chain: Chain) -> tuple[dict[int, CacheLayer], bool]:
     crossed = getattr(getattr(holder, "cross_attention_cache", None), "layers", None)
     holder = getattr(holder, "self_attention_cache", holder)
     layers = getattr(holder, "layers", None)
-    kept: dict[int, Kept] = {}
+    kept: dict[int, CacheLayer] = {}
     if isinstance(layers, list):
         # What a decoder keeps of the encoder's text has the same numbers of layers as what it keeps of its own.
         for number, layer in (*enumerate(layers), *enumerate(crossed or ())):
             found = kept_by(layer, TOKENS, OTHERS)
-            if number in segments and found != Kept(window=found.window):
-                kept[segments[number]] = _sum(kept.get(segments[number], Kept()), found)
+            if number in segments and found != CacheLayer(window=found.window):
+                kept[segments[number]] = _sum(kept.get(segments[number], CacheLayer()), found)
     elif holder is not None:
         kept = _spread(holder, chain)
     return kept, any(entry.odd for entry in kept.values())
 
 
-def _spread(holder: Any, chain: Chain) -> dict[int, Kept]:
+def _spread(holder: Any, chain: Chain) -> dict[int, CacheLayer]:
     """Return the state of each block where a model keeps all of it in one place."""
     named = list(stored(holder)) if hasattr(holder, "__dict__") else list(stored(_Box(holder)))
     total = sum(float(tensor.numel() * tensor.element_size()) for _, tensor in named)
-    return {segment: Kept(state_bytes=total / chain.count) for segment in range(1, chain.count + 1)} if total else {}
+    return (
+        {segment: CacheLayer(state_bytes=total / chain.count) for segment in range(1, chain.count + 1)} if total else {}
+    )
 
 
 class _Box:
@@ -209,14 +211,14 @@ class _Box:
         self.value = value
 
 
-def _sum(one: Kept, other: Kept) -> Kept:
+def _sum(one: CacheLayer, other: CacheLayer) -> CacheLayer:
     if not one.values:
         window = other.window
     elif not other.values or one.window == other.window:
         window = one.window
     else:
         window = None
-    return Kept(
+    return CacheLayer(
         one.values + other.values,
         window,
         one.index + other.index,
@@ -234,10 +236,10 @@ def _attributes(module: nn.Module) -> dict[tuple[str, str], int]:
     }
 
 
-def _inner_states(module: nn.Module, before: Mapping[tuple[str, str], int], chain: Chain) -> dict[int, Kept]:
+def _inner_states(module: nn.Module, before: Mapping[tuple[str, str], int], chain: Chain) -> dict[int, CacheLayer]:
     """Return the states that modules keep in attributes of their own, made by the pass."""
     segments = {path: number for number, path in reversed(list(enumerate(chain.paths, start=1)))}
-    found: dict[int, Kept] = {}
+    found: dict[int, CacheLayer] = {}
     for path, child in module.named_modules():
         for name, value in vars(child).items():
             if not isinstance(value, torch.Tensor) or not value.numel() or before.get((path, name)) == id(value):
@@ -246,18 +248,23 @@ def _inner_states(module: nn.Module, before: Mapping[tuple[str, str], int], chai
             if segment is None or not ("state" in name or "cache" in name):
                 continue
             size = float(value.numel() * value.element_size())
-            more = Kept(state_bytes=size)
+            more = CacheLayer(state_bytes=size)
             if name in ("key_states", "value_states", "key_cache", "value_cache") and value.dim() == 4:
-                more = Kept(value.numel() / value.shape[2], int(value.shape[2]))
-            found[segment] = _sum(found.get(segment, Kept()), more)
+                more = CacheLayer(value.numel() / value.shape[2], int(value.shape[2]))
+            found[segment] = _sum(found.get(segment, CacheLayer()), more)
     return found
 
 
 def _growth(
-    module: nn.Module, experts: Experts, kept: Mapping[int, Kept], segments: Mapping[int, int], chain: Chain, where: str
+    module: nn.Module,
+    experts: Experts,
+    kept: Mapping[int, CacheLayer],
+    segments: Mapping[int, int],
+    chain: Chain,
+    where: str,
 ) -> dict[int, tuple[float, float]]:
     """Return bytes per token, and bytes that do not grow, of the odd tensors that each segment keeps."""
-    alike: dict[Kept, list[int]] = {}
+    alike: dict[CacheLayer, list[int]] = {}
     for segment, entry in kept.items():
         if entry.odd:
             alike.setdefault(entry, []).append(segment)

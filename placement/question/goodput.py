@@ -1,0 +1,46 @@
+"""Goodput as what is wanted: at a rate of requests, those by time that are served within limits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..errors import InputError
+from .workload import Workload
+
+GOODPUT = "goodput"
+GROUND = "throughput"  # the objective by which a single layout is judged where goodput is wanted
+ALONE = "goodput is simulated, and stands alone: expected it without other objectives"
+
+
+@dataclass(frozen=True, slots=True)
+class Goodput:
+    """The rate that comes, and what a user takes for good.
+
+    Attributes
+    ----------
+    rate_per_s : float
+        Requests that come in a second.
+    ttft_s, time_per_token_s : float
+        Most seconds to the first token, and per token after it; infinite: no limit.
+    """
+
+    rate_per_s: float
+    ttft_s: float = math.inf
+    time_per_token_s: float = math.inf
+
+    @classmethod
+    def of(cls, workload: Workload, limits: Mapping[str, float]) -> Goodput:
+        """What a workload and limits by term ask for.
+
+        Raises
+        ------
+        InputError
+            There is no rate, or no limit on TTFT or time per token.
+        """
+        if workload.rate_per_s is None:
+            raise InputError("goodput needs the rate at which requests come: give --rate 4/s", "workload.rate")
+        if not limits.keys() & {"ttft", "latency"}:
+            raise InputError("goodput needs ttft, time_per_token or both: give --limit ttft=2s", "limits")
+        return cls(workload.rate_per_s, limits.get("ttft", math.inf), limits.get("latency", math.inf))
