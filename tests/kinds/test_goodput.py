@@ -22,7 +22,7 @@ WORK = {"prompt_tokens": 64, "output_tokens": 16, "concurrency": 2}
 
 
 def cluster(rate: str | float | None = "3/s", **more: Any) -> dict[str, Any]:
-    """A fast node that holds half of the model, and two slow ones that hold it all."""
+    """Two fast nodes that hold half of the model each, far apart, and a slow one that holds it all."""
     layer = {"weights": "400 MiB", "kv_per_token": "4 KiB", "activation_per_token": "8 KiB"}
     fast = {"memory": "2 GiB", "decode_seconds_per_block": 0.004, "prefill_seconds_per_block": 0.010}
     slow = {"memory": "4 GiB", "decode_seconds_per_block": 0.006, "prefill_seconds_per_block": 0.012}
@@ -30,9 +30,9 @@ def cluster(rate: str | float | None = "3/s", **more: Any) -> dict[str, Any]:
         "model": {"name": "tiny", "blocks": [{"name": "layer", "repeat": 8, **layer}]},
         "workload": WORK if rate is None else {**WORK, "rate": rate},
         "objective": "goodput",
-        "limits": {"ttft": "500 ms", "time_per_token": "100 ms"},
-        "nodes": [{"name": "fast", **fast}, {"name": "slow", "count": 2, **slow}],
-        "network": {"default": {"bandwidth": "1 Gbit/s", "latency": "1 ms"}},
+        "limits": {"ttft": "500 ms", "time_per_token": "150 ms"},
+        "nodes": [{"name": "fast", "count": 2, **fast}, {"name": "slow", **slow}],
+        "network": {"default": {"bandwidth": "1 Gbit/s", "latency": "20 ms"}},
     } | more
 
 
