@@ -158,8 +158,10 @@ def _parts(asked: Asked) -> Iterator[Asked]:
     yield replace(asked, wish=_by(asked, "throughput", limited=False))
     if request.copies < 2:  # several pipelines go with throughput only; "auto" may be one
         single = replace(asked, question=replace(request, copies=1))
-        names = ("latency", "ttft", *([""] if request.kind == "pipeline" else []))
-        yield from (replace(single, wish=_by(asked, name, limited=False)) for name in names)
+        yield from (replace(single, wish=_by(asked, name, limited=False)) for name in ("latency", "ttft"))
+        front = replace(single, wish=_by(asked, "", limited=False))
+        if request.kind == "pipeline" and len(front.tasks()) == 1:  # of many problems a front takes long
+            yield front
     yield replace(asked, wish=_by(asked, "throughput", limited=True))
 
 

@@ -50,6 +50,17 @@ ARGUMENTS: dict[str, tuple[list[str], str]] = {
     "limit without unit": (["--set", "limits.ttft=2 GiB"], "limits.ttft"),
     "negative limit": (["--set", "limits.ttft=-2 s"], "limits.ttft"),
     "unknown limit": (["--set", "limits.tftt=2 s"], "did you mean 'ttft'?"),
+    "limit without value": (["--limit", "ttft"], "--limit: expected NAME=VALUE, got 'ttft'"),
+    "limit by an option": (["--limit", "tftt=2s"], "did you mean 'ttft'?"),
+    "goodput without a rate": (["--objective", "goodput"], "workload.rate: goodput needs the rate"),
+    "goodput without limits": (["--objective", "goodput", "--rate", "4/s"], "limits: goodput needs ttft"),
+    "goodput at no rate": (["--objective", "goodput", "--rate", "0/s"], "--rate: expected requests by time above 0"),
+    "two rates": (["--objective", "goodput", "--rate", "1/s,2/s"], "--rate: expected requests by time above 0"),
+    "goodput in a front": (["--objective", "goodput,latency"], "stands alone"),
+    "goodput explained": (
+        ["--objective", "goodput", "--rate", "1/s", "--limit", "ttft=2s", "--explain"],
+        "--explain: does not apply to goodput",
+    ),
     "too many nodes": (["--set", "nodes[0].count=10001"], "at most 10000"),
     "too many blocks": (["--set", "model.blocks[1].repeat=10001"], "at most 10000"),
     "no such model": (["--model", "llama-3.1-7b"], "did you mean 'llama-3.1"),
@@ -107,6 +118,17 @@ COMMANDS: dict[str, tuple[list[str], str]] = {
         "rows.json: changes[0].change: expected",
     ),
     "home of nobody": (["tables", "tiny.yaml", "--model", "~nobody-of-that-name/config.json"], "no such file"),
+    "goodput of a split": (
+        [
+            "score",
+            "tiny.yaml",
+            "--spans=a=0:8",
+            "--objective=goodput",
+            "--set=workload.rate=1",
+            "--set=limits.ttft=1 s",
+        ],
+        "a layout is not judged by goodput",
+    ),
     "front of a split": (["score", "tiny.yaml", "--spans", "a=0:8", "--objective", "latency,price"], "one objective"),
 }
 # A plan whose spans somebody has edited badly.
