@@ -34,7 +34,7 @@ def profile(
     port: links.Port = 0,
     peers: links.Peers = "",
     all_pairs: links.AllPairs = False,
-    token: links.Token = "",
+    token_file: links.TokenFile = None,
     out: Out = None,
     json: Json = False,
 ) -> int:
@@ -47,7 +47,7 @@ def profile(
             port=port,
             peers=peers,
             all_pairs=all_pairs,
-            token=token,
+            token_file=token_file,
             name=name,
             device=device,
             out=out,
