@@ -70,7 +70,7 @@ def test_recovery_and_replanning_are_for_pipelines(by_hand: Path, cli: Cli) -> N
 def test_kinds_that_do_not_run_are_named(by_hand: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """A plan of a kind that has no executor, and of a kind that nobody knows."""
     with monkeypatch.context() as patch:
-        patch.setattr(commands, "kind_named", lambda _: SimpleNamespace(can=frozenset({"score"})))
+        patch.setattr(commands, "kind_named", lambda *_: SimpleNamespace(can=frozenset({"score"})))
         with pytest.raises(InputError, match="of the kind 'replicated' cannot be run"):
             commands.run(by_hand, "M")
     by_hand.write_text(json.dumps({**json.loads(by_hand.read_text()), "kind": "nonsense"}), encoding="utf-8")
