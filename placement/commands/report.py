@@ -98,7 +98,7 @@ def rows_of(path: Path | None, key: str) -> tuple[Mapping[str, Any], ...]:
     if path is None:
         return ()
     data = read_json(path)
-    found = data.get(key, [data] if key == "runs" and isinstance(data, Mapping) else None) if data else None
+    found = data.get(key, [data] if key == "runs" else None) if isinstance(data, Mapping) and data else None
     if not isinstance(found, list) or not all(isinstance(row, Mapping) for row in found):
         raise InputError(f"expected a JSON document with a list '{key}'", str(path))
     for number, row in enumerate(found):

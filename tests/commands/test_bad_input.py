@@ -117,6 +117,7 @@ COMMANDS: dict[str, tuple[list[str], str]] = {
         ["report", "stranger.json", "--whatif", "rows.json"],
         "rows.json: changes[0].change: expected",
     ),
+    "a word for rows": (["report", "stranger.json", "--simulated", "word.json"], "word.json: expected a JSON document"),
     "home of nobody": (["tables", "tiny.yaml", "--model", "~nobody-of-that-name/config.json"], "no such file"),
     "goodput of a split": (
         [
@@ -162,6 +163,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "odd.json").write_text(ODD)
     (tmp_path / "stranger.json").write_text(STRANGER)
     (tmp_path / "rows.json").write_text(json.dumps({"changes": [{"shown": "9"}]}))
+    (tmp_path / "word.json").write_text('"b"')
     (tmp_path / "kindless.json").write_text(KINDLESS)
     (tmp_path / "kept.json").write_text("before")
     return tmp_path
