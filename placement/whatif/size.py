@@ -151,7 +151,10 @@ def _price(entry: Mapping[str, Any], where: str) -> float:
         except ValueError as error:
             raise InputError(str(error), f"{where}.price") from None
         return price
-    price = hardware.device(str(entry["device"])).price_per_hour if "device" in entry else 0.0
+    try:
+        price = hardware.device(str(entry["device"])).price_per_hour if "device" in entry else 0.0
+    except InputError as error:
+        raise error.under(f"{where}.device") from None
     if price <= 0:
         raise InputError("the key 'price' is missing, and the catalog knows no rent", where)
     return price

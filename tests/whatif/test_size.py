@@ -83,6 +83,12 @@ def test_equal_to_trying_every_set(seed: int) -> None:
         assert found.plan.figures.tokens_per_s >= rate * (1 - 1e-9)
 
 
+def test_an_unknown_device_is_named_with_its_place() -> None:
+    """The file and the key, not the catalog's word alone."""
+    with pytest.raises(InputError, match=r"shop.yaml: nodes\[0\].device: the catalog has no device 'nothing'"):
+        from_nodes({"nodes": [{"device": "nothing"}]}, "shop.yaml", None, 2)
+
+
 def test_a_second_target_is_a_limit() -> None:
     """Both hold in the plan that comes back."""
     data, shop, _ = case(3)
