@@ -9,7 +9,7 @@ import numpy as np
 from objectives.pipeline.tables import CostTables
 
 from ..errors import InputError
-from ..question.alike import kinds_of_nodes
+from ..question.alike import kinds_of_nodes, one_of_each
 from ..question.request import Constraints, Request
 from .links import arrival_s, cut_bytes, prompt_overlap
 from .memory import capacity_bytes
@@ -64,8 +64,7 @@ def build_tables(
     batches = list(sizes or batch_sizes(work.concurrency))
     kinds = kinds_of_nodes(cluster.nodes)
     decode, prefill, room = [], [], []
-    for number in range(max(kinds) + 1):
-        node = cluster.nodes[kinds.index(number)]
+    for node in one_of_each(cluster.nodes, kinds):
         try:
             decode.append(decode_table(node, model, work, batches, costs))
             prefill.append(prefill_row(node, model, work, decode[-1][0], costs))

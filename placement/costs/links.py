@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ..question.alike import kinds_of_nodes
+from ..question.alike import kinds_of_nodes, one_of_each
 from ..question.cluster import Cluster
 from ..question.model import Model
 from .rates import pass_overhead_s
@@ -72,7 +72,7 @@ def arrival_s(cluster: Cluster, model: Model, costs: RuntimeCosts) -> FloatArray
         extra[:, :-1] += sent[:, :-1]
     latency += extra
     kinds = kinds_of_nodes(cluster.nodes)
-    wakes = [pass_overhead_s(cluster.nodes[kinds.index(kind)], costs) for kind in range(max(kinds) + 1)]
+    wakes = [pass_overhead_s(node, costs) for node in one_of_each(cluster.nodes, kinds)]
     latency[:, :-1] += np.array(wakes)[kinds]
     np.fill_diagonal(latency, np.diag(cluster.latency_s))
     return latency

@@ -92,14 +92,12 @@ def tables_apart(request: Request, away: Away, build: Build) -> CostTables:
     act = np.array([blocks[b].activation_bytes_per_token for b in chosen])
     for row, name in enumerate(away.cards):
         card = cluster.index(name)
-        there, back = (card, home), (home, card)
-        latency = cluster.latency_s[there] + cluster.latency_s[back]
-        byte_s = 1.0 / cluster.bandwidth_bytes_per_s[there] + 1.0 / cluster.bandwidth_bytes_per_s[back]
+        latency, byte_s = _there_and_back(cluster, card, home)
         crossing = latency + tables.batches[:, None] * act[None, :] * byte_s
         decode[:, card, chosen] += apart.decode_s[:, -1, :] + crossing
         computed = apart.prefill_s[-1] + latency + request.workload.prompt_tokens * act * byte_s
         if away.part != CACHE:
-            copied = apart.weight_bytes / cluster.bandwidth_bytes_per_s[back] + apart.prefill_s[row]
+            copied = apart.weight_bytes / cluster.bandwidth_bytes_per_s[home, card] + apart.prefill_s[row]
             computed = np.minimum(computed, copied)
         prefill[card, chosen] += computed
     allowed = tables.allowed.copy()
@@ -121,6 +119,16 @@ def tables_apart(request: Request, away: Away, build: Build) -> CostTables:
     )
 
 
+def _there_and_back(cluster: Cluster, card: int, home: int) -> tuple[float, float]:
+    """Latency in s, and seconds per byte, of the way from a card to main memory and back."""
+    ways = ((card, home), (home, card))
+    latency, byte_s = (
+        (cluster.latency_s[way] for way in ways),
+        (1.0 / cluster.bandwidth_bytes_per_s[way] for way in ways),
+    )
+    return float(sum(latency)), float(sum(byte_s))
+
+
 def _served_apart(tables: CostTables, apart: CostTables, request: Request, away: Away) -> Rounds | None:
     """What a stream costs where blocks lie in parts: the rest on the card, the part on the CPU, and the bus."""
     if tables.served is None or apart.served is None:
@@ -132,14 +140,12 @@ def _served_apart(tables: CostTables, apart: CostTables, request: Request, away:
     prompts = rest.prompts * request.workload.prompt_tokens
     for row, name in enumerate(away.cards):
         card = cluster.index(name)
-        there, back = (card, home), (home, card)
-        latency = cluster.latency_s[there] + cluster.latency_s[back]
-        byte_s = 1.0 / cluster.bandwidth_bytes_per_s[there] + 1.0 / cluster.bandwidth_bytes_per_s[back]
+        latency, byte_s = _there_and_back(cluster, card, home)
         short[:, card, chosen] += part.short_s[:, -1] + rest.passes[:, None] * latency
         short[:, card, chosen] += rest.tokens[:, None] * act * byte_s
         computed = part.convoy_s[:, -1] + prompts[:, None] * act * byte_s
         if away.part != CACHE:
-            copied = apart.weight_bytes / cluster.bandwidth_bytes_per_s[back]
+            copied = apart.weight_bytes / cluster.bandwidth_bytes_per_s[home, card]
             computed = np.minimum(computed, rest.passes[:, None] * copied + part.convoy_s[:, row])
         convoy[:, card, chosen] += computed
     return replace(rest, short_s=short, convoy_s=convoy)
@@ -169,8 +175,7 @@ def span_costs_apart(
     """
     model, cluster, work = request.model, request.cluster, request.workload
     card, home = cluster.index(node), cluster.index(away.home)
-    latency = float(cluster.latency_s[card, home] + cluster.latency_s[home, card])
-    byte_s = float(1.0 / cluster.bandwidth_bytes_per_s[card, home] + 1.0 / cluster.bandwidth_bytes_per_s[home, card])
+    latency, byte_s = _there_and_back(cluster, card, home)
     found: list[BlockCosts] = []
     for number in range(*span):
         block = model.blocks[number]

@@ -131,12 +131,12 @@ def block_costs(
         key: tuple[object, ...] = tuple(getattr(block, name) for name in Block.__slots__ if name != "name")
         if decode is not None and prefill is not None:
             key = (*key, *decode[:, number].tolist(), float(prefill[number]))
-        if key in found:
-            pass
-        elif decode is None or prefill is None:
-            found[key] = _analytic(node, block, rates_of(node, model, costs), grid)
-        else:
-            found[key] = _measured(block, workload, np.array(_sizes(node)), decode[:, number], prefill[number], grid)
+        if key not in found:
+            if decode is None or prefill is None:
+                found[key] = _analytic(node, block, rates_of(node, model, costs), grid)
+            else:
+                sizes = np.array(_sizes(node))
+                found[key] = _measured(block, workload, sizes, decode[:, number], prefill[number], grid)
         blocks.append(found[key])
     return tuple(blocks)
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from objectives.pipeline.rounds import Rounds, prompt_passes, together
 
-from ..question.alike import kinds_of_nodes
+from ..question.alike import kinds_of_nodes, one_of_each
 from ..question.cluster import Node
 from ..question.model import Model
 from ..question.request import Request
@@ -92,7 +92,7 @@ def stream_rounds(request: Request, batches: Sequence[int]) -> Rounds:
     looks, host = passes_of(work, batches), host_costs(engine=engine)
     nodes = served.cluster.nodes
     kinds = kinds_of_nodes(nodes)
-    rows = [_node_seconds(nodes[kinds.index(number)], model, work, costs, looks) for number in range(max(kinds) + 1)]
+    rows = [_node_seconds(node, model, work, costs, looks) for node in one_of_each(nodes, kinds)]
     per_token = looks.per_request / work.output_tokens
     scale = per_token[:, None, None]
     return Rounds(

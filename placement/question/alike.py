@@ -34,5 +34,10 @@ def kinds_of_nodes(nodes: Sequence[Node], ignoring: Sequence[str] = WITHOUT_EFFE
     return found
 
 
+def one_of_each(nodes: Sequence[Node], kinds: Sequence[int]) -> list[Node]:
+    """Return the first node of every kind, by the kinds' numbers."""
+    return [nodes[kinds.index(kind)] for kind in range(max(kinds) + 1)]
+
+
 def _frozen(values: Mapping[Any, Any]) -> Hashable:
     return tuple(sorted(values.items()))
