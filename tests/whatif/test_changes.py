@@ -13,7 +13,8 @@ import yaml
 from placement.cli import run
 from placement.errors import InputError
 from placement.kinds.asked import ask
-from placement.whatif.changes import added, at_rate, formats_near, less, more, own, removed, usual
+from placement.whatif.changes import own, usual
+from placement.whatif.nodes import added, at_rate, formats_near, less, more, removed
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ["home_lab", "mixed_cluster", "geo", "measured", "one_pc", "replicated"]
