@@ -44,5 +44,5 @@ def whatif_view(plan: Plan, rows: Sequence[Shown], note: str = "") -> Renderable
         table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(row.change, row.shown, row.gain_shown, row.per_dollar_shown)
-    parts = [Text(f"as it is: {objective_line(plan.objective)}", style="bold"), table]
+    parts: list[RenderableType] = [Text(f"as it is: {objective_line(plan.objective)}", style="bold"), table]
     return Group(*parts, Text(note, style="dim")) if note else Group(*parts)
