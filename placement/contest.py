@@ -101,23 +101,60 @@ class Search:
         return self.solver if isinstance(self.solver, str) else type(self.solver).__name__
 
 
-def glance(tasks: Sequence[Task], solver: Solver, seed: int) -> Plan | None:
-    """A plan after a moment's search; None where none was found."""
-    short = Search(seconds=GLANCE_S, seed=seed)
-    for task in tasks:
+@dataclass
+class Glances:
+    """Moments of search that only ask whether there is a plan, as long as there is time for them.
+
+    Attributes
+    ----------
+    search : Search
+        The search that comes after them: each takes a tenth of its time at most.
+    began : float
+        By `time.perf_counter`.
+    found : bool
+        One of them found a plan.
+    """
+
+    search: Search
+    began: float = field(default_factory=time.perf_counter)
+    found: bool = False
+
+    def at(self, tasks: Sequence[Task], solver: Solver) -> Plan | None:
+        """A plan of one of these problems after a moment; None where none was found.
+
+        Raises
+        ------
+        NotFoundError
+            The time is over, and no glance has found a plan.
+        """
+        if time.perf_counter() > self.began + self.search.seconds + OVER_S:
+            if not self.found:
+                raise NotFoundError(["the time was over before a plan was found for any choice"])
+            return None
+        plan = glance(tasks, solver, self.search.seed, min(GLANCE_S, max(LEAST_SECONDS, self.search.seconds / 10)))
+        self.found = self.found or plan is not None
+        return plan
+
+
+def glance(tasks: Sequence[Task], solver: Solver, seed: int, seconds: float = GLANCE_S) -> Plan | None:
+    """A plan after so many seconds of search at each problem, and four times as many at all; None where none is."""
+    until = time.perf_counter() + 4 * seconds
+    for number, task in enumerate(tasks):
+        if number and time.perf_counter() > until:
+            break
         if task.impossible():
             continue
         outcome = run_asked(
             task.problem,
             solver,
-            short.name,
-            seed=short.seed,
-            start=starts(task, short),
-            seconds=short.seconds,
-            stop=lambda progress: progress.violation == 0 and progress.seconds > GLANCE_S / 4,
+            "auto",
+            seed=seed,
+            start=starts(task, Search(seed=seed)),
+            seconds=seconds,
+            stop=lambda progress: progress.violation == 0 and progress.seconds > seconds / 4,
         )
         if outcome.score.violation == 0:
-            return task.plan(outcome, FoundBy("auto", short.seed))
+            return task.plan(outcome, FoundBy("auto", seed))
     return None
 
 

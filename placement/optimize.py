@@ -8,9 +8,9 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .contest import Glances, compete
 from .contest import Result as Result
 from .contest import Search as Search
-from .contest import compete, glance
 from .errors import InfeasibleError, InputError, NotFoundError
 from .kinds.asked import KEYS, Asked, ask
 from .kinds.choices import chosen
@@ -130,8 +130,10 @@ def answer(asked: Asked, search: Search) -> Result:
 
 
 def _answer(asked: Asked, search: Search) -> Result:
+    glances = Glances(search)
+
     def glanced(part: Asked) -> Plan | None:
-        return glance(part.tasks(), make_solver("auto", part.kind.name), search.seed)
+        return glances.at(part.tasks(), make_solver("auto", part.kind.name))
 
     if asked.wish.goodput is not None:
         return _simulated(asked, search, glanced)

@@ -19,10 +19,12 @@ from tests.inventory import outputs
 
 from .mutate import PIECES, VALUES, broken_text, mutated
 from .samples import (
+    CHOICES,
     CLUSTER,
     CONFIG,
     COPIES,
     FLEET,
+    GOODPUT,
     HELIX,
     INDEX,
     OFFERS,
@@ -187,6 +189,11 @@ def doors(plans: Mapping[str, Any]) -> dict[str, Door]:
         ("size", "FILE", "--target", "tokens_per_s >= 9", "--from", "offers.json", "--time-limit", "0.1", "--json"),
         ("simulate", "FILE", "--concurrency", "2", "--requests", "4", "--time-limit", "0.05", "--json"),
     ]
+    left_open: list[Line] = [
+        ("solve", "FILE", *SHORT),
+        ("whatif", "FILE", "--time-limit", "0.1", "--json"),
+        *(("trade", "FILE", "--by", by, *SHORT) for by in ("context", "concurrency", "quantization")),
+    ]
     return {
         "cluster": Door(tuple(asked), documents(CLUSTER)),
         "replicated": Door(tuple(asked), documents(REPLICATED)),
@@ -223,6 +230,7 @@ def doors(plans: Mapping[str, Any]) -> dict[str, Door]:
             named=False,
         ),
         "question": Door(tuple(questions), documents(CLUSTER, COPIES, REPLICATED)),
+        "open": Door(tuple(left_open), documents(CHOICES, GOODPUT)),
         "copies": Door((("solve", "FILE", *SHORT),), documents(COPIES)),
         "pages": Door(tuple(pages), documents(*plans.values()), "plan.json"),
         "beside": Door(
