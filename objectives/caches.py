@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import getpass
 import os
 import tempfile
 from pathlib import Path
@@ -21,6 +22,17 @@ def cache_root() -> Path | None:
         return Path.home() / ".cache"
     except RuntimeError:  # a number of a user without an entry and without HOME, as containers have
         return None
+
+
+def ensure_user_name() -> None:
+    """Give a user who has no name one: torch names folders of caches after it while it is imported, and fails without.
+
+    Containers run as a number that no list of users has.
+    """
+    try:
+        getpass.getuser()
+    except (KeyError, OSError, ImportError):  # which of them depends on the version and the system
+        os.environ["LOGNAME"] = f"user-{os.getuid()}" if hasattr(os, "getuid") else "user"
 
 
 def takes_files(folder: Path) -> bool:

@@ -21,6 +21,8 @@ from pathlib import Path
 
 import typer
 
+from objectives.caches import ensure_user_name
+
 from .commands.examples import with_examples
 from .commands.output import ERROR, INFEASIBLE, INTERRUPTED, NOT_FOUND, print_json, say
 from .errors import MOST_TOTAL, InfeasibleError, InputError, NotFoundError, PlacementError, nearest, shortened
@@ -53,6 +55,7 @@ MODULES: dict[str, tuple[str, ...]] = {
 }
 OWN = tuple(name for group in MODULES.values() for name in group)
 GROUP = "placement.commands"
+OURS = ("placement", "objectives")
 # Registered by the sources of this project, whose modules are not part of an installed wheel.
 SOURCES_ONLY = {
     "bench": "the benchmarks are not part of the installed package: get the sources of llm-placement, run "
@@ -139,6 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: list[str]) -> int:
     """Run a command and return its exit code."""
     as_json = "--json" in arguments
+    ensure_user_name()
     if sys.stdout is None:
         sys.stdout = _ClosedOutput()
     for stream in (sys.stdout, sys.stderr):
@@ -240,6 +244,8 @@ def _message_of(error: Exception) -> str:
     if isinstance(error, OSError):  # the system refuses: no room, no rights, no descriptors
         place = f"{error.filename}: " if error.filename else ""
         return f"{place}{error.strerror or error}"
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith(OURS):
+        return f"the package '{error.name}', which another one needs, is not installed: pip install {error.name}"
     detail = " ".join(f"{type(error).__name__}: {error}".split())[:300]
     return f"internal error, please report it (PLACEMENT_DEBUG=1 shows where): {detail}"
 

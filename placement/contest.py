@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 MOST_PROMISING = 2  # questions that get half of the time that is left
 LEAST_SECONDS = 0.05
+OVER_S = 2.0  # beyond the time of a search, in which further questions are still looked at
 GLANCE_S = 0.4  # of a search that only asks whether there is a plan
 
 
@@ -99,23 +101,60 @@ class Search:
         return self.solver if isinstance(self.solver, str) else type(self.solver).__name__
 
 
-def glance(tasks: Sequence[Task], solver: Solver, seed: int) -> Plan | None:
-    """A plan after a moment's search; None where none was found."""
-    short = Search(seconds=GLANCE_S, seed=seed)
-    for task in tasks:
+@dataclass
+class Glances:
+    """Moments of search that only ask whether there is a plan, as long as there is time for them.
+
+    Attributes
+    ----------
+    search : Search
+        The search that comes after them: each takes a tenth of its time at most.
+    began : float
+        By `time.perf_counter`.
+    found : bool
+        One of them found a plan.
+    """
+
+    search: Search
+    began: float = field(default_factory=time.perf_counter)
+    found: bool = False
+
+    def at(self, tasks: Sequence[Task], solver: Solver) -> Plan | None:
+        """A plan of one of these problems after a moment; None where none was found.
+
+        Raises
+        ------
+        NotFoundError
+            The time is over, and no glance has found a plan.
+        """
+        if time.perf_counter() > self.began + self.search.seconds + OVER_S:
+            if not self.found:
+                raise NotFoundError(["the time was over before a plan was found for any choice"])
+            return None
+        plan = glance(tasks, solver, self.search.seed, min(GLANCE_S, max(LEAST_SECONDS, self.search.seconds / 10)))
+        self.found = self.found or plan is not None
+        return plan
+
+
+def glance(tasks: Sequence[Task], solver: Solver, seed: int, seconds: float = GLANCE_S) -> Plan | None:
+    """A plan after so many seconds of search at each problem, and four times as many at all; None where none is."""
+    until = time.perf_counter() + 4 * seconds
+    for number, task in enumerate(tasks):
+        if number and time.perf_counter() > until:
+            break
         if task.impossible():
             continue
         outcome = run_asked(
             task.problem,
             solver,
-            short.name,
-            seed=short.seed,
-            start=starts(task, short),
-            seconds=short.seconds,
-            stop=lambda progress: progress.violation == 0 and progress.seconds > GLANCE_S / 4,
+            "auto",
+            seed=seed,
+            start=starts(task, Search(seed=seed)),
+            seconds=seconds,
+            stop=lambda progress: progress.violation == 0 and progress.seconds > seconds / 4,
         )
         if outcome.score.violation == 0:
-            return task.plan(outcome, FoundBy("auto", short.seed))
+            return task.plan(outcome, FoundBy("auto", seed))
     return None
 
 
@@ -129,8 +168,9 @@ def compete(tasks: Sequence[Task], solver: Solver, search: Search) -> tuple[Resu
         found = solved(tasks[0], solver, search)
         return found, [(tasks[0], found.plan)]
     began, race = time.perf_counter(), Race(tasks[0].problem.objective)
-    ordered = most_promising(tasks)
+    ordered = most_promising(tasks, lambda: time.perf_counter() - began > search.seconds + OVER_S)
     race.leave_out(min(float(task.least) for task in tasks))
+    race.pass_over(len(tasks) - len(ordered))
     for number, task in enumerate(ordered):
         left = search.seconds - (time.perf_counter() - began)
         if race.dismisses(task, late=left <= 0):
@@ -151,14 +191,19 @@ def hopeless(cost: float, stop: Stop) -> Stop:
     return stopped
 
 
-def most_promising(tasks: Sequence[Task]) -> list[Task]:
+def most_promising(tasks: Sequence[Task], late: Callable[[], bool] = lambda: False) -> list[Task]:
     """Questions in the order of what they promise; small ones are looked at first.
 
-    One whose bound is no better than what another promises is not looked at: it stands where its bound puts it.
+    One whose bound is no better than what another promises is not looked at: it stands where its bound puts it. Where
+    it gets late, the questions that come last are left out: the tables of each take a while on a large cluster.
     """
+    sizes = [tasks[0].problem.genome_size]
+    sizes += [task.problem.genome_size for task in takewhile(lambda _: not late(), tasks[1:])]
     best = (np.inf, np.inf)
     found: dict[int, tuple[float, float]] = {}
-    for number in sorted(range(len(tasks)), key=lambda number: tasks[number].problem.genome_size):
+    for number in sorted(range(len(sizes)), key=lambda number: sizes[number]):
+        if found and late():
+            break
         least = 0.0, next(tasks[number].bounds())
         found[number] = least if least > best else promise(tasks[number])
         best = min(best, found[number])
@@ -204,6 +249,12 @@ class Race:
         if least < np.inf:
             self.whole = False
             self.bounds.append(self.objective.value(least) if least > 0 else None)
+
+    def pass_over(self, count: int) -> None:
+        """Count questions that nobody looked at: nothing is proven of them."""
+        if count:
+            self.whole = False
+            self.bounds.append(None)
 
     def dismisses(self, task: Task, *, late: bool) -> bool:
         """Whether a question needs no search: its bound shows that it cannot win, or the time is over."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from reprlib import Repr
 from typing import Any
 
@@ -19,6 +19,7 @@ MOST_LINES = 5  # mistakes that are told at once
 MOST_TOTAL = 950  # characters of all of them
 # A quoted stretch, or a word, that is longer than any value should be told.
 _QUOTED = re.compile(rf"(?<!\w)'([^']{{{MOST_VALUE + 1},}})'")
+_FIRST_KEY = re.compile(r"[.\[]")
 _WORD = re.compile(rf"\S{{{MOST_VALUE + 3},}}")
 
 
@@ -71,6 +72,14 @@ class InputError(PlacementError):
     def under(self, prefix: str) -> InputError:
         """Return the same error with `prefix` (a file name, say) in front of its place."""
         return InputError.several(self.findings, prefix, self.more)
+
+    def in_file(self, file: str, keys: Collection[str]) -> InputError:
+        """Return the same error with `file` in front of its place, where that is a path that begins with one of `keys`.
+
+        An error that names its file already, an option, or an argument of a function stays as it is.
+        """
+        bare = bool(file) and ": " not in self.where and _FIRST_KEY.split(self.where, maxsplit=1)[0] in keys
+        return self.under(file) if bare else self
 
 
 class InfeasibleError(PlacementError):

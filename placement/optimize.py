@@ -8,11 +8,11 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .contest import Glances, compete
 from .contest import Result as Result
 from .contest import Search as Search
-from .contest import compete, glance
-from .errors import InfeasibleError, NotFoundError
-from .kinds.asked import Asked, ask
+from .errors import InfeasibleError, InputError, NotFoundError
+from .kinds.asked import KEYS, Asked, ask
 from .kinds.choices import chosen
 from .kinds.copies import with_copies
 from .kinds.goodput import with_goodput
@@ -121,11 +121,19 @@ def judge(
 def answer(asked: Asked, search: Search) -> Result:
     """Search for the best answer to a question that was read already.
 
-    A question may stand for several, of which the best answer counts.
+    A question may stand for several, of which the best answer counts. What is wrong with it is told with its file.
     """
+    try:
+        return _answer(asked, search)
+    except InputError as error:
+        raise error.in_file(asked.source, KEYS) from error
+
+
+def _answer(asked: Asked, search: Search) -> Result:
+    glances = Glances(search)
 
     def glanced(part: Asked) -> Plan | None:
-        return glance(part.tasks(), make_solver("auto", part.kind.name), search.seed)
+        return glances.at(part.tasks(), make_solver("auto", part.kind.name))
 
     if asked.wish.goodput is not None:
         return _simulated(asked, search, glanced)

@@ -26,6 +26,7 @@ DOORS = (
     "index",
     "options",
     "question",
+    "open",
     "copies",
     "pages",
     "beside",

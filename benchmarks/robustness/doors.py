@@ -19,10 +19,12 @@ from tests.inventory import outputs
 
 from .mutate import PIECES, VALUES, broken_text, mutated
 from .samples import (
+    CHOICES,
     CLUSTER,
     CONFIG,
     COPIES,
     FLEET,
+    GOODPUT,
     HELIX,
     INDEX,
     OFFERS,
@@ -187,6 +189,11 @@ def doors(plans: Mapping[str, Any]) -> dict[str, Door]:
         ("size", "FILE", "--target", "tokens_per_s >= 9", "--from", "offers.json", "--time-limit", "0.1", "--json"),
         ("simulate", "FILE", "--concurrency", "2", "--requests", "4", "--time-limit", "0.05", "--json"),
     ]
+    left_open: list[Line] = [
+        ("solve", "FILE", *SHORT),
+        ("whatif", "FILE", "--time-limit", "0.1", "--json"),
+        *(("trade", "FILE", "--by", by, *SHORT) for by in ("context", "concurrency", "quantization")),
+    ]
     return {
         "cluster": Door(tuple(asked), documents(CLUSTER)),
         "replicated": Door(tuple(asked), documents(REPLICATED)),
@@ -223,6 +230,7 @@ def doors(plans: Mapping[str, Any]) -> dict[str, Door]:
             named=False,
         ),
         "question": Door(tuple(questions), documents(CLUSTER, COPIES, REPLICATED)),
+        "open": Door(tuple(left_open), documents(CHOICES, GOODPUT)),
         "copies": Door((("solve", "FILE", *SHORT),), documents(COPIES)),
         "pages": Door(tuple(pages), documents(*plans.values()), "plan.json"),
         "beside": Door(
@@ -266,12 +274,18 @@ def prepare(folder: Path) -> dict[str, Any]:
 
 def _warm(folder: Path) -> None:
     """Import and compile before the clock runs: an import that an alarm breaks off cannot be repeated in a process."""
-    (folder / "unlike.json").write_text(json.dumps(CONFIG | {"an_unknown_key": 2}))
-    cluster, unlike, out = str(folder / "cluster.json"), str(folder / "unlike.json"), ("--out", os.devnull)
+    from placement.readers.models.library.language import read_library  # torch comes with it
+
+    read_library(CONFIG | {"quantization_config": None})  # what was read before is kept in a file, the import is not
+    cluster, out = str(folder / "cluster.json"), ("--out", os.devnull)
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        run(["tables", str(folder / "model.yaml"), "--model", unlike, *out])
+        run(["tables", str(folder / "model.yaml"), *out])
         run(["replan", str(folder / "plan-cluster.json"), cluster, "--lost", "b", "--time-limit", "0.2", *out])
         run(["whatif", cluster, "--time-limit", "0.2", "--quiet", *out])
+        for name in ("cluster", "replicated", "fleet", "swarm"):  # the parts of a portfolio have their turns later
+            for solver in ("annealing", "genetic", "tabu", "pso", "nsga2", *("beam", "exact") * (name == "cluster")):
+                line = ["solve", str(folder / f"{name}.json"), "--solver", solver, "--time-limit", "0.05", "--quiet"]
+                run([*line, *out])
         run(["simulate", cluster, "--requests", "4", "--time-limit", "0.2", "--quiet"])
 
 

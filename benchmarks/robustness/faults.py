@@ -16,139 +16,40 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
 
-from placement.errors import InputError, PlacementError, nearest
-from placement.kinds.pipeline.replan import replan_at_once
-from placement.plan.plan import Plan
-from placement.run import Launch, run_plan
-from tests.run.tiny_models import plan_by_hand, save_model, small_cluster, some_prompts
+from placement.errors import InputError, nearest
+from placement.run.namespaces import available, network
 
-NODES = ("a", "b", "c")
-TOKENS = 40
-LIMIT_S = 1.5  # without a sign of life a worker is lost
-MOST_S = 300.0  # of one run: kernels may have to be compiled for the next plan
-GONE_S = 10.0  # in which processes of a launcher that was killed must be gone
-MOST_LINE = 1000
-MARK = "PLACEMENT_FAULTS_MARK"  # environment variable of the processes that a launcher of ours begins
-ROOT = Path(__file__).resolve().parents[2]
-
-
-@dataclass(frozen=True, slots=True)
-class Bench:
-    """What all runs have: a checkpoint, a plan, prompts, and the text of an undisturbed run."""
-
-    folder: Path
-    plan: Plan
-    prompts: list[list[int]]
-    text: tuple[tuple[int, ...], ...]
-
+from .lasting import resident
+from .running import (
+    GONE_S,
+    LIMIT_S,
+    MARK,
+    NODES,
+    ROOT,
+    TOKENS,
+    Bench,
+    gone,
+    hosts,
+    later,
+    make_bench,
+    marked,
+    send,
+    struck,
+)
 
 Fault = Callable[[Bench, np.random.Generator], str]
-Strike = Callable[[Mapping[str, int]], None]
-
-
-def struck(bench: Bench, *, start: Strike | None = None, after: int = 0, strike: Strike | None = None) -> str:
-    """Run with a fault and say how it ended.
-
-    Parameters
-    ----------
-    bench : Bench
-    start : callable, optional
-        Called with the process ids by place as soon as all are started: they are loading then.
-    after : int
-        Tokens that must have come before `strike`.
-    strike : callable, optional
-        Called with the process ids by place.
-
-    Returns
-    -------
-    str
-        "equal text", "one line", or what is wrong.
-    """
-    pids: dict[str, int] = {}
-    due = [strike] if strike is not None else []
-
-    def started(found: Mapping[str, int]) -> None:
-        pids.update(found)
-        if start is not None:
-            start(pids)
-
-    def progress(tokens: int) -> None:
-        if tokens >= after and due:
-            due.pop()(pids)
-
-    before = descriptors()
-    try:
-        result = run_plan(
-            bench.plan,
-            bench.folder,
-            bench.prompts,
-            TOKENS,
-            cluster=small_cluster(len(NODES), latency_s=0.02),
-            emulate_links=True,
-            replan=replan_at_once,
-            limit_s=LIMIT_S,
-            launch=Launch(started=started, progress=progress, timeout_s=MOST_S),
-        )
-        ending = "equal text" if tuple(map(tuple, result.tokens)) == bench.text else "ANOTHER TEXT"
-    except PlacementError as error:
-        ending = line_of(str(error))
-    left = [place for place, pid in pids.items() if not gone([pid])]
-    if left:
-        return f"LEFT RUNNING: {', '.join(left)}"
-    return ending if descriptors() <= before else f"DESCRIPTORS LEFT OPEN: {descriptors() - before}"
-
-
-def line_of(message: str) -> str:
-    """Whether an error is one clear line."""
-    clear = message.isprintable() and 0 < len(message) <= MOST_LINE and "time-out" not in message
-    return "one line" if clear else f"NO CLEAR LINE: {message[:200]!r}"
-
-
-def descriptors() -> int:
-    """Open descriptors of this process, without those to the warm process that stays for the next run."""
-    return len(os.listdir("/proc/self/fd"))
-
-
-def gone(pids: list[int]) -> bool:
-    """Whether processes end within `GONE_S`."""
-    until = time.monotonic() + GONE_S
-    while any(runs(pid) for pid in pids):
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.05)
-    return True
-
-
-def runs(pid: int) -> bool:
-    """Whether a process is there and no zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def send(pid: int, number: int) -> None:
-    """Send a signal to a process, if it is still there."""
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, number)
-
-
-def later(seconds: float, pid: int, number: int) -> None:
-    """Send a signal after some seconds."""
-    timer = threading.Timer(seconds, send, (pid, number))
-    timer.daemon = True
-    timer.start()
+WARM = 20  # faults after which memory of the launcher is looked at
+MOST_GROWTH = 0.05
 
 
 def _one(bench: Bench, rng: np.random.Generator, number: int) -> str:
@@ -185,7 +86,7 @@ def recovery(bench: Bench, rng: np.random.Generator) -> str:
 
     def strike(pids: Mapping[str, int]) -> None:
         send(pids[first], signal.SIGKILL)
-        later(wait, pids[second], signal.SIGKILL)
+        later(wait, partial(send, pids[second], signal.SIGKILL))
 
     return struck(bench, after=int(rng.integers(1, TOKENS // 2)), strike=strike)
 
@@ -193,7 +94,7 @@ def recovery(bench: Bench, rng: np.random.Generator) -> str:
 def loading(bench: Bench, rng: np.random.Generator) -> str:
     """A worker is lost while it loads."""
     who, wait = str(rng.choice(NODES)), float(rng.uniform(0.0, 1.0))
-    return struck(bench, start=lambda pids: later(wait, pids[who], signal.SIGKILL))
+    return struck(bench, start=lambda pids: later(wait, partial(send, pids[who], signal.SIGKILL)))
 
 
 def client(bench: Bench, rng: np.random.Generator) -> str:
@@ -202,15 +103,70 @@ def client(bench: Bench, rng: np.random.Generator) -> str:
     return struck(bench, after=after, strike=lambda pids: send(pids["client"], signal.SIGKILL))
 
 
-def disk(bench: Bench, rng: np.random.Generator) -> str:
-    """A shard ends early, as after a disk error."""
+def pause(bench: Bench, rng: np.random.Generator) -> str:
+    """A worker stands still for less than the limit, and goes on."""
+    who, wait = str(rng.choice(NODES)), float(rng.uniform(0.1, 0.5)) * LIMIT_S
+
+    def strike(pids: Mapping[str, int]) -> None:
+        send(pids[who], signal.SIGSTOP)
+        later(wait, partial(send, pids[who], signal.SIGCONT))
+
+    ending = struck(bench, after=int(rng.integers(1, TOKENS)), strike=strike)
+    return ending if ending == "equal text" else f"NOT OUTLIVED: {ending}"
+
+
+def link(bench: Bench, rng: np.random.Generator) -> str:
+    """The link of a host, or of the client, is cut and restored, sooner or later than a worker counts as lost."""
+    who, wait = str(rng.choice([*NODES, "client"])), float(rng.uniform(0.1, 2.0)) * LIMIT_S
+    with network(hosts()) as net:
+
+        def turned(state: str) -> None:
+            line = ["ip", "-n", net.namespaces[who], "link", "set", "eth0", state]
+            subprocess.run(line, capture_output=True, check=False)
+
+        def strike(pids: Mapping[str, int]) -> None:
+            turned("down")
+            later(wait, partial(turned, "up"))
+
+        return struck(bench, after=int(rng.integers(1, TOKENS)), strike=strike, network=net)
+
+
+@contextlib.contextmanager
+def copied(bench: Bench, rng: np.random.Generator) -> Iterator[tuple[Bench, Path]]:
+    """The bench with a checkpoint of its own, and one shard of it."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = shutil.copytree(bench.folder, Path(scratch) / "broken")
         shards = sorted(folder.glob("*.safetensors"))
-        shard = shards[int(rng.integers(len(shards)))]
+        yield Bench(folder, bench.plan, bench.prompts, bench.text), shards[int(rng.integers(len(shards)))]
+
+
+def disk(bench: Bench, rng: np.random.Generator) -> str:
+    """A shard ends early, as after a disk error."""
+    with copied(bench, rng) as (broken, shard):
         shard.write_bytes(shard.read_bytes()[: int(rng.integers(shard.stat().st_size))])
-        ending = struck(Bench(folder, bench.plan, bench.prompts, bench.text))
+        ending = struck(broken)
     return ending if ending != "equal text" else "NOT NOTICED"
+
+
+def unreadable(bench: Bench, rng: np.random.Generator) -> str:
+    """A shard is a folder, a link to itself, a pipe that nobody writes to, or empty."""
+    with copied(bench, rng) as (broken, shard):
+        shard.unlink()
+        make: tuple[Callable[[], object], ...] = (
+            shard.mkdir,
+            partial(shard.symlink_to, shard),
+            partial(os.mkfifo, shard),
+            shard.touch,
+        )
+        make[int(rng.integers(len(make)))]()
+        ending = struck(broken)
+    return ending if ending != "equal text" else "NOT NOTICED"
+
+
+def shrinking(bench: Bench, rng: np.random.Generator) -> str:
+    """A shard shrinks while it is read; before that it is an error, after that it changes nothing."""
+    with copied(bench, rng) as (broken, shard):
+        return struck(broken, start=lambda _: later(float(rng.uniform(0.0, 1.0)), partial(os.truncate, shard, 100)))
 
 
 def memory(bench: Bench, rng: np.random.Generator) -> str:
@@ -256,27 +212,24 @@ def launcher(bench: Bench, rng: np.random.Generator) -> str:
     return f"ORPHANS: {names}"
 
 
-def marked(mark: str) -> list[int]:
-    """Processes whose environment has the mark."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        with contextlib.suppress(OSError):
-            if entry.name.isdigit() and f"{MARK}={mark}".encode() in (entry / "environ").read_bytes().split(b"\0"):
-                found.append(int(entry.name))
-    return found
-
-
 FAULTS: Mapping[str, Fault] = {
-    fault.__name__: fault for fault in (kill, stop, two, recovery, loading, client, disk, memory, launcher)
+    fault.__name__: fault
+    for fault in (
+        kill,
+        stop,
+        two,
+        recovery,
+        pause,
+        loading,
+        client,
+        link,
+        disk,
+        unreadable,
+        shrinking,
+        memory,
+        launcher,
+    )
 }
-
-
-def make_bench(scratch: Path) -> Bench:
-    """A tiny model, and what it says undisturbed."""
-    folder = save_model("llama", scratch / "model")
-    plan, prompts = plan_by_hand(("a", 0, 2), ("b", 2, 4), ("c", 4, 6)), some_prompts(2)
-    text = tuple(map(tuple, run_plan(plan, folder, prompts, TOKENS).tokens))
-    return Bench(folder, plan, prompts, text)
 
 
 def main(
@@ -290,13 +243,18 @@ def main(
     for name in names:
         if name not in FAULTS:
             raise InputError(f"unknown fault '{name}'{nearest(name, FAULTS)} (known: {', '.join(FAULTS)})", "--only")
+    if "link" in names and not available():
+        names.remove("link")
+        typer.echo("no network namespaces here (they need root): the fault 'link' is left out", err=True)
     endings: Counter[tuple[str, str]] = Counter()
+    before = 0
     with tempfile.TemporaryDirectory() as scratch:
         bench = make_bench(Path(scratch))
         for number in range(times):
             name, began = names[number % len(names)], time.monotonic()
             ending = FAULTS[name](bench, np.random.default_rng([seed, number]))
             endings[name, ending] += 1
+            before = resident() if number == WARM else before
             row: dict[str, Any] = {"number": number, "fault": name, "ending": ending}
             row["seconds"] = round(time.monotonic() - began, 1)
             typer.echo(json.dumps(row), err=True)
@@ -305,7 +263,9 @@ def main(
                     file.write(json.dumps(row) + "\n")
     for (name, ending), count in sorted(endings.items()):
         typer.echo(f"{count:4d} {name}: {ending}")
-    sys.exit(any(ending[:2].isupper() for _, ending in endings))
+    growth = resident() / before - 1.0 if before else 0.0
+    typer.echo(f"memory of the launcher: {growth:+.1%} since fault {WARM}")
+    sys.exit(growth > MOST_GROWTH or any(ending[:2].isupper() for _, ending in endings))
 
 
 if __name__ == "__main__":

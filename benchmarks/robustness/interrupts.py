@@ -1,12 +1,14 @@
 """Ctrl-C at any moment: ``python -m benchmarks.robustness.interrupts --times 200``.
 
-Each time a command is started and gets SIGINT after a random part of the time that it takes alone. It must leave with
-130 (or with 0, where it had ended before), say no traceback, and leave no half-written file.
+Each time a command (a search, or a run of a tiny model on three processes, in turn) is started and gets SIGINT after a
+random part of the time that it takes alone. It must leave with 130 (or with 0, where it had ended before), say no
+traceback, leave no half-written file, and no process.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -19,32 +21,67 @@ from typing import Annotated
 import numpy as np
 import typer
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "geo.yaml"
+from placement.errors import InputError, nearest
+from tests.run.tiny_models import plan_by_hand, save_model
+
+from .running import MARK, ROOT, gone, marked, send
+
+EXAMPLE = ROOT / "examples" / "geo.yaml"
 STARTED = "import sys; sys.argv[0] = 'placement'; from placement.__main__ import main; print('up', flush=True); main()"
 LONGEST_S = 60.0
+COMMANDS = ("solve", "run")
 
 
 def main(
-    times: Annotated[int, typer.Option("--times", min=1)] = 200,
+    times: Annotated[int, typer.Option("--times", min=1, help="In all, the commands in turn.")] = 200,
     seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
+    only: Annotated[str, typer.Option("--only", metavar="A,B", help=f"Of {', '.join(COMMANDS)}.")] = "",
 ) -> None:
-    """Interrupt a search over and over; exit code 1 when one run ended otherwise than it should."""
+    """Interrupt commands over and over; exit code 1 when one of them ended otherwise than it should."""
+    names = only.split(",") if only else list(COMMANDS)
+    for name in names:
+        if name not in COMMANDS:
+            raise InputError(f"unknown command '{name}'{nearest(name, COMMANDS)}", "--only")
     rng = np.random.default_rng(seed)
+    endings: Counter[tuple[str, str]] = Counter()
     with tempfile.TemporaryDirectory() as scratch:
-        whole_s = one(Path(scratch), None)[1]
-        endings = Counter(one(Path(scratch), float(delay))[0] for delay in rng.uniform(0.0, whole_s, times))
-    for ending, count in endings.most_common():
-        typer.echo(f"{count:4d} {ending}")
-    sys.exit(any(ending not in ("130", "0") for ending in endings))
+        folder = Path(scratch) / "work"
+        folder.mkdir()
+        words = {name: words_of(name, Path(scratch)) for name in names}
+        whole_s = {name: one(folder, words[name], None)[1] for name in names}
+        for number in range(times):
+            name = names[number % len(names)]
+            delay_s = float(rng.uniform(0.0, whole_s[name]))
+            ending = one(folder, words[name], delay_s)[0]
+            endings[name, ending] += 1
+            if ending not in ("130", "0"):
+                typer.echo(f"{number} {name}: {ending}", err=True)
+    for (name, ending), count in sorted(endings.items()):
+        typer.echo(f"{count:4d} {name}: {ending}")
+    sys.exit(any(ending not in ("130", "0") for _, ending in endings))
 
 
-def one(folder: Path, delay_s: float | None) -> tuple[str, float]:
-    """One run, interrupted `delay_s` after its interpreter stands, or not at all; how it ended, and its seconds."""
-    out = folder / "plan.json"
+def words_of(name: str, scratch: Path) -> list[str]:
+    """The words of a command; what it needs lies in `scratch`, what it writes where it runs."""
+    if name == "solve":
+        return ["solve", str(EXAMPLE), "--time-limit", "1", "--quiet", "--json", "--out", "out.json"]
+    model, plan = save_model("llama", scratch / "model"), scratch / "plan.json"
+    plan_by_hand(("a", 0, 2), ("b", 2, 4), ("c", 4, 6)).save(plan)
+    asked = ["--ids", "1,2,3", "--tokens", "200", "--slow", "a=20"]
+    return ["run", str(plan), "--model", str(model), *asked, "--json", "--out", "out.json"]
+
+
+def one(folder: Path, words: list[str], delay_s: float | None) -> tuple[str, float]:
+    """One command, interrupted `delay_s` after its interpreter stands, or not at all; how it ended, and its seconds."""
+    out, mark = folder / "out.json", f"{os.getpid()}-{time.monotonic_ns()}"
     out.unlink(missing_ok=True)
-    words = ["solve", str(EXAMPLE), "--time-limit", "1", "--quiet", "--json", "--out", str(out)]
     program = subprocess.Popen(
-        [sys.executable, "-c", STARTED, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder
+        [sys.executable, "-c", STARTED, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+        env=os.environ | {MARK: mark, "PYTHONPATH": str(ROOT)},
     )
     assert program.stdout is not None
     program.stdout.readline()
@@ -55,16 +92,22 @@ def one(folder: Path, delay_s: float | None) -> tuple[str, float]:
     try:
         _, errors = program.communicate(timeout=LONGEST_S)
     except subprocess.TimeoutExpired:
-        program.kill()
-        return f"hangs for {LONGEST_S:g} s after {delay_s:.2f} s", LONGEST_S
+        for pid in [program.pid, *marked(mark)]:
+            send(pid, signal.SIGKILL)
+        return f"hangs for {LONGEST_S:g} s after {delay_s} s", LONGEST_S
     seconds = time.monotonic() - began
     if "Traceback" in errors:
         return f"a traceback after {delay_s:.2f} s: {errors.strip().splitlines()[-1]}", seconds
     if out.exists():
         json.loads(out.read_text(encoding="utf-8"))
     left = [path.name for path in folder.iterdir() if path != out]
-    return (f"leaves {left}" if left else str(program.returncode)), seconds
+    if left:
+        return f"leaves {left}", seconds
+    return (str(program.returncode) if gone(marked(mark)) else "leaves processes"), seconds
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    try:
+        typer.run(main)
+    except InputError as error:
+        sys.exit(f"error: {error}")

@@ -55,6 +55,20 @@ COPIES: Document = {
     "objective": "throughput",
     "copies": "auto",
 }
+# What leaves something open, and what is answered by simulating: many questions behind one.
+CHOICES: Document = {
+    **{key: CLUSTER[key] for key in ("nodes", "network")},
+    "model": "llama-3.2-1b",
+    "quantization": ["q8_0", "q4_k_m", "q2_k"],
+    "workload": {"context": "max", "output_tokens": 32, "concurrency": "max"},
+    "objective": "latency",
+}
+GOODPUT: Document = {
+    **{key: CLUSTER[key] for key in ("model", "nodes", "network")},
+    "workload": {"prompt_tokens": 64, "output_tokens": 4, "concurrency": 2, "rate": "2/s"},
+    "objective": "goodput",
+    "limits": {"ttft": "5 s", "time_per_token": "1 s"},
+}
 OFFERS: Document = {
     "nodes": [
         {"name": "more", "device": "rtx-4090", "price": "1 $/h", "count": 2},

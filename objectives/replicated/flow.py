@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from ..spans import Span
+from .meeting import Meeting
 from .tables import ReplicatedTables
 
 Vertex = Hashable
@@ -54,15 +55,13 @@ def edges(tables: ReplicatedTables, spans: Iterable[Span]) -> list[Edge]:
     held = [span for span in spans if span.stop > span.start]
     band, client = tables.bandwidth_bytes_per_s, tables.client
     found: list[Edge] = []
+    meeting = Meeting(held, partial=tables.partial)
     for a in held:
         if a.start == 0 and band[client, a.node] > 0:
             found.append((SOURCE, a.node))
         if a.stop == tables.n_blocks and band[a.node, client] > 0:
             found.append((a.node, SINK))
-        for b in held:
-            meets = b.start <= a.stop < b.stop if tables.partial else b.start == a.stop
-            if meets and a.node != b.node and band[a.node, b.node] > 0:
-                found.append((a.node, b.node))
+        found += [(a.node, b.node) for b in meeting.after(a) if a.node != b.node and band[a.node, b.node] > 0]
     leads = {tail for tail, _ in found}
     found = [(tail, head) for tail, head in found if head == SINK or head in leads]
     reached = {head for _, head in found}

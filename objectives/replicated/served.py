@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..spans import Span
+from .meeting import Meeting
 from .tables import FloatArray, ReplicatedTables
 
 # Part of the scarcest block's cache in use: a little more than all, as requests end early or late around their means.
@@ -78,14 +79,9 @@ def followers(tables: ReplicatedTables, spans: Sequence[Span]) -> dict[int, list
     rates = {span.node: float(tables.rate[span.node, span.stop - span.start - 1]) for span in spans}
     useful: set[int] = set()
     after: dict[int, list[int]] = {client: []}
+    meeting = Meeting(spans, partial=tables.partial)
     for a in sorted(spans, key=lambda span: -span.stop):
-        after[a.node] = [
-            b.node
-            for b in spans
-            if b.node in useful
-            and (b.start <= a.stop < b.stop if tables.partial else b.start == a.stop)
-            and band[a.node, b.node] > 0
-        ]
+        after[a.node] = [b.node for b in meeting.after(a) if b.node in useful and band[a.node, b.node] > 0]
         ends = a.stop == tables.n_blocks and band[a.node, client] > 0
         if rates[a.node] > 0 and (ends or after[a.node]):
             useful.add(a.node)
@@ -186,9 +182,11 @@ def _fixed_point(
 ) -> Service:
     client, out = tables.client, tables.output_tokens
     used = [i for i in span_of if visits[i] > 0]
-    links = [(a, b, float((1.0 if a == client else visits[a]) * weights[a, b])) for a in (client, *used) for b in used]
-    links = [link for link in links if link[2] > 0]
+    rows = np.array([client, *used], dtype=np.int64)
+    shares = np.append(1.0, visits[used])[:, None] * weights[np.ix_(rows, used)]
+    links = [(int(rows[a]), used[b], float(shares[a, b])) for a, b in zip(*np.nonzero(shares > 0), strict=True)]
     links += [(a, client, float(visits[a])) for a in used if span_of[a].stop == tables.n_blocks]
+    on_links = _on_links(tables, links)
     order = sorted(used, key=lambda i: span_of[i].stop)
     into = _sources(span_of, weights, visits, used, tables)
     behind, platoon = _behind_s(tables, span_of, links)
@@ -217,12 +215,7 @@ def _fixed_point(
                 # Those who gather while the node is busy and those who come along, as independent parts.
                 size = float(np.hypot(load + alone, KEPT * _companions(into[i], batch, last, visit)))
                 batch[i] = min(max(1.0, size, _swept(rate / out * visit * behind[i], out, most)), max(1.0, most))
-        for a, b, share in links:
-            prompt, decode = link_s(tables, a, b)
-            step += share * (float(tables.latency_s[a, b]) + decode)
-            own += share * (float(tables.latency_s[a, b]) + decode)
-            met += share * share * prompt if b != client else 0.0
-            ttft += share * (float(tables.latency_s[a, b]) + prompt)
+        step, own, met, ttft = step + on_links[0], own + on_links[0], met + on_links[1], ttft + on_links[2]
         # While a request makes its tokens each of the others sends one prompt, and holds it up by that at most.
         step = min(step + _caught_s(platoon, rate / out), own + others / out * met)
         new = flying / (step + ttft / out)
@@ -242,6 +235,17 @@ def _fixed_point(
         *light,
         _best_chain_s(tables, span_of, links),
     )
+
+
+def _on_links(tables: ReplicatedTables, links: Sequence[tuple[int, int, float]]) -> tuple[float, float, float]:
+    """Seconds of a token on all links of its way, of the prompts that it meets there, and of its own prompt."""
+    decode, met, prompts = 0.0, 0.0, 0.0
+    for a, b, share in links:
+        prompt, token = link_s(tables, a, b)
+        decode += share * (float(tables.latency_s[a, b]) + token)
+        met += share * share * prompt if b != tables.client else 0.0
+        prompts += share * (float(tables.latency_s[a, b]) + prompt)
+    return decode, met, prompts
 
 
 def _decode_wait_s(load: float, decode: float) -> float:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ..simulate.serving import EngineOptions, Limits
 
 WARM = 0.1  # of a closed stream: part of its time that does not count
+PLAN_KEYS, QUESTION_KEYS = ("chains", "placement", "status"), ("model", "network", "nodes")
 
 
 def register(app: typer.Typer) -> None:
@@ -116,7 +117,10 @@ def simulate(
     for each in rates:
         requests = _requests(replace(asked, rate_per_s=each), question, seed)
         load = _load(asked, seconds_of(warm, "--warm"))
-        run = _run(plan, question, requests, policy, chosen, options, load, limits, copies, json or quiet)
+        try:
+            run = _run(plan, question, requests, policy, chosen, options, load, limits, copies, json or quiet)
+        except InputError as error:
+            raise error.in_file(str(file), PLAN_KEYS).in_file(str(cluster or file), QUESTION_KEYS) from error
         runs.append((each, run))
         if run.interrupted:
             break

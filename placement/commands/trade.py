@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from ..errors import InfeasibleError, NotFoundError
-from ..kinds.asked import Asked, ask
+from ..errors import InfeasibleError, InputError, NotFoundError
+from ..kinds.asked import KEYS, Asked, ask
 from ..kinds.trades import BY, Traded, traded
 from ..optimize import Search, answer
 from ..plan.plan import Plan
 from ..quantities import quantity
 from .options import File, Json, ModelName, ObjectiveName, Seed, Set, TimeLimit
-from .output import INFEASIBLE, SOLVED, console, print_json
+from .output import INFEASIBLE, NOT_FOUND, SOLVED, console, print_json, say
 
 ROWS = 8  # that share the time
+OVER_S = 2.0  # beyond it, in which further rows may begin
 
 
 def register(app: typer.Typer) -> None:
@@ -43,12 +45,22 @@ def trade(
         except (InfeasibleError, NotFoundError):
             return None
 
-    found = traded(asked, by, solve)
+    until = time.perf_counter() + time_limit + OVER_S
+
+    def late() -> bool:
+        return time.perf_counter() > until
+
+    try:
+        found = traded(asked, by, solve, late)
+    except InputError as error:
+        raise error.in_file(str(file), KEYS) from error
+    if late():
+        say("the time was over: there may be more to choose from, give more with --time-limit")
     if json:
-        print_json({"by": by, "choices": [_document(one) for one in found]})
+        print_json({"by": by, "choices": [_document(one) for one in found], "complete": not late()})
     else:
         console().print(_table(by, found))
-    return SOLVED if found else INFEASIBLE
+    return SOLVED if found else NOT_FOUND if late() else INFEASIBLE
 
 
 def _document(one: Traded) -> dict[str, object]:

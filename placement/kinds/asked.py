@@ -20,19 +20,22 @@ from ..question.workload import Workload
 from ..readers.cluster.graph import from_graph
 from ..readers.models.read import read_model
 from ..readers.overrides import apply_overrides
+from ..readers.schema.file import ClusterFile
 from . import kind_named, kind_of_document, kind_of_question
 from .base import CustomObjective, Kind, Task, Wish
 
+KEYS = frozenset(ClusterFile.model_fields)
 FILE_KEYS = {"--runtime": "runtime", "--edges": "edges", "--rate": "workload.rate"}  # options that win over a key
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question with its kind and what is wanted of it."""
+    """A question with its kind, what is wanted of it, and the file that it was read from; empty where it was none."""
 
     kind: Kind
     question: Any
     wish: Wish
+    source: str = ""
 
     def tasks(self, running: Plan | None = None) -> tuple[Task, ...]:
         """The question as problems to be searched; those of goodput are made of other wishes."""
@@ -87,20 +90,21 @@ def ask(
         One line that names what was wrong.
     """
     kind, question = question_of(model, source, overrides, options)
+    file = str(source) if isinstance(source, str | Path) else ""
     if workload is not None:
         question = _with_workload(question, workload)
     if objective == GOODPUT or (objective is None and getattr(question, "goodput", False)):
-        return _for_goodput(kind, question, limits)
+        return replace(_for_goodput(kind, question, limits), source=file)
     if isinstance(objective, str | Sequence | Mapping) and GOODPUT in _names(objective):
         raise InputError(ALONE, "objective")
     spec, custom = _objective(objective, kind)
     wish = kind.wish(question, spec, limits)
     question = _rate_noted(question, wish)
     if custom is None:
-        return Asked(kind, question, wish)
+        return Asked(kind, question, wish, file)
     if "custom" not in kind.can:
         raise InputError(f"a function as objective is for pipelines; this asks for {kind.name}", "objective")
-    return Asked(kind, question, wish.by(custom))
+    return Asked(kind, question, wish.by(custom), file)
 
 
 def question_of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -15,6 +16,7 @@ from .space.copies import Part, apportioned, counts_of, dealt, kinds_apart, look
 TRIALS = 0.4  # part of the time that goes into trying
 LEAST_TRIAL_S = 0.1
 MOST_FINAL = 3  # ways to deal that are searched at length
+OVER_S = 1.0  # beyond the time in which a first plan may still be sought
 Solve = Callable[[Asked, float], Plan | None]
 """The best plan of a question found in so many seconds; None where there is none."""
 
@@ -25,6 +27,7 @@ class Tried:
 
     asked: Asked
     solve: Solve
+    until: float  # by `time.perf_counter`: no further question is asked then
     found: dict[tuple[object, ...], tuple[Request, Plan | None]] = field(default_factory=dict)
 
     @property
@@ -48,6 +51,8 @@ class Tried:
         plans = []
         for question, mark in zip(questions, marks, strict=True):
             if mark not in self.found:
+                if time.perf_counter() > self.until:
+                    return None
                 self.found[mark] = question, self.solve(replace(asked, question=question), each)
             first, plan = self.found[mark]
             if plan is None:
@@ -78,11 +83,14 @@ def with_copies(asked: Asked, seconds: float, solve: Solve) -> Plan:
     request: Request = asked.question
     single = replace(asked, question=replace(request, copies=1))
     _ensure_apart(asked)
-    tried = Tried(single, solve)
+    over = time.perf_counter() + seconds
+    tried = Tried(single, solve, over + OVER_S)
     wanted = [parts for count in counts_of(request) for parts in dealt(request, count)]
     each = max(LEAST_TRIAL_S, TRIALS * seconds / max(1, len(wanted)))
     trials = []
     for parts in wanted:
+        if trials and time.perf_counter() > over:
+            break  # every question takes a moment beside its search, and there may be many
         plans = tried.plans(parts, shares(request, parts), each)
         if plans is not None:
             trials.append((sum(plan.figures["tokens_per_s"] for plan in plans), parts, plans))
@@ -91,7 +99,8 @@ def with_copies(asked: Asked, seconds: float, solve: Solve) -> Plan:
     each = (1.0 - TRIALS) * seconds / MOST_FINAL
     for _, parts, plans in trials[:MOST_FINAL]:
         rates = [plan.figures["tokens_per_s"] for plan in plans]
-        again = tried.plans(parts, apportioned(request.workload.concurrency, rates), each)
+        late = time.perf_counter() > over
+        again = None if late else tried.plans(parts, apportioned(request.workload.concurrency, rates), each)
         found += [beside(part, request.cluster.names) for part in (plans, again) if part]
     found = [plan for plan in found if _within(plan, asked)]
     if found:

@@ -26,7 +26,7 @@ class Traded:
     beaten: bool = False
 
 
-def traded(asked: Asked, by: str, solve: Solve) -> list[Traded]:
+def traded(asked: Asked, by: str, solve: Solve, late: Callable[[], bool] = lambda: False) -> list[Traded]:
     """The best plan of each choice, as far as something fits, from the least wanted to the most wanted choice.
 
     Parameters
@@ -36,6 +36,8 @@ def traded(asked: Asked, by: str, solve: Solve) -> list[Traded]:
     by : str
         One of `BY`: the context doubles, or the sequences in flight do; or every format of the file, the last first.
     solve : callable
+    late : callable, optional
+        Whether the time is over: no further choice is looked at then.
 
     Raises
     ------
@@ -50,6 +52,8 @@ def traded(asked: Asked, by: str, solve: Solve) -> list[Traded]:
     choices = {"context": _contexts, "concurrency": _sequences, "quantization": _formats}[by]
     found = []
     for choice, question in choices(replace(request, choices=None), request):
+        if late():
+            break
         plan = solve(replace(asked, question=question))
         if plan is None or (by == "concurrency" and plan.figures["in_flight"] < question.workload.concurrency):
             if by == "quantization":

@@ -37,7 +37,7 @@ class Starter:
         """Start worker `number`; its output goes to the file `log`."""
         if self.fresh:
             enter = ["ip", "netns", "exec", netns] if netns else []
-            command = [*enter, sys.executable, "-m", "placement.run.worker", *args]
+            command = [*enter, sys.executable, "-m", "placement.run.worker", *args, "--parent", str(os.getpid())]
             with log.open("ab") as file:
                 program = subprocess.Popen(
                     command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=_environment()
@@ -80,15 +80,16 @@ class _WarmProcess:
             return cls._shared
 
     def __init__(self) -> None:
-        command = [sys.executable, "-m", "placement.run.warm_fork"]
-        # torch must not make a CUDA context before the fork, not even to look whether there is a GPU.
-        env = _environment() | {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
-        pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
-        self.program = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=nothing, env=env)
         self._ids, self._lock = itertools.count(), threading.Lock()
         self._owners: dict[int, tuple[Starter, int]] = {}
         self._started: queue.Queue[dict[str, Any]] = queue.Queue()
-        threading.Thread(target=self._listen, name="warm process", daemon=True).start()
+        begun: queue.Queue[subprocess.Popen[bytes] | OSError] = queue.Queue()
+        # The listening thread starts it: the kernel ends the warm process together with the thread that did.
+        threading.Thread(target=self._live, args=(begun,), name="warm process", daemon=True).start()
+        program = begun.get()
+        if isinstance(program, OSError):
+            raise program
+        self.program = program
 
     def start(self, owner: Starter, number: int, args: list[str], log: Path, family: str, netns: str | None) -> int:
         key = next(self._ids)
@@ -109,13 +110,23 @@ class _WarmProcess:
         with contextlib.suppress(OSError):
             self.program.stdin.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self.program.wait(5)
+            self.program.wait(1)  # it looks at its input 20 times a second, but not while it imports
         if self.program.poll() is None:
             self.program.kill()
 
-    def _listen(self) -> None:
-        assert self.program.stdout is not None
-        for line in self.program.stdout:
+    def _live(self, begun: queue.Queue[subprocess.Popen[bytes] | OSError]) -> None:
+        command = [sys.executable, "-m", "placement.run.warm_fork", str(os.getpid())]
+        # torch must not make a CUDA context before the fork, not even to look whether there is a GPU.
+        env = _environment() | {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
+        pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
+        try:
+            program = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=nothing, env=env)
+        except OSError as error:  # no memory, no descriptors
+            begun.put(error)
+            return
+        begun.put(program)
+        assert program.stdout is not None
+        for line in program.stdout:
             data = json.loads(line)
             if "code" in data:
                 owner, number = self._owners.pop(data["id"])

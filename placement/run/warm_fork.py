@@ -1,7 +1,7 @@
 """Starts workers quickly: imports torch once, then forks a process for every worker that it is asked for.
 
 It talks JSON lines: ``{"id", "args", "log", "family", "netns"}`` in, ``{"id", "pid"}`` and ``{"id", "code"}`` out. When
-its input ends (its parent is gone, however that happened), it kills what it started.
+its input ends, it kills what it started. When its parent is gone, the kernel ends it, and with it what it started.
 
 Why not the forkserver of `multiprocessing`? It starts as quickly (0.2 s for four workers, 6 s for the first ones). But
 it imports the caller's script into every worker, so that scripts without a main guard, from stdin or from a notebook
@@ -20,18 +20,18 @@ import select
 import signal
 import sys
 import traceback
-from types import FrameType
 from typing import Any
 
-_LOOK_S = 0.5
-"""Seconds between looks at the parent while imports take their time, which may be more than a person waits."""
-_PR_SET_PDEATHSIG = 1
+from .with_parent import end_with
+
 _CLONE_NEWNET = 0x40000000
 
 
-def main() -> None:
-    """Serve until the input ends."""
-    _import_for(os.getppid())
+def main(parent: int) -> None:
+    """Serve until the input ends, or until `parent` is gone."""
+    end_with(parent)
+    importlib.import_module("transformers")
+    importlib.import_module(f"{__package__}.worker")  # torch comes with it
     children: dict[int, int] = {}
     buffer = b""
     try:
@@ -53,23 +53,6 @@ def main() -> None:
                 os.kill(pid, signal.SIGKILL)
 
 
-def _import_for(parent: int) -> None:
-    """Import what workers need; end at once when the parent does. No thread looks: a fork would not take it along."""
-
-    def look(number: int, frame: FrameType | None) -> None:
-        if os.getppid() != parent:
-            os._exit(1)
-
-    before = signal.signal(signal.SIGALRM, look)
-    signal.setitimer(signal.ITIMER_REAL, _LOOK_S, _LOOK_S)
-    try:
-        importlib.import_module("transformers")
-        importlib.import_module(f"{__package__}.worker")  # torch comes with it
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0.0)
-        signal.signal(signal.SIGALRM, before)
-
-
 def _reap(children: dict[int, int]) -> None:
     while children:
         pid, status = os.waitpid(-1, os.WNOHANG)
@@ -88,9 +71,7 @@ def _start(request: dict[str, Any]) -> int:
         return pid
     code = 70
     try:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(code)
+        end_with(parent)
         log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(log, 1)
@@ -128,4 +109,4 @@ def _say(data: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]))

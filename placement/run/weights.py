@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from ..errors import InputError
+from ..errors import InputError, shown
+from ..readers.models.shards import ensure_inside, shard_names
 
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _EXPERTS = re.compile(r"^(.*)\.mlp\.experts\.(gate_up_proj|down_proj)$")
@@ -53,6 +54,7 @@ class Shards:
             raise InputError(f"expected safetensors files, found {what}", str(folder))
         files: dict[str, str] = {}
         for path in found:
+            _ensure_file(path)
             try:
                 with safe_open(path, "pt") as file:
                     files.update(dict.fromkeys(file.keys(), path.name))
@@ -122,9 +124,15 @@ def _index(path: Path) -> dict[str, str]:
         files = {str(name): str(file) for name, file in data["weight_map"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"not an index of safetensors files ({error})", str(path)) from None
-    for file in set(files.values()):
-        if Path(file).name != file or not file.endswith(".safetensors"):
-            raise InputError(f"expected names of safetensors files beside it, got {file!r}", str(path))
-        if not (path.parent / file).is_file():
-            raise InputError(f"the file {file} is missing", str(path))
+    for file in shard_names(files, str(path)):
+        if not file.endswith(".safetensors"):
+            raise InputError(f"expected names of safetensors files beside it, got {shown(file)}", str(path))
+        _ensure_file(path.parent / file)
     return files
+
+
+def _ensure_file(path: Path) -> None:
+    """Refuse what is not there, no plain file (a pipe would be waited for without end), or a link out of its folder."""
+    if not path.is_file():
+        raise InputError("expected a safetensors file" if path.exists() else "the file is missing", str(path))
+    ensure_inside(path.parent, path)

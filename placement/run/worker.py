@@ -32,6 +32,7 @@ from .process import WorkerProcess, main_of
 from .process_map import ProcessMap
 from .prompts import token_ids
 from .proven_store import STORE_LIMIT_S, open_store
+from .with_parent import end_with
 
 SECRET_VARIABLE = "PLACEMENT_RUN_SECRET"
 """Environment variable with what the hosts of a run prove to each other."""
@@ -50,6 +51,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--size", type=int)
     parser.add_argument("--port", type=int)
     parser.add_argument("--out", type=Path, help="where the client writes its result (JSON)")
+    parser.add_argument("--parent", type=int, help="process id of the launcher, with which this process ends")
     parser.add_argument("--count", type=Path, help="a file that the client lengthens by a byte with every token")
     parser.add_argument("--model", help="checkpoint folder or .gguf")
     parser.add_argument("--prompt", action="append", default=[], help="text; may be repeated")
@@ -62,6 +64,8 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--cluster", help="cluster file: replan on the remaining nodes when a worker is lost")
     parser.add_argument("--replan", default=REPLAN, metavar="MODULE:FUNCTION", help="how to, with --cluster")
     options = parser.parse_args(argv)
+    if options.parent:
+        end_with(options.parent)
     try:
         return _launched(options) if options.job else _under_torchrun(options)
     except PlacementError as error:

@@ -18,6 +18,7 @@ from .change import Change
 
 LEAST_S = 0.3
 MOST_S = 5.0
+OVER_S = 4.0  # beyond the time for all, in which changes still get the least
 Show = Callable[[int, str], None]
 
 
@@ -147,6 +148,9 @@ def answered(
         if show is not None:
             show(number, change.what)
         left = seconds - (time.perf_counter() - began)
+        if left < -OVER_S:
+            rows.append(Row(change.what, None, "not asked: the time was over"))
+            continue
         share = min(MOST_S, max(LEAST_S, left / (len(changes) - number)))
         try:
             asked = asked_of(change, base, objective)

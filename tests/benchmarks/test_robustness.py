@@ -14,8 +14,9 @@ import pytest
 from benchmarks.robustness.__main__ import DOORS, table
 from benchmarks.robustness.attack import Tally, input_of, tried
 from benchmarks.robustness.doors import Door, documents, doors, prepare
-from benchmarks.robustness.faults import FAULTS, MARK, ROOT, gone, line_of, make_bench, marked, runs
+from benchmarks.robustness.faults import FAULTS
 from benchmarks.robustness.guard import Answer, verdict
+from benchmarks.robustness.running import MARK, ROOT, gone, line_of, make_bench, marked, runs
 from benchmarks.robustness.samples import CLUSTER, RUN, RUNTIME_NAMES, SPLITS
 from benchmarks.robustness.shrink import shortest
 from placement.export import RUNTIMES, make_runtime

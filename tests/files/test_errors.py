@@ -81,3 +81,15 @@ def test_shortened_is_short(text: str, most: int) -> None:
     assert found.isprintable()
     if text.isprintable() and len(text) <= most:
         assert found == text == printable(text)
+
+
+def test_a_key_is_told_with_its_file_once() -> None:
+    """A key of a document gets the file in front; an option, an argument, or what has its file already does not."""
+    keys = ("model", "nodes")
+    assert str(InputError("is wrong", "nodes[2].memory").in_file("a.yaml", keys)) == "a.yaml: nodes[2].memory: is wrong"
+    for where in ("--model", "seed", "model.yaml: nodes[2]", ""):
+        error = InputError("is wrong", where)
+        assert error.in_file("a.yaml", keys) is error
+    named = InputError("is wrong", "model")
+    assert named.in_file("", keys) is named
+    assert str(named.in_file("a", keys).in_file("a", keys)) == "a: model: is wrong"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import getpass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from objectives.caches import cache_root, forgiving, takes_files
+from objectives.caches import cache_root, ensure_user_name, forgiving, takes_files
 from objectives.jit import compiler
 
 
@@ -67,6 +68,23 @@ def test_nobody_has_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "home", homeless)
     assert cache_root() is None
     assert answer() == 12.0
+
+
+def test_a_user_without_a_name_gets_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that runs as a number nobody listed; who has a name keeps it."""
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LOGNAME", "somebody")
+    ensure_user_name()
+    assert getpass.getuser() == "somebody"
+    monkeypatch.delenv("LOGNAME")
+
+    def unlisted(number: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {number}")
+
+    monkeypatch.setattr("pwd.getpwuid", unlisted)
+    ensure_user_name()
+    assert getpass.getuser().startswith("user-")
 
 
 def test_a_full_disk_keeps_nobody_from_the_answer() -> None:

@@ -13,6 +13,8 @@ import yaml
 from placement.cli import run
 from placement.errors import InputError
 from placement.kinds.asked import ask
+from placement.optimize import Search, answer
+from placement.whatif.answers import OVER_S, answered
 from placement.whatif.changes import own, usual
 from placement.whatif.nodes import added, at_rate, formats_near, less, more, removed
 
@@ -125,3 +127,13 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     capsys.readouterr()
     assert run(["report", "plan.json", "--whatif", "plan.json", "--html", "page.html"]) == 1
     assert "plan.json: expected a JSON document with a list 'changes'" in capsys.readouterr().err
+
+
+def test_changes_for_which_no_time_is_left_are_told() -> None:
+    """None of them is asked, none is left out of the table."""
+    base = ask(None, {**SMALL, "pins": {}})
+    plan = answer(base, Search("auto", 0.3)).plan
+    changes = list(usual(SMALL))
+    rows = answered(base, plan, changes, seconds=-OVER_S)
+    assert [row.change for row in rows] == [change.what for change in changes]
+    assert {row.why for row in rows} == {"not asked: the time was over"}

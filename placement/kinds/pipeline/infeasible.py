@@ -9,17 +9,18 @@ import numpy as np
 from objectives.combine import PIPELINE, Objective
 from objectives.pipeline.limits import Violation
 from objectives.spans import Span
-from placement.costs.build import build_tables
 from placement.quantities import quantity, size
 from placement.question.request import Request
 from placement.search.loop import Outcome, run
 from placement.search.solvers.auto import Auto
+from placement.search.stop import StoppedBy
 
 from ..base import Reasons
 from .problem import PipelineProblem
 
-# Seconds spent on the best possible value of a limit that could not be met.
-ASK_S = 1.5
+# Seconds spent on the best possible value of a limit that could not be met: of one, and of all together.
+ASK_S, ALL_S = 1.5, 3.0
+LEAST_S = 0.3  # of one, after a search that was itself cut short
 PROVEN, UNMET, MET = "cannot be met", "was not met", "can be met alone"
 
 
@@ -49,7 +50,10 @@ def reasons(request: Request, problem: PipelineProblem, outcome: Outcome) -> Rea
     each limit is tried alone first.
     """
     _, broken = problem.details(outcome.spans)
-    tried = [_alone(request, name, limit) for name, limit in request.objective.limits.items()]
+    limits = request.objective.limits
+    cut_short = outcome.stopped_by is StoppedBy.TIME
+    each = min(ASK_S, ALL_S / max(1, len(limits)), max(LEAST_S, outcome.seconds) if cut_short else ASK_S)
+    tried = [_alone(problem, name, limit, each) for name, limit in limits.items()]
     impossible = tuple(line for line, state in tried if state == PROVEN)
     if impossible:
         return Reasons(impossible, proven=True)
@@ -130,13 +134,13 @@ def _rules(broken: Violation) -> list[str]:
     return [RULES[name] for name in broken.counts]
 
 
-def _alone(request: Request, name: str, limit: float) -> tuple[str, str]:
+def _alone(asked: PipelineProblem, name: str, limit: float, seconds: float) -> tuple[str, str]:
     """Search for the best value of one term alone; say it, and whether the limit can be met."""
     key = next(key for key, term in PIPELINE.limits.items() if term == name)
     objective = Objective({name: 1.0})
-    problem = PipelineProblem(build_tables(request), objective)
+    problem = PipelineProblem(asked.tables, objective)
     rng, starts, lower = np.random.default_rng(0), problem.starts(), problem.lower_bound()
-    outcome = run(problem, Auto(), rng=rng, start=starts, seconds=ASK_S, bound=lower)
+    outcome = run(problem, Auto(), rng=rng, start=starts, seconds=seconds, bound=lower)
     unit = PIPELINE.units[name]
     asked = f"limits.{key}: {quantity(limit, unit)}"
     if outcome.score.violation > 0:

@@ -12,6 +12,9 @@ from .kernels.split import decode_order
 if TYPE_CHECKING:
     from .problem import PipelineProblem
 
+TRIES = 12  # limits on the busy seconds of a stage that are tried for each order
+MOST_STEPS = 2_000_000_000  # of all orders together, where links are unlike: a few seconds
+LEAST_ORDERS = 2
 IntArray = npt.NDArray[np.int64]
 
 
@@ -45,10 +48,11 @@ def tour(problem: PipelineProblem, head: int) -> IntArray:
 
 def constructive(problem: PipelineProblem) -> IntArray:
     """Return distinct genomes of the constructive starts, the least violation and cost first."""
-    genomes = []
-    for order in node_orders(problem):
+    genomes, tables = [], problem.tables
+    steps = tables.n_nodes**2 * tables.n_blocks * len(tables.batches) * TRIES
+    for order in node_orders(problem)[: max(LEAST_ORDERS, MOST_STEPS // steps)]:
         genome = np.zeros(problem.genome_size, dtype=np.int64)
-        decode_order(np.ascontiguousarray(order, dtype=np.int64), problem.packed, 12, genome)
+        decode_order(np.ascontiguousarray(order, dtype=np.int64), problem.packed, TRIES, genome)
         genomes.append(genome)
     rows = np.unique(np.stack(genomes), axis=0)
     costs, violations = problem.evaluate(rows)

@@ -9,6 +9,7 @@ from objectives.replicated.tables import FloatArray, IntArray, ReplicatedTables
 from placement.costs.build import build_tables
 from placement.question.case import ReplicatedCase
 from placement.question.request import Request
+from placement.question.workload import Workload
 
 # Bytes/s of a network card that never binds: a cluster file gives links only.
 WIDE = 1e15
@@ -25,10 +26,7 @@ def case_of(request: Request, *, most: IntArray | None = None) -> ReplicatedCase
     tables = build_tables(request, streams=False)
     work, cluster, blocks = request.workload, request.cluster, request.model.n_blocks
     n = tables.n_nodes
-    rate, kv = np.zeros((n, blocks)), np.zeros((n, blocks))
-    for k in range(1, blocks + 1):
-        kv[:, k - 1] = _room(tables, k) * work.context_tokens
-        rate[:, k - 1] = _rate(tables, k, work.prompt_tokens, work.output_tokens)
+    rate, kv = _held(tables, work)
     excluded = [cluster.index(name) for name in rules.exclude]
     rate[excluded] = 0.0
     if most is not None:
@@ -81,20 +79,28 @@ def _must(request: Request) -> IntArray:
     return np.array(rows, dtype=np.int64).reshape(-1, 2)
 
 
-def _room(tables: CostTables, k: int) -> FloatArray:
-    """Requests whose caches fit on each node beside k blocks; 0 where not even the blocks fit."""
-    weights = np.convolve(tables.weight_bytes, np.ones(k), "valid").max()
-    caches = np.convolve(tables.kv_bytes, np.ones(k), "valid").max()
+def _held(tables: CostTables, work: Workload) -> tuple[FloatArray, FloatArray]:
+    """Tokens/s (N, L), prompts included, at the best batch that fits, and tokens of cache, by k - 1 for k blocks."""
+    n, blocks = tables.n_nodes, tables.n_blocks
+    rate, kv = np.zeros((n, blocks)), np.zeros((n, blocks))
+    prefill, decode, batches = tables.prefill_s.mean(axis=1), tables.decode_s.mean(axis=2), tables.batches[:, None]
+    weights, caches = np.zeros(blocks + 1), np.zeros(blocks + 1)
+    for k in range(1, blocks + 1):
+        # Sums of k blocks in a row, each from that of k - 1 before: a difference of long sums would not be exact.
+        weights = weights[:-1] + tables.weight_bytes[k - 1 :]
+        caches = caches[:-1] + tables.kv_bytes[k - 1 :]
+        room = _room(tables, float(weights.max()), float(caches.max()))
+        if not room.any():
+            break  # nor is there room for more blocks
+        kv[:, k - 1] = room * work.context_tokens
+        seconds = k * (prefill + work.output_tokens * decode / batches)
+        rates = (work.prompt_tokens + work.output_tokens) / np.maximum(seconds, 1e-300)
+        rate[:, k - 1] = np.where(room >= batches, rates, 0.0).max(axis=0)
+    return rate, kv
+
+
+def _room(tables: CostTables, weights: float, caches: float) -> FloatArray:
+    """Requests whose caches fit on each node beside blocks of these bytes; 0 where not even the blocks fit."""
     free = np.maximum(tables.capacity_bytes - weights, 0.0)
     room: FloatArray = np.floor(free / caches + 1e-9) if caches > 0 else np.where(free > 0, 1e9, 0.0)
     return room
-
-
-def _rate(tables: CostTables, k: int, prompt: int, output: int) -> FloatArray:
-    """Tokens/s of each node with k blocks, prompts included, at the best batch that fits."""
-    room = _room(tables, k)
-    best = np.zeros(tables.n_nodes)
-    for size, batch in enumerate(tables.batches.tolist()):
-        seconds = k * (tables.prefill_s.mean(axis=1) + output * tables.decode_s[size].mean(axis=1) / batch)
-        best = np.where(room >= batch, np.maximum(best, (prompt + output) / np.maximum(seconds, 1e-300)), best)
-    return best

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from objectives.caches import ensure_user_name
 from placement.errors import InputError, shortened
 from placement.files import read_document
 from placement.question.model import Model
@@ -94,6 +95,7 @@ def read_shape(values: Mapping[str, Any], where: str = "config.json") -> Shape:
 
 def _library(where: str) -> Callable[[Mapping[str, Any], str], Shape]:
     """The reader of modules; one line where torch or transformers are there and cannot be imported."""
+    ensure_user_name()
     try:
         from .library.language import read_library  # torch and transformers come with it
     except Exception as error:  # two packages that do not suit each other raise anything

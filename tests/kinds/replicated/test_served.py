@@ -10,6 +10,7 @@ import pytest
 
 from objectives.combine import REPLICATED
 from placement import optimize
+from placement.costs.build import build_tables
 from placement.kinds.asked import ask
 from placement.kinds.replicated.case import case_of
 from placement.kinds.replicated.problem import ReplicatedProblem
@@ -117,3 +118,31 @@ def test_pins_include_and_max_nodes_are_kept() -> None:
         "'n4' must hold layer.2, and does not",
         "'n3' must hold something, and does not",
     )
+
+
+def test_rates_of_blocks_in_a_row_by_plain_sums() -> None:
+    """What a node does with k blocks, of unlike ones too, is what sums over every k blocks in a row say."""
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        blocks = [
+            {"name": f"b{k}", "weights": f"{rng.uniform(0, 3):.3f} GiB", "kv_per_token": f"{rng.integers(0, 900)} KiB"}
+            for k in range(int(rng.integers(1, 9)))
+        ]
+        nodes = [
+            {"name": name, "memory": f"{rng.uniform(1, 12):.3f} GiB", "decode_seconds_per_block": 0.01}
+            for name in ("a", "b", "c")
+        ]
+        wide = {"within": {"default": {"bandwidth": "1 Gbit/s", "latency": "1 ms"}}}
+        data = {"model": {"blocks": blocks}, "nodes": nodes, "network": wide, "placement": "replicated"}
+        request = ask(None, data | {"workload": {"concurrency": int(rng.integers(1, 9))}}).question
+        tables, found = build_tables(request, streams=False), case_of(request).tables
+        for node in range(3):
+            for k in range(1, len(blocks) + 1):
+                sums = [
+                    max(table[i : i + k].sum() for i in range(len(blocks) - k + 1))
+                    for table in (tables.weight_bytes, tables.kv_bytes)
+                ]
+                free = tables.capacity_bytes[node] - sums[0]
+                room = (free / sums[1] if sums[1] else np.inf) if free > 0 else 0.0
+                told = found.rate[node, k - 1] if k <= found.rate.shape[1] else 0.0
+                assert (told > 0) == (room >= 1.0)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from itertools import count as counted
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from placement import InputError, NotFoundError, optimize
-from placement.kinds.asked import ask
+from placement.kinds import copies
+from placement.kinds.asked import Asked, ask
 from placement.kinds.space.beside import renamed
 from placement.kinds.space.copies import apportioned, dealt, part_of
 from placement.optimize import judge
@@ -155,3 +159,29 @@ def test_a_model_that_no_memory_holds() -> None:
     """As many copies as are best of a model too large for all nodes together: not even one, which is told."""
     with pytest.raises(NotFoundError, match="no pipelines side by side were found"):
         optimize("llama-3.1-405b", cluster(copies="auto"), time_limit=0.5)
+
+
+def test_time_that_is_over_ends_the_trying(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many copies as are best: once there is a plan and no time, no further number of them is tried."""
+    clock = counted(step=10.0)
+    monkeypatch.setattr("placement.kinds.copies.time.perf_counter", lambda: next(clock))
+    asked: list[int] = []
+
+    def solve(part: Asked, seconds: float) -> Plan | None:
+        asked.append(part.question.cluster.n_nodes)
+        return optimize(None, part.question, objective="throughput", time_limit=0.2).plan
+
+    plan = copies.with_copies(ask(None, cluster(copies="auto")), 15.0, solve)
+    assert asked == [5]  # one pipeline on all nodes
+    assert plan.figures.tokens_per_s > 0
+
+
+def test_what_is_wrong_with_copies_is_told_with_its_file(tmp_path: Path) -> None:
+    """The key stands in a file, so the message names it; without a file, the key alone."""
+    data = cluster(copies=2, objective="latency")
+    file = tmp_path / "cluster.json"
+    file.write_text(json.dumps(data))
+    with pytest.raises(InputError, match=r"cluster\.json: copies: copies serve more requests"):
+        optimize(None, file, time_limit=0.1)
+    with pytest.raises(InputError, match=r"^copies: copies serve more requests"):
+        optimize(None, data, time_limit=0.1)
