@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +19,12 @@ from .kinds.goodput import with_goodput
 from .plan.picture import SearchPoint, thinned
 from .plan.plan import PlacedSpan, Plan
 from .registry import is_yardstick, make_solver
+from .search.stop import Progress
 
 if TYPE_CHECKING:
     from .question.workload import Workload
     from .search.solver import Solver
-    from .search.stop import Progress, Stop
+    from .search.stop import Stop
 
 
 def optimize(
@@ -153,12 +154,24 @@ def _answer(asked: Asked, search: Search) -> Result:
 def _simulated(asked: Asked, search: Search, glanced: Callable[[Asked], Plan | None]) -> Result:
     """The answer to one of several objectives that serves most within the limits."""
     last: list[Result] = []
+    told = search.progress
 
     def solve(part: Asked, seconds: float) -> tuple[Plan, ...]:
-        last.append(answer(part, replace(search, seconds=seconds, progress=None)))
+        before, words = sum(result.plan.seconds for result in last), f"finalists by {part.wish.name}"
+
+        def show(progress: Progress) -> None:
+            if told is not None:
+                share = min((before + progress.seconds) / search.seconds, 1.0)
+                told(replace(progress, share=share, doing=f"{words}, {progress.evaluations:,} placements"))
+
+        last.append(answer(part, replace(search, seconds=seconds, progress=None if told is None else show)))
         return (last[-1].plan, *last[-1].pareto)
 
-    plan = with_goodput(asked, search.seconds, search.seed, solve, glanced)
+    def watch(share: float, doing: str) -> None:
+        if told is not None:
+            told(Progress(search.seconds, 0, math.inf, -math.inf, 0.0, 0.0, share, doing))
+
+    plan = with_goodput(asked, search.seconds, search.seed, solve, glanced, watch)
     return replace(last[-1], plan=plan, pareto=(), trace=())
 
 
@@ -185,8 +198,8 @@ def drawn(asked: Asked, result: Result) -> Plan:
     points = [
         SearchPoint(
             point.seconds,
-            objective.value(point.cost) if point.violation == 0 and isfinite(point.cost) else None,
-            objective.value(point.bound) if isfinite(point.bound) and point.bound > 0 else None,
+            objective.value(point.cost) if point.violation == 0 and math.isfinite(point.cost) else None,
+            objective.value(point.bound) if math.isfinite(point.bound) and point.bound > 0 else None,
         )
         for point in result.trace
     ]
