@@ -29,6 +29,8 @@ def narrowed(data: dict[str, Any], space: str) -> dict[str, Any]:
             node["tensor_parallel"] = 1
         if space in ("layers whole", "groups"):
             node["offload"] = "none"
+    if space in ("layers whole", "groups", "parts"):
+        found["copies"] = 1
     if space == "copies" and found["objective"] == "throughput":
         found["copies"] = "auto"
     return found

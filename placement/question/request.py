@@ -100,8 +100,9 @@ class Request:
         Petals' servers push to each other; in no release so far, where every hop goes through the client.
     choices : Choices or None
         What is left open; None: nothing.
-    copies : int
-        Pipelines side by side, each on nodes of its own; 0: as many as are best.
+    copies : int or None
+        Pipelines side by side, each on nodes of its own; 0: as many as are best, also where that takes long. None: one,
+        or several where a look at them within the time limit shows that they serve more.
     away : Away or None
         Parts of blocks that lie apart from the rest; None: every block lies in one piece.
     goodput : bool
@@ -121,7 +122,7 @@ class Request:
     runtime: str = ""
     server_push: bool = False
     costs: str = ""
-    copies: int = 1
+    copies: int | None = None
     away: Away | None = None
     choices: Choices | None = None
     goodput: bool = False

@@ -181,8 +181,10 @@ class ClusterFile(Entry):
     tensor_parallel: Degree | None = Field(
         default=None, description="of every node that states none: auto (the default), or devices that act as one node"
     )
-    copies: Copies = Field(
-        default=1, description="pipelines side by side, each on nodes of its own; auto: as many as serve most"
+    copies: Copies | None = Field(
+        default=None,
+        description="pipelines side by side, each on nodes of its own; auto: as many as serve most; not given: one, or "
+        "several where a short look shows that they serve more",
     )
     placement: Literal["pipeline", "replicated"] = "pipeline"
     edges: Literal["exact", "partial"] = Field(
