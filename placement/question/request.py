@@ -77,6 +77,28 @@ class Choices:
 
 
 @dataclass(frozen=True, slots=True)
+class Draft:
+    """What proposes tokens that the model then looks at together.
+
+    Attributes
+    ----------
+    model : Model
+        A small model, or one block that stands for heads of the large one. It is among the extras of the large one too.
+    tokens : int
+        How many it proposes at a time.
+    acceptance : float
+        Probability that one of them is right, those before it being right.
+    block : int
+        The node that holds this block runs it.
+    """
+
+    model: Model
+    tokens: int
+    acceptance: float
+    block: int
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """Everything that a solver needs to know, from a cluster file or from Python.
 
@@ -108,6 +130,8 @@ class Request:
     goodput : bool
         What is wanted is the rate that is served within the limits on TTFT and time per token (`question.goodput`);
         `objective` is then the one by which single layouts are judged.
+    draft : Draft or None
+        Proposes tokens. Figures with it stand beside the others; the search leaves it out but for its memory.
     """
 
     model: Model
@@ -126,3 +150,4 @@ class Request:
     away: Away | None = None
     choices: Choices | None = None
     goodput: bool = False
+    draft: Draft | None = None
