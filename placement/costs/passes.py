@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -35,12 +36,15 @@ MOST_TOKENS = 1 << 20
 OVERLAP = 2.0  # p above: chosen on load stages of vLLM between 1 (a sum), 2, 4 and infinity (a roofline)
 
 
+@cache
 def token_grid() -> FloatArray:
-    """Tokens at which seconds are tabulated: all up to 64, then steps of 8%."""
+    """Tokens at which seconds are tabulated: all up to 64, then steps of 8%. The array is not to be written to."""
     grid = [float(tokens) for tokens in range(EXACT_TOKENS + 1)]
     while grid[-1] < MOST_TOKENS:
         grid.append(float(int(grid[-1] * GROWTH) + 1))
-    return np.array(grid)
+    found = np.array(grid)
+    found.setflags(write=False)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

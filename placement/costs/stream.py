@@ -119,7 +119,7 @@ def _node_seconds(
 ) -> tuple[FloatArray, FloatArray]:
     """Seconds (B, L) of passes without prompts through each block of a node, and what prompts add."""
     kinds = block_costs(node, model, work, 0, model.n_blocks, costs)
-    found = {id(kind): _pass_seconds(kind, work, looks) for kind in kinds}
+    found = {number: _pass_seconds(kind, work, looks) for number, kind in {id(kind): kind for kind in kinds}.items()}
     both = [found[id(kind)] for kind in kinds]
     return np.stack([short for short, _ in both], axis=1), np.stack([more for _, more in both], axis=1)
 
