@@ -23,7 +23,7 @@ from .beside import beside
 from .groups import members_of
 
 MOST_COPIES = 64
-MANY_NODES = 64  # of which the question of all of them takes long
+MANY_NODES = 16  # of which the question of all of them takes long
 Part = tuple[int, ...]
 Judge = Callable[[Request, Sequence[PlacedSpan]], tuple[Plan, tuple[str, ...]]]
 
