@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,12 +15,17 @@ from .contest import Search as Search
 from .errors import InfeasibleError, InputError, NotFoundError
 from .kinds.asked import KEYS, Asked, ask
 from .kinds.choices import chosen
-from .kinds.copies import with_copies
+from .kinds.copies import most_together, serve_more, with_copies
 from .kinds.goodput import with_goodput
+from .plan.best import best_plan
 from .plan.picture import SearchPoint, thinned
 from .plan.plan import PlacedSpan, Plan
 from .registry import is_yardstick, make_solver
-from .search.stop import Progress
+from .search.stop import Progress, StoppedBy
+
+LOOK_SHARE = 0.25  # of the time, for a look at several pipelines where one was asked for by nobody
+LEAST_LOOK_S = 0.2
+WORTH_IT = 1e-3  # part by which several pipelines must serve more than one, which is simpler
 
 if TYPE_CHECKING:
     from .question.workload import Workload
@@ -139,8 +145,14 @@ def _answer(asked: Asked, search: Search) -> Result:
     if asked.wish.goodput is not None:
         return _simulated(asked, search, glanced)
     asked = chosen(asked, glanced)
-    if getattr(asked.question, "copies", 1) != 1:
-        return _copied(asked, search)
+    copies = getattr(asked.question, "copies", 1)
+    if copies is None and serve_more(asked) and search.solver == "auto" and search.start is None:
+        return _perhaps_copied(asked, search)
+    return _copied(asked, search) if copies not in (1, None) else _alone(asked, search)
+
+
+def _alone(asked: Asked, search: Search) -> Result:
+    """The best of the questions that one question stands for."""
     tasks = asked.tasks(search.start)
     solver = make_solver(search.solver, asked.kind.name) if isinstance(search.solver, str) else search.solver
     if is_yardstick(search.solver):  # they show what the splits of today's tools give, on the nodes as they are
@@ -188,6 +200,26 @@ def _copied(asked: Asked, search: Search) -> Result:
 
     plan = with_copies(asked, search.seconds, solve)
     return replace(last[-1], plan=plan, pareto=())
+
+
+def _perhaps_copied(asked: Asked, search: Search) -> Result:
+    """One pipeline, or several side by side where a look at them shows that they serve more."""
+    began = time.perf_counter()
+    one = _alone(asked, replace(search, seconds=(1.0 - LOOK_SHARE) * search.seconds))
+    left = min(LOOK_SHARE * search.seconds, search.seconds - (time.perf_counter() - began))
+    if one.stopped_by is StoppedBy.INTERRUPTED or one.plan.status == "infeasible" or left < LEAST_LOOK_S:
+        return one
+    most = most_together(asked.question)
+    if most is not None and most <= one.plan.objective.value:
+        return one
+    try:
+        several = _copied(asked, replace(search, seconds=left, progress=None)).plan
+    except NotFoundError:
+        return one
+    if several.objective.value <= one.plan.objective.value * (1.0 + WORTH_IT):
+        return one
+    plan = best_plan([several, one.plan], [several.objective.bound, one.plan.objective.bound])
+    return replace(one, plan=replace(plan, notes=(*plan.notes, "`copies: 1` plans one pipeline")))
 
 
 def drawn(asked: Asked, result: Result) -> Plan:

@@ -182,7 +182,7 @@ def _parts(asked: Asked) -> Iterator[Asked]:
     """The same question by the objectives that bound goodput: throughput first, under the limits last."""
     request: Request = asked.question
     yield replace(asked, wish=_by(asked, "throughput", limited=False))
-    if request.copies < 2:  # several pipelines go with throughput only; "auto" may be one
+    if (request.copies or 0) < 2:  # several pipelines go with throughput only; "auto" may be one
         single = replace(asked, question=replace(request, copies=1))
         yield from (replace(single, wish=_by(asked, name, limited=False)) for name in ("latency", "ttft"))
         front = replace(single, wish=_by(asked, "", limited=False))

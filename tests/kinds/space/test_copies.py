@@ -14,8 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from placement import InputError, NotFoundError, optimize
+from placement.errors import PlacementError
 from placement.kinds import copies
 from placement.kinds.asked import Asked, ask
+from placement.kinds.copies import bounded, most_together
 from placement.kinds.space.beside import renamed
 from placement.kinds.space.copies import apportioned, dealt, part_of
 from placement.optimize import judge
@@ -73,6 +75,53 @@ def test_auto_is_never_worse_than_a_number() -> None:
         assert best >= solved(cluster(copies=count)).figures.tokens_per_s * (1 - 1e-6)
 
 
+def test_several_pipelines_are_looked_at_where_nobody_asks_for_one() -> None:
+    """Without the key, the plan serves what the best number of copies does; `copies: 1` is one pipeline."""
+    free, one, best = (solved(cluster(**more)) for more in ({}, {"copies": 1}, {"copies": "auto"}))
+    assert free.chains
+    assert not one.chains
+    assert free.figures.tokens_per_s > one.figures.tokens_per_s
+    assert free.figures.tokens_per_s == pytest.approx(best.figures.tokens_per_s, rel=1e-3)
+    assert free.notes[-1] == "`copies: 1` plans one pipeline"
+    alone = solved(cluster(workload={"prompt_tokens": 256, "output_tokens": 64, "concurrency": 1}))
+    assert not alone.chains
+    assert not solved(cluster(pins={"embed": "c"})).chains
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.integers(0, 1000))
+def test_no_copies_serve_more_than_their_bound(seed: int) -> None:
+    """On random hosts, groups included: plans of any number of copies stay below it, and say how far."""
+    rng = np.random.default_rng(seed)
+    data = host(rng, 4, 5, alike=bool(seed % 3)) | {"objective": "throughput", "copies": 1 + seed % 3}
+    data["workload"]["concurrency"] = 8
+    most = most_together(read_request(data))
+    try:
+        plan = optimize(None, data, time_limit=0.5).plan
+    except PlacementError:
+        return
+    assert most is None or plan.figures.tokens_per_s <= most * (1 + 1e-9)
+    if plan.chains:
+        assert plan.objective.bound == (most if most is None else pytest.approx(most))
+
+
+def test_a_bound_that_a_plan_contradicts_is_an_error() -> None:
+    """Nothing is called proven by a wrong bound."""
+    plan = solved(cluster(copies=2))
+    with pytest.raises(RuntimeError, match="more than the bound"):
+        bounded(plan, 0.9 * plan.objective.value)
+    assert bounded(plan, 1.1 * plan.objective.value).objective.gap == pytest.approx(0.1)
+
+
+def test_parts_in_main_memory_have_no_such_bound() -> None:
+    """A processor that computes parts of blocks is not in the sum."""
+    assert most_together(read_request(cluster())) is not None
+    cpu = {"name": "cpu", "host": "a", "main_memory": True, "memory": "64 GB", "memory_bandwidth": "60 GB/s"}
+    data = cluster()
+    data["nodes"].append({**cpu, "compute": "1 TFLOP/s"})
+    assert most_together(read_request(data)) is None
+
+
 def test_a_plan_of_copies_is_judged_as_it_was_planned() -> None:
     """Alike copies given as spans have the figures that the plan of them has."""
     data = cluster(copies=2, exclude=["c"])
@@ -85,7 +134,7 @@ def test_a_plan_of_copies_is_judged_as_it_was_planned() -> None:
 
 def test_layouts_that_share_a_node_are_refused() -> None:
     """Two pipelines need nodes of their own."""
-    data = cluster()
+    data = cluster(copies=1)
     plan = solved(data)
     with pytest.raises(InputError, match="is in two of the 2 pipelines"):
         judge(None, data, (*plan.placement, *plan.placement))

@@ -47,7 +47,7 @@ def test_four_cards_become_one_group() -> None:
     """Four A100 with NVLink hold Llama-3.1-70B together, at more than twice the rate of the best pipeline."""
     wide = optimize(None, FOUR, time_limit=20).plan
     alone = [{**NODE, "tensor_parallel": 1}]
-    narrow = optimize(None, {**FOUR, "nodes": alone}, time_limit=20).plan
+    narrow = optimize(None, {**FOUR, "nodes": alone, "copies": 1}, time_limit=20).plan
     assert [group.devices for group in wide.groups] == [("a-0", "a-1", "a-2", "a-3")]
     assert wide.objective.value > 2 * narrow.objective.value
     assert "tensor groups of one host up to 4" in wide.space
