@@ -183,7 +183,7 @@ def _fixed_point(
     client, out = tables.client, tables.output_tokens
     used = [i for i in span_of if visits[i] > 0]
     rows = np.array([client, *used], dtype=np.int64)
-    shares = np.append(1.0, visits[used])[:, None] * weights[np.ix_(rows, used)]
+    shares = np.append(1.0, visits[used])[:, None] * weights[np.ix_(rows, rows[1:])]
     links = [(int(rows[a]), used[b], float(shares[a, b])) for a, b in zip(*np.nonzero(shares > 0), strict=True)]
     links += [(a, client, float(visits[a])) for a in used if span_of[a].stop == tables.n_blocks]
     on_links = _on_links(tables, links)
