@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from json import dumps
 from pathlib import Path
+from time import perf_counter
 from typing import Annotated
 
 import typer
@@ -63,12 +64,13 @@ def whatif(
     if base.wish.objective.pareto:
         raise InputError("what-ifs are compared by one objective, not by a front: give --objective", str(file))
     with text_bar(len(changes) + 1, first="the question as it is", hidden=quiet or json) as move:
-        plan = Plan.load(start) if start is not None else None
+        plan, began = Plan.load(start) if start is not None else None, perf_counter()
         if plan is None:
             plan = answer(base, Search("auto", BASE_SHARE * seconds, seed)).plan
+        took = max(0.0, perf_counter() - began - BASE_SHARE * seconds)
         left = seconds * (1.0 if start is not None else 1.0 - BASE_SHARE)
         show = None if move is None else lambda done, text: move(done + 1, text)
-        rows = answered(base, plan, changes, seconds=left, seed=seed, objective=objective, show=show)
+        rows = answered(base, plan, changes, seconds=left, seed=seed, objective=objective, show=show, took=took)
     document = {"base": plan.to_dict(), "changes": [row.to_dict() for row in rows], "note": note, "version": VERSION}
     if out is not None:
         write_atomic(out, dumps(plain(document), indent=2) + "\n")

@@ -19,7 +19,9 @@ from .document import key_path
 
 Parsed = TypeVar("Parsed")
 
-MAX_COUNT = 10_000  # blocks or nodes: more is a mistake
+MAX_COUNT = 10_000  # entries of a list, or what an entry stands for: more is a mistake
+MAX_NODES = 2_000  # of a whole cluster, swarm or case: tables of links have the square of it
+MAX_BLOCKS = 2_000  # of a model: no search looks at more in a time that people wait
 LARGEST, SMALLEST = 1e30, 1e-30  # of what is measured: beyond any machine, and far from overflow in products
 
 

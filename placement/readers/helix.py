@@ -17,11 +17,10 @@ from placement.question.case import ReplicatedCase
 
 from ..errors import InputError, nearest
 from ..files import read_document
-from ..files.entries import ensure_different, parse
+from ..files.entries import MAX_NODES, ensure_different, parse
 from .schema.helix import HelixFile, HelixLinks, HelixType
 
 SMALL = 8  # smallest batches of decode curves
-MAX_NODES = 2000  # links have the square of it
 KEYS = frozenset({"model", "node_types", "nodes", "links", "coordinator"})
 
 

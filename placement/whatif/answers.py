@@ -120,6 +120,7 @@ def answered(
     seed: int = 0,
     objective: Any = None,
     show: Show | None = None,
+    took: float = 0.0,
 ) -> list[Row]:
     """Answer every change from the plan in hand.
 
@@ -137,21 +138,23 @@ def answered(
         The objective's name, where the file's does not count.
     show : callable, optional
         Told how many are done, and of the next one.
+    took : float
+        Seconds that the question as it is took beside its search: where no time is left, one like it is not begun.
 
     Returns
     -------
     list of Row
         In the order of the changes.
     """
-    began, rows = time.perf_counter(), []
+    began, rows = time.perf_counter(), list[Row]()
     for number, change in enumerate(changes):
         if show is not None:
             show(number, change.what)
         left = seconds - (time.perf_counter() - began)
-        if left < -OVER_S:
+        if left < -OVER_S or (left < LEAST_S and left - took < -OVER_S):
             rows.append(Row(change.what, None, "not asked: the time was over"))
             continue
-        share = min(MOST_S, max(LEAST_S, left / (len(changes) - number)))
+        share, since = min(MOST_S, max(LEAST_S, left / (len(changes) - number))), time.perf_counter()
         try:
             asked = asked_of(change, base, objective)
             found = answer(asked, Search("auto", share, seed, start_of(asked, plan))).plan
@@ -162,6 +165,7 @@ def answered(
             rows.append(Row(change.what, None, f"cannot be asked: {error.detail}"))
         else:
             rows.append(row_of(change.what, plan, found))
+        took = max(0.0, time.perf_counter() - since - share)  # beside its search
     return rows
 
 

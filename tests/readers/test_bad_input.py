@@ -81,7 +81,7 @@ BAD = {
     "too many nodes": (node("count: 10001"), "nodes[0].count: expected a whole number of at most 10000, got 10001"),
     "too many in sum": (
         MODEL + "nodes: [{name: a, device: t4, count: 9999}, {name: b, device: t4, count: 9}]",
-        "nodes: expected at most 10000 nodes, got 10008",
+        "nodes: expected at most 2000 nodes, got 10008",
     ),
     "half a node": (node("count: 1.5"), "nodes[0].count: expected a whole number, got 1.5"),
     "reserve above memory": (node("reserve: 2 GiB"), "nodes[0].reserve: expected less than the memory"),
@@ -181,7 +181,7 @@ BAD = {
             "blocks: [{name: x, weights: 1 B, activation_per_token: 1 B, repeat: 6000}, "
             "{name: y, weights: 1 B, repeat: 6000}]"
         ),
-        "expected at most 10000 blocks, got 12000",
+        "expected at most 2000 blocks, got 12000",
     ),
     "cut outside": (
         GOOD.replace("}]}\n", "}], forbidden_cuts: [6]}\n", 1),

@@ -40,6 +40,7 @@ from .problem import ReplicatedProblem
 from .view import plan_view
 
 DEFAULT = "served"
+MOST_NODES = 1_200  # the reference looks at each pair of nodes that may follow each other
 
 
 @dataclass(frozen=True)
@@ -217,7 +218,10 @@ class ReplicatedKind:
 
 
 def ensure_enough_nodes(request: Request, where: str) -> Request:
-    """Refuse more copies of a block than there are nodes; raise `InputError`."""
+    """Refuse more copies of a block than there are nodes, and more nodes than any search has time for."""
+    if request.cluster.n_nodes > MOST_NODES:
+        found = f"expected at most {MOST_NODES} nodes for replicated placements, got {request.cluster.n_nodes}"
+        raise InputError(found, where.replace("min_replicas", "nodes"))
     if request.min_replicas > request.cluster.n_nodes:
         found = f"expected at most {request.cluster.n_nodes}, the number of nodes, got {request.min_replicas}"
         raise InputError(found, where)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from placement.errors import InputError, nearest
-from placement.files.entries import MAX_COUNT
+from placement.files.entries import MAX_BLOCKS
 from placement.question.model import Block, Model, Part, Tie
 
 from ..schema.model import BlockEntry, InlineModel
@@ -26,8 +26,8 @@ def inline_model(entry: InlineModel, weights: str | None = None) -> Model:
         Name of the number format of the weights.
     """
     total = sum(block.repeat or 1 for block in entry.blocks)
-    if total > MAX_COUNT:
-        raise InputError(f"expected at most {MAX_COUNT} blocks, got {total}", "model.blocks")
+    if total > MAX_BLOCKS:
+        raise InputError(f"expected at most {MAX_BLOCKS} blocks, got {total}", "model.blocks")
     notes: list[str] = []
     activations = _activations(entry.blocks, notes)
     blocks = tuple(

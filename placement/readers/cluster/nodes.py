@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from placement.catalog import hardware
 from placement.errors import InputError, shown
-from placement.files.entries import MAX_COUNT
+from placement.files.entries import MAX_NODES
 from placement.question.cluster import CLIENT, Node
 
 from ..schema.nodes import PARTS, LinkEntry, NodeEntry
@@ -75,8 +75,8 @@ def expand(entries: Sequence[NodeEntry], *, n_blocks: int, notes: list[str]) -> 
     """
     hosts = list(hosts_apart(entries, notes))
     total = sum(entry.count or 1 for _, entry in hosts)
-    if total > MAX_COUNT:
-        raise InputError(f"expected at most {MAX_COUNT} nodes, got {total}", "nodes")
+    if total > MAX_NODES:
+        raise InputError(f"expected at most {MAX_NODES} nodes, got {total}", "nodes")
     nodes: list[Node] = []
     groups: list[Group] = []
     used: dict[str, int] = {}

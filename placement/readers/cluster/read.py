@@ -11,7 +11,7 @@ from objectives.combine import PIPELINE, REPLICATED, Objective
 from placement.catalog.runtimes import stored_format
 from placement.errors import InputError, nearest
 from placement.files import read_document
-from placement.files.entries import MAX_COUNT, parse
+from placement.files.entries import MAX_BLOCKS, parse
 from placement.question.goodput import GOODPUT, GROUND
 from placement.question.model import Model
 from placement.question.request import Choices, Constraints, Request
@@ -164,8 +164,8 @@ def _model(entry: ClusterFile, folder: Path, given: object | None) -> Model:
         raise error.under("model") from None
     if weights != named:
         built = replace(built, notes=(*built.notes, f"files of {entry.runtime} hold {named} models as {weights}"))
-    if built.n_blocks > MAX_COUNT:
-        raise InputError(f"expected at most {MAX_COUNT} blocks, got {built.n_blocks}", "model")
+    if built.n_blocks > MAX_BLOCKS:
+        raise InputError(f"expected at most {MAX_BLOCKS} blocks, got {built.n_blocks}", "model")
     return built
 
 

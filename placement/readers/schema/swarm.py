@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from placement.errors import shown
 from placement.files.entries import (
     LARGEST,
+    MAX_NODES,
     SMALLEST,
     Count,
     Entry,
@@ -23,7 +24,6 @@ from placement.files.entries import (
 
 from .fields import Duration, TokenRate
 
-MAX_SERVERS = 2000  # the table of round trips has the square of it
 _SPAN = re.compile(r"\s{0,9}(\d{1,9})\s{0,9}:\s{0,9}(\d{1,9})\s{0,9}", re.ASCII)
 
 
@@ -99,7 +99,7 @@ class SwarmFile(Entry):
     """A swarm as a client sees it, and what is asked of the chains through it."""
 
     blocks: Count = Field(description="blocks of the model")
-    servers: list[SwarmServer] = Field(min_length=1, max_length=MAX_SERVERS)
+    servers: list[SwarmServer] = Field(min_length=1, max_length=MAX_NODES)
     rtt_ms: dict[Name, dict[Name, NonNegativeNumber]] = Field(
         description="milliseconds of a round trip, between servers or sites: {berlin: {paris: 22}}"
     )

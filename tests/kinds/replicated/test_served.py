@@ -125,7 +125,12 @@ def test_rates_of_blocks_in_a_row_by_plain_sums() -> None:
     for seed in range(20):
         rng = np.random.default_rng(seed)
         blocks = [
-            {"name": f"b{k}", "weights": f"{rng.uniform(0, 3):.3f} GiB", "kv_per_token": f"{rng.integers(0, 900)} KiB"}
+            {
+                "name": f"b{k}",
+                "weights": f"{rng.uniform(0, 3):.3f} GiB",
+                "kv_per_token": f"{rng.integers(0, 900)} KiB",
+                "activation_per_token": "8 KiB",
+            }
             for k in range(int(rng.integers(1, 9)))
         ]
         nodes = [
