@@ -225,9 +225,8 @@ def _ring(
     """Collect what the fixed point reads; links are from, to and share of the requests."""
     client, nodes = tables.client, tuple(i for i in span_of if visits[i] > 0)
     step, prompt, lost = 0.0, 0.0, 0.0
-    back = sum(
-        share * share for _, b, share in links if b == client
-    )  # who comes to the first nodes comes from the last
+    # The client sends to the first nodes what the last ones send back.
+    back = sum(share * share for _, b, share in links if b == client)
     order = dict.fromkeys(nodes, 0.0)
     for a, b, share in links:
         for_prompt, for_token = link_s(tables, a, b)
