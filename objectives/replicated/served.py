@@ -216,7 +216,8 @@ class _Ring:
         """Seconds of decode steps of so many requests at each node."""
         at, rows = self.tables.decode_at, self.tables.decode_s
         found = [at_size(at, rows[i], size) for i, size in zip(self.nodes, sizes.tolist(), strict=True)]
-        return self.held * np.array(found)
+        seconds: FloatArray = self.held * np.array(found)
+        return seconds
 
 
 def _ring(
