@@ -141,13 +141,16 @@ def most_together(request: Request) -> float | None:
     """
     cluster = request.cluster
     hosts = [host for host, _ in hosts_of(cluster, request.constraints)]
-    joining = hosts if degrees_of(request.model, max((len(host.devices) for host in hosts), default=1)) else []
+    largest = max((len(host.devices) for host in hosts), default=1)
+    largest = cluster.n_nodes if request.across_hosts else largest
+    joining = hosts if degrees_of(request.model, largest) else []
     homes = {node.host for node in cluster.nodes if node.main_memory and node.host}
     spilling = any(node.host in homes and node.offload and not node.main_memory for node in cluster.nodes)
     if spilling or any(len(host.classes) > 1 for host in joining):
         return None
     tables = build_tables(request)
-    least = least_together(tables, tables.rounds("throughput"), max((len(host.devices) for host in joining), default=1))
+    joined = largest if joining or request.across_hosts else 1
+    least = least_together(tables, tables.rounds("throughput"), joined)
     return 1.0 / least if least > 0 else None
 
 

@@ -130,6 +130,8 @@ class Request:
     goodput : bool
         What is wanted is the rate that is served within the limits on TTFT and time per token (`question.goodput`);
         `objective` is then the one by which single layouts are judged.
+    across_hosts : bool
+        Devices of different hosts may hold blocks together where their links are stated.
     draft : Draft or None
         Proposes tokens. Figures with it stand beside the others; the search leaves it out but for its memory.
     """
@@ -150,4 +152,5 @@ class Request:
     away: Away | None = None
     choices: Choices | None = None
     goodput: bool = False
+    across_hosts: bool = False
     draft: Draft | None = None

@@ -109,6 +109,7 @@ def _request(entry: ClusterFile, folder: Path, model: object | None) -> Request:
         copies=entry.copies,
         goodput=entry.objective == GOODPUT,
         choices=_choices(entry, models),
+        across_hosts=entry.across_hosts,
         draft=draft,
     )
 

@@ -183,6 +183,9 @@ class ClusterFile(Entry):
     tensor_parallel: Degree | None = Field(
         default=None, description="of every node that states none: auto (the default), or devices that act as one node"
     )
+    across_hosts: Bool = Field(
+        default=False, description="true: devices of several linked hosts may form a tensor parallel group too"
+    )
     copies: Copies | None = Field(
         default=None,
         description="pipelines side by side, each on nodes of its own; auto: as many as serve most; not given: one, or "
