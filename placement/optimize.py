@@ -145,10 +145,9 @@ def _answer(asked: Asked, search: Search) -> Result:
     if asked.wish.goodput is not None:
         return _simulated(asked, search, glanced)
     asked = chosen(asked, glanced)
-    copies = getattr(asked.question, "copies", 1)
-    if copies is None and serve_more(asked) and search.solver == "auto" and search.start is None:
+    if asked.copies is None and serve_more(asked) and search.solver == "auto" and search.start is None:
         return _perhaps_copied(asked, search)
-    return _copied(asked, search) if copies not in (1, None) else _alone(asked, search)
+    return _copied(asked, search) if asked.copies not in (1, None) else _alone(asked, search)
 
 
 def _alone(asked: Asked, search: Search) -> Result:
