@@ -87,7 +87,7 @@ def with_copies(asked: Asked, seconds: float, solve: Solve) -> Plan:
     tried = Tried(single, solve, over + OVER_S)
     wanted = [parts for count in counts_of(request) for parts in dealt(request, count)]
     each = max(LEAST_TRIAL_S, TRIALS * seconds / max(1, len(wanted)))
-    trials = []
+    trials: list[tuple[float, list[Part], list[Plan]]] = []
     for parts in wanted:
         if trials and time.perf_counter() > over:
             break  # every question takes a moment beside its search, and there may be many

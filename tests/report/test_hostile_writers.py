@@ -56,7 +56,9 @@ def hostile(name: str, kind: str = "pipeline") -> Plan:
 
     picture = plan.picture or Picture()
     places = tuple(
-        replace(place, name=named(place.name), **(dict.fromkeys(("region", "host", "device"), name) if k == 0 else {}))
+        replace(place, name=named(place.name), region=name, host=name, device=name)
+        if k == 0
+        else replace(place, name=named(place.name))
         for k, place in enumerate(picture.places)
     )
     lines = tuple(replace(line, source=named(line.source), target=named(line.target)) for line in picture.lines)
