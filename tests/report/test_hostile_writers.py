@@ -55,8 +55,12 @@ def hostile(name: str, kind: str = "pipeline") -> Plan:
         return name if node == first else node
 
     picture = plan.picture or Picture()
-    places = tuple(replace(place, name=named(place.name)) for place in picture.places)
-    places = tuple(replace(place, region=name, host=name, device=name) for place in places[:1]) + places[1:]
+    places = tuple(
+        replace(place, name=named(place.name), region=name, host=name, device=name)
+        if k == 0
+        else replace(place, name=named(place.name))
+        for k, place in enumerate(picture.places)
+    )
     lines = tuple(replace(line, source=named(line.source), target=named(line.target)) for line in picture.lines)
     stages = tuple(replace(stage, node=named(stage.node)) for stage in picture.stages)
     return replace(

@@ -134,11 +134,11 @@ def _rules(broken: Violation) -> list[str]:
     return [RULES[name] for name in broken.counts]
 
 
-def _alone(asked: PipelineProblem, name: str, limit: float, seconds: float) -> tuple[str, str]:
+def _alone(whole: PipelineProblem, name: str, limit: float, seconds: float) -> tuple[str, str]:
     """Search for the best value of one term alone; say it, and whether the limit can be met."""
     key = next(key for key, term in PIPELINE.limits.items() if term == name)
     objective = Objective({name: 1.0})
-    problem = PipelineProblem(asked.tables, objective)
+    problem = PipelineProblem(whole.tables, objective)
     rng, starts, lower = np.random.default_rng(0), problem.starts(), problem.lower_bound()
     outcome = run(problem, Auto(), rng=rng, start=starts, seconds=seconds, bound=lower)
     unit = PIPELINE.units[name]
