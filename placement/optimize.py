@@ -191,6 +191,8 @@ def _copied(asked: Asked, search: Search) -> Result:
     last: list[Result] = []
 
     def solve(part: Asked, seconds: float) -> Plan | None:
+        if last and last[-1].stopped_by is StoppedBy.INTERRUPTED:
+            return None  # whoever stops one search means all of them
         try:
             last.append(answer(part, replace(search, seconds=seconds, start=None)))
         except (InfeasibleError, NotFoundError):

@@ -173,10 +173,12 @@ def judged(model: Model, spans: Sequence[PlacedSpan], options: Any, prompt: int)
 
 
 def executed(plan: Plan, folder: Path, prompts: Sequence[Sequence[int]], options: Any) -> Any:
-    """Run a plan: a process for each device, sums and hidden states by nccl."""
+    """Run a plan: a process for each device, sums and hidden states by nccl where there are several."""
     more: dict[str, Any] = {}
     if not options.toy:
-        more = {"devices": {f"gpu-{k}": f"cuda:{k}" for k in range(options.count)}, "backend": "nccl"}
+        several = len(plan.placement) > 1 or plan.groups
+        more = {"devices": {f"gpu-{k}": f"cuda:{k}" for k in range(options.count)}}
+        more |= {"backend": "nccl", "start_limit_s": 140.0} if several else {"start_limit_s": 140.0}
     launch = Launch(timeout_s=150.0)
     return run_plan(plan, folder, prompts, options.tokens, launch=launch, in_flight=1, **more)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from importlib import import_module
 from itertools import count as counted
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from placement.kinds.space.copies import apportioned, dealt, part_of
 from placement.optimize import judge
 from placement.plan.plan import Plan
 from placement.readers.cluster.read import read_request
+from placement.search.stop import StoppedBy
 
 from .instances import host
 
@@ -49,9 +51,9 @@ def cluster(**more: Any) -> dict[str, Any]:
     } | more
 
 
-def solved(data: dict[str, Any]) -> Plan:
-    """Its best plan after a moment."""
-    return optimize(None, data, time_limit=3.0).plan
+def solved(data: dict[str, Any], seconds: float = 3.0) -> Plan:
+    """Its best plan after a moment; most of the questions end before, with a proof."""
+    return optimize(None, data, time_limit=seconds).plan
 
 
 def test_copies_are_disjoint_and_add_up() -> None:
@@ -77,7 +79,7 @@ def test_auto_is_never_worse_than_a_number() -> None:
 
 def test_several_pipelines_are_looked_at_where_nobody_asks_for_one() -> None:
     """Without the key, the plan serves what the best number of copies does; `copies: 1` is one pipeline."""
-    free, one, best = (solved(cluster(**more)) for more in ({}, {"copies": 1}, {"copies": "auto"}))
+    free, one, best = (solved(cluster(**more), 20.0) for more in ({}, {"copies": 1}, {"copies": "auto"}))
     assert free.chains
     assert not one.chains
     assert free.figures.tokens_per_s > one.figures.tokens_per_s
@@ -86,6 +88,21 @@ def test_several_pipelines_are_looked_at_where_nobody_asks_for_one() -> None:
     alone = solved(cluster(workload={"prompt_tokens": 256, "output_tokens": 64, "concurrency": 1}))
     assert not alone.chains
     assert not solved(cluster(pins={"embed": "c"})).chains
+
+
+def test_one_interruption_ends_the_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while several pipelines are looked at: no further search begins, and the plan of one is there."""
+    module = import_module("placement.optimize")
+    search, searches = module._alone, []
+
+    def interrupted(*args: Any) -> Any:
+        searches.append(search(*args))
+        return replace(searches[-1], stopped_by=StoppedBy.INTERRUPTED) if len(searches) > 1 else searches[-1]
+
+    monkeypatch.setattr(module, "_alone", interrupted)
+    plan = solved(cluster(), 20.0)
+    assert len(searches) == 2
+    assert plan == searches[0].plan
 
 
 @settings(deadline=None, max_examples=15)
