@@ -127,6 +127,15 @@ def test_advice_is_worth_its_moves() -> None:
     assert advise(swarm, weight=50.0).moves == ()
 
 
+def test_advice_ends_with_its_time() -> None:
+    """Without any time no move is sought, and that is told; with enough of it nothing is said."""
+    swarm, _, _ = read(EXAMPLES / "petals_status.yaml")
+    short, whole = advise(swarm, seconds=0.0), advise(swarm)
+    assert (short.moves, short.cut_short) == ((), True)
+    assert whole.moves
+    assert not whole.cut_short
+
+
 def test_moves_better_the_value_they_are_chosen_by() -> None:
     """One after another, and a swarm with a hole is mended first."""
     swarm, _, _ = read(EXAMPLES / "petals_status.yaml")
