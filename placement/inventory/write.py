@@ -34,7 +34,7 @@ def cluster_text(found: Found, *, model: str, network: str = "", source: str = "
         YAML; every line with something that nobody said carries a comment that begins with "assumed".
     """
     lines = [
-        f"# A cluster file, written from {_one_line(source) or 'this machine'}. Lines marked 'assumed' are worth a look.",
+        f"# A cluster file, from {_one_line(source) or 'this machine'}. Lines marked 'assumed' are worth a look.",
         "#   placement check cluster.yaml      what is understood, and an estimate",
         "#   placement solve cluster.yaml      the plan",
         f"model: {_scalar(model)}",
