@@ -34,7 +34,7 @@ def cluster_text(found: Found, *, model: str, network: str = "", source: str = "
         YAML; every line with something that nobody said carries a comment that begins with "assumed".
     """
     lines = [
-        f"# A cluster file, written from {source or 'this machine'}. Lines marked 'assumed' are worth a look.",
+        f"# A cluster file, from {_one_line(source) or 'this machine'}. Lines marked 'assumed' are worth a look.",
         "#   placement check cluster.yaml      what is understood, and an estimate",
         "#   placement solve cluster.yaml      the plan",
         f"model: {_scalar(model)}",
@@ -114,7 +114,9 @@ def _scalar(value: object) -> str:
     """A value in YAML: JSON's notation is a part of it; plain words stay plain."""
     if isinstance(value, str) and PLAIN.fullmatch(value) and value.lower() not in WORDS:
         return value
-    return json.dumps(value, ensure_ascii=True)
+    text = json.dumps(value, ensure_ascii=False)
+    # JSON writes what lies beyond 16 bits as two halves, which YAML does not join; its own escape has eight digits.
+    return "".join(char if char.isprintable() else f"\\U{ord(char):08x}" for char in text)
 
 
 def _one_line(text: str) -> str:

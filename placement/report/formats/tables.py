@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 
+from ...errors import printable
 from ...plan.plan import Plan
 from ..figures import shown_figures
 from ..table import blocks_of, objective_line
@@ -30,7 +31,7 @@ def csv_text(plan: Plan) -> bytes:
             figures = (*sizes, busy.get(span.node, ""))
             told.add(span.node)
         cells = (span.node, span.start, span.stop, names[0], names[-1], span.away or "", span.home or "")
-        rows.writerow((*cells, *where, *figures))
+        rows.writerow([printable(cell) if isinstance(cell, str) else cell for cell in (*cells, *where, *figures)])
     return out.getvalue().encode()
 
 
@@ -48,5 +49,5 @@ def markdown(plan: Plan) -> bytes:
 
 
 def _plain(text: str) -> str:
-    """Text whose characters mean nothing in Markdown."""
-    return "".join(f"\\{char}" if char in "\\`*_{}[]<>|#" else char for char in text)
+    """Text on one line whose characters mean nothing in Markdown."""
+    return "".join(f"\\{char}" if char in "\\`*_{}[]<>|#" else char for char in printable(text))
