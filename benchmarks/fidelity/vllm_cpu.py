@@ -185,8 +185,11 @@ def vllm(python: str, folder: Path) -> Iterator[Real]:
 
 def calibrated(real: Real) -> dict[int, float]:
     """Seconds of passes by their tokens: decode steps, then prompts."""
-    context = (PROMPTS[0] + PROMPTS[1]) // 2
-    found = {size: real.passes(kind="decode", sequences=size, tokens=context, count=40) for size in SIZES}
+    mean, count = (PROMPTS[0] + PROMPTS[1]) // 2, 40
+    found = {}
+    for size in SIZES:  # as many tokens as the caches hold of all
+        context = min(mean, CACHE_TOKENS // size - count - 8)
+        found[size] = real.passes(kind="decode", sequences=size, tokens=context, count=count)
     found |= {size: real.passes(kind="prompt", tokens=size, count=5) for size in PROMPT_SIZES}
     return found
 
