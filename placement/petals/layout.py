@@ -87,7 +87,7 @@ class Layouts:
         return self.preference * soft - (1 - self.preference) * math.log(float(ways.seconds(np.array([way]))[0]))
 
     def best(self, spans: Sequence[Range], until: float = math.inf) -> Move | None:
-        """The move that gains most beyond what its reloading must bring; None when none is worth it, or time is over."""
+        """The move that gains most beyond what its reloading must bring; None: none is worth it, or time is over."""
         now, found, surplus = self.value(spans), None, 0.0
         n_blocks = self.swarm.n_blocks
         for j, old in enumerate(spans):

@@ -157,7 +157,8 @@ def test_the_command_gives_advice(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["petals", "advise", str(EXAMPLES / "petals_status.yaml"), "--json"]) == 0
     data = json.loads(capsys.readouterr().out)
     assert data["moves"][0]["loaded_bytes"] == data["moves"][0]["loaded_blocks"] * 450e6
-    assert list(data) == ["status", "kind", "now", "petals", "ours", "petals_would_move", "moves", "plan"]
+    keys = ["status", "kind", "now", "petals", "ours", "petals_would_move", "moves", "cut_short", "plan"]
+    assert list(data) == keys
 
 
 def test_advice_is_a_plan_of_the_layout_after_the_moves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
