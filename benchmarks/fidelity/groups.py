@@ -8,10 +8,14 @@ is what it would do the best of what was measured? ::
     python -m benchmarks.fidelity.groups --out groups.json              # all GPUs there are, under 6 minutes
     python -m benchmarks.fidelity.groups --toy --out groups.json        # two processes on the CPU, to try the script
 
+How quickly a host launches kernels is its own: the time per token of the first model, whole, sets that one figure
+(`overhead` of the nodes), and all others are predicted a second time with it ("calibrated").
+
 In float32 the tokens must be equal. In bfloat16 sums in another order may flip two words that are equally likely, so
 every word is looked at as the whole model sees it behind the same words: how far its logit is below the best one, in
-standard deviations of the logits; `TOLERANCE` of them are allowed. Prints tables, writes one JSON document, and exits
-with 1 when a run failed or words differ.
+standard deviations of the logits. Allowed are `TOLERANCE` of them, or a quarter more than what the model on one GPU has
+against itself, with a cache and without one. Prints tables, writes one JSON document, and exits with 1 when a run
+failed or words differ.
 """
 
 from __future__ import annotations
@@ -42,7 +46,7 @@ from placement.question.model import Model
 from placement.readers.models.config import read_config
 from placement.run import Launch, run_plan
 
-CASES = ("1.1b:float32", "1.1b:bfloat16", "8.0b:bfloat16", "3.6b:bfloat16", "13b:bfloat16")
+CASES = ("1.1b:float32", "8.0b:bfloat16", "13b:bfloat16", "3.6b:bfloat16", "1.1b:bfloat16")
 TOYS = ("toy-a:float32", "toy-b:bfloat16")
 TOLERANCE = 0.15
 REPEATS = 2  # of each prompt; the first one is not timed
@@ -67,7 +71,7 @@ def main() -> int:
     parser.add_argument("--toy", action="store_true", help="tiny shapes on the CPU")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    options.until = time.monotonic() + options.budget
+    options.until, options.overhead_s = time.monotonic() + options.budget, None
     options.prompts = options.prompts or ([16, 64] if options.toy else [128, 4096])
     options.count = options.gpus or (2 if options.toy else min(4, torch.cuda.device_count()))
     if options.count < 2:
@@ -115,20 +119,23 @@ def one_shape(case: str, options: Any, scratch: Path, report: dict[str, Any]) ->
             print(report["errors"][-1], file=sys.stderr, flush=True)
             continue
         words[split], measured[split] = [list(row) for row in result.tokens], figures(result.batches, options.prompts)
-        predicted[split] = {
-            f"{figure} {size}": plan.figures[key]
-            for size, plan in plans.items()
-            for figure, key in (("token", "time_per_token_s"), ("ttft", "ttft_s"))
-        }
+        predicted[split] = told_by(plans)
+        seen = None
+        if options.overhead_s is None:
+            seen = f"token {options.prompts[0]}"
+            options.overhead_s = launched(model, spans, options, measured[split][seen])
+        calibrated = told_by({size: judged(model, spans, options, size, options.overhead_s) for size in plans})
         for figure, seconds in measured[split].items():
             row = {"case": case, "split": split, "figure": figure, "measured_s": seconds}
-            report["rows"].append(row | {"predicted_s": predicted[split][figure]})
+            row |= {"predicted_s": predicted[split][figure], "calibrated_s": calibrated[figure]}
+            report["rows"].append(row | {"seen": figure == seen})
         print(f"{case} {split}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
-    exact = dtype == "float32"
-    report["words"] += [
-        {"case": case, "split": split, **compared(whole, prompts, rows, words.get("whole"), exact=exact)}
-        for split, rows in words.items()
-    ]
+    exact, allowed = dtype == "float32", TOLERANCE
+    for split, rows in words.items():
+        found = compared(whole, prompts, rows, words.get("whole"), exact=exact, allowed=allowed)
+        if split == "whole" and not exact:
+            found["good"], allowed = True, max(allowed, 1.25 * found["below_best"])
+        report["words"].append({"case": case, "split": split, **found})
     if len(measured) > 1:
         report["choices"] += [
             chosen(case, figure, predicted, measured, model, options) for figure in figure_names(options)
@@ -163,13 +170,33 @@ def question(model: Model, options: Any, prompt: int, count: int) -> tuple[Model
     return model, {"runtime": "torch", "nodes": nodes}, work
 
 
-def judged(model: Model, spans: Sequence[PlacedSpan], options: Any, prompt: int) -> Plan:
-    """A layout as a plan with its predicted figures."""
+def judged(
+    model: Model, spans: Sequence[PlacedSpan], options: Any, prompt: int, overhead_s: float | None = None
+) -> Plan:
+    """A layout as a plan with its predicted figures; with the seconds that the launches of a block take here."""
     asked, cluster, work = question(model, options, prompt, options.count)
+    if overhead_s is not None:
+        cluster["nodes"][0]["overhead"] = f"{overhead_s * 1e6:.3f} us"
     plan, broken = judge(asked, cluster, spans, workload=work)
     if broken:
         raise PlacementError("; ".join(broken))
     return plan
+
+
+def told_by(plans: Mapping[int, Plan]) -> dict[str, float]:
+    """The predicted seconds of plans, by figure and tokens of the prompt."""
+    keys = (("token", "time_per_token_s"), ("ttft", "ttft_s"))
+    return {f"{figure} {size}": plan.figures[key] for size, plan in plans.items() for figure, key in keys}
+
+
+def launched(model: Model, spans: Sequence[PlacedSpan], options: Any, measured_s: float) -> float:
+    """Seconds of launches per block with which a token takes as long as was measured (bisection)."""
+    low, high = 1e-6, 1e-2
+    for _ in range(40):
+        middle = (low * high) ** 0.5
+        found = judged(model, spans, options, options.prompts[0], middle).figures["time_per_token_s"]
+        low, high = (middle, high) if found < measured_s else (low, middle)
+    return high
 
 
 def executed(plan: Plan, folder: Path, prompts: Sequence[Sequence[int]], options: Any) -> Any:
@@ -221,6 +248,7 @@ def compared(
     alone: Sequence[Sequence[int]] | None,
     *,
     exact: bool,
+    allowed: float,
 ) -> dict[str, Any]:
     """How the words of a run compare with those of one process, and with what the whole model thinks of them.
 
@@ -234,6 +262,8 @@ def compared(
         What the run on one device made.
     exact : bool
         Whether words must be equal.
+    allowed : float
+        How far below the best word they may be, in standard deviations of the logits.
     """
     deviations = []
     for prompt, words in zip(prompts, rows, strict=True):
@@ -243,7 +273,7 @@ def compared(
         deviations.append(float(((best - mine) / logits.std(dim=-1)).max()))
     equal = None if alone is None else [list(row) for row in rows] == [list(row) for row in alone]
     worst = max(deviations)
-    return {"equal": equal, "below_best": worst, "good": worst <= TOLERANCE and (equal is not False or not exact)}
+    return {"equal": equal, "below_best": worst, "good": worst <= allowed and (equal is not False or not exact)}
 
 
 def chosen(
@@ -287,34 +317,42 @@ def chosen(
     }
 
 
-def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Errors by split and figure (without the length of the prompt)."""
+def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Errors by split and figure, whatever the prompt: of the catalog, and calibrated, without what was seen."""
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         groups.setdefault(f"{row['split']}, {row['figure'].split()[0]}", []).append(row)
     return {
-        name: {
-            "cases": len(group),
-            **error_summary(*([row[key] for row in group] for key in ("predicted_s", "measured_s"))),
-        }
+        name: [_errors(group, "predicted_s"), _errors([row for row in group if not row["seen"]], "calibrated_s")]
         for name, group in groups.items()
     }
+
+
+def _errors(rows: Sequence[Mapping[str, Any]], key: str) -> dict[str, Any]:
+    if not rows:
+        return {"cases": 0, "median_error": np.nan, "worst_error": np.nan}
+    return {"cases": len(rows), **error_summary(*([row[name] for row in rows] for name in (key, "measured_s")))}
 
 
 def told(report: Mapping[str, Any]) -> str:
     """The report as tables of Markdown."""
     lines = [f"{report['gpus']} x {report['device']}, torch {report['torch']}", ""]
     lines += [
-        "| model | split | figure | measured ms | predicted ms | error |",
-        "| --- | --- | --- | ---: | ---: | ---: |",
+        "| model | split | figure | measured ms | predicted ms | error | calibrated ms | error |",
+        "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     for row in report["rows"]:
-        error = row["predicted_s"] / row["measured_s"] - 1
-        times = f"{1e3 * row['measured_s']:.2f} | {1e3 * row['predicted_s']:.2f} | {100 * error:+.0f}%"
-        lines.append(f"| {row['case']} | {row['split']} | {row['figure']} | {times} |")
-    lines += ["", "| figures | cases | median error | worst |", "| --- | ---: | ---: | ---: |"]
-    for name, row in report["summary"].items():
-        lines.append(f"| {name} | {row['cases']} | {row['median_error']:.1%} | {row['worst_error']:.1%} |")
+        times = f"{1e3 * row['measured_s']:.2f}"
+        for key in ("predicted_s", "calibrated_s"):
+            times += f" | {1e3 * row[key]:.2f} | {100 * (row[key] / row['measured_s'] - 1):+.0f}%"
+        lines.append(
+            f"| {row['case']} | {row['split']} | {row['figure']} | {times}{' (seen)' if row['seen'] else ''} |"
+        )
+    lines += ["", "| figures | cases | median error | worst | calibrated: cases | median error | worst |"]
+    lines += ["| --- | ---: | ---: | ---: | ---: | ---: | ---: |"]
+    for name, both in report["summary"].items():
+        cells = [f"{row['cases']} | {row['median_error']:.1%} | {row['worst_error']:.1%}" for row in both]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     lines += ["", "| model | figure | predicted best | planner | measured best | regret | layers or tensors right |"]
     lines += ["| --- | --- | --- | --- | --- | ---: | --- |"]
     for row in report["choices"]:

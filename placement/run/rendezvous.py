@@ -89,7 +89,8 @@ class Rendezvous:
                 return None
             late = [self.here.places[uid] for uid in mates if self.control.get(f"{stem}/{uid}") is None]
             raise RunError(f"not loaded after {self.job.start_limit_s:.0f} s: {', '.join(late)}")
-        store, rank = PrefixStore(stem, self.store), mates.index(self.here.uid)
+        # Process groups name their keys by number, as the devices above did: theirs stand under a name of their own.
+        store, rank = PrefixStore(f"{stem}/sums", self.store), mates.index(self.here.uid)
         if self.job.backend == "nccl":
             return make_device_group(store, rank, len(mates))
         try:

@@ -8,7 +8,8 @@ import signal
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -17,8 +18,10 @@ pytest.importorskip("accelerate")
 
 from placement.errors import InputError
 from placement.plan.plan import PlacedGroup, Plan, Route
-from placement.run import Launch, RunError, run_plan
+from placement.run import Launch, RunError, rendezvous, run_plan
+from placement.run.control import Control
 from placement.run.job import Emulation, Job, places_of
+from placement.run.process_map import ProcessMap
 from tests.run.tiny_models import greedy, plan_by_hand, some_prompts
 
 Make = Callable[[str], Path]
@@ -130,3 +133,22 @@ def test_a_job_with_groups_comes_back_as_it_was(tmp_path: Path) -> None:
     Job(STAGES, "m", ((1, 2),), 4).save(tmp_path / "job.json")
     assert Job.load(tmp_path / "job.json").plan == STAGES
     assert json.loads((tmp_path / "job.json").read_text())["plan"]["groups"][0]["devices"] == ["a", "b"]
+
+
+@pytest.mark.parametrize("backend", ["gloo", "nccl"])
+def test_a_process_group_finds_no_keys_but_its_own(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """nccl asks for '0' at once: what a device said of itself under its number must not answer it."""
+    from torch.distributed import HashStore  # type: ignore[attr-defined]
+
+    store, seen = HashStore(), []
+    here = SimpleNamespace(together=(0, 1), uid=0, name="a", places=("a", "b"))
+    job = SimpleNamespace(start_limit_s=5.0, backend=backend, address_of=lambda name: "127.0.0.1")
+    control = Control(store, 0)
+    control.put("tensor/7/0/1", True)  # the other device has loaded
+    for name in ("make_group", "make_device_group"):
+        monkeypatch.setattr(rendezvous, name, lambda own, *_args: seen.append(own))
+    made = rendezvous.Rendezvous(cast(Job, job), cast(ProcessMap, here), store, control, lambda: False)
+    made.tensor_group(cast(rendezvous.Generation, SimpleNamespace(number=7)))
+    assert control.get("tensor/7/0/0") is True
+    assert not seen[0].check(["0"])
+    assert not seen[0].check(["1"])
