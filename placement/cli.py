@@ -190,9 +190,11 @@ def _interrupted(as_json: bool) -> int:
 
 def was_interrupted(error: BaseException | None) -> bool:
     """Whether Ctrl-C is behind an error: the import of a library may have made another one of it."""
-    while error is not None and not isinstance(error, KeyboardInterrupt):
+    seen: set[int] = set()
+    while error is not None and not isinstance(error, KeyboardInterrupt) and id(error) not in seen:
+        seen.add(id(error))  # an error may have been made the cause of itself
         error = error.__cause__ or error.__context__
-    return error is not None
+    return isinstance(error, KeyboardInterrupt)
 
 
 def _forget_output() -> None:

@@ -133,7 +133,7 @@ def answer(asked: Asked, search: Search) -> Result:
     try:
         return _answer(asked, search)
     except InputError as error:
-        raise error.in_file(asked.source, KEYS) from error
+        raise error.in_file(asked.source, KEYS) from None
 
 
 def _answer(asked: Asked, search: Search) -> Result:

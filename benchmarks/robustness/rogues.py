@@ -25,7 +25,7 @@ import typer
 
 from placement.run.proven_connection import PeerError, prove
 
-from .running import TOKENS, Bench, make_bench, struck
+from .running import TOKENS, Bench, descriptors, make_bench, struck
 
 Address = tuple[str, int]
 Peer = Callable[[Address, np.random.Generator, contextlib.ExitStack], None]
@@ -136,6 +136,7 @@ def attacked(bench: Bench, rng: np.random.Generator) -> tuple[str, Counter[str]]
     """A run with a peer of every kind at every port, each at a random token; how it ended, and the calls by kind."""
     calls: Counter[str] = Counter()
     threads: list[threading.Thread] = []
+    before = descriptors()
     with contextlib.ExitStack() as held:
 
         def call(name: str, address: Address, seed: int) -> None:
@@ -151,10 +152,11 @@ def attacked(bench: Bench, rng: np.random.Generator) -> tuple[str, Counter[str]]
                     threads[-1].daemon = True
                     threads[-1].start()
 
-        ending = struck(bench, after=int(rng.integers(1, TOKENS // 2)), strike=strike)
+        ending = struck(bench, after=int(rng.integers(1, TOKENS // 2)), strike=strike, counted=False)
         for thread in threads:
             thread.join(HELD_S)
-    return ending, calls
+    more = descriptors() - before
+    return (ending if more <= 0 else f"DESCRIPTORS LEFT OPEN: {more}"), calls
 
 
 def main(

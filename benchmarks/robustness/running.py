@@ -48,6 +48,7 @@ def struck(
     after: int = 0,
     strike: Strike | None = None,
     network: Network | None = None,
+    counted: bool = True,
 ) -> str:
     """Run with a fault and say how it ended.
 
@@ -62,6 +63,8 @@ def struck(
         Called with the process ids by place.
     network : Network, optional
         Namespaces that the workers run in; without, all are on loopback and links are delayed by the transport.
+    counted : bool
+        Whether descriptors must be as many as before; not where the fault itself holds some.
 
     Returns
     -------
@@ -99,7 +102,7 @@ def struck(
     left = [place for place, pid in pids.items() if not gone([pid])]
     if left:
         return f"LEFT RUNNING: {', '.join(left)}"
-    return ending if descriptors() <= before else f"DESCRIPTORS LEFT OPEN: {descriptors() - before}"
+    return ending if not counted or descriptors() <= before else f"DESCRIPTORS LEFT OPEN: {descriptors() - before}"
 
 
 def hosts() -> Cluster:

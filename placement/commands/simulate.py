@@ -120,7 +120,7 @@ def simulate(
         try:
             run = _run(plan, question, requests, policy, chosen, options, load, limits, copies, json or quiet)
         except InputError as error:
-            raise error.in_file(str(file), PLAN_KEYS).in_file(str(cluster or file), QUESTION_KEYS) from error
+            raise error.in_file(str(file), PLAN_KEYS).in_file(str(cluster or file), QUESTION_KEYS) from None
         runs.append((each, run))
         if run.interrupted:
             break

@@ -53,7 +53,7 @@ def trade(
     try:
         found = traded(asked, by, solve, late)
     except InputError as error:
-        raise error.in_file(str(file), KEYS) from error
+        raise error.in_file(str(file), KEYS) from None
     if late():
         say("the time was over: there may be more to choose from, give more with --time-limit")
     if json:

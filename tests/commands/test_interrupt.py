@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from placement.cli import was_interrupted
 from placement.plan.plan import Plan
 
 from .conftest import environment, python
@@ -132,3 +133,13 @@ main()
     assert done.returncode == 130, done.stderr
     assert done.stderr.startswith("interrupted")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_ctrl_c_behind_an_error_is_found_and_a_ring_of_causes_ends() -> None:
+    """Whatever the import of a library made of it; an error that is its own cause is looked at once."""
+    inner, outer = KeyboardInterrupt(), ImportError()
+    outer.__cause__ = inner
+    assert was_interrupted(outer)
+    alone = ValueError()
+    alone.__cause__ = alone
+    assert not was_interrupted(alone)
