@@ -187,6 +187,7 @@ def calibrated(real: Real) -> dict[int, float]:
     """Seconds of passes by their tokens: decode steps, then prompts."""
     mean, count = (PROMPTS[0] + PROMPTS[1]) // 2, 40
     found = {}
+    real.passes(kind="decode", sequences=8, tokens=mean, count=count)  # the first ones are slow
     for size in SIZES:  # as many tokens as the caches hold of all
         context = min(mean, CACHE_TOKENS // size - count - 8)
         found[size] = real.passes(kind="decode", sequences=size, tokens=context, count=count)
