@@ -26,7 +26,6 @@ HOMES = {
     "CONTRIBUTING.md": "contributing.md",
     "examples": "examples.md",
 }
-TUTORIALS = ("home_lab", "one_pc", "vllm_cluster", "swarm", "fleet", "serving", "own_solver")
 BAR = "\\|"
 LINK = re.compile(r"(?<!!)\[([^\]\n]+)\]\(([^)\s]+)\)")
 
@@ -42,7 +41,6 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         "reference/files.md": "\n".join(schemas()),
         "reference/solvers.md": "\n".join(solvers()),
         "reference/python.md": "\n".join(interface()),
-        **{f"tutorials/{name}.md": tutorial(name) for name in TUTORIALS},
     }
     for name, text in pages.items():
         files.append(File.generated(config, name, content=text))
@@ -86,19 +84,6 @@ def examples() -> Iterator[str]:
             yield f"## {path.name}\n\n```{kind}\n{path.read_text(encoding='utf-8').rstrip()}\n```\n"
     text = (ROOT / "examples" / "runtimes.md").read_text(encoding="utf-8")
     yield "## runtimes.md\n\n" + re.sub(r"^#", "###", text, flags=re.MULTILINE)
-
-
-def tutorial(name: str) -> str:
-    """A script with text between its cells (``# %% [markdown]``) as a page."""
-    source = (ROOT / "docs" / "tutorials" / f"{name}.py").read_text(encoding="utf-8")
-    out = []
-    for cell in re.split(r"^# %%", source, flags=re.MULTILINE)[1:]:
-        head, _, body = cell.partition("\n")
-        if "[markdown]" in head:
-            out.append("\n".join(line.removeprefix("#").removeprefix(" ") for line in body.strip().splitlines()))
-        else:
-            out.append(f"```python\n{body.strip()}\n```")
-    return "\n\n".join(out) + "\n"
 
 
 def commands() -> Iterator[str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,16 +15,22 @@ from .contest import Search as Search
 from .errors import InfeasibleError, InputError, NotFoundError
 from .kinds.asked import KEYS, Asked, ask
 from .kinds.choices import chosen
-from .kinds.copies import with_copies
+from .kinds.copies import most_together, serve_more, with_copies
 from .kinds.goodput import with_goodput
+from .plan.best import best_plan
 from .plan.picture import SearchPoint, thinned
 from .plan.plan import PlacedSpan, Plan
 from .registry import is_yardstick, make_solver
+from .search.stop import Progress, StoppedBy
+
+LOOK_SHARE = 0.25  # of the time, for a look at several pipelines where one was asked for by nobody
+LEAST_LOOK_S = 0.2
+WORTH_IT = 1e-3  # part by which several pipelines must serve more than one, which is simpler
 
 if TYPE_CHECKING:
     from .question.workload import Workload
     from .search.solver import Solver
-    from .search.stop import Progress, Stop
+    from .search.stop import Stop
 
 
 def optimize(
@@ -138,8 +145,13 @@ def _answer(asked: Asked, search: Search) -> Result:
     if asked.wish.goodput is not None:
         return _simulated(asked, search, glanced)
     asked = chosen(asked, glanced)
-    if getattr(asked.question, "copies", 1) != 1:
-        return _copied(asked, search)
+    if asked.copies is None and serve_more(asked) and search.solver == "auto" and search.start is None:
+        return _perhaps_copied(asked, search)
+    return _copied(asked, search) if asked.copies not in (1, None) else _alone(asked, search)
+
+
+def _alone(asked: Asked, search: Search) -> Result:
+    """The best of the questions that one question stands for."""
     tasks = asked.tasks(search.start)
     solver = make_solver(search.solver, asked.kind.name) if isinstance(search.solver, str) else search.solver
     if is_yardstick(search.solver):  # they show what the splits of today's tools give, on the nodes as they are
@@ -153,12 +165,24 @@ def _answer(asked: Asked, search: Search) -> Result:
 def _simulated(asked: Asked, search: Search, glanced: Callable[[Asked], Plan | None]) -> Result:
     """The answer to one of several objectives that serves most within the limits."""
     last: list[Result] = []
+    told = search.progress
 
     def solve(part: Asked, seconds: float) -> tuple[Plan, ...]:
-        last.append(answer(part, replace(search, seconds=seconds, progress=None)))
+        before, words = sum(result.plan.seconds for result in last), f"finalists by {part.wish.name}"
+
+        def show(progress: Progress) -> None:
+            if told is not None:
+                share = min((before + progress.seconds) / search.seconds, 1.0)
+                told(replace(progress, share=share, doing=f"{words}, {progress.evaluations:,} placements"))
+
+        last.append(answer(part, replace(search, seconds=seconds, progress=None if told is None else show)))
         return (last[-1].plan, *last[-1].pareto)
 
-    plan = with_goodput(asked, search.seconds, search.seed, solve, glanced)
+    def watch(share: float, doing: str) -> None:
+        if told is not None:
+            told(Progress(search.seconds, 0, math.inf, -math.inf, 0.0, 0.0, share, doing))
+
+    plan = with_goodput(asked, search.seconds, search.seed, solve, glanced, watch)
     return replace(last[-1], plan=plan, pareto=(), trace=())
 
 
@@ -167,6 +191,8 @@ def _copied(asked: Asked, search: Search) -> Result:
     last: list[Result] = []
 
     def solve(part: Asked, seconds: float) -> Plan | None:
+        if last and last[-1].stopped_by is StoppedBy.INTERRUPTED:
+            return None  # whoever stops one search means all of them
         try:
             last.append(answer(part, replace(search, seconds=seconds, start=None)))
         except (InfeasibleError, NotFoundError):
@@ -177,6 +203,26 @@ def _copied(asked: Asked, search: Search) -> Result:
     return replace(last[-1], plan=plan, pareto=())
 
 
+def _perhaps_copied(asked: Asked, search: Search) -> Result:
+    """One pipeline, or several side by side where a look at them shows that they serve more."""
+    began = time.perf_counter()
+    one = _alone(asked, replace(search, seconds=(1.0 - LOOK_SHARE) * search.seconds))
+    left = min(LOOK_SHARE * search.seconds, search.seconds - (time.perf_counter() - began))
+    if one.stopped_by is StoppedBy.INTERRUPTED or one.plan.status == "infeasible" or left < LEAST_LOOK_S:
+        return one
+    most = most_together(asked.question)
+    if most is not None and most <= one.plan.objective.value:
+        return one
+    try:
+        several = _copied(asked, replace(search, seconds=left, progress=None)).plan
+    except NotFoundError:
+        return one
+    if several.objective.value <= one.plan.objective.value * (1.0 + WORTH_IT):
+        return one
+    plan = best_plan([several, one.plan], [several.objective.bound, one.plan.objective.bound])
+    return replace(one, plan=replace(plan, notes=(*plan.notes, "`copies: 1` plans one pipeline")))
+
+
 def drawn(asked: Asked, result: Result) -> Plan:
     """The plan with what its page draws, the curve of the search too."""
     plan, objective = asked.pictured(result.plan), asked.wish.objective
@@ -185,8 +231,8 @@ def drawn(asked: Asked, result: Result) -> Plan:
     points = [
         SearchPoint(
             point.seconds,
-            objective.value(point.cost) if point.violation == 0 and isfinite(point.cost) else None,
-            objective.value(point.bound) if isfinite(point.bound) and point.bound > 0 else None,
+            objective.value(point.cost) if point.violation == 0 and math.isfinite(point.cost) else None,
+            objective.value(point.bound) if math.isfinite(point.bound) and point.bound > 0 else None,
         )
         for point in result.trace
     ]

@@ -31,7 +31,7 @@ from .search.solver import IntArray, NotApplicableError, Proposal, Solver
 from .search.stop import StoppedBy, max_evaluations
 
 ROUNDS = 3
-EVALUATIONS = 1_500
+EVALUATIONS = 800
 LINK = {"bandwidth": "1 Gbit/s", "latency": "1 ms"}
 
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -34,11 +35,21 @@ TORCH_HOMES = (
 )
 
 
-def imports(path: Path) -> Iterator[tuple[str, bool]]:
+@cache
+def parsed(path: Path) -> ast.Module:
+    """The tree of a file."""
+    return ast.parse((ROOT / path).read_text(encoding="utf-8"))
+
+
+@cache
+def imports(path: Path) -> tuple[tuple[str, bool], ...]:
     """Absolute names of what a module imports, each with whether it is imported when the module is."""
-    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
-    package = path.with_suffix("").parts[:-1]
-    yield from _imports(tree, package, True)
+    return tuple(_imports(parsed(path), path.with_suffix("").parts[:-1], True))
+
+
+def within(*start: str) -> list[Path]:
+    """The files whose path begins so."""
+    return [path for path in FILES if path.parts[: len(start)] == start]
 
 
 def _imports(node: ast.AST, package: tuple[str, ...], at_once: bool) -> Iterator[tuple[str, bool]]:
@@ -62,17 +73,16 @@ def top(name: str) -> str:
     return name.partition(".")[0]
 
 
-@pytest.mark.parametrize("path", [p for p in FILES if p.parts[0] == "objectives"], ids=str)
-def test_objectives_are_the_ground_floor(path: Path) -> None:
+def test_objectives_are_the_ground_floor() -> None:
     """`objectives` imports numpy, numba and the standard library only."""
     allowed = {"numpy", "numba", "objectives"} | sys.stdlib_module_names
-    assert {top(name) for name, _ in imports(path)} <= allowed
+    assert not [(path, name) for path in within("objectives") for name, _ in imports(path) if top(name) not in allowed]
 
 
-@pytest.mark.parametrize("path", FILES, ids=str)
-def test_the_library_knows_no_floor_above(path: Path) -> None:
+def test_the_library_knows_no_floor_above() -> None:
     """Neither package imports benchmarks, examples or tests."""
-    assert not {top(name) for name, _ in imports(path)} & {"benchmarks", "examples", "tests"}
+    above = {"benchmarks", "examples", "tests"}
+    assert not [(path, name) for path in FILES for name, _ in imports(path) if top(name) in above]
 
 
 @pytest.mark.parametrize("path", [p for p in FILES if "solvers" in p.parts or "exact" in p.parts], ids=str)
@@ -101,50 +111,48 @@ BELOW_SIMULATIONS = tuple(
 )
 
 
-@pytest.mark.parametrize("path", [p for p in FILES if p.parts[:2] == ("placement", "simulate")], ids=str)
-def test_simulations_know_no_kind(path: Path) -> None:
+def test_simulations_know_no_kind() -> None:
     """They stand on objectives, questions, plans, costs and each other, late imports too: kinds may use them."""
     known = {"numpy", "objectives", "placement"} | sys.stdlib_module_names
-    assert {top(name) for name, at_once in imports(path) if at_once} <= known
-    assert {top(name) for name, _ in imports(path)} <= known | {"matplotlib"}  # pictures, when they are drawn
-    own = [name for name, _ in imports(path) if top(name) == "placement"]
-    assert all(f"{name}.".startswith(BELOW_SIMULATIONS) for name in own), own
+    for path in within("placement", "simulate"):
+        assert {top(name) for name, at_once in imports(path) if at_once} <= known, path
+        assert {top(name) for name, _ in imports(path)} <= known | {"matplotlib"}, path  # pictures, when they are drawn
+        own = [name for name, _ in imports(path) if top(name) == "placement"]
+        assert all(f"{name}.".startswith(BELOW_SIMULATIONS) for name in own), (path, own)
 
 
-@pytest.mark.parametrize("path", FILES, ids=str)
-def test_torch_stays_at_home(path: Path) -> None:
+def test_torch_stays_at_home() -> None:
     """torch is imported where real tensors are, and nowhere else."""
-    if any(str(path.as_posix()).startswith(home) for home in TORCH_HOMES):
-        return
-    assert "torch" not in {top(name) for name, _ in imports(path)}
+    abroad = [path for path in FILES if not path.as_posix().startswith(TORCH_HOMES)]
+    assert not [path for path in abroad if "torch" in {top(name) for name, _ in imports(path)}]
 
 
-@pytest.mark.parametrize("path", FILES, ids=str)
-def test_nobody_prints(path: Path) -> None:
+def calls(path: Path) -> Iterator[tuple[int, str]]:
+    """Line and dotted name of every call in a file."""
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.Call):
+            yield node.lineno, ast.unparse(node.func)
+
+
+def test_nobody_prints() -> None:
     """Only the command line writes to the terminal, and it does not use print()."""
-    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
-    assert "print" not in {node.func.id for node in calls if isinstance(node.func, ast.Name)}
+    assert not [(path, line) for path in FILES for line, name in calls(path) if name == "print"]
 
 
-@pytest.mark.parametrize("path", FILES, ids=str)
-def test_randomness_is_passed(path: Path) -> None:
+def test_randomness_is_passed() -> None:
     """No module draws from a global generator; DEAP's use of one is seeded and restored in one place."""
-    wrapped = {"random.getstate", "random.setstate", "random.seed"} if path.name == "population.py" else set()
-    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.Call):
-            continue
-        name = ast.unparse(node.func)
-        assert name in wrapped or not name.startswith("random."), f"line {node.lineno}: {name}"
-        if name.startswith(("np.random.", "numpy.random.")):
-            assert name.rpartition(".")[2] in {"default_rng", "SeedSequence", "Generator", "PCG64"}, name
+    passed = {"default_rng", "SeedSequence", "Generator", "PCG64"}
+    for path in FILES:
+        wrapped = {"random.getstate", "random.setstate", "random.seed"} if path.name == "population.py" else set()
+        for line, name in calls(path):
+            assert name in wrapped or not name.startswith("random."), (path, line, name)
+            if name.startswith(("np.random.", "numpy.random.")):
+                assert name.rpartition(".")[2] in passed, (path, line, name)
 
 
-@pytest.mark.parametrize("path", FILES, ids=str)
-def test_files_are_short(path: Path) -> None:
+def test_files_are_short() -> None:
     """No file is over 400 lines."""
-    assert len((ROOT / path).read_text(encoding="utf-8").splitlines()) <= 400
+    assert not [path for path in FILES if len((ROOT / path).read_text(encoding="utf-8").splitlines()) > 400]
 
 
 def loaded(code: str, *arguments: str) -> set[str]:

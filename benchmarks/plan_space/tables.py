@@ -29,6 +29,8 @@ def narrowed(data: dict[str, Any], space: str) -> dict[str, Any]:
             node["tensor_parallel"] = 1
         if space in ("layers whole", "groups"):
             node["offload"] = "none"
+    if space in ("layers whole", "groups", "parts"):
+        found["copies"] = 1
     if space == "copies" and found["objective"] == "throughput":
         found["copies"] = "auto"
     return found
@@ -46,9 +48,11 @@ def told(plan: Plan | None) -> str:
     """A plan in a few words: its rate, and what lies where."""
     if plan is None:
         return "none fits"
-    rate = plan.figures.tokens_per_s
+    alone = plan.objective.name == "latency"  # one sequence: decode steps; many: a stream, prompts included
+    rate = plan.figures.decode_tokens_per_s if alone else plan.figures.tokens_per_s
     if plan.chains:
-        return f"**{rate:.4g}** ({len(plan.chains)} pipelines of {', '.join(plan.chains[0].nodes)} and so on)"
+        gap = "" if plan.objective.gap is None else f", at most {plan.objective.gap:.0%} more"
+        return f"**{rate:.4g}**{gap} ({len(plan.chains)} pipelines of {', '.join(plan.chains[0].nodes)} and so on)"
     spans = [
         f"{span.node} {span.stop - span.start}{' ' + span.away + ' away' if span.away else ''}"
         for span in plan.placement

@@ -2,10 +2,11 @@
 
     python -m benchmarks.serving_study                       # all workloads: minutes
     python -m benchmarks.serving_study --only OPT-13B        # those whose names have the word
+    python -m benchmarks.serving_study --chains              # placements of several planners under every policy
     python -m benchmarks.serving_study --plot docs/serving   # curves and memory, two SVG files
 
 A policy serves a rate when 2,000 requests that come at it, Poisson, take no more seconds per output token than the
-workload's limit. The highest such rate is found by halving, to 6%.
+workload's limit (600 requests where planners are compared). The highest such rate is found by halving, to 6%.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from typing import Any
 from placement.files import write_atomic
 from placement.simulate.serving import ServingRun, serve
 
-from .workloads import WORKLOADS, Workload
+from .workloads import CHAINS, WORKLOADS, Workload
 
-REQUESTS, EXACT, LEAST_RATE = 2000, 1.06, 1e-4
+EXACT, LEAST_RATE = 1.06, 1e-4
 POLICIES: Mapping[str, tuple[str, dict[str, Any]]] = {
     "FasterTransformer": ("request", {}),
     "Orca (max)": ("orca", {"reserve": "max"}),
@@ -37,12 +38,21 @@ TABLES = (
     ("saturated", ".3g", "requests/s, overloaded"),
 )
 LONG_POLICIES = ("vLLM", "Infinite-LLM")
+PLANNED = ("FasterTransformer", "Orca (max)", "Orca (pow2)", "vLLM", "Infinite-LLM")
+
+
+def policies_of(workload: Workload) -> list[str]:
+    """Names of the policies that apply: borrowing caches needs several instances."""
+    if workload.copies > 1:
+        return list(LONG_POLICIES)
+    several = workload.serving.instances > 1
+    return [name for name in (PLANNED if workload in CHAINS else POLICIES) if several or name != "Infinite-LLM"]
 
 
 def run_at(workload: Workload, policy: str, rate: float) -> ServingRun:
     """One run; requests come at `rate` per second."""
     name, settings = POLICIES[policy]
-    requests = workload.requests(rate, REQUESTS)
+    requests = workload.requests(rate, workload.number)
     return serve(workload.serving, requests, policy=name, settings=settings, options=workload.options)
 
 
@@ -72,8 +82,7 @@ def highest_rate(workload: Workload, policy: str) -> float:
 
 def row_of(workload: Workload, wanted: str = "") -> dict[str, Any]:
     """Highest rates of the policies that apply, and their useful share of memory when there is too much to do."""
-    policies = LONG_POLICIES if workload.copies > 1 else [name for name in POLICIES if name != "Infinite-LLM"]
-    policies = [name for name in policies if wanted in name]
+    policies = [name for name in policies_of(workload) if wanted in name]
     rates = {name: highest_rate(workload, name) for name in policies}
     most = max(rates.values())
     crowded = {name: run_at(workload, name, 1.5 * most).figures for name in policies}
@@ -85,6 +94,7 @@ def row_of(workload: Workload, wanted: str = "") -> dict[str, Any]:
         "in_flight": {name: figures.in_flight for name, figures in crowded.items()},
         "saturated": {name: figures.requests_per_s for name, figures in crowded.items()},
         "refused": {name: figures.refused for name, figures in crowded.items()},
+        "instances": workload.serving.instances,
     }
 
 
@@ -131,6 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--only", default="", metavar="WORD")
     parser.add_argument("--policy", default="", metavar="WORD")
+    parser.add_argument("--chains", action="store_true", help="placements of several planners")
     parser.add_argument("--plot", type=Path, metavar="FOLDER")
     parser.add_argument("--out", type=Path, metavar="RESULTS.JSON")
     given = parser.parse_args(arguments)
@@ -139,7 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     rows = []
     print("| requests/s | " + " | ".join(POLICIES) + " |")
-    for workload in WORKLOADS:
+    for workload in CHAINS if given.chains else WORKLOADS:
         if given.only in workload.name:
             rows.append(row_of(workload, given.policy))
             print(line_of(rows[-1], "rates", ".3g"), flush=True)

@@ -1,4 +1,4 @@
-"""What the study serves: the models, machines and loads of three papers, and a mixed cluster planned by us."""
+"""What the study serves: the models, machines and loads of the papers, and a mixed cluster planned in several ways."""
 
 from __future__ import annotations
 
@@ -39,6 +39,10 @@ class Workload:
         The limit is on the median; else on the mean.
     copies : int
     options : EngineOptions
+    solver : str
+        Of `placement.registry.SOLVERS`, where the cluster is planned.
+    number : int
+        Requests of a run.
     """
 
     name: str
@@ -49,6 +53,8 @@ class Workload:
     median: bool = False
     copies: int = 1
     options: EngineOptions = field(default_factory=lambda: EngineOptions(max_model_len=2048, ahead=False))
+    solver: str = "auto"
+    number: int = 2000
 
     @cached_property
     def question(self) -> Request:
@@ -60,7 +66,7 @@ class Workload:
         """Equal parts on equal nodes, or the best plan found."""
         names, blocks = self.question.cluster.names, self.question.model.n_blocks
         if self.cluster.get("objective"):
-            return optimize(None, self.cluster, time_limit=SEARCH_S).plan
+            return optimize(None, self.cluster, solver=self.solver, time_limit=SEARCH_S).plan
         cuts = np.linspace(0, blocks, len(names) + 1).astype(int).tolist()
         spans = [PlacedSpan(name, cuts[k], cuts[k + 1]) for k, name in enumerate(names)]
         return judge(None, self.cluster, spans)[0]
@@ -96,6 +102,8 @@ MIXED: dict[str, Any] = {
     "network": {"default": {"bandwidth": "25 Gbit/s", "latency": "50 us"}},
 }
 LONG = EngineOptions(max_model_len=400_000, max_num_batched_tokens=8192)
+AZURE = EngineOptions(max_model_len=8192, ahead=False)  # prompts of the traces are cut at 7,400 tokens
+DGX = _gpus("llama-2-70b", "a100-80gb-sxm", 8)  # as P. Patel et al. served it (ISCA 2024, arXiv:2311.18677)
 
 WORKLOADS = (
     Workload("OPT-13B, 1 A100, ShareGPT", "vLLM", _gpus(OPT_13B, "a100-40gb-sxm"), "sharegpt"),
@@ -114,6 +122,8 @@ WORKLOADS = (
         median=True,
     ),
     Workload("LLaMA-2-70B, mixed cluster, ShareGPT", "ours", MIXED, "sharegpt"),
+    Workload("LLaMA-2-70B, 8 A100 80 GB, Azure chat", "Azure", DGX, "chat", options=AZURE),
+    Workload("LLaMA-2-70B, 8 A100 80 GB, Azure code", "Azure", DGX, "code", options=AZURE),
     Workload(
         "LLaMA-2-13B, 4 x 1 A100 80 GB, long mix",
         "Infinite-LLM",
@@ -122,4 +132,15 @@ WORKLOADS = (
         copies=4,
         options=LONG,
     ),
+)
+
+# What the study of placements by NSGA-II could not run: chains and spans of each planner, each under every policy.
+SWARM: dict[str, Any] = {**MIXED, "placement": "replicated", "edges": "partial", "objective": "served"}
+FRONT = {"objective": ["throughput", "latency"]}
+CHAINS = (
+    Workload("Petals' own choice", "founding", SWARM, "sharegpt", solver="petals", number=600),
+    Workload("NSGA-II, chains", "founding", SWARM | FRONT, "sharegpt", solver="nsga2", number=600),
+    Workload("auto, chains", "founding", SWARM, "sharegpt", number=600),
+    Workload("NSGA-II, pipeline", "founding", MIXED | FRONT, "sharegpt", solver="nsga2", number=600),
+    Workload("auto, pipeline", "founding", MIXED, "sharegpt", number=600),
 )

@@ -7,10 +7,11 @@
 # %%
 from pathlib import Path
 
+import placement
 from placement import judge, optimize
 from placement.plan.compare import parse_spans
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(placement.__file__).parents[1]
 LAB = ROOT / "examples" / "home_lab.yaml"
 result = optimize(None, LAB, time_limit=2)
 plan = result.plan

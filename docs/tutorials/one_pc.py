@@ -9,9 +9,10 @@ from pathlib import Path
 
 import yaml
 
+import placement
 from placement import export_plan, optimize
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(placement.__file__).parents[1]
 question = yaml.safe_load((ROOT / "examples" / "one_pc.yaml").read_text(encoding="utf-8"))
 plan = optimize(None, {**question, "runtime": "llama.cpp"}, time_limit=3).plan
 for span in plan.placement:

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
+import placement
 from placement import optimize
 from placement.search.problem import Problem
 from placement.search.solver import IntArray, Proposal, kicked
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(placement.__file__).parents[1]
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@
 # %%
 from pathlib import Path
 
+import placement
 from placement import optimize
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(placement.__file__).parents[1]
 plan = optimize(None, ROOT / "examples" / "petals_swarm.yaml", time_limit=2).plan
 for point in plan.pareto:
     way = " > ".join(span.node for span in point.placement)

@@ -7,10 +7,11 @@
 # %%
 from pathlib import Path
 
+import placement
 from placement import export_plan, optimize, read_request
 from placement.kinds.asked import ask
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(placement.__file__).parents[1]
 FILE = ROOT / "examples" / "mixed_cluster.yaml"
 free = optimize(None, FILE, time_limit=3).plan
 asked = ask(None, FILE, options={"--runtime": "vllm"})

@@ -1,11 +1,22 @@
 """Served throughput of a replicated placement: an estimate from routing, caches, queues and the round trip.
 
-With N requests in flight, output tokens/s = N / (L_decode + L_prompt / output tokens) by Little's law (J. D. C. Little,
+With N requests in flight, output tokens/s = N out / ((out - 1) step + prompt) by Little's law (J. D. C. Little,
 Operations Research 9(3), 1961, doi:10.1287/opre.9.3.383). N is set by the scarcest block's cache. A node serves all
-that waits as one batch: with a arrivals per service time it is busy a / (a + exp(-a)) of the time, and an arrival waits
-the residual E[S^2] / (2 E[S]) of the batch under way, which prompts make long. Tokens travel in waves: those that were
-served together arrive together, and tokens cannot overtake a prompt that they caught up with. The rate decides the
-waves and the waves the round trip, so both are found together by a damped fixed point.
+that waits as one batch, so that requests go round in waves, and the rate and the waves are found together by a damped
+fixed point of R = N / rate, the seconds of a round. What a step takes:
+
+- its own services, in waves. The busiest node begins a wave every s seconds, s its service: a wave has N s / R requests
+  in the mean. Waves merge and break at random, so sizes are geometric, and a request finds itself in one of twice the
+  mean, less one. Prompts of others ride along: one for each `out` requests of a wave.
+- waits. In a ring in which nothing overtakes, whoever left the node before with a gap keeps it: nobody waits while the
+  N requests, one by one, are served within a round, N s <= R. Beyond, waves fill the ring up to the point where they
+  merge: the busiest node is waited for as long as it serves, others in proportion to how busy they are. Where several
+  nodes lead to one, who comes next is chance, and waits for half a service where the node is busy.
+- prompts in front. A prompt loses L = sum of prompt less decode seconds on tokens. Those that come within L after it
+  catch up, and are held up by L less the gap: L - R / 2 in the mean, L^2 / 2 R where L < R. Of more prompts that are
+  met in a step each adds the busiest node's prompt.
+
+No constant is fitted but `FILL`, `POWER` and `HEADROOM`; `python -m benchmarks.fidelity.estimate` has the errors.
 """
 
 from __future__ import annotations
@@ -16,20 +27,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..spans import Span
-from .meeting import Meeting
 from .tables import FloatArray, ReplicatedTables
 
-# Part of the scarcest block's cache in use: a little more than all, as requests end early or late around their means.
-FILL = 1.03
-ROUNDS = 10  # of the fixed point
+# Part of the scarcest block's cache in use: a little more than all, as requests end early or late around their means;
+# and requests for which there is no room in the mean, since the next one does not fit any more.
+FILL, SPARE = 1.03, 0.5
+ROUNDS = 12  # of the fixed point
 BALANCE = 4  # rounds that shift routing away from nodes whose caches would overflow
 POWER = 1.5  # how much routing prefers fast nodes: weights are seconds per token to this power, inverted
-# Of a wave: part that is left of it a node later, and how much of its parts meet again behind nodes of one stage. Held
-# against the event simulation.
-KEPT, MEET = 0.98, 0.5
-SHARPNESS = 4.0  # of the smooth minimum of what queues and what raw capacity allow
-# Raw capacity over max flow: measured rates are those of the batches that a node's cache holds when it holds as many
-# requests as it can; with less of a load nodes reach about twice as much. Held against the event simulation.
+# Raw capacity over max flow, at most: measured rates are those of the batches that a node's cache holds when it holds
+# as many requests as it can; with less of a load nodes reach about twice as much. Held against the event simulation.
 HEADROOM = 2.0
 
 
@@ -79,9 +86,14 @@ def followers(tables: ReplicatedTables, spans: Sequence[Span]) -> dict[int, list
     rates = {span.node: float(tables.rate[span.node, span.stop - span.start - 1]) for span in spans}
     useful: set[int] = set()
     after: dict[int, list[int]] = {client: []}
-    meeting = Meeting(spans, partial=tables.partial)
     for a in sorted(spans, key=lambda span: -span.stop):
-        after[a.node] = [b.node for b in meeting.after(a) if b.node in useful and band[a.node, b.node] > 0]
+        after[a.node] = [
+            b.node
+            for b in spans
+            if b.node in useful
+            and (b.start <= a.stop < b.stop if tables.partial else b.start == a.stop)
+            and band[a.node, b.node] > 0
+        ]
         ends = a.stop == tables.n_blocks and band[a.node, client] > 0
         if rates[a.node] > 0 and (ends or after[a.node]):
             useful.add(a.node)
@@ -106,7 +118,7 @@ def serve(tables: ReplicatedTables, spans: Sequence[Span], flow: float) -> Servi
     raw = {(a, b): (own[b] + hop_s(tables, a, b)) ** -POWER for a, row in after.items() for b in row}
     tokens = tables.prompt_tokens + tables.output_tokens
     room = {i: float(tables.kv_tokens[i, span.stop - span.start - 1]) / tokens for i, span in span_of.items()}
-    flying = min(tables.concurrency, max(1.0, FILL * _scarcest(tables, spans, room, after)))
+    flying = min(tables.concurrency, max(1.0, FILL * _scarcest(tables, spans, room, after) - SPARE))
     factor = dict.fromkeys(span_of, 1.0)
     order = [client, *(span.node for span in sorted(spans, key=lambda span: span.stop))]
     for turn in range(BALANCE + 1):
@@ -172,6 +184,64 @@ def _scarcest(
     return float(per_block.min())
 
 
+@dataclass(frozen=True, slots=True)
+class _Ring:
+    """The nodes that requests pass, and what they share; U nodes.
+
+    Attributes
+    ----------
+    tables : ReplicatedTables
+    nodes : tuple of int
+    held, visits, prompt_s : array (U,)
+        Blocks; probability of a visit; seconds of a prompt.
+    order : array (U,)
+        Chance that two who come one after the other come from the same node: 1 where nothing overtakes.
+    step_hops_s, prompt_hops_s : float
+        Links of a decode step and of a prompt, latencies included.
+    lost_links_s : float
+        Seconds that a prompt loses on a token on links that both take.
+    """
+
+    tables: ReplicatedTables
+    nodes: tuple[int, ...]
+    held: FloatArray
+    visits: FloatArray
+    prompt_s: FloatArray
+    order: FloatArray
+    step_hops_s: float
+    prompt_hops_s: float
+    lost_links_s: float
+
+    def decode_s(self, sizes: FloatArray) -> FloatArray:
+        """Seconds of decode steps of so many requests at each node."""
+        at, rows = self.tables.decode_at, self.tables.decode_s
+        found = [at_size(at, rows[i], size) for i, size in zip(self.nodes, sizes.tolist(), strict=True)]
+        seconds: FloatArray = self.held * np.array(found)
+        return seconds
+
+
+def _ring(
+    tables: ReplicatedTables, span_of: dict[int, Span], visits: FloatArray, links: Sequence[tuple[int, int, float]]
+) -> _Ring:
+    """Collect what the fixed point reads; links are from, to and share of the requests."""
+    client, nodes = tables.client, tuple(i for i in span_of if visits[i] > 0)
+    step, prompt, lost = 0.0, 0.0, 0.0
+    # The client sends to the first nodes what the last ones send back.
+    back = sum(share * share for _, b, share in links if b == client)
+    order = dict.fromkeys(nodes, 0.0)
+    for a, b, share in links:
+        for_prompt, for_token = link_s(tables, a, b)
+        step += share * (float(tables.latency_s[a, b]) + for_token)
+        prompt += share * (float(tables.latency_s[a, b]) + for_prompt)
+        lost += share * share * (for_prompt - for_token)
+        if b != client:
+            order[b] += (share / float(visits[b])) ** 2 * (back if a == client else 1.0)
+    held = np.array([float(span_of[i].stop - span_of[i].start) for i in nodes])
+    prompt_s = [at_size(tables.prompt_at, tables.prompt_s[i], tables.prompt_tokens) for i in nodes]
+    own = np.array(list(order.values()))
+    return _Ring(tables, nodes, held, visits[list(nodes)], held * np.array(prompt_s), own, step, prompt, lost)
+
+
 def _fixed_point(
     tables: ReplicatedTables,
     span_of: dict[int, Span],
@@ -182,148 +252,62 @@ def _fixed_point(
 ) -> Service:
     client, out = tables.client, tables.output_tokens
     used = [i for i in span_of if visits[i] > 0]
-    rows = np.array([client, *used], dtype=np.int64)
-    shares = np.append(1.0, visits[used])[:, None] * weights[np.ix_(rows, rows[1:])]
-    links = [(int(rows[a]), used[b], float(shares[a, b])) for a, b in zip(*np.nonzero(shares > 0), strict=True)]
+    links = [(a, b, float((1.0 if a == client else visits[a]) * weights[a, b])) for a in (client, *used) for b in used]
+    links = [link for link in links if link[2] > 0]
     links += [(a, client, float(visits[a])) for a in used if span_of[a].stop == tables.n_blocks]
-    on_links = _on_links(tables, links)
-    order = sorted(used, key=lambda i: span_of[i].stop)
-    into = _sources(span_of, weights, visits, used, tables)
-    behind, platoon = _behind_s(tables, span_of, links)
-    batch = dict.fromkeys(used, 1.0)
-    rate, light, step, ttft = 0.0, (0.0, 0.0), 0.0, 0.0
-    others = max(0.0, flying - 1.0)
-    for turn in range(ROUNDS + 1):
-        step, ttft, own, met, last = 0.0, 0.0, 0.0, 0.0, dict(batch)
-        for i in order:
-            held, visit, most = span_of[i].stop - span_of[i].start, float(visits[i]), flying * float(visits[i])
-            decode = held * at_size(tables.decode_at, tables.decode_s[i], batch[i])
-            prompt = held * at_size(tables.prompt_at, tables.prompt_s[i], tables.prompt_tokens)
-            prompts = batch[i] / out if turn else 0.0
-            mean = decode + prompts * prompt
-            square = decode * decode + prompts * (2.0 * decode * prompt + prompt * prompt)
-            load = rate * visit * (1.0 + 1.0 / out) * mean
-            alone = float(np.exp(-load))
-            wait = load / (load + alone) * square / (2.0 * mean) if mean > 0 else 0.0
-            # A prompt shares a batch with those who gather; those who come along are behind it.
-            joined = min(1.0, (load + alone) / batch[i]) if turn else 0.0
-            step += visit * (wait + decode + joined * prompts * prompt)
-            own += visit * (decode + _decode_wait_s(rate * visit * decode, decode) * others / flying)
-            met += visit * visit * prompt
-            ttft += visit * (joined * (wait + decode) + prompt)
-            if turn:
-                # Those who gather while the node is busy and those who come along, as independent parts.
-                size = float(np.hypot(load + alone, KEPT * _companions(into[i], batch, last, visit)))
-                batch[i] = min(max(1.0, size, _swept(rate / out * visit * behind[i], out, most)), max(1.0, most))
-        step, own, met, ttft = step + on_links[0], own + on_links[0], met + on_links[1], ttft + on_links[2]
-        # While a request makes its tokens each of the others sends one prompt, and holds it up by that at most.
-        step = min(step + _caught_s(platoon, rate / out), own + others / out * met)
-        new = flying / (step + ttft / out)
-        if turn == 0:
-            light, rate = (step, ttft), new
-        else:
-            rate = float(np.sqrt(rate * new))
-    raw = HEADROOM * flow * out / (tables.prompt_tokens + out)
-    tokens_per_s = (rate**-SHARPNESS + raw**-SHARPNESS) ** (-1.0 / SHARPNESS)
+    ring = _ring(tables, span_of, visits, links)
+    visit = ring.visits
+    batch = np.ones(len(used))
+    light_step = ring.step_hops_s + float((visit * ring.decode_s(batch)).sum())
+    light_ttft = ring.prompt_hops_s + float((visit * ring.prompt_s).sum())
+    step, ttft, trip = light_step, light_ttft, _trip_s(light_step, light_ttft, out)
+    for _ in range(ROUNDS):
+        alone = ring.decode_s(batch)
+        served = alone + (batch - 1.0) / out * ring.prompt_s
+        found = np.minimum(2.0 * batch - 1.0, np.maximum(1.0, flying * visit))
+        own = ring.decode_s(found) + (found - 1.0) / out * ring.prompt_s
+        bare, busiest = ring.step_hops_s + float((visit * own).sum()), float((visit * served).max())
+        trip = max(trip, bare)
+        full = max(0.0, 1.0 - bare / max(flying * busiest, 1e-300))
+        waits = _waits_s(ring, served, busiest, full, max(0.0, flying - 1.0) / trip)
+        lost = float((visit * visit * np.maximum(ring.prompt_s - alone, 0.0)).sum()) + ring.lost_links_s
+        step = bare + float((visit * waits).sum())
+        step += _caught_s(lost, trip, max(0.0, flying - 1.0) / out, float((visit * ring.prompt_s).max()))
+        ttft = light_ttft + float((visit * (waits + full * alone)).sum())
+        trip = float(np.sqrt(trip * _trip_s(step, ttft, out)))
+        wave = flying * busiest / trip * visit / visit.max()
+        batch = np.minimum(np.maximum(1.0, wave), np.maximum(1.0, flying * visit))
     return Service(
         weights.copy(),
         visits.copy(),
-        float(tokens_per_s),
+        min(flying / trip, HEADROOM * flow * out / (tables.prompt_tokens + out)),
         flying,
         step,
         ttft,
-        *light,
+        light_step,
+        light_ttft,
         _best_chain_s(tables, span_of, links),
     )
 
 
-def _on_links(tables: ReplicatedTables, links: Sequence[tuple[int, int, float]]) -> tuple[float, float, float]:
-    """Seconds of a token on all links of its way, of the prompts that it meets there, and of its own prompt."""
-    decode, met, prompts = 0.0, 0.0, 0.0
-    for a, b, share in links:
-        prompt, token = link_s(tables, a, b)
-        decode += share * (float(tables.latency_s[a, b]) + token)
-        met += share * share * prompt if b != tables.client else 0.0
-        prompts += share * (float(tables.latency_s[a, b]) + prompt)
-    return decode, met, prompts
+def _trip_s(step: float, ttft: float, out: float) -> float:
+    """Seconds of a request per output token: the first token comes with the prompt."""
+    return ((out - 1.0) * step + ttft) / out
 
 
-def _decode_wait_s(load: float, decode: float) -> float:
-    """Seconds that an arrival waits for the decode steps under way, where nodes are busy with nothing else."""
-    return load / (load + float(np.exp(-load))) * decode / 2.0
+def _waits_s(ring: _Ring, served: FloatArray, busiest: float, full: float, others_per_s: float) -> FloatArray:
+    """Mean seconds (U,) that a visit waits: as in a ring, and by chance where several nodes lead to one."""
+    load = others_per_s * ring.visits * served
+    chance = load / (load + np.exp(-load)) * served / 2.0
+    waits: FloatArray = ring.order * (ring.visits * served / busiest) * served * full + (1.0 - ring.order) * chance
+    return waits
 
 
-def _sources(
-    span_of: dict[int, Span], weights: FloatArray, visits: FloatArray, used: Sequence[int], tables: ReplicatedTables
-) -> dict[int, list[tuple[int, float, float, bool]]]:
-    """Nodes whose batches reach each node: node, part of the traffic, the routing's weight, whether by the client.
-
-    From the last nodes of a chain, requests come back to the first ones by way of the client.
-    """
-    client = tables.client
-    ends = [a for a in used if span_of[a].stop == tables.n_blocks]
-    into: dict[int, list[tuple[int, float, float, bool]]] = {}
-    for b in used:
-        before = [(a, float(visits[a]), float(weights[a, b]), False) for a in used]
-        before += [(a, float(visits[a]), float(weights[client, b]), True) for a in ends]
-        into[b] = [(a, share * weight, weight, back) for a, share, weight, back in before if weight > 0]
-    return into
-
-
-def _companions(
-    sources: Sequence[tuple[int, float, float, bool]], batch: dict[int, float], last: dict[int, float], visit: float
-) -> float:
-    """Requests that reach a node at once: what routing leaves together of the waves of the nodes before.
-
-    Parts of one wave that went through several nodes come back together in part. Those that come back by way of the
-    client left their nodes in the round before (`last`).
-    """
-    together = 0.0
-    for a, share, weight, back in sources:
-        together += (last if back else batch)[a] * weight * ((1.0 - MEET) * share / visit + MEET)
-    return together
-
-
-def _swept(prompts: float, out: float, most: float) -> float:
-    """Tokens that prompts gather behind them at a node, as a token finds them in the mean.
-
-    `prompts` is how many pass in the time by which they fall behind tokens, `out` the tokens per prompt.
-    """
-    caught = 1.0 - float(np.exp(-prompts))
-    return caught * min(out * caught, most)
-
-
-def _behind_s(
-    tables: ReplicatedTables, span_of: dict[int, Span], links: Sequence[tuple[int, int, float]]
-) -> tuple[dict[int, float], float]:
-    """Seconds by which a prompt has fallen behind a token of the same start as it leaves each node.
-
-    Where chains part, both go on together with the square of the routing's probability. Also half the squared time
-    (s^2) that a token that caught up spends behind a prompt on links; nodes serve it in the wave that follows.
-    """
-    into: dict[int, list[tuple[int, float]]] = {}
-    for a, b, share in links:
-        into.setdefault(b, []).append((a, share))
-    behind, total = {tables.client: 0.0}, 0.0
-    for i in [span.node for span in sorted(span_of.values(), key=lambda span: span.stop) if span.node in into]:
-        visit, caught = sum(share for _, share in into[i]), 0.0
-        for a, share in into[i]:
-            prompt, decode = link_s(tables, a, i)
-            total += share * share * (prompt - decode) * (behind[a] + (prompt - decode) / 2.0)
-            caught += share * share / (visit * visit) * (behind[a] + prompt - decode)
-        held = span_of[i].stop - span_of[i].start
-        extra = at_size(tables.prompt_at, tables.prompt_s[i], tables.prompt_tokens)
-        extra -= at_size(tables.decode_at, tables.decode_s[i], 1.0)
-        behind[i] = caught + max(0.0, held * extra)
-    return behind, total
-
-
-def _caught_s(platoon: float, prompts_per_s: float) -> float:
-    """Mean wait of a token behind prompts: E[max(0, D - U)], U the exponential time since the last, D^2 = 2 platoon."""
-    longest = float(np.sqrt(2.0 * platoon))
-    if prompts_per_s * longest < 1e-6:
-        return prompts_per_s * platoon
-    return longest - (1.0 - float(np.exp(-prompts_per_s * longest))) / prompts_per_s
+def _caught_s(lost: float, trip: float, prompts: float, busiest_s: float) -> float:
+    """Seconds of a step behind prompts in front; so many are met, each `lost` seconds slower than a token."""
+    delay = lost * lost / (2.0 * trip) if lost < trip else lost - trip / 2.0
+    met = 1.0 - float(np.exp(-prompts))
+    return met * delay + (prompts - met) * min(busiest_s, delay)
 
 
 def _best_chain_s(tables: ReplicatedTables, span_of: dict[int, Span], links: Sequence[tuple[int, int, float]]) -> float:

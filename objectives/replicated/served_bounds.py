@@ -5,7 +5,7 @@ They cover every placement that breaks no rule, under both edge rules, and the e
 - In flight: sum_i max_k k room_i(k) / L requests at most, as every block needs a holder with room for each of them.
 - Round trip: a chain has held_i <= most_i blocks on node i and L at least in all; the fastest nodes filled first give
   the least sum of held_i s_i. It has a hop from the client, one back, and those between the fewest nodes that hold L.
-- Served: the smooth minimum that the estimate takes, of in flight / round trip and of the bound on the flow.
+- Served: the smaller one, as the estimate takes it, of in flight / round trip and of the bound on the flow.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from .flow_bounds import capped_bound
-from .served import FILL, HEADROOM, SHARPNESS, at_size, links_s
+from .served import FILL, HEADROOM, at_size, links_s
 from .tables import FloatArray, ReplicatedTables
 
 
@@ -76,8 +76,6 @@ def served_bound(tables: ReplicatedTables) -> float:
     """Output tokens/s that the estimate of no placement exceeds."""
     step, ttft = round_trip_bound_s(tables)
     out = tables.output_tokens
-    queued = in_flight_bound(tables) / max(step + ttft / out, 1e-300)
+    queued = in_flight_bound(tables) * out / max((out - 1.0) * step + ttft, 1e-300)
     raw = HEADROOM * capped_bound(tables) * out / (tables.prompt_tokens + out)
-    if not (queued > 0 and raw > 0):
-        return 0.0
-    return float((queued**-SHARPNESS + raw**-SHARPNESS) ** (-1.0 / SHARPNESS))
+    return float(max(0.0, min(queued, raw)))

@@ -18,6 +18,7 @@ from ..kinds import kind_named
 from ..kinds.pipeline.imported import import_split
 from ..optimize import optimize
 from ..plan.plan import Plan
+from ..profile.here import called_here
 from ..question.request import Request
 from ..report.table import objective_line, stage_table
 from .options import File, Json, ModelName, Out, Seed, Set, TimeLimit, pairs_of, request_of
@@ -70,6 +71,8 @@ def export(
     if found and nearest is not None and request is not None:
         held = nearest_plan(chosen, to, request, time_limit=time_limit, seed=seed)
     addresses = pairs_of(at, "--at", "NODE=ADDRESS")
+    if to == "llama.cpp" and not addresses:
+        addresses = called_here(held)
     try:
         exported = export_plan(held, to, model=model, at=addresses, request=request, style=style)
     except RefusedError as error:

@@ -72,6 +72,9 @@ def advise(
     moves: Annotated[int, typer.Option("--moves", help="Most moves.", min=0)] = 10,
     block_bytes: BlockBytes = 0.0,
     load_rate: LoadRate = 0.0,
+    seconds: Annotated[
+        float, typer.Option("--time-limit", metavar="SECONDS", help="For seeking moves.", min=0.0, max=1e6)
+    ] = 60.0,
     seed: Seed = 0,
     out: Out = None,
     json: Json = False,
@@ -89,6 +92,7 @@ def advise(
         block_bytes=size,
         load_bytes_per_s=rate,
         most_moves=moves,
+        seconds=seconds,
         seed=seed,
     )
     if out is not None:
@@ -107,7 +111,9 @@ def lines(found: Advice) -> list[str]:
     for label, b in rows:
         text.append(f"{label:<21}{b.bottleneck:>10.4g}{b.token_s * 1e3:>10.1f}{b.moves:>7}{b.loaded:>8}")
     text.append(f"Petals' own rule would move now: {', '.join(found.movers) or 'nobody'}")
-    if not found.moves:
+    if found.cut_short:
+        text.append("the time was over before all moves were sought: --time-limit gives more")
+    elif not found.moves:
         text.append("no move is worth its reloading")
     for k, m in enumerate(found.moves, 1):
         size = f"{m.loaded * found.block_bytes / 1e9:.1f} GB, " if found.block_bytes else ""

@@ -15,7 +15,7 @@ from ..kinds.asked import Asked, ask
 from ..optimize import Result, Search, answer
 from ..plan.compare import Neighbour
 from ..plan.plan import Plan
-from ..profile.here import addresses, this_machine
+from ..profile.here import called_here, this_machine
 from ..report.neighbours import neighbours_view
 from ..report.progress import progress_bar
 from .options import Json, ModelName, ObjectiveName, Out, Quiet, Seed, Set, SolverName, TimeLimit, pairs_of
@@ -109,10 +109,7 @@ def solve(
 
 def _show_command(asked: Asked, plan: Plan) -> None:
     """The command line that runs a plan of this machine, of the first runtime that can hold it."""
-    known, names = addresses(), {span.node for span in plan.placement}
-    members = {device for group in plan.groups for device in group.devices}
-    homes = {span.home for span in plan.placement if span.home}
-    at = {node: where for node, where in known.items() if node in names | members | homes}
+    at = called_here(plan)
     for runtime in ("llama.cpp", "vllm"):
         if not refusals(plan, runtime):
             lines = export_plan(plan, runtime, at=at if runtime == "llama.cpp" else {}).text.splitlines()

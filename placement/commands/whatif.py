@@ -5,7 +5,7 @@ from __future__ import annotations
 from json import dumps
 from pathlib import Path
 from time import perf_counter
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -16,8 +16,8 @@ from ..optimize import Search, answer
 from ..plan.plan import VERSION, Plan
 from ..report.progress import text_bar
 from ..report.whatif import whatif_view
-from ..whatif.answers import Row, answered, rooted
-from ..whatif.changes import own, usual
+from ..whatif.answers import answered, rooted
+from ..whatif.changes import not_asked, own, usual
 from .options import File, Json, ObjectiveName, Out, Quiet, Seed, Set
 from .output import SOLVED, console, ensure_writable, print_json
 
@@ -31,7 +31,10 @@ def register(app: typer.Typer) -> None:
 
 def whatif(
     file: File,
-    add: Annotated[list[str] | None, typer.Option("--add", metavar="DEVICE[*N]", help="With this device more.")] = None,
+    add: Annotated[
+        list[str] | None,
+        typer.Option("--add", metavar="NAME[*N]", help="One more device; or server like NAME."),
+    ] = None,
     remove: Annotated[list[str] | None, typer.Option("--remove", metavar="NODE", help="Without this node.")] = None,
     overrides: Set = None,
     start: Annotated[
@@ -46,20 +49,18 @@ def whatif(
     json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Ask what else would help: one node more or less, faster links, more context, other formats; or a change of yours.
+    """Ask what else would help: one node or server more or less, other links, lengths, formats; or a change of yours.
 
     With --add, --remove or --set that one change is answered, else one of each kind.
     """
     ensure_writable(out)
-    data = rooted(read_document(file, expect=("model", "nodes")), file.parent)
+    data = rooted(read_document(file, expect=("model", "nodes", "servers")), file.parent)
     base = ask(None, file, objective=objective)  # what is wrong with the file is told before anything is changed
+    note = ""
     if add or remove or overrides:
-        if add or remove:
-            _check_kind(data, file)
         changes = [own(data, add or (), remove or (), overrides or ())]
     else:
-        _check_kind(data, file)
-        changes = list(usual(data))
+        changes, note = list(usual(data)), not_asked(data)
     if base.wish.objective.pareto:
         raise InputError("what-ifs are compared by one objective, not by a front: give --objective", str(file))
     with text_bar(len(changes) + 1, first="the question as it is", hidden=quiet or json) as move:
@@ -70,20 +71,11 @@ def whatif(
         left = seconds * (1.0 if start is not None else 1.0 - BASE_SHARE)
         show = None if move is None else lambda done, text: move(done + 1, text)
         rows = answered(base, plan, changes, seconds=left, seed=seed, objective=objective, show=show, took=took)
-    document = {"base": plan.to_dict(), "changes": [row.to_dict() for row in rows], "version": VERSION}
-    _deliver(plan, rows, document, out=out, json=json, quiet=quiet)
-    return SOLVED
-
-
-def _check_kind(data: Any, file: Path) -> None:
-    if "nodes" not in data:
-        raise InputError("has no key 'nodes' whose entries could be more or less: give a change with --set", str(file))
-
-
-def _deliver(plan: Plan, rows: list[Row], document: Any, *, out: Path | None, json: bool, quiet: bool) -> None:
+    document = {"base": plan.to_dict(), "changes": [row.to_dict() for row in rows], "note": note, "version": VERSION}
     if out is not None:
         write_atomic(out, dumps(plain(document), indent=2) + "\n")
     if json:
         print_json(document)
     elif not quiet:
-        console().print(whatif_view(plan, rows))
+        console().print(whatif_view(plan, rows, note))
+    return SOLVED

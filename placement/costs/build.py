@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from objectives.pipeline.tables import CostTables
 from ..errors import InputError
 from ..question.alike import kinds_of_nodes, one_of_each
 from ..question.request import Constraints, Request
+from .extras import extra_cache_bytes, prompt_extras_s
 from .links import arrival_s, cut_bytes, prompt_overlap
 from .memory import capacity_bytes
 from .parts import tables_apart
@@ -63,15 +65,18 @@ def build_tables(
     model, cluster, work, rules = request.model, request.cluster, request.workload, request.constraints
     batches = list(sizes or batch_sizes(work.concurrency))
     kinds = kinds_of_nodes(cluster.nodes)
-    decode, prefill, room = [], [], []
+    decode, prefill, room, beside = [], [], [], []
     for node in one_of_each(cluster.nodes, kinds):
         try:
             decode.append(decode_table(node, model, work, batches, costs))
-            prefill.append(prefill_row(node, model, work, decode[-1][0], costs))
+            beside.append(prompt_extras_s(node, model, costs))
+            prefill.append(prefill_row(node, model, work, decode[-1][0], costs) + beside[-1])
         except InputError as error:
             raise error if error.where else InputError(error.detail, f"nodes[{node.name}]") from None
         room.append(capacity_bytes(node, model, work, costs))
     served = stream_rounds(request, batches) if streams else None
+    if served is not None and model.extras:
+        served = replace(served, convoy_s=served.convoy_s + served.prompts[:, None, None] * np.stack(beside)[kinds])
     crossing = cut_bytes(model, costs)
     prompt = crossing * work.prompt_tokens
     prompt[-1] = crossing[-1]
@@ -82,7 +87,8 @@ def build_tables(
         decode_s=np.stack(decode, axis=1)[:, kinds],
         prefill_s=np.stack(prefill)[kinds],
         weight_bytes=np.array(model.resident_bytes(), dtype=np.float64),
-        kv_bytes=np.array([block.kv_bytes(work.context_tokens) for block in model.blocks]),
+        kv_bytes=np.array([block.kv_bytes(work.context_tokens) for block in model.blocks])
+        + extra_cache_bytes(model, work.context_tokens),
         capacity_bytes=np.array(room)[kinds],
         cut_bytes=crossing,
         prompt_cut_bytes=prompt,

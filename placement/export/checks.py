@@ -36,6 +36,9 @@ def refusals(name: str, holds: Holds, plan: Plan) -> list[str]:
     if plan.n_blocks < 3 or names[0] != EMBED or names[-1] != HEAD:
         shown = f"{names[0]}, ..., {names[-1]}"
         return [f"exports are for models of the blocks {EMBED}, decoder layers, {HEAD}; this one has {shown}"]
+    held = {block for span in plan.placement for block in range(span.start, span.stop)}
+    if lacking := [names[block] for block in range(plan.n_blocks) if block not in held][:1]:
+        return [f"the plan gives block {lacking[0]} to no node"]
     parts = stages(plan)
     away = next((span for span in plan.placement if span.away and span.away not in holds.parts), None)
     if away is not None:

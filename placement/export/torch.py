@@ -29,7 +29,7 @@ class Torch(Checked):
     """Split points for `torch.distributed.pipelining`."""
 
     name: str = "torch"
-    holds: Holds = Holds(runs="cyclic", embed="free", head="free", cpu="yes (gloo)")
+    holds: Holds = Holds(runs="cyclic", embed="free", head="free", groups="stages", cpu="yes (gloo)")
 
     def write(self, plan: Plan, target: Target) -> Exported:
         """A Python dict, and a torchrun line per node as comments."""
@@ -40,7 +40,7 @@ class Torch(Checked):
         lines += [
             on_node(
                 node,
-                f"torchrun --nnodes {len(nodes)} --nproc-per-node 1 --node-rank {rank} "
+                f"torchrun --nnodes {len(nodes)} --nproc-per-node {len(target.members(node))} --node-rank {rank} "
                 f"--rdzv-backend c10d --rdzv-endpoint {shell_word(target.host(nodes[0]))}:29500 "
                 f'-m placement.run.worker plan.json --model {shell_word(target.model)} --prompt "..." --tokens 64',
             )

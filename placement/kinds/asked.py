@@ -51,6 +51,11 @@ class Asked:
         """Plans that somebody might have expected instead of the one found."""
         return self.kind.neighbours(self.question, self.wish, plan, running)
 
+    @property
+    def copies(self) -> int | None:
+        """How many pipelines side by side are asked for; 0: as many as are best, None: nobody says."""
+        return self.question.copies if isinstance(self.question, Request) else 1
+
     def pictured(self, plan: Plan) -> Plan:
         """The plan with what its page draws beside it."""
         return replace(plan, picture=self.kind.picture(self.question, plan))
@@ -93,7 +98,7 @@ def ask(
     file = str(source) if isinstance(source, str | Path) else ""
     if workload is not None:
         question = _with_workload(question, workload)
-    if objective == GOODPUT or (objective is None and getattr(question, "goodput", False)):
+    if objective == GOODPUT or (objective is None and isinstance(question, Request) and question.goodput):
         return replace(_for_goodput(kind, question, limits), source=file)
     if isinstance(objective, str | Sequence | Mapping) and GOODPUT in _names(objective):
         raise InputError(ALONE, "objective")

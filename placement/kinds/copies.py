@@ -6,12 +6,17 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from objectives.pipeline.together import least_together
+
+from ..costs.build import build_tables
 from ..errors import InputError, NotFoundError
 from ..plan.plan import Plan
+from ..plan.values import with_bound
 from ..question.request import Request
 from .asked import Asked
 from .space.beside import beside, renamed
-from .space.copies import Part, apportioned, counts_of, dealt, kinds_apart, look_of, part_of, shares
+from .space.copies import Part, apportioned, counts_of, dealt, kinds_apart, look_of, most_copies, part_of, shares
+from .space.hosts import degrees_of, hosts_of
 
 TRIALS = 0.4  # part of the time that goes into trying
 LEAST_TRIAL_S = 0.1
@@ -51,9 +56,13 @@ class Tried:
         plans = []
         for question, mark in zip(questions, marks, strict=True):
             if mark not in self.found:
-                if time.perf_counter() > self.until:
+                began = time.perf_counter()
+                if began > self.until:
                     return None
-                self.found[mark] = question, self.solve(replace(asked, question=question), each)
+                plan = self.solve(replace(asked, question=question), each)
+                if not self.found:  # what is compiled before a first search is no part of it
+                    self.until += max(0.0, time.perf_counter() - began - each)
+                self.found[mark] = question, plan
             first, plan = self.found[mark]
             if plan is None:
                 return None
@@ -63,6 +72,8 @@ class Tried:
 
 def with_copies(asked: Asked, seconds: float, solve: Solve) -> Plan:
     """The best plan of so many pipelines side by side; `copies` 0: of as many as are best.
+
+    Where time runs out, numbers of copies and ways to deal that were not tried yet stay untried.
 
     Parameters
     ----------
@@ -81,6 +92,7 @@ def with_copies(asked: Asked, seconds: float, solve: Solve) -> Plan:
         There is no such plan.
     """
     request: Request = asked.question
+    began = time.perf_counter()
     single = replace(asked, question=replace(request, copies=1))
     _ensure_apart(asked)
     over = time.perf_counter() + seconds
@@ -89,24 +101,70 @@ def with_copies(asked: Asked, seconds: float, solve: Solve) -> Plan:
     each = max(LEAST_TRIAL_S, TRIALS * seconds / max(1, len(wanted)))
     trials: list[tuple[float, list[Part], list[Plan]]] = []
     for parts in wanted:
-        if trials and time.perf_counter() > over:
-            break  # every question takes a moment beside its search, and there may be many
+        if trials and time.perf_counter() - began > TRIALS * seconds:
+            break
         plans = tried.plans(parts, shares(request, parts), each)
         if plans is not None:
             trials.append((sum(plan.figures["tokens_per_s"] for plan in plans), parts, plans))
     trials.sort(key=lambda trial: -trial[0])
     found = []
-    each = (1.0 - TRIALS) * seconds / MOST_FINAL
-    for _, parts, plans in trials[:MOST_FINAL]:
+    for number, (_, parts, plans) in enumerate(trials[:MOST_FINAL]):
         rates = [plan.figures["tokens_per_s"] for plan in plans]
-        late = time.perf_counter() > over
-        again = None if late else tried.plans(parts, apportioned(request.workload.concurrency, rates), each)
+        left = seconds - (time.perf_counter() - began)
+        again = None
+        if left > LEAST_TRIAL_S or not number:
+            sequences, each = apportioned(request.workload.concurrency, rates), left / (MOST_FINAL - number)
+            again = tried.plans(parts, sequences, max(LEAST_TRIAL_S, each))
         found += [beside(part, request.cluster.names) for part in (plans, again) if part]
     found = [plan for plan in found if _within(plan, asked)]
     if found:
-        return max(found, key=lambda plan: plan.figures["tokens_per_s"])
+        best = max(found, key=lambda plan: plan.figures["tokens_per_s"])
+        return best if len(best.chains) < 2 else bounded(best, most_together(request))
     count = f"{request.copies} pipelines" if request.copies else "pipelines"
     raise NotFoundError([f"no {count} side by side were found that fit and keep the limits"])
+
+
+def serve_more(asked: Asked) -> bool:
+    """Whether several copies may serve more than one pipeline, and nothing that is asked speaks of one."""
+    request = asked.question
+    if not isinstance(request, Request) or request.kind != "pipeline" or request.workload.concurrency < 2:
+        return False
+    wanted, rules = asked.wish.objective, request.constraints
+    one = asked.wish.custom is not None or wanted.pareto or wanted.single != "throughput"
+    return not (one or rules.pins or rules.include or rules.max_nodes) and most_copies(request) > 1
+
+
+def most_together(request: Request) -> float | None:
+    """Tokens/s that no number of pipelines side by side exceeds; None where parts of blocks may lie in main memory.
+
+    Devices of a group do their shares of the work of single devices, and not faster; of unlike ones that is not proven.
+    """
+    cluster = request.cluster
+    hosts = [host for host, _ in hosts_of(cluster, request.constraints)]
+    largest = max((len(host.devices) for host in hosts), default=1)
+    largest = cluster.n_nodes if request.across_hosts else largest
+    joining = hosts if degrees_of(request.model, largest) else []
+    homes = {node.host for node in cluster.nodes if node.main_memory and node.host}
+    spilling = any(node.host in homes and node.offload and not node.main_memory for node in cluster.nodes)
+    if spilling or any(len(host.classes) > 1 for host in joining):
+        return None
+    tables = build_tables(request)
+    joined = largest if joining or request.across_hosts else 1
+    least = least_together(tables, tables.rounds("throughput"), joined)
+    return 1.0 / least if least > 0 else None
+
+
+def bounded(plan: Plan, most: float | None) -> Plan:
+    """The plan with a bound on tokens/s.
+
+    Raises
+    ------
+    RuntimeError
+        The plan serves more than the bound allows: one of them is wrong.
+    """
+    if most is not None and plan.objective.value > most * (1 + 1e-6):
+        raise RuntimeError(f"a plan serves {plan.objective.value:.6g} tokens/s, more than the bound {most:.6g}")
+    return with_bound(plan, most)
 
 
 def _ensure_apart(asked: Asked) -> None:
@@ -124,7 +182,7 @@ def _ensure_apart(asked: Asked) -> None:
         if given:
             raise InputError(f"{key} speaks of one pipeline, copies of several: expected one of the two", "copies")
     free = request.cluster.n_nodes - len(rules.exclude)
-    if request.copies > min(free, request.workload.concurrency):
+    if request.copies and request.copies > min(free, request.workload.concurrency):
         least = min(free, request.workload.concurrency)
         raise InputError(
             f"expected at most {least} copies: there are {free} nodes and {request.workload.concurrency} sequences, "

@@ -30,6 +30,7 @@ from .space.variants import as_named, asked_for
 POLICY = "vllm"
 REQUESTS = 1000  # that each finalist is served
 MOST_FINALISTS = 6
+SHOWN_EVERY = 16  # served requests, of which a bar is told
 LIMITED = ("ttft", "latency")  # terms whose limits the simulation holds, and not the searches
 FRONT = ("throughput", "latency")
 
@@ -37,6 +38,8 @@ Solve = Callable[[Asked, float], tuple[Plan, ...]]
 """The best plan of a question found in so many seconds, and those of its front."""
 Found = Callable[[Asked], Plan | None]
 """A plan of a question after a moment's search; None where none was found."""
+Watch = Callable[[float, str], None]
+"""Told how far the simulations are, from 0 to 1, and what is simulated, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,9 @@ class Trial:
         return -self.good, self.figures.ttft_s.p99, len({span.node for span in self.plan.placement})
 
 
-def with_goodput(asked: Asked, seconds: float, seed: int, solve: Solve, found: Found) -> Plan:
+def with_goodput(
+    asked: Asked, seconds: float, seed: int, solve: Solve, found: Found, watch: Watch | None = None
+) -> Plan:
     """The plan that serves most requests within the limits, of the answers to a few objectives.
 
     Parameters
@@ -65,6 +70,7 @@ def with_goodput(asked: Asked, seconds: float, seed: int, solve: Solve, found: F
         Of the requests.
     solve, found : callable
         Answer a question of another objective: in so many seconds, and for a moment.
+    watch : callable, optional
 
     Raises
     ------
@@ -81,9 +87,10 @@ def with_goodput(asked: Asked, seconds: float, seed: int, solve: Solve, found: F
     requests = arrivals(request.workload, wanted.rate_per_s, seed)
     trials: list[Trial] = []
     refused: list[InputError] = []
-    for plan in finalists:
+    for number, plan in enumerate(finalists):
+        shown = None if watch is None else _shown(watch, number, len(finalists))
         try:
-            trial, ended = tried(plan, request, requests, wanted)
+            trial, ended = tried(plan, request, requests, wanted, shown)
         except InputError as error:
             refused.append(error)
             continue
@@ -109,7 +116,24 @@ def arrivals(workload: Workload, rate_per_s: float, seed: int) -> Requests:
     return make_requests(Arrivals(rate_per_s).draw(rng, REQUESTS), mix, rng, name="lengths of the workload")
 
 
-def tried(plan: Plan, request: Request, requests: Requests, wanted: Goodput) -> tuple[Trial, bool]:
+def _shown(watch: Watch, number: int, count: int) -> Callable[[float, int], None]:
+    """What a simulation calls with its time and the requests served, to show how far all of them are."""
+
+    def show(_: float, served: int) -> None:
+        if served % SHOWN_EVERY == 0:
+            share = (number + min(served / REQUESTS, 1.0)) / count
+            watch(share, f"simulating finalist {number + 1} of {count}: {served:,} of {REQUESTS:,} requests served")
+
+    return show
+
+
+def tried(
+    plan: Plan,
+    request: Request,
+    requests: Requests,
+    wanted: Goodput,
+    progress: Callable[[float, int], None] | None = None,
+) -> tuple[Trial, bool]:
     """A plan served these requests, and whether the simulation came to its end.
 
     Parameters
@@ -119,6 +143,8 @@ def tried(plan: Plan, request: Request, requests: Requests, wanted: Goodput) -> 
         The question as it was asked.
     requests : Requests
     wanted : Goodput
+    progress : callable, optional
+        Called with simulated seconds and finished requests.
 
     Raises
     ------
@@ -127,7 +153,7 @@ def tried(plan: Plan, request: Request, requests: Requests, wanted: Goodput) -> 
     """
     question = asked_for(as_named(plan.placement, request), request)
     limits = Limits(wanted.ttft_s, wanted.time_per_token_s)
-    run = simulate(plan, question, requests, policy=POLICY, limits=limits)
+    run = simulate(plan, question, requests, policy=POLICY, limits=limits, progress=progress)
     return Trial(plan, run.figures, round(run.figures.goodput_per_s * run.figures.seconds)), not run.interrupted
 
 
@@ -156,7 +182,7 @@ def _parts(asked: Asked) -> Iterator[Asked]:
     """The same question by the objectives that bound goodput: throughput first, under the limits last."""
     request: Request = asked.question
     yield replace(asked, wish=_by(asked, "throughput", limited=False))
-    if request.copies < 2:  # several pipelines go with throughput only; "auto" may be one
+    if (request.copies or 0) < 2:  # several pipelines go with throughput only; "auto" may be one
         single = replace(asked, question=replace(request, copies=1))
         yield from (replace(single, wish=_by(asked, name, limited=False)) for name in ("latency", "ttft"))
         front = replace(single, wish=_by(asked, "", limited=False))

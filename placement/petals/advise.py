@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -62,6 +63,8 @@ class Advice:
         Bytes of a block, 0 when unknown; download rate of a server.
     plan : Plan
         The layout after our moves, of kind "routes".
+    cut_short : bool
+        Time was over before all moves were sought.
     """
 
     names: tuple[str, ...]
@@ -73,6 +76,7 @@ class Advice:
     block_bytes: float
     load_bytes_per_s: float
     plan: Plan
+    cut_short: bool = False
 
     def outage_s(self, move: Move) -> float:
         """Seconds that a server is away for a move."""
@@ -115,6 +119,7 @@ class Advice:
             },
             "petals_would_move": list(self.movers),
             "moves": self.told_moves(),
+            "cut_short": self.cut_short,
             "plan": self.plan.to_dict(),
         }
 
@@ -128,6 +133,7 @@ def advise(
     block_bytes: float = 0.0,
     load_bytes_per_s: float = RATE_BYTES_PER_S,
     most_moves: int = 10,
+    seconds: float = math.inf,
     seed: int = 0,
 ) -> Advice:
     """Compare the swarm as it stands with where Petals' rule and ours would take it; span lengths stay.
@@ -145,6 +151,8 @@ def advise(
     block_bytes, load_bytes_per_s : float
         Bytes of a block, 0 when unknown; download rate of a server, 0 for 100 Mbit/s.
     most_moves : int
+    seconds : float
+        For seeking moves.
     seed : int
         Petals' servers look at the swarm in an order of chance.
 
@@ -165,13 +173,15 @@ def advise(
     movers = tuple(swarm.names[j] for j in range(len(spans)) if verdict(spans, speeds, j, n_blocks, rng.shuffle).moves)
     settled, total = list(spans), throughputs(spans, speeds, n_blocks)
     settle(settled, total, speeds, rng.shuffle, by_first_block(spans))
-    moves, after = layouts.moves(most_moves), list(spans)
+    until = time.perf_counter() + seconds
+    moves, after = layouts.moves(most_moves, until), list(spans)
+    late = time.perf_counter() > until
     for move in moves:
         after[move.server] = move.new
     now, petals, ours = (balance(layouts, layout, spans) for layout in (spans, settled, after))
     plan = plan_of(layouts, ours, seed)
     rate = load_bytes_per_s or RATE_BYTES_PER_S
-    return Advice(swarm.names, now, petals, ours, movers, tuple(moves), block_bytes, rate, plan)
+    return Advice(swarm.names, now, petals, ours, movers, tuple(moves), block_bytes, rate, plan, late)
 
 
 def balance(layouts: Layouts, spans: Sequence[Range], before: Sequence[Range]) -> Balance:

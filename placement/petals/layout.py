@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -85,11 +86,13 @@ class Layouts:
         assert way is not None  # every block is held
         return self.preference * soft - (1 - self.preference) * math.log(float(ways.seconds(np.array([way]))[0]))
 
-    def best(self, spans: Sequence[Range]) -> Move | None:
-        """The move that gains most beyond what its reloading must bring; None when none is worth it."""
+    def best(self, spans: Sequence[Range], until: float = math.inf) -> Move | None:
+        """The move that gains most beyond what its reloading must bring; None: none is worth it, or time is over."""
         now, found, surplus = self.value(spans), None, 0.0
         n_blocks = self.swarm.n_blocks
         for j, old in enumerate(spans):
+            if time.perf_counter() > until:
+                return None
             size = min(self.sizes[j], n_blocks)
             for start in range(n_blocks - size + 1):
                 new = (start, start + size)
@@ -103,11 +106,11 @@ class Layouts:
                     surplus, found = left, Move(j, old, new, loaded, math.expm1(min(gain, 50.0)))
         return found
 
-    def moves(self, most: int = 20) -> list[Move]:
-        """Moves one after another, each the best at its time."""
+    def moves(self, most: int = 20, until: float = math.inf) -> list[Move]:
+        """Moves one after another, each the best at its time; up to the time `until` of `time.perf_counter`."""
         spans = self.spans()
         found: list[Move] = []
-        while len(found) < most and (move := self.best(spans)) is not None:
+        while len(found) < most and (move := self.best(spans, until)) is not None:
             spans[move.server] = move.new
             found.append(move)
         return found

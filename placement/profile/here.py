@@ -20,6 +20,7 @@ import psutil
 
 from ..catalog import hardware
 from ..errors import InputError
+from ..plan.plan import Plan
 
 HOST = "here"
 TOOL_S = 10.0  # that a vendor's tool may take
@@ -146,6 +147,19 @@ def this_machine(run: Tool = tool, measured: Callable[[], Processor] = processor
 def addresses(run: Tool = tool) -> dict[str, str]:
     """What llama.cpp calls the nodes of this machine."""
     return {**{f"gpu-{k}": card.called for k, card in enumerate(cards(run))}, "cpu": "CPU"}
+
+
+def called_here(plan: Plan, run: Tool = tool) -> dict[str, str]:
+    """What llama.cpp calls the nodes of a plan that are devices of this machine; what is elsewhere is left out.
+
+    A plan says of its nodes on which host they are, where the file did: `HOST` is written for this machine alone.
+    """
+    hosts = {place.name: place.host for place in (plan.picture.places if plan.picture is not None else ())}
+    used = {span.node for span in plan.placement} | {span.home for span in plan.placement if span.home}
+    used |= {device for group in plan.groups for device in group.devices}
+    if not any(hosts.get(node) == HOST for node in used):
+        return {}
+    return {node: where for node, where in addresses(run).items() if node in used and hosts.get(node, HOST) == HOST}
 
 
 def _known(name: str) -> str:

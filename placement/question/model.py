@@ -54,6 +54,10 @@ class Extra:
         The node that holds this block holds it.
     params : int
         Number of parameters, for people.
+    kv_bytes_per_token, state_bytes : float
+        Bytes of its own cache per sequence: for each token of context, and whatever the context.
+    prompt_flops : float
+        Operations that a prompt takes in it.
     """
 
     name: str
@@ -61,6 +65,9 @@ class Extra:
     weight_bytes: float
     block: int = 0
     params: int = 0
+    kv_bytes_per_token: float = 0.0
+    state_bytes: float = 0.0
+    prompt_flops: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,28 @@ class Choices:
 
 
 @dataclass(frozen=True, slots=True)
+class Draft:
+    """What proposes tokens that the model then looks at together.
+
+    Attributes
+    ----------
+    model : Model
+        A small model, or one block that stands for heads of the large one. It is among the extras of the large one too.
+    tokens : int
+        How many it proposes at a time.
+    acceptance : float
+        Probability that one of them is right, those before it being right.
+    block : int
+        The node that holds this block runs it.
+    """
+
+    model: Model
+    tokens: int
+    acceptance: float
+    block: int
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """Everything that a solver needs to know, from a cluster file or from Python.
 
@@ -100,13 +122,18 @@ class Request:
         Petals' servers push to each other; in no release so far, where every hop goes through the client.
     choices : Choices or None
         What is left open; None: nothing.
-    copies : int
-        Pipelines side by side, each on nodes of its own; 0: as many as are best.
+    copies : int or None
+        Pipelines side by side, each on nodes of its own; 0: as many as are best, also where that takes long. None: one,
+        or several where a look at them within the time limit shows that they serve more.
     away : Away or None
         Parts of blocks that lie apart from the rest; None: every block lies in one piece.
     goodput : bool
         What is wanted is the rate that is served within the limits on TTFT and time per token (`question.goodput`);
         `objective` is then the one by which single layouts are judged.
+    across_hosts : bool
+        Devices of different hosts may hold blocks together where their links are stated.
+    draft : Draft or None
+        Proposes tokens. Figures with it stand beside the others; the search leaves it out but for its memory.
     """
 
     model: Model
@@ -121,7 +148,9 @@ class Request:
     runtime: str = ""
     server_push: bool = False
     costs: str = ""
-    copies: int = 1
+    copies: int | None = None
     away: Away | None = None
     choices: Choices | None = None
     goodput: bool = False
+    across_hosts: bool = False
+    draft: Draft | None = None

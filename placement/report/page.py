@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from ..plan.plan import FrontPoint, Plan
+from ..plan.picture import Place
+from ..plan.plan import FrontPoint, Limiter, Plan
 from ..quantities import quantity, seconds
 from .cluster_map import cluster_map, link_words
 from .curves import front_chart, load_charts, search_chart
@@ -104,7 +105,7 @@ def page(plan: Plan, extras: Extras | None = None) -> str:
             )
         ),
         "front": both(lambda width: front_chart(plan.pareto[:MOST_CHOICES], extras.units, width=width)),
-        "choices": [choice(point, extras.units) for point in plan.pareto[:MOST_CHOICES]],
+        "choices": [choice(plan, point, extras.units) for point in plan.pareto[:MOST_CHOICES]],
         "loads": [part for width in (WIDE, NARROW) for part in load_charts(extras.runs, width=width)],
         "whatif": extras.whatif,
         "commands": extras.commands,
@@ -153,12 +154,23 @@ def headline(plan: Plan) -> list[tuple[str, str, str]]:
     return [(words_of(name)[0], *shown[words_of(name)[0]]) for name in names if name in plan.figures]
 
 
-def choice(point: FrontPoint, units: Mapping[str, str]) -> dict[str, Any]:
-    """A plan of the front in words."""
+def choice(plan: Plan, point: FrontPoint, units: Mapping[str, str]) -> dict[str, Any]:
+    """A plan of the front: its map and its words."""
+    drawn = as_chosen(plan, point)
     return {
+        "maps": both(lambda width: cluster_map(drawn, width=width)),
         "values": [(name, quantity(value, units.get(name, ""))) for name, value in point.values.items()],
         "spans": [f"{span.node}={span.start}:{span.stop}" for span in point.placement],
     }
+
+
+def as_chosen(plan: Plan, point: FrontPoint) -> Plan:
+    """The plan of a point as far as a map shows it; how its nodes' memory is used is known of the first point only."""
+    picture = plan.picture
+    if picture is not None:
+        known = [Place(place.name, place.region, place.host, place.device) for place in picture.places]
+        picture = replace(picture, places=tuple(known))
+    return replace(plan, placement=point.placement, chains=(), nodes=(), bottleneck=Limiter(), picture=picture)
 
 
 def found_by(plan: Plan) -> str:

@@ -37,7 +37,10 @@ def progress_bar(
             return
 
         def show(progress: Progress) -> None:
-            move(progress.seconds, describe(objective, progress))
+            if progress.doing:
+                move(progress.share, progress.doing, 1.0)
+            else:
+                move(progress.seconds, describe(objective, progress))
 
         yield show
 

@@ -37,11 +37,12 @@ class Shown(Protocol):
         ...
 
 
-def whatif_view(plan: Plan, rows: Sequence[Shown]) -> RenderableType:
-    """The question as it is, and a row for each change."""
+def whatif_view(plan: Plan, rows: Sequence[Shown], note: str = "") -> RenderableType:
+    """The question as it is, a row for each change, and what was not asked."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for name in ("change", plan.objective.name, "gain", "gain per $/h"):
         table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(row.change, row.shown, row.gain_shown, row.per_dollar_shown)
-    return Group(Text(f"as it is: {objective_line(plan.objective)}", style="bold"), table)
+    parts: list[RenderableType] = [Text(f"as it is: {objective_line(plan.objective)}", style="bold"), table]
+    return Group(*parts, Text(note, style="dim")) if note else Group(*parts)

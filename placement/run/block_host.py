@@ -1,4 +1,4 @@
-"""The blocks of one node in this process: loaded as plans ask, run on messages, with what each pass took."""
+"""The blocks of one device in this process: loaded as plans ask, run on messages, with what each pass took."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from .chains import Chain
 from .emulate import Pace
 from .job import Job, check_plan, check_prompts
 from .loader import Loader
+from .process_map import ProcessMap
 from .stage import Stage
+from .tensor_group import TensorGroup
 from .transport import Message
 
 MOST_EVENTS = 200_000
@@ -27,14 +29,14 @@ Event = tuple[float, float, int, int, int, int, int, float]
 
 
 class BlockHost:
-    """Loads and runs the blocks of a node.
+    """Loads and runs the blocks of a device: those of its node, or its part of those of its tensor parallel group.
 
     Parameters
     ----------
     job : Job
         Its checkpoint, device, number format and emulated pace.
-    node : str
-        Which of its nodes this is.
+    here : ProcessMap
+        Which of its devices this is.
 
     Raises
     ------
@@ -42,35 +44,45 @@ class BlockHost:
         The checkpoint cannot be read, or the plan or the prompts do not fit it.
     """
 
-    def __init__(self, job: Job, node: str) -> None:
-        device = job.devices.get(node, "cpu")
+    def __init__(self, job: Job, here: ProcessMap) -> None:
+        device = job.devices.get(here.node, "cpu")
         if device.startswith("cuda"):
             torch.cuda.set_device(device)
-        self.node, self.device = node, device
+        self.node, self.device = here.stage, device
         self.loader = Loader(Path(job.model), device, job.dtype)
         n_blocks = self.loader.arch.n_blocks
         check_plan(job.plan, n_blocks, block_names(n_blocks))
         check_prompts(job, *self.loader.sizes())
-        self.stage = Stage(self.loader, max(len(prompt) for prompt in job.prompts) + job.tokens)
-        self.pace = Pace(job.emulation.slow.get(node, 1.0))
+        self.group: TensorGroup | None = None
+        if len(here.together) > 1:
+            rank = here.together.index(here.places.index(here.node))
+            self.group = self.loader.group = TensorGroup(self.loader.arch, rank, len(here.together))
+        self.stage = Stage(self.loader, max(len(prompt) for prompt in job.prompts) + job.tokens, group=self.group)
+        slow = job.emulation.slow
+        self.pace = Pace(slow.get(here.node, slow.get(here.stage, 1.0)))
         self.warm_up_tokens = min(32, len(job.prompts[0]))
         self.busy_since = 0.0
         """When the pass under way began (`time.monotonic`), 0 when there is none; the beating thread reads it."""
         self.events: list[Event] = []
         self.read_bytes, self.cache_peak_bytes = 0, 0
 
-    def hold(self, placement: Sequence[PlacedSpan], chains: Sequence[Chain]) -> int:
-        """Load what a new plan asks of this node, drop the rest and all caches; return the bytes read.
-
-        What the chains of this run pass through is rehearsed.
-        """
+    def hold(self, placement: Sequence[PlacedSpan]) -> int:
+        """Load what a new plan asks of this node, drop the rest and all caches; return the bytes read."""
         self.stage.caches.clear()
         held = [range(span.start, span.stop) for span in placement if span.node == self.node]
         read = self.loader.hold(itertools.chain(*held))
         self.read_bytes += read
+        return read
+
+    def join(self, group: Any) -> None:
+        """Compute together with the devices of a process group."""
+        assert self.group is not None
+        self.group.join(group)
+
+    def rehearse(self, chains: Sequence[Chain]) -> None:
+        """Pass zeros through what the chains of this run pass through."""
         for start, stop in sorted({(s.start, s.stop) for chain in chains for s in chain if s.node == self.node}):
             self.stage.warm_up(start, stop, self.warm_up_tokens)
-        return read
 
     def run(self, message: Message, span: PlacedSpan) -> tuple[torch.Tensor, Event]:
         """Pass the values of a message through a span; return what comes out, and the event to `note` afterwards."""

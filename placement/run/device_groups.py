@@ -22,6 +22,15 @@ def make_group(store: Any, rank: int, size: int, address: str, timeout_s: float)
     return ProcessGroupGloo(store, rank, size, options)
 
 
+def make_device_group(store: Any, rank: int, size: int) -> Any:
+    """Return an nccl group."""
+    from torch.distributed import ProcessGroupNCCL
+
+    # Whether a worker is lost is for the heartbeats to say: nccl's own watchdog would end the process.
+    os.environ.setdefault("TORCH_NCCL_ASYNC_ERROR_HANDLING", "0")
+    return ProcessGroupNCCL(store, rank, size, ProcessGroupNCCL.Options())
+
+
 @dataclass(frozen=True)
 class DeviceGroups:
     """Messages between GPUs: one nccl group for each direction.
@@ -41,18 +50,10 @@ class DeviceGroups:
     @classmethod
     def make(cls, store: Any, rank: int, size: int) -> DeviceGroups:
         """Make both groups; communicators come with the first message of a pair (`meet`)."""
-        from torch.distributed import (  # type: ignore[attr-defined]
-            PrefixStore,
-            ProcessGroupNCCL,
-        )
+        from torch.distributed import PrefixStore  # type: ignore[attr-defined]
 
-        # Whether a worker is lost is for the heartbeats to say: nccl's own watchdog would end the process.
-        os.environ.setdefault("TORCH_NCCL_ASYNC_ERROR_HANDLING", "0")
-
-        def one(name: str) -> Any:
-            return ProcessGroupNCCL(PrefixStore(f"nccl/{name}", store), rank, size, ProcessGroupNCCL.Options())
-
-        return cls(one("up"), one("down"))
+        up, down = (make_device_group(PrefixStore(f"nccl/{name}", store), rank, size) for name in ("up", "down"))
+        return cls(up, down)
 
     def between(self, source: int, target: int) -> Any:
         """Return the group that carries what goes from one rank to another."""

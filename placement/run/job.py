@@ -18,10 +18,15 @@ from .chains import BatchChains, has_choice
 
 
 def ensure_whole(plan: Plan, where: str = "plan") -> None:
-    """Raise `InputError` for what the executor has no stages for: tensor parallel groups, and parts of blocks."""
-    if plan.groups:
-        name = plan.groups[0].name
-        raise InputError(f"'{name}' is a tensor parallel group, which is not run; plan with tensor_parallel: 1", where)
+    """Raise `InputError` for what the executor has no stages for: groups of unequal shares, and parts of blocks."""
+    for group in plan.groups:
+        if group.shares and len(set(group.shares)) > 1:
+            shares = ":".join(f"{100 * share:.3g}" for share in group.shares)
+            raise InputError(
+                f"the devices of '{group.name}' have unequal shares ({shares}), and only equal ones are run; "
+                "plan with tensor_parallel: 1, or with a runtime of equal shares such as vllm",
+                where,
+            )
     for span in plan.placement:
         if span.away:
             apart = f"the {span.away} of blocks {span.start} to {span.stop - 1} lies apart from '{span.node}'"
@@ -79,7 +84,7 @@ class Job:
     eos : int or None
         Token that ends a sequence.
     devices : mapping of str to str
-        Node to torch device; the others compute on the CPU.
+        Node, or device of a tensor parallel group, to torch device; the others compute on the CPU.
     dtype : str
         "auto" for the checkpoint's own format.
     threads : int
@@ -141,9 +146,18 @@ class Job:
             raise InputError("a run that replans needs the cluster", "cluster")
         if self.replan and has_choice(self.plan):
             raise InputError("only pipelines are planned anew; in this plan requests take different ways", "replan")
+        if self.replan and self.plan.groups:
+            name = self.plan.groups[0].name
+            raise InputError(f"'{name}' is a tensor parallel group, and plans with one are not planned anew", "replan")
+        if self.emulation.links and self.plan.groups:
+            name = self.plan.groups[0].name
+            raise InputError(
+                f"links are emulated for messages between stages, not for the sums inside the group '{name}'",
+                "emulate_links",
+            )
         if self.backend not in ("gloo", "nccl"):
             raise InputError(f"expected gloo or nccl, got {self.backend!r}", "backend")
-        for node in {span.node for span in self.plan.placement} if self.backend == "nccl" else ():
+        for node in places_of(self)[:-1] if self.backend == "nccl" else ():
             if not self.devices.get(node, "cpu").startswith("cuda"):
                 raise InputError(f"nccl needs every node on a CUDA device, '{node}' is on the CPU", "backend")
         for node, factor in self.emulation.slow.items():
@@ -206,10 +220,16 @@ def check_prompts(job: Job, words: int, positions: int | None) -> None:
         raise InputError(f"prompt and output have {longest} tokens, the model has {positions} positions", "tokens")
 
 
+def devices_of(plan: Plan, node: str) -> tuple[str, ...]:
+    """Names of the devices that hold the blocks of a node: of a tensor parallel group its members, the head first."""
+    return next((group.devices for group in plan.groups if group.name == node), (node,))
+
+
 def places_of(job: Job) -> tuple[str, ...]:
-    """Names of the nodes of a run: those of the plan, in stage order, then spare ones; the client comes last."""
+    """Names of the devices of a run: those of the plan, in stage order, then spare ones; the client comes last."""
     spare = [str(node["name"]) for node in job.cluster["nodes"]] if job.replan and job.cluster else []
-    return (*dict.fromkeys([*(span.node for span in job.plan.placement), *spare]), CLIENT)
+    used = [name for span in job.plan.placement for name in devices_of(job.plan, span.node)]
+    return (*dict.fromkeys([*used, *spare]), CLIENT)
 
 
 def cluster_to_data(cluster: Cluster) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from torch import nn
 from ..errors import InputError
 from .architecture import Architecture, find, skeleton
 from .gguf_to_folder import checkpoint_folder
+from .tensor_group import TensorGroup
 from .weights import Shards
 
 
@@ -31,6 +32,8 @@ class Loader:
         The skeleton; parameters of blocks that are not held have no memory.
     held : set of int
         Blocks whose tensors are in memory.
+    group : TensorGroup or None
+        The device holds its part of every tensor only.
     """
 
     folder: Path
@@ -39,6 +42,7 @@ class Loader:
     model: nn.Module = field(init=False)
     arch: Architecture = field(init=False)
     held: set[int] = field(init=False, default_factory=set)
+    group: TensorGroup | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.folder = checkpoint_folder(Path(self.folder))
@@ -58,11 +62,12 @@ class Loader:
         if self._tied:
             like = self.model.get_parameter(self._tied)
             self.arch.head.weight = nn.Parameter(torch.empty_like(like, device="meta"), requires_grad=False)
+        self._shapes = {name: self.model.get_parameter(name).shape for name in names}
         if self.arch.rotary is not None:
             self.arch.rotary.to(self.device)
 
     def hold(self, blocks: Iterable[int]) -> int:
-        """Make `blocks` the ones in memory: drop the others, read the missing; return the bytes read."""
+        """Make `blocks` the ones in memory: drop the others, read the missing; return the bytes kept of them."""
         wanted, read = set(blocks), 0
         for block in sorted(self.held - wanted):
             for name in self._names[block]:
@@ -75,7 +80,9 @@ class Loader:
                 if twin and 0 in wanted and 0 in self.held:
                     self._set(name, self.model.get_parameter(twin).data)
                     continue
-                tensor = self._shards.fetch(name, like.shape, self.arch.prefix, twin)
+                tensor = self._shards.fetch(name, self._shapes[name], self.arch.prefix, twin)
+                if self.group is not None:
+                    tensor = self.group.part(name, tensor)
                 read += tensor.numel() * tensor.element_size()
                 self._set(name, tensor.to(device=self.device, dtype=like.dtype))
             for module in self.arch.modules(block):

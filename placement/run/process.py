@@ -10,7 +10,7 @@ import os
 import sys
 import time
 import traceback
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +83,7 @@ class WorkerProcess:
         """Serve until the run ends; return the exit code."""
         self._watch_or_beat()
         if self.here.node:
-            self.host = BlockHost(self.job, self.here.node)
+            self.host = BlockHost(self.job, self.here)
         if self.client is not None and self.job.replan:
             self.recovery = Recovery(self.job)
             self.recovery.rehearse(self.job.plan)
@@ -150,9 +150,16 @@ class WorkerProcess:
     def _join(self) -> bool:
         """Load what the plan asks for, meet the others, connect; False when somebody is lost meanwhile."""
         new = self.generation
-        read = self.host.hold(new.plan.placement, new.chains) if self.host is not None else 0
+        read = self.host.hold(new.plan.placement) if self.host is not None else 0
         if self.client is not None:
             self.watch.members |= set(self.generation.members) - {self.uid}
+        if self.host is not None:
+            if len(self.here.together) > 1:
+                group = self.rendezvous.tensor_group(new)
+                if group is None:
+                    return False
+                self.host.join(group)
+            self.host.rehearse(new.chains)
         if not self.rendezvous.meet(self.generation, read) or not self.rendezvous.go(self.generation):
             return False
         self.transports.append(self.rendezvous.connect(self.generation))
@@ -160,9 +167,9 @@ class WorkerProcess:
 
     def _serve(self) -> bool:
         """Handle messages; True at the end of the run, False when a new plan is needed."""
-        transport, places = self.transports[-1], self.here.places
+        transport, place_of = self.transports[-1], self.here.place_of
         if self.client is not None:
-            chains = [[places.index(span.node) for span in chain] for chain in self.generation.chains]
+            chains = [[place_of(span.node) for span in chain] for chain in self.generation.chains]
             self.client.begin(chains, self.generation.of_batch, transport.send)
         while True:
             if self.client is not None and self.client.done:
@@ -188,17 +195,29 @@ class WorkerProcess:
         if message.kind == TOKENS and self.client is not None:
             self.client.on_tokens(message, transport.send)
         elif message.kind == FORGET and self.host is not None:
+            self._share(message, transport)
             self.host.forget(message.batch)
         elif message.kind == WORK and self.host is not None and message.values is not None:
             chain = self.generation.chains[message.chain]
+            self._share(message, transport)
             values, event = self.host.run(message, chain[message.hop])
-            hop = message.hop + 1
-            last = hop == len(chain)
-            target = self.here.client_place if last else self.here.places.index(chain[hop].node)
-            kind, values = (TOKENS, values.to(torch.int32)) if last else (WORK, values)
-            here = self.here.places.index(self.here.node)
-            transport.send(Message(kind, here, target, message.batch, message.chain, hop, message.position, values))
+            if self.here.is_head:
+                self._pass_on(message, values, transport)
             self.host.note(event)
+
+    def _share(self, message: Message, transport: Transport) -> None:
+        """Tell the devices that compute with this one: all of them take messages in the order of the head."""
+        for place in self.here.together[1:] if self.here.is_head else ():
+            transport.send(replace(message, source=self.here.together[0], target=place))
+
+    def _pass_on(self, message: Message, values: torch.Tensor, transport: Transport) -> None:
+        """Send what came out of a stage to the next one, or to the client."""
+        chain, hop = self.generation.chains[message.chain], message.hop + 1
+        last = hop == len(chain)
+        target = self.here.client_place if last else self.here.place_of(chain[hop].node)
+        kind, values = (TOKENS, values.to(torch.int32)) if last else (WORK, values)
+        here = self.here.places.index(self.here.node)
+        transport.send(Message(kind, here, target, message.batch, message.chain, hop, message.position, values))
 
     # Lost workers
 
@@ -249,7 +268,11 @@ class WorkerProcess:
     # The end
 
     def _finish(self) -> int:
+        # A sum ends at some devices before others: who left first would break it off for the rest.
+        mates = [f"through/{uid}" for uid in self.here.together]  # every device has a process of the same number
+        self.control.put(f"through/{self.uid}", True)
         if self.client is None:
+            self.control.await_all(mates, _STATS_LIMIT_S, lambda: False)
             self.control.put(f"stats/{self.uid}", self._stats())
             return 0
         self.watch.members.clear()

@@ -13,7 +13,7 @@ from torch.distributed import PrefixStore  # type: ignore[attr-defined]
 from ..plan.plan import VERSION, Plan
 from .chains import BatchChains, Chain
 from .control import Control, RunError
-from .device_groups import DeviceGroups, make_group
+from .device_groups import DeviceGroups, make_device_group, make_group
 from .job import Job
 from .process_map import ProcessMap
 from .transport import LinkDownError, Transport
@@ -70,6 +70,33 @@ class Rendezvous:
     store: Any
     control: Control
     interrupted: Callable[[], bool]
+
+    def tensor_group(self, generation: Generation) -> Any:
+        """Return the process group of the devices that compute together with this one; None when interrupted.
+
+        Raises
+        ------
+        RunError
+            One of them is late.
+        """
+        mates = list(self.here.together)  # every device has a process of the same number
+        stem = f"tensor/{generation.number}/{mates[0]}"
+        self.control.put(f"{stem}/{self.here.uid}", True)
+        keys = [f"{stem}/{uid}" for uid in mates]
+        # Devices load at their own pace: none waits in a connection for another that still reads.
+        if not self.control.await_all(keys, self.job.start_limit_s, self.interrupted):
+            if self.interrupted():
+                return None
+            late = [self.here.places[uid] for uid in mates if self.control.get(f"{stem}/{uid}") is None]
+            raise RunError(f"not loaded after {self.job.start_limit_s:.0f} s: {', '.join(late)}")
+        # Process groups name their keys by number, as the devices above did: theirs stand under a name of their own.
+        store, rank = PrefixStore(f"{stem}/sums", self.store), mates.index(self.here.uid)
+        if self.job.backend == "nccl":
+            return make_device_group(store, rank, len(mates))
+        try:
+            return make_group(store, rank, len(mates), self.job.address_of(self.here.name), CONNECT_LIMIT_S)
+        except RuntimeError as error:
+            raise LinkDownError(str(error).splitlines()[0]) from None
 
     def meet(self, generation: Generation, read_bytes: int) -> bool:
         """Say that this process is ready and wait for the others; False when interrupted.
@@ -137,7 +164,10 @@ class Rendezvous:
         return Transport(group, ranks, rank, links, between_gpus, self.job.devices.get(self.here.node, "cpu"))
 
     def _between_gpus(self, generation: Generation, store: Any, rank: int, ranks: list[int]) -> DeviceGroups:
-        groups, at = DeviceGroups.make(store, rank, len(generation.members)), self.here.places.index
+        groups, at = DeviceGroups.make(store, rank, len(generation.members)), self.here.place_of
         hops = {(ranks[at(a.node)], ranks[at(b.node)]) for chain in generation.chains for a, b in pairwise(chain)}
+        for devices in self.here.groups.values():
+            head, *others = (ranks[self.here.places.index(name)] for name in devices)
+            hops |= {(head, other) for other in others}
         groups.meet(rank, {(a, b) for a, b in hops if a != b}, self.job.devices[self.here.node])
         return groups

@@ -143,7 +143,11 @@ class RunResult:
         """Median seconds of one pass through each span, prompts and steps apart: what a calibration fits."""
         groups: dict[tuple[str, int, int, str, int], list[float]] = {}
         rows = [len(batch["rows"]) for batch in self.batches]
-        for node, events in self.events.items():
+        for device, events in self.events.items():
+            group = next((group for group in self.plan.groups if device in group.devices), None)
+            if group is not None and device != group.devices[0]:
+                continue  # the devices of a group take the same time
+            node = device if group is None else group.name
             for began, ended, batch, position, _tokens, start, stop, _computed_s in events:
                 phase = "decode" if position > 0 else "prefill"
                 key = (node, int(start), int(stop), phase, rows[int(batch)])
@@ -192,6 +196,8 @@ def make_result(raw: Mapping[str, Any], plan: Plan, emulation: str) -> RunResult
     batches = raw["batches"]
     measured = measure(batches)
     predicted = {node.name: node.memory_used_bytes for node in final.nodes}
+    for group in final.groups:
+        predicted |= dict.fromkeys(group.devices, predicted.get(group.name, 0.0) / len(group.devices))
     stages, events = [], {}
     for stats in raw["stats"]:
         if "weight_bytes" not in stats:

@@ -9,6 +9,7 @@ import torch
 
 from .architecture import Architecture
 from .cache import KvCache
+from .tensor_group import TensorGroup
 
 
 class Loaded(Protocol):
@@ -35,11 +36,14 @@ class Stage:
         The blocks and their device.
     room : int
         Tokens of context that a new cache makes room for.
+    group : TensorGroup or None
+        Devices that compute every block together with this one.
     """
 
     loader: Loaded
     room: int = 64
     caches: dict[int, KvCache] = field(default_factory=dict)
+    group: TensorGroup | None = None
 
     def __post_init__(self) -> None:
         # cuDNN's attention builds a new plan for every length, and a decode step is a new length: milliseconds each.
@@ -68,13 +72,15 @@ class Stage:
         where = torch.arange(position, position + values.shape[1], device=values.device).unsqueeze(0)
         first, last = max(start, 1), min(stop, arch.n_blocks - 1)
         if start == 0:
-            values = arch.embed(values.long())
+            ids = values.long()
+            values = arch.embed(ids) if self.group is None else self.group.embed(arch.embed, ids)
             if arch.position is not None:
                 values = values + arch.position(where)
         if first < last:
             values = self._layers(batch, first, last, position, where, values)
         if stop == arch.n_blocks:
-            values = arch.head(arch.norm(values[:, -1:])).argmax(dim=-1)
+            logits = arch.head(arch.norm(values[:, -1:]))
+            values = logits.argmax(dim=-1) if self.group is None else self.group.sample(logits)
         return values
 
     def warm_up(self, start: int, stop: int, tokens: int) -> None:

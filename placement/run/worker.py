@@ -27,7 +27,7 @@ from ..plan.plan import Plan
 from ..question.cluster import CLIENT
 from ..readers.cluster.read import read_request
 from .control import free_port
-from .job import Job, cluster_to_data
+from .job import Job, cluster_to_data, devices_of
 from .process import WorkerProcess, main_of
 from .process_map import ProcessMap
 from .prompts import token_ids
@@ -137,13 +137,14 @@ def _job(options: argparse.Namespace) -> Job:
     local = os.environ.get("LOCAL_RANK", "0")
     device = f"cuda:{local}" if options.device == "cuda" else options.device
     spare = [str(node["name"]) for node in cluster["nodes"]] if cluster else []
+    used = [name for span in plan.placement for name in devices_of(plan, span.node)]
     return Job(
         plan=plan,
         model=options.model,
         prompts=tuple(ids),
         tokens=options.tokens,
         micro_batch=options.micro_batch,
-        devices=dict.fromkeys([*(span.node for span in plan.placement), *spare], device),
+        devices=dict.fromkeys([*used, *spare], device),
         backend=options.backend,
         address=options.address,
         secret=_secret_of(options.address),

@@ -42,6 +42,8 @@ class Progress:
         Seconds since the best placement last changed.
     share : float
         Part of the time limit that is over; 0 where there is no limit.
+    doing : str
+        What goes on, for people, where it is not the search for the best cost; `share` is how far it is then.
     """
 
     seconds: float
@@ -51,6 +53,7 @@ class Progress:
     violation: float
     since_improvement_s: float
     share: float = 0.0
+    doing: str = ""
 
     @property
     def gap(self) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from ..optimize import Search, answer
 from ..plan.plan import Plan
 from ..quantities import percent, quantity
 from ..question.request import Request
-from .changes import Change
+from .change import Change
 
 LEAST_S = 0.3
 MOST_S = 5.0
@@ -171,15 +171,26 @@ def answered(
 
 
 def start_of(asked: Asked, plan: Plan) -> Plan | None:
-    """The plan in hand, where it suits the question: its nodes are there, and its blocks are as many."""
+    """The plan in hand, where it suits the question."""
     question = asked.question
-    if not isinstance(question, Request) or "served" in asked.wish.objective.terms.aliases:
+    if isinstance(question, Request):
+        return plan if _suits_nodes(question, asked, plan) else None
+    try:
+        for task in asked.tasks(plan):
+            task.running_genomes(plan)
+    except InputError:
         return None
+    return plan
+
+
+def _suits_nodes(question: Request, asked: Asked, plan: Plan) -> bool:
+    """Whether the nodes of the plan are there, its blocks are as many, and no part of a block lies apart."""
+    if "served" in asked.wish.objective.terms.aliases:
+        return False
     names = set(question.cluster.names)
     used = {span.node for span in plan.placement} | {span.home for span in plan.placement if span.home}
-    suits = used <= names and plan.n_blocks == question.model.n_blocks
-    bare = replace(plan, placement=tuple(span for span in plan.placement if not span.away))
-    return plan if suits and bare.placement == plan.placement else None
+    whole = not any(span.away for span in plan.placement)
+    return used <= names and plan.n_blocks == question.model.n_blocks and whole
 
 
 def row_of(what: str, before: Plan, after: Plan) -> Row:

@@ -291,7 +291,8 @@ class Sizing:
                 entries.append({**candidate.entry, **({"count": count} if count > 1 else {})})
         first, *others = wanted.targets
         limits = {target.term: target.value for target in others}
-        return ask(wanted.model, {**wanted.data, "nodes": entries}, objective=first.term, limits=limits)
+        # One pipeline where the file says nothing: a short look at several proves nothing about a set.
+        return ask(wanted.model, {"copies": 1, **wanted.data, "nodes": entries}, objective=first.term, limits=limits)
 
 
 def decided(cost: float) -> Callable[[Progress], bool]:

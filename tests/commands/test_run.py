@@ -51,6 +51,35 @@ def test_a_replicated_plan_runs_as_solve_wrote_it(tiny_model: Callable[[str], Pa
     assert "predicted figures are those with" in shown.stdout
 
 
+GROUP = """
+model: {folder}
+objective: ttft
+workload: {{prompt_tokens: 4096, output_tokens: 8}}
+runtime: torch
+nodes:
+  - {{name: g, count: 2, interconnect: nvlink-3, memory: 8 GiB, memory_bandwidth: 50 MB/s, compute: 100 MFLOP/s,
+      overhead: 1 us}}
+"""
+
+
+@pytest.mark.slow
+def test_a_plan_with_a_group_runs_as_solve_wrote_it(
+    tiny_model: Callable[[str], Path], cli: Cli, tmp_path: Path
+) -> None:
+    """Two devices that are faster together: solve plans a group for our executor, and run has its tokens."""
+    folder, prompts, file = tiny_model("llama"), some_prompts(2), tmp_path / "plan.json"
+    (tmp_path / "pair.yaml").write_text(GROUP.format(folder=folder), encoding="utf-8")
+    done = cli("solve", "pair.yaml", "--time-limit", "1", "--out", file)
+    assert done.returncode == 0, done.stderr
+    assert [group.devices for group in Plan.load(file).groups] == [("g-0", "g-1")]
+    ids = [word for prompt in prompts for word in ("--ids", ",".join(map(str, prompt)))]
+    done = cli("run", file, "--model", folder, *ids, "--tokens", "5", "--json")
+    assert done.returncode == 0, done.stderr
+    data = json.loads(done.stdout)
+    assert data["tokens"] == greedy(folder, prompts, 5)
+    assert [stage["name"] for stage in data["stages"]] == ["g-0", "g-1"]
+
+
 @pytest.fixture
 def by_hand(tmp_path: Path) -> Path:
     """A replicated plan that nobody searched for."""

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from placement.errors import InputError
 from placement.export import RUNTIMES, make_runtime
 from placement.export.base import Source, Target, merged
+from placement.plan.plan import PlacedSpan
 from tests.sampled import some_quick
 
-from .plans import SHAPES, owners, random_plan
+from .plans import SHAPES, owners, plan_of, random_plan
 from .rules import RULES
 
 HOLDERS = [name for name in RUNTIMES if name != "distributed-llama"]
@@ -39,6 +40,15 @@ def test_the_rule_gives_the_plan(name: str, plans: int) -> None:
         exported = runtime.write(plan, Target("org/model"))
         assert RULES[name](exported.text, exported.nodes, plan.n_blocks - 2) == owners(plan), exported.text
     assert held > tried / 12, "the exporter refuses nearly everything"
+
+
+@pytest.mark.parametrize("name", HOLDERS)
+@pytest.mark.parametrize("spans", [[(0, 3)], [(3, 8)], [(0, 3), (5, 8)], [(3, 7)]], ids=str)
+def test_a_plan_that_leaves_blocks_out_is_refused(name: str, spans: list[tuple[int, int]]) -> None:
+    """The head, the embedding, layers between: the first block that no node holds is named."""
+    plan = plan_of([PlacedSpan(node, *span) for node, span in zip("ab", spans, strict=False)], 6)
+    first = plan.block_names[next(k for k in range(8) if not any(start <= k < stop for start, stop in spans))]
+    assert f"the plan gives block {first} to no node" in make_runtime(name).check(plan)
 
 
 @pytest.mark.parametrize("name", HOLDERS)

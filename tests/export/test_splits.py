@@ -149,6 +149,17 @@ def test_flags_that_contradict_are_refused(text: str, told: str) -> None:
         import_split(text, "vllm", WIDE, nodes=("n-0", "n-1"))
 
 
+def test_our_executor_has_a_process_for_each_device_of_a_group() -> None:
+    """The torchrun line of a stage that is a group starts as many processes; unequal shares are refused."""
+    cards = asked("llama-3.1-8b", [{"name": "g", "count": 3, **CARD}])
+    plan, _ = judge(None, cards, (PlacedSpan("g-0+g-1", 0, 20), PlacedSpan("g-2", 20, 34)))
+    text = export_plan(plan, "torch").text
+    assert "--nproc-per-node 2 --node-rank 0" in text
+    assert "--nproc-per-node 1 --node-rank 1" in text
+    unequal, _ = judge(None, cards, (PlacedSpan("g-0+g-1@70:30", 0, 34),))
+    assert refusals(unequal, "torch") == ["torch divides equally, the plan has unequal shares"]
+
+
 def test_a_cut_after_a_layer() -> None:
     """`SplitPoint.END` cuts behind the layer, `BEGINNING` before it; other families' names are read too."""
     text = '{"model.layers.9": SplitPoint.END, "transformer.h.20": SplitPoint.BEGINNING, "layers.29": SplitPoint.END}'

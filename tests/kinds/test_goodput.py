@@ -15,6 +15,7 @@ from placement.plan.plan import Plan
 from placement.question.goodput import Goodput
 from placement.question.request import Request
 from placement.readers.cluster.read import read_request
+from placement.search.stop import Progress
 
 from .sessions.fleets import document
 
@@ -122,6 +123,21 @@ def test_ctrl_c_in_a_simulation_keeps_the_best_so_far(monkeypatch: pytest.Monkey
     plan = solved(cluster("8/s"))
     assert len(seen) == 2
     assert (plan.status, plan.placement) == ("interrupted", seen[0].placement)
+
+
+def test_a_bar_moves_while_finalists_are_simulated() -> None:
+    """Progress tells what is searched for, then which finalist is served and how far all of them are."""
+    seen: list[Progress] = []
+    plan = solved(cluster("8/s"), progress=seen.append)
+    words = [one.doing for one in seen]
+    assert any(text.startswith("finalists by throughput, ") for text in words)
+    simulated = [one for one in seen if one.doing.startswith("simulating finalist ")]
+    shares = [one.share for one in simulated]
+    assert shares == sorted(shares)
+    assert len(set(shares)) > 3
+    assert 0.0 <= shares[0] < shares[-1] <= 1.0
+    assert simulated[-1].doing.endswith("of 200 requests served")
+    assert plan.status == "solved"
 
 
 def test_other_limits_are_kept() -> None:

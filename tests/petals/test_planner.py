@@ -127,6 +127,15 @@ def test_advice_is_worth_its_moves() -> None:
     assert advise(swarm, weight=50.0).moves == ()
 
 
+def test_advice_ends_with_its_time() -> None:
+    """Without any time no move is sought, and that is told; with enough of it nothing is said."""
+    swarm, _, _ = read(EXAMPLES / "petals_status.yaml")
+    short, whole = advise(swarm, seconds=0.0), advise(swarm)
+    assert (short.moves, short.cut_short) == ((), True)
+    assert whole.moves
+    assert not whole.cut_short
+
+
 def test_moves_better_the_value_they_are_chosen_by() -> None:
     """One after another, and a swarm with a hole is mended first."""
     swarm, _, _ = read(EXAMPLES / "petals_status.yaml")
@@ -148,7 +157,8 @@ def test_the_command_gives_advice(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["petals", "advise", str(EXAMPLES / "petals_status.yaml"), "--json"]) == 0
     data = json.loads(capsys.readouterr().out)
     assert data["moves"][0]["loaded_bytes"] == data["moves"][0]["loaded_blocks"] * 450e6
-    assert list(data) == ["status", "kind", "now", "petals", "ours", "petals_would_move", "moves", "plan"]
+    keys = ["status", "kind", "now", "petals", "ours", "petals_would_move", "moves", "cut_short", "plan"]
+    assert list(data) == keys
 
 
 def test_advice_is_a_plan_of_the_layout_after_the_moves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from placement.errors import InputError
 from placement.optimize import optimize
-from placement.profile.here import AMD, NVIDIA, Processor, addresses, cards, processor, this_machine
+from placement.profile.here import AMD, NVIDIA, Processor, addresses, called_here, cards, processor, this_machine
 
 TWO_CARDS = "NVIDIA GeForce RTX 3090, 24576, 24100\nNVIDIA GeForce RTX 3080, 10240, 9900\n"
 RADEON = json.dumps(
@@ -78,3 +78,13 @@ def test_the_processor_is_measured() -> None:
     found = processor(0.05)
     assert found.bytes_per_s > 0
     assert found.flops_per_s > 0
+
+
+@pytest.mark.parametrize(("host", "called"), [("here", {"gpu-0": "CUDA0", "gpu-1": "CUDA1"}), ("tower", {})])
+def test_a_plan_of_this_machine_needs_no_addresses(host: str, called: dict[str, str]) -> None:
+    """Nodes on the host that stands for this machine are its devices; others keep the addresses they are given."""
+    card = {"memory": "10 GB", "device": "rtx-3090", "host": host, "tensor_parallel": 1}
+    data = {"model": "llama-3.1-8b", "nodes": [{"name": "gpu-0", **card}, {"name": "gpu-1", **card}], "network": {}}
+    plan = optimize(None, data, time_limit=5).plan
+    assert len(plan.placement) == 2
+    assert called_here(plan, tools(nvidia=TWO_CARDS)) == called

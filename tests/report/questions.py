@@ -30,7 +30,11 @@ CLUSTER: dict[str, Any] = {
 SERVER = {"memory_gb": 6.0, "tau_c_s": 0.3, "tau_p_s": 0.1}
 QUESTIONS: dict[str, dict[str, Any]] = {
     "pipeline": {**CLUSTER, "objective": "throughput"},
-    "front": {**CLUSTER, "objective": ["latency", "price"]},
+    "front": {
+        **CLUSTER,
+        "objective": ["latency", "price"],
+        "nodes": [{"price": "2 $/h", **n} for n in CLUSTER["nodes"]],
+    },
     "replicated": {**CLUSTER, "placement": "replicated", "nodes": [{**n, "memory": "5 GiB"} for n in CLUSTER["nodes"]]},
     "sessions": {
         "num_blocks": 12,

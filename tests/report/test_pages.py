@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from html import escape
 from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
@@ -97,6 +98,20 @@ def test_plans_without_a_picture_have_a_page_and_get_one_from_their_file(
     capsys.readouterr()
     assert run(["report", "old.json", "routes.json"]) == 1
     assert "routes.json: asks for routes, the plan is of the kind 'pipeline'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["front", "routes"])
+def test_every_point_of_a_front_has_its_map(name: str) -> None:
+    """The plan that is chosen is drawn: its nodes are named with their blocks, and its chain goes through them."""
+    plan = plan_of(name)
+    assert len(plan.pareto) > 1
+    text = page_of(plan)
+    for number, point in enumerate(plan.pareto):
+        part = text.partition(f'id="choice-{number}"')[2].partition("</pre>")[0]
+        wide = re.findall(r"<svg.*?</svg>", part, re.DOTALL)[0]
+        for span in point.placement:
+            assert f"<title>{escape(span.node)}: blocks {span.start} to {span.stop - 1}" in wide
+        assert wide.count('class="chain"') == len({span.node for span in point.placement}) + 1
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium here: apt-get install chromium")

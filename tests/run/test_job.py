@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from placement.errors import InputError
-from placement.plan.plan import PlacedGroup, PlacedSpan
+from placement.plan.plan import PlacedSpan
 from placement.run.job import Emulation, Job, check_plan, cluster_from_data, cluster_to_data, places_of
 from tests.run.tiny_models import plan_by_hand, small_cluster
 
@@ -83,11 +83,8 @@ def test_nccl_wants_gpus() -> None:
         Job(PLAN, "m", ((1,),), 1, backend="mpi")
 
 
-def test_groups_and_parts_are_not_run() -> None:
-    """The executor has no stage for several devices, nor for a part of a block elsewhere."""
-    group = replace(PLAN, groups=(PlacedGroup("a", ("x", "y")),))
-    with pytest.raises(InputError, match="plan: 'a' is a tensor parallel group, which is not run"):
-        Job(group, "m", ((1,),), 1)
+def test_parts_are_not_run() -> None:
+    """The executor has no stage for a part of a block elsewhere."""
     apart = replace(PLAN, placement=(PlacedSpan("a", 0, 6, away="experts", home="ram"),))
     with pytest.raises(InputError, match="plan: the experts of blocks 0 to 5 lies apart from 'a', which is not run"):
         Job(apart, "m", ((1,),), 1)

@@ -15,10 +15,13 @@ from placement.errors import InputError
 from placement.kinds.asked import ask
 from placement.optimize import Search, answer
 from placement.whatif.answers import OVER_S, answered, rooted
-from placement.whatif.changes import added, at_rate, formats_near, less, more, own, removed, usual
+from placement.whatif.changes import own, usual
+from placement.whatif.nodes import added, at_rate, formats_near, less, more, removed
+
+from .test_servers import FLEET
 
 ROOT = Path(__file__).parents[2]
-EXAMPLES = ["home_lab", "mixed_cluster", "geo", "measured", "one_pc", "replicated"]
+EXAMPLES = ["home_lab", "mixed_cluster", "geo", "measured", "one_pc", "replicated", "petals_swarm"]
 SMALL: dict[str, Any] = {
     "model": {
         "name": "tiny",
@@ -41,10 +44,9 @@ def example(name: str) -> dict[str, Any]:
     return data
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
-def test_every_usual_change_of_an_example_is_a_question(name: str) -> None:
-    """All are read without an error, differ from the file, and leave the file as it is."""
-    data = example(name)
+@pytest.mark.parametrize("data", [*map(example, EXAMPLES), FLEET], ids=[*EXAMPLES, "fleet"])
+def test_every_usual_change_is_a_question(data: dict[str, Any]) -> None:
+    """All are read without an error, differ from the file and from each other, and leave the file as it is."""
     before = copy.deepcopy(data)
     changes = list(usual(data))
     assert data == before

@@ -17,6 +17,7 @@ from placement.kinds.asked import ask
 from placement.optimize import Search, answer
 from placement.whatif.size import Wanted, from_catalog, from_nodes, sized
 from placement.whatif.targets import Target, parse_targets
+from tests.sampled import some_quick
 
 MODEL: dict[str, Any] = {
     "name": "tiny",
@@ -65,7 +66,7 @@ def by_trying_all(data: dict[str, Any], shop: dict[str, Any], rate: float) -> fl
     return min(found) if found else None
 
 
-CASES = [pytest.param(seed, marks=[pytest.mark.slow] if seed >= 12 else []) for seed in range(50)]
+CASES = some_quick(range(50), 5)
 
 
 @pytest.mark.parametrize("seed", CASES)

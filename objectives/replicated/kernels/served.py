@@ -6,7 +6,7 @@ import numpy as np
 
 from objectives.jit import fill, inner
 
-from ..served import BALANCE, FILL, HEADROOM, KEPT, MEET, POWER, ROUNDS, SHARPNESS
+from ..served import BALANCE, FILL, HEADROOM, POWER, ROUNDS, SPARE
 from .flow import COUNT, KIND, NEXT, START, STOP, meets
 
 
@@ -104,7 +104,7 @@ def route(d, count, pairs):
     for b in range(d.n_blocks):
         held += d.cover[b]
         scarcest = min(scarcest, held)
-    flying = min(d.concurrency, max(1.0, FILL * scarcest))
+    flying = min(d.concurrency, max(1.0, FILL * scarcest - SPARE))
     for p in range(pairs):
         a, b = d.joint[0, p], d.joint[1, p]
         kind = group[KIND, b]
@@ -135,38 +135,6 @@ def route(d, count, pairs):
 
 
 @inner
-def fall_behind(d, count, pairs):
-    """Fill `d.behind` with the seconds that prompts have fallen behind tokens; return half the squared ones on links.
-
-    See `_behind_s` in `served.py`.
-    """
-    group, visits, caught, behind = d.group, d.visits, d.caught, d.behind
-    fill(caught, count, 0.0)
-    behind[count] = 0.0
-    total, p = 0.0, 0
-    client = d.own.shape[0]
-    for k in range(-1, count):
-        a = d.order[k] if k >= 0 else count
-        many = 1.0
-        if k >= 0:
-            if visits[a] <= 0.0:
-                while p < pairs and d.joint[0, p] == a:
-                    p += 1
-                continue
-            kind, size, many = group[KIND, a], group[STOP, a] - group[START, a], float(group[COUNT, a])
-            extra = max(0.0, size * (d.prompt_s[kind] - at_size(d.decode_at, d.decode_s[kind], 1.0)))
-            behind[a] = caught[a] + extra
-        first = group[KIND, a] if a < count else client
-        while p < pairs and d.joint[0, p] == a:
-            b, share = d.joint[1, p], d.share[p]
-            slower = d.prompt_link_s[first, group[KIND, b]] - d.token_link_s[first, group[KIND, b]]
-            total += share * share / (many * group[COUNT, b]) * slower * (behind[a] + slower / 2.0)
-            caught[b] += share * share / (many * visits[b] * visits[b]) * (behind[a] + slower)
-            p += 1
-    return total
-
-
-@inner
 def best_chain_s(d, count, pairs):
     """Seconds of a decode step of a lone request along the fastest chain."""
     best, client = d.behind, d.own.shape[0]
@@ -194,79 +162,84 @@ def group_kind(d, a, count):
 
 
 @inner
-def swept(prompts, out, most):
-    """Tokens that prompts gather behind them at a node, as a token finds them in the mean; see `served.py`."""
-    caught = 1.0 - np.exp(-prompts)
-    return caught * min(out * caught, most)
+def links(d, count, pairs):
+    """Fill `d.caught` with the chance of each group that nothing overtakes on the way to its nodes; return seconds.
 
-
-@inner
-def waves(d, count, pairs, flying, rate, turn):
-    """One round over all nodes in the order of chains: set `d.batch`; return seconds of a decode step and of TTFT.
-
-    Then those of a step that meets no prompt, and of prompts at nodes that two requests have in common.
+    Of all links and latencies of a token and of a prompt, and those that a prompt loses on a token on links that both
+    take. None depends on the load; see `_ring` in `served.py`.
     """
-    group, visits, batch, together, out = d.group, d.visits, d.batch, d.caught, d.output_tokens
-    fill(together, count, 0.0)
-    back, back_all, step, ttft, own, met, p = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0
-    others = max(0.0, flying - 1.0)
+    group, visits, share, order, client = d.group, d.visits, d.share, d.caught, d.own.shape[0]
+    fill(order, count, 0.0)
+    far, far_prompt, lost, back = 0.0, 0.0, 0.0, 0.0
     for g in range(count):
         if d.useful[g] and group[STOP, g] == d.n_blocks:
-            back += visits[g] * batch[g]
-            back_all += group[COUNT, g] * batch[g]
-    for k in range(-1, count):
-        g = d.order[k] if k >= 0 else count
-        if k >= 0 and d.useful[g] and visits[g] > 0.0:
-            kind, size, visit = group[KIND, g], group[STOP, g] - group[START, g], visits[g] / group[COUNT, g]
-            decode = size * at_size(d.decode_at, d.decode_s[kind], batch[g])
-            prompt = size * d.prompt_s[kind]
-            prompts = batch[g] / out if turn > 0 else 0.0
-            mean = decode + prompts * prompt
-            square = decode * decode + prompts * (2.0 * decode * prompt + prompt * prompt)
-            load = rate * visit * (1.0 + 1.0 / out) * mean
-            alone = np.exp(-load)
-            wait = load / (load + alone) * square / (2.0 * mean) if mean > 0.0 else 0.0
-            joined = min(1.0, (load + alone) / batch[g]) if turn > 0 else 0.0
-            step += visits[g] * (wait + decode + joined * prompts * prompt)
-            busy = rate * visit * decode
-            own += visits[g] * (decode + busy / (busy + np.exp(-busy)) * decode / 2.0 * others / flying)
-            met += visits[g] * visit * prompt
-            ttft += visits[g] * (joined * (wait + decode) + prompt)
-            if turn > 0:
-                gathered = np.sqrt((load + alone) ** 2 + (KEPT * together[g]) ** 2)
-                gathered = max(1.0, gathered, swept(rate / out * visit * d.behind[g], out, flying * visit))
-                batch[g] = min(gathered, max(1.0, flying * visit))
-        # A group without visits has no pairs with a share.
-        while p < pairs and d.joint[0, p] == g:
-            b, share = d.joint[1, p], d.share[p]
-            if share > 0.0:
-                near = back if g == count else visits[g] * batch[g]
-                every = back_all if g == count else group[COUNT, g] * batch[g]
-                part = (1.0 - MEET) * share / visits[b] * near / visits[g] + MEET * every
-                together[b] += share / (visits[g] * group[COUNT, b]) * part
-            p += 1
-    return step, ttft, own, met
+            kind = group[KIND, g]
+            far += visits[g] * (d.latency[kind, client] + d.token_link_s[kind, client])
+            far_prompt += visits[g] * (d.latency[kind, client] + d.prompt_link_s[kind, client])
+            back += visits[g] * visits[g] / group[COUNT, g]
+    for p in range(pairs):
+        a, b = d.joint[0, p], d.joint[1, p]
+        if share[p] <= 0.0:
+            continue
+        first, kind = group_kind(d, a, count), group[KIND, b]
+        far += share[p] * (d.latency[first, kind] + d.token_link_s[first, kind])
+        far_prompt += share[p] * (d.latency[first, kind] + d.prompt_link_s[first, kind])
+        many = float(group[COUNT, a]) if a < count else 1.0
+        slower = d.prompt_link_s[first, kind] - d.token_link_s[first, kind]
+        lost += share[p] * share[p] / (many * group[COUNT, b]) * slower
+        again = share[p] / visits[b]
+        order[b] += again * again / many * (1.0 if a < count else back)
+    return far, far_prompt, lost
 
 
 @inner
-def links(d, count, pairs):
-    """Seconds of all links and latencies of a token and of a prompt, and of prompts on links that two requests share.
+def at_groups(d, count, sizes, flying, found):
+    """Seconds of services over all visits, at batches `sizes` or at those in which a request finds itself.
 
-    They do not depend on the load.
+    Returns them, prompts that ride along included, and the largest of a node by what it serves of a request.
     """
-    far, far_prompt, met, client = 0.0, 0.0, 0.0, d.own.shape[0]
-    for p in range(pairs):
-        first, kind = group_kind(d, d.joint[0, p], count), d.group[KIND, d.joint[1, p]]
-        far += d.share[p] * (d.latency[first, kind] + d.token_link_s[first, kind])
-        far_prompt += d.share[p] * (d.latency[first, kind] + d.prompt_link_s[first, kind])
-        many = d.group[COUNT, d.joint[1, p]] * (d.group[COUNT, d.joint[0, p]] if d.joint[0, p] < count else 1.0)
-        met += d.share[p] * d.share[p] / many * d.prompt_link_s[first, kind]
+    total, busiest, out = 0.0, 0.0, d.output_tokens
     for g in range(count):
-        if d.useful[g] and d.group[STOP, g] == d.n_blocks:
-            kind = d.group[KIND, g]
-            far += d.visits[g] * (d.latency[kind, client] + d.token_link_s[kind, client])
-            far_prompt += d.visits[g] * (d.latency[kind, client] + d.prompt_link_s[kind, client])
-    return far, far_prompt, met
+        if d.useful[g] and d.visits[g] > 0.0:
+            visit = d.visits[g] / d.group[COUNT, g]
+            size = sizes[g]
+            if found:
+                size = min(2.0 * size - 1.0, max(1.0, flying * visit))
+            seconds = group_s(d, g, size) + (size - 1.0) / out * prompt_of(d, g)
+            total += d.visits[g] * seconds
+            busiest = max(busiest, visit * seconds)
+    return total, busiest
+
+
+@inner
+def group_s(d, g, size):
+    """Seconds of a decode step of so many requests at a node of a group."""
+    kind = d.group[KIND, g]
+    return (d.group[STOP, g] - d.group[START, g]) * at_size(d.decode_at, d.decode_s[kind], size)
+
+
+@inner
+def prompt_of(d, g):
+    """Seconds of a prompt at a node of a group."""
+    return (d.group[STOP, g] - d.group[START, g]) * d.prompt_s[d.group[KIND, g]]
+
+
+@inner
+def queues(d, count, busiest, full, others_per_s):
+    """Sums over visits: waits, what prompts lose on tokens, decode steps that a prompt shares a full ring with."""
+    waits, lost, alone, out = 0.0, 0.0, 0.0, d.output_tokens
+    for g in range(count):
+        if d.useful[g] and d.visits[g] > 0.0:
+            visit = d.visits[g] / d.group[COUNT, g]
+            decode, prompt = group_s(d, g, d.batch[g]), prompt_of(d, g)
+            served = decode + (d.batch[g] - 1.0) / out * prompt
+            load = others_per_s * visit * served
+            chance = load / (load + np.exp(-load)) * served / 2.0
+            ring = visit * served / busiest * served * full if busiest > 0.0 else 0.0
+            waits += d.visits[g] * (d.caught[g] * ring + (1.0 - d.caught[g]) * chance)
+            lost += d.visits[g] * visit * max(0.0, prompt - decode)
+            alone += d.visits[g] * decode
+    return waits, lost, alone
 
 
 @inner
@@ -278,28 +251,36 @@ def serve(d, count, flow):
     if pairs <= 0 or flow <= 0.0 or d.joint[0, 0] != count:
         return 0.0, 0.0, 0.0, 0.0
     flying = route(d, count, pairs)
-    platoon = fall_behind(d, count, pairs)
-    longest = np.sqrt(2.0 * platoon)
-    far, far_prompt, far_met = links(d, count, pairs)
+    far, far_prompt, lost_far = links(d, count, pairs)
     fill(d.batch, count, 1.0)
-    out = d.output_tokens
-    rate, light_step, light_ttft = 0.0, 0.0, 0.0
-    for turn in range(ROUNDS + 1):
-        step, ttft, own, met = waves(d, count, pairs, flying, rate, turn)
-        arrivals = rate / out
-        if arrivals * longest < 1e-6:
-            caught = arrivals * platoon
-        else:
-            caught = longest - (1.0 - np.exp(-arrivals * longest)) / arrivals
-        step, ttft = step + far + caught, ttft + far_prompt
-        step = min(step, own + far + max(0.0, flying - 1.0) / out * (met + far_met))
-        new = flying / (step + ttft / out)
-        if turn == 0:
-            light_step, light_ttft, rate = step, ttft, new
-        else:
-            rate = np.sqrt(rate * new)
-    most = HEADROOM * flow * out / (d.prompt_tokens + out)
-    served = (rate**-SHARPNESS + most**-SHARPNESS) ** (-1.0 / SHARPNESS)
+    out, others = d.output_tokens, max(0.0, flying - 1.0)
+    prompt_s, most_prompt, most_visit = 0.0, 0.0, 0.0
+    for g in range(count):
+        if d.useful[g] and d.visits[g] > 0.0:
+            visit = d.visits[g] / d.group[COUNT, g]
+            prompt_s += d.visits[g] * prompt_of(d, g)
+            most_prompt = max(most_prompt, visit * prompt_of(d, g))
+            most_visit = max(most_visit, visit)
+    light_step, light_ttft = far + at_groups(d, count, d.batch, flying, False)[0], far_prompt + prompt_s
+    trip = ((out - 1.0) * light_step + light_ttft) / out
+    met = 1.0 - np.exp(-others / out)
+    for _ in range(ROUNDS):
+        bare = far + at_groups(d, count, d.batch, flying, True)[0]
+        busiest = at_groups(d, count, d.batch, flying, False)[1]
+        trip = max(trip, bare)
+        full = max(0.0, 1.0 - bare / max(flying * busiest, 1e-300))
+        waits, lost, alone = queues(d, count, busiest, full, others / trip)
+        lost += lost_far
+        delay = lost * lost / (2.0 * trip) if lost < trip else lost - trip / 2.0
+        step = bare + waits + met * delay + (others / out - met) * min(most_prompt, delay)
+        ttft = light_ttft + waits + full * alone
+        trip = np.sqrt(trip * ((out - 1.0) * step + ttft) / out)
+        for g in range(count):
+            if d.useful[g] and d.visits[g] > 0.0:
+                visit = d.visits[g] / d.group[COUNT, g]
+                wave = flying * busiest / trip * visit / most_visit
+                d.batch[g] = min(max(1.0, wave), max(1.0, flying * visit))
+    served = min(flying / trip, HEADROOM * flow * out / (d.prompt_tokens + out))
     return served, light_step, light_ttft, best_chain_s(d, count, pairs)
 
 

@@ -142,13 +142,13 @@ def _alone(whole: PipelineProblem, name: str, limit: float, seconds: float) -> t
     rng, starts, lower = np.random.default_rng(0), problem.starts(), problem.lower_bound()
     outcome = run(problem, Auto(), rng=rng, start=starts, seconds=seconds, bound=lower)
     unit = PIPELINE.units[name]
-    asked = f"limits.{key}: {quantity(limit, unit)}"
+    wanted = f"limits.{key}: {quantity(limit, unit)}"
     if outcome.score.violation > 0:
-        return f"{asked} was not met", UNMET
+        return f"{wanted} was not met", UNMET
     best, bound = (quantity(objective.value(cost), unit) for cost in (outcome.score.cost, outcome.bound))
     most = PIPELINE.minimised(name, limit)
     if outcome.score.cost <= most:
-        return f"{asked} can be met alone (best possible: {best})", MET
+        return f"{wanted} can be met alone (best possible: {best})", MET
     if outcome.bound > most:
-        return f"{asked} cannot be met: the best possible is {best}, proven: nothing is better than {bound}", PROVEN
-    return f"{asked} was not met: the best found is {best}", UNMET
+        return f"{wanted} cannot be met: the best possible is {best}, proven: nothing is better than {bound}", PROVEN
+    return f"{wanted} was not met: the best found is {best}", UNMET

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from rich.console import RenderableType
 
@@ -31,7 +32,9 @@ from placement.search.loop import Outcome
 from placement.search.problem import IntArray
 
 from ..base import FoundBy, Reasons, Task, Wish
+from ..pipeline.plan import groups_of
 from ..runtimes import ensure_known_runtime
+from ..space.variants import as_named, asked_for, group_variants
 from .case import case_of
 from .judge import numbered_spans, rules_broken, with_running
 from .picture import picture_of
@@ -41,6 +44,7 @@ from .view import plan_view
 
 DEFAULT = "served"
 MOST_NODES = 1_200  # the reference looks at each pair of nodes that may follow each other
+MOST_GROUPINGS = 8  # they share the time
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,10 @@ class ReplicatedTask(Task):
     notes : tuple of str
     request : Request or None
         What the case was made of, where it was: it tells how far figures may be off.
+    wider : bool
+        Some of its nodes are groups that were formed from nodes of the file.
+    space : str
+        What is searched, in words, where that is more than the nodes of the file.
     """
 
     case: ReplicatedCase
@@ -66,6 +74,8 @@ class ReplicatedTask(Task):
     client_ends: bool = False
     notes: tuple[str, ...] = field(default=())
     request: Request | None = None
+    wider: bool = False
+    space: str = ""
 
     @cached_property
     def problem(self) -> ReplicatedProblem:
@@ -109,12 +119,13 @@ class ReplicatedTask(Task):
         )
 
     def known(self, plan: Plan) -> Plan:
-        """The plan with how far its figures may be off, where it is known what they are made of."""
+        """The plan with its groups, and how far its figures may be off, where it is known what they are made of."""
         if self.request is None:
             return plan
         used = {span.node for span in plan.placement}
         notes = (*plan.notes, *cost_notes(self.request, used))
-        return replace(plan, intervals=intervals_of(self.request, used, plan.figures), notes=notes)
+        intervals, groups = intervals_of(self.request, used, plan.figures), groups_of(self.request, used)
+        return replace(plan, intervals=intervals, notes=notes, groups=groups, space=self.space)
 
     def _told(
         self, spans: tuple[Span, ...], value: ObjectiveValue, outcome: Outcome, found: FoundBy, *, chains: bool = True
@@ -163,12 +174,19 @@ class ReplicatedKind:
         return Wish(objective_of(own if spec is None else spec, self.terms, own.limits, limits))
 
     def tasks(self, question: Request | ReplicatedCase, wish: Wish, running: Plan | None) -> tuple[Task, ...]:
-        """One problem; under Petals, servers hold decoder layers only."""
-        task = self._task(question, wish)
+        """One problem, and the same on groups of devices; under Petals, servers hold decoder layers only."""
         if running is not None:
+            task = self._task(asked_for(running.placement, question) if _forms_groups(question) else question, wish)
             case, spans = with_running(task.case, running)
-            task = replace(task, case=case, running=spans)
-        return (task,)
+            return (replace(task, case=case, running=spans),)
+        task = self._task(question, wish)
+        variants = list(_on_groups(question))
+        if not variants:
+            return (task,)
+        most = max(node.tensor_parallel for variant in variants for node in variant.cluster.nodes)
+        space = f"single devices, or tensor groups up to {most}"
+        tasks = (task, *(replace(self._task(variant, wish), wider=True) for variant in variants))
+        return tuple(replace(one, space=space) for one in tasks)
 
     def settled(self, best: Plan, answers: Sequence[tuple[Task, Plan]], running: Plan | None) -> Plan:
         """The best."""
@@ -185,6 +203,8 @@ class ReplicatedKind:
         plain = question
         if isinstance(question, Request):
             plain = replace(question, runtime="", costs=question.costs or question.runtime)
+            placement = as_named(placement, plain)
+            plain = asked_for(placement, plain)
         task = self._task(plain, wish)
         spans = numbered_spans(task.case, placement)
         problem = task.problem
@@ -199,6 +219,8 @@ class ReplicatedKind:
 
     def picture(self, question: Request | ReplicatedCase, plan: Plan) -> Picture:
         """Hosts, links, memory by use, the chain that carries most."""
+        if isinstance(question, Request) and plan.groups:
+            return picture_of(asked_for(plan.placement, question), plan)
         return picture_of(question, plan)
 
     def _task(self, question: Request | ReplicatedCase, wish: Wish) -> ReplicatedTask:
@@ -215,6 +237,18 @@ class ReplicatedKind:
         case = case_of(layers, most=petals_limits(layers))
         notes = (*notes, f"planned under the rules of {runtime.name}")
         return ReplicatedTask(case, wish.objective, client_ends=True, notes=notes, request=question)
+
+
+def _forms_groups(question: Request | ReplicatedCase) -> TypeGuard[Request]:
+    """Whether devices may join: not under a runtime whose servers are single nodes."""
+    return isinstance(question, Request) and question.runtime not in runtime_names()
+
+
+def _on_groups(question: Request | ReplicatedCase) -> Iterator[Request]:
+    """The question on groups of its devices, as far as they leave enough holders for every block."""
+    if _forms_groups(question):
+        enough = (one for one in group_variants(question) if one.cluster.n_nodes >= question.min_replicas)
+        yield from islice(enough, MOST_GROUPINGS)
 
 
 def ensure_enough_nodes(request: Request, where: str) -> Request:

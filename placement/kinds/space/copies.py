@@ -23,20 +23,30 @@ from .beside import beside
 from .groups import members_of
 
 MOST_COPIES = 64
+MANY_NODES = 16  # of which the question of all of them takes long
 Part = tuple[int, ...]
 Judge = Callable[[Request, Sequence[PlacedSpan]], tuple[Plan, tuple[str, ...]]]
 
 
 def counts_of(request: Request) -> list[int]:
-    """Numbers of copies worth a look: the one asked for, or all that memory may hold, in steps of a third at most."""
+    """Numbers of copies worth a look: the one asked for, or all that memory may hold, in steps of a third at most.
+
+    Where nobody asked, one is known already. The fewest come first, which are best most often; of many nodes the most:
+    their questions are the smallest, and time may end before the large ones are asked.
+    """
     if request.copies:
         return [request.copies]
+    most, least = most_copies(request), 1 if request.copies == 0 else 2
+    sizes = {step * 2**k for k in range(8) for step in (1, 3)} | {most}
+    return sorted((size for size in sizes if least <= size <= most), reverse=request.cluster.n_nodes > MANY_NODES)
+
+
+def most_copies(request: Request) -> int:
+    """Copies that there are nodes, sequences and memory for, as far as sums tell."""
     free = [node for node in request.cluster.nodes if node.name not in request.constraints.exclude]
     room = sum(node.memory_bytes - node.reserve_bytes for node in free)
     held = int(room / max(1.0, request.model.weight_bytes))
-    most = max(1, min(MOST_COPIES, len(free), request.workload.concurrency, held))
-    sizes = sorted({step * 2**k for k in range(8) for step in (1, 3)} | {len(free), most})
-    return [size for size in sizes if size <= most]
+    return max(1, min(MOST_COPIES, len(free), request.workload.concurrency, held))
 
 
 def dealt(request: Request, count: int) -> Iterator[list[Part]]:

@@ -154,9 +154,8 @@ def _named(cluster: Cluster, like: Node, group: Sequence[int]) -> Node:
     percents = plain_shares(like.name.rpartition("@")[2]) if like.shares else ()
     members = tuple(cluster.nodes[number].name for number in group)
     first = cluster.nodes[group[0]]
-    return replace(
-        like, name=group_name(cluster, group, percents), members=members, host=first.host, region=first.region
-    )
+    host = first.host if len({cluster.nodes[number].host for number in group}) == 1 else ""
+    return replace(like, name=group_name(cluster, group, percents), members=members, host=host, region=first.region)
 
 
 def _rate(node: Node) -> float:

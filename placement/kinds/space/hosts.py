@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations, product
+from itertools import chain, combinations, product
 
 from placement.question.alike import kinds_of_nodes
 from placement.question.cluster import Cluster, Node
@@ -60,6 +60,34 @@ def hosts_of(cluster: Cluster, rules: Constraints) -> list[tuple[Host, Mark]]:
         mark = tuple((kind, len(members)) for kind, members in ordered)
         hosts.append((Host(name, tuple(linked), tuple(tuple(members) for _, members in ordered)), mark))
     return hosts
+
+
+def across(cluster: Cluster, rules: Constraints, degrees: Sequence[int]) -> Iterator[Grouping]:
+    """Groupings in which devices of several alike hosts join: whole hosts, 2, 4, 8, ... or all of a kind.
+
+    Hosts left over and hosts of other kinds stay single devices. A group needs links between all its members.
+    """
+    kinds = kinds_of_nodes(cluster.nodes, ("name", "members", "shares", "host"))
+    found: dict[str, list[int]] = {}
+    for number, node in enumerate(cluster.nodes):
+        if node.joins and _computed(node) and not node.main_memory and node.name not in rules.exclude:
+            found.setdefault(node.host or f"node {node.name}", []).append(number)
+    alike: dict[tuple[int, ...], list[list[int]]] = {}
+    for numbers in found.values():
+        if len({kinds[number] for number in numbers}) == 1:
+            alike.setdefault(tuple(kinds[number] for number in numbers), []).append(numbers)
+    for hosts in alike.values():
+        for many in sorted({2**k for k in range(1, 11)} | {len(hosts)}):
+            if not 1 < many <= len(hosts) or many * len(hosts[0]) not in degrees:
+                continue
+            joined = [list(chain.from_iterable(hosts[k : k + many])) for k in range(0, len(hosts) - many + 1, many)]
+            groups = tuple(tuple(group) for group in joined if _all_linked(cluster, group))
+            if groups:
+                yield groups
+
+
+def _all_linked(cluster: Cluster, group: Sequence[int]) -> bool:
+    return all(_linked(cluster, one, other) for one, other in combinations(group, 2))
 
 
 def degrees_of(model: Model, most: int) -> list[int]:

@@ -21,7 +21,7 @@ from placement.question.model import Block, Model
 from placement.question.request import Away, Constraints, Request
 
 from .groups import Sharing, group_name, grouped, home_of, members_of, ways
-from .hosts import Grouping, Host, Mark, copies_of_cache, degrees_of, groupings, hosts_of
+from .hosts import Grouping, Host, Mark, across, copies_of_cache, degrees_of, groupings, hosts_of
 from .parts import Proposed, linked_both, part_variants, words
 
 MOST_VARIANTS = 64
@@ -63,7 +63,8 @@ def variants_of(request: Request) -> tuple[list[Variant], str]:
     if len(found) == 1:
         return found, ""
     space = ["layers whole", *([words([proposed.request for proposed in apart])] if apart else [])]
-    space += [f"tensor groups of one host up to {most}"] if most > 1 else []
+    where = "several hosts" if asked.across_hosts else "one host"
+    space += [f"tensor groups of {where} up to {most}"] if most > 1 else []
     return found, ", or ".join([*space, *(["groups with such parts"] if both else [])])
 
 
@@ -87,6 +88,12 @@ def group_variants(request: Request) -> Iterator[Request]:
     if holds is not None and not holds.groups:
         return
     cluster, model = request.cluster, request.model
+    one = holds is not None and holds.groups == "one"
+    if request.across_hosts:
+        for groups in across(cluster, request.constraints, degrees_of(model, cluster.n_nodes)):
+            variant = with_groups(request, groups)
+            if variant is not None:
+                yield _one_stage(variant) if one else variant
     hosts: dict[Mark, list[Host]] = {}
     for host, mark in hosts_of(cluster, request.constraints):
         hosts.setdefault(mark, []).append(host)
@@ -109,7 +116,7 @@ def group_variants(request: Request) -> Iterator[Request]:
         for how in ways(cluster, groups):
             variant = with_groups(request, groups, how)
             if variant is not None:
-                yield _one_stage(variant) if holds is not None and holds.groups == "one" else variant
+                yield _one_stage(variant) if one else variant
 
 
 def with_groups(request: Request, groups: Grouping, shares: Sharing = "equal") -> Request | None:

@@ -20,9 +20,11 @@ from placement.question.workload import Workload
 
 from ..models.read import read_model
 from ..overrides import apply_overrides
+from ..schema.extras import Extras
 from ..schema.file import ClusterFile
 from ..schema.model import InlineModel
 from ..schema.nodes import NodeEntry
+from .extras import draft_of, with_extras
 from .inline import inline_model
 from .links import connect
 from .nodes import expand
@@ -83,6 +85,10 @@ def request_of(data: Mapping[str, Any], where: str, folder: Path, model: object 
 
 def _request(entry: ClusterFile, folder: Path, model: object | None) -> Request:
     models = _models(entry, folder, model)
+    if entry.placement == "replicated" and entry.extras != Extras():
+        raise InputError("a draft and a tower go with one chain: expected placement: pipeline", "extras")
+    draft = draft_of(entry.extras.draft, models[0], folder)
+    models = [with_extras(one, entry.extras, draft) for one in models]
     built, workload = models[0], _workload(entry)
     notes: list[str] = []
     nodes, groups = expand(_with_degrees(entry), n_blocks=built.n_blocks, notes=notes)
@@ -104,6 +110,8 @@ def _request(entry: ClusterFile, folder: Path, model: object | None) -> Request:
         copies=entry.copies,
         goodput=entry.objective == GOODPUT,
         choices=_choices(entry, models),
+        across_hosts=entry.across_hosts,
+        draft=draft,
     )
 
 

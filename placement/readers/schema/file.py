@@ -11,6 +11,7 @@ from placement.errors import InputError, nearest, shown
 from placement.files.entries import MAX_COUNT, Bool, Count, Entry, Name, PositiveInt
 from placement.question.goodput import ALONE, GOODPUT
 
+from .extras import Extras
 from .fields import BlockRef, Duration, Energy, Fraction, PriceLimit, RequestRate, Size, TokenRate, Weight
 from .model import InlineModel
 from .nodes import Client, Degree, Network, NodeEntry
@@ -170,6 +171,7 @@ class ClusterFile(Entry):
         + "; or goodput, which stands alone",
     )
     limits: Limits = Limits()
+    extras: Extras = Field(default=Extras(), description="a draft model and a vision tower, beside the model")
     client: Client = Client()
     nodes: list[NodeEntry] = Field(min_length=1, max_length=MAX_COUNT)
     network: Network = Network()
@@ -181,8 +183,13 @@ class ClusterFile(Entry):
     tensor_parallel: Degree | None = Field(
         default=None, description="of every node that states none: auto (the default), or devices that act as one node"
     )
-    copies: Copies = Field(
-        default=1, description="pipelines side by side, each on nodes of its own; auto: as many as serve most"
+    across_hosts: Bool = Field(
+        default=False, description="true: devices of several linked hosts may form a tensor parallel group too"
+    )
+    copies: Copies | None = Field(
+        default=None,
+        description="pipelines side by side, each on nodes of its own; auto: as many as serve most; not given: one, or "
+        "several where a short look shows that they serve more",
     )
     placement: Literal["pipeline", "replicated"] = "pipeline"
     edges: Literal["exact", "partial"] = Field(

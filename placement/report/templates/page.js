@@ -17,7 +17,7 @@ for (const key of keys) {
     const on = key.getAttribute("aria-pressed") !== "true";
     for (const other of keys) other.setAttribute("aria-pressed", String(on && other === key));
     for (const path of document.querySelectorAll("path.chain"))
-      path.classList.toggle("faint", on && path.dataset.chain !== key.dataset.chain);
+      if (!path.closest(".choice")) path.classList.toggle("faint", on && path.dataset.chain !== key.dataset.chain);
   });
 }
 if (keys.length > 3) keys[0].click();  // many chains at once are a thicket: the first one is shown, the others faint

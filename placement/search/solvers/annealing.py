@@ -62,6 +62,7 @@ def worsening(problem: Problem, genome: IntArray, rng: np.random.Generator, samp
     """Median relative worsening of one random move, the scale of all temperatures."""
     near = np.stack([kicked(problem, genome, rng, 1) for _ in range(sample)])
     costs, broken = problem.evaluate(np.concatenate([genome[None, :], near]))
-    change = (costs[1:] - costs[0]) / max(abs(costs[0]), 1e-300)
+    # A cost of 0 (nothing is moved) is no unit: every change is a large one then.
+    change = (costs[1:] - costs[0]) / max(abs(costs[0]), 1e-12 * float(np.abs(costs).max()), 1e-300)
     worse = change[(change > 1e-12) & (broken[1:] <= broken[0])]
     return float(np.median(worse)) if len(worse) else 0.05

@@ -105,6 +105,8 @@ def serving_of(plan: Plan, request: Request, options: EngineOptions, *, copies: 
     """
     if plan.n_blocks != request.model.n_blocks:
         raise InputError(f"the plan has {plan.n_blocks} blocks, the model of the question {request.model.n_blocks}")
+    if request.draft is not None or any(extra.prompt_flops for extra in request.model.extras):
+        raise InputError("requests with speculation or images are not simulated", "extras")
     if request.away is not None and request.away.part == CACHE:
         raise InputError(
             f"the cache of '{request.away.cards[0]}' lies in main memory, which is not simulated", "placement"

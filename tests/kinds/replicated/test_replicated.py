@@ -138,7 +138,7 @@ def test_same_seed_same_trace(solver: Any) -> None:
             solver,
             rng=np.random.default_rng(5),
             start=problem.starts(),
-            stop=max_evaluations(300_000),
+            stop=max_evaluations(60_000),
             prove=False,
         )
         traces.append([(point.evaluations, point.cost) for point in outcome.trace])

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from objectives.combine import REPLICATED
+from objectives.spans import Span
 from placement import optimize
 from placement.costs.build import build_tables
 from placement.kinds.asked import ask
@@ -20,6 +21,7 @@ from placement.question.cluster import Cluster, Node
 from placement.question.objective import objective_of
 from placement.question.request import Constraints, Request
 from placement.question.workload import Workload
+from placement.readers.cluster.read import read_request
 from placement.readers.helix import read_helix
 from placement.readers.models.read import read_model
 from placement.search.stop import max_evaluations
@@ -54,6 +56,52 @@ def test_estimate_follows_the_simulation() -> None:
         ratios.append(np.median(np.divide(expected, found)))
     assert np.mean(correlations) > 0.82
     assert 0.85 < np.mean(ratios) < 1.1
+
+
+def chain(concurrency: int, prompt_s: float) -> ReplicatedProblem:
+    """Three nodes that hold two blocks each, one of them slower than the others."""
+    block = {
+        "name": "layer",
+        "repeat": 6,
+        "weights": "100 MiB",
+        "kv_per_token": "1 KiB",
+        "activation_per_token": "1 KiB",
+    }
+    seconds = zip((0.010, 0.016, 0.012), "abc", strict=True)
+    document = {
+        "model": {"name": "small", "blocks": [block]},
+        "placement": "replicated",
+        "workload": {"prompt_tokens": 100, "output_tokens": 64, "concurrency": concurrency},
+        "nodes": [
+            {"name": n, "memory": "1 GiB", "decode_seconds_per_block": s, "prefill_seconds_per_block": prompt_s}
+            for s, n in seconds
+        ],
+        "network": {"default": {"bandwidth": "1 GB/s", "latency": "1 ms"}},
+    }
+    return ReplicatedProblem(case_of(read_request(document)).tables, objective_of("served", REPLICATED))
+
+
+CHAIN = (Span(0, 0, 2), Span(1, 2, 4), Span(2, 4, 6))
+
+
+@pytest.mark.parametrize(("prompt_s", "within"), [(0.02, 0.15), (0.1, 0.25)])
+@pytest.mark.parametrize("concurrency", [1, 2, 4, 16, 64])
+def test_a_chain_is_served_as_estimated(concurrency: int, prompt_s: float, within: float) -> None:
+    """From a lone request to a full ring within 15% of the simulation; prompts of ten decode steps: within 25%."""
+    problem = chain(concurrency, prompt_s)
+    service = problem.details(CHAIN)[0].service
+    seconds = 600 * problem.tables.output_tokens / service.tokens_per_s
+    rng = np.random.default_rng(0)
+    seen = simulate(problem.tables, CHAIN, service.weights, rng, warm_s=0.3 * seconds, seconds=seconds)
+    assert service.in_flight == pytest.approx(concurrency)
+    assert service.tokens_per_s == pytest.approx(seen.tokens_per_s, rel=within)
+
+
+def test_nobody_waits_in_a_ring_that_has_room() -> None:
+    """Two requests whose services fit into a round wait for each other's prompts only; nobody does without prompts."""
+    alone, two = (chain(number, 1e-9).details(CHAIN)[0].service for number in (1, 2))
+    assert two.time_per_token_s == pytest.approx(alone.time_per_token_s, rel=1e-6)
+    assert chain(2, 0.1).details(CHAIN)[0].service.time_per_token_s > 1.01 * alone.time_per_token_s
 
 
 def test_others_hold_a_request_up_by_their_prompts_at_most() -> None:

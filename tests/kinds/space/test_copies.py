@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from importlib import import_module
 from itertools import count as counted
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from placement import InputError, NotFoundError, optimize
+from placement.errors import PlacementError
 from placement.kinds import copies
 from placement.kinds.asked import Asked, ask
+from placement.kinds.copies import bounded, most_together
 from placement.kinds.space.beside import renamed
 from placement.kinds.space.copies import apportioned, dealt, part_of
 from placement.optimize import judge
 from placement.plan.plan import Plan
 from placement.readers.cluster.read import read_request
+from placement.search.stop import StoppedBy
 
 from .instances import host
 
@@ -47,9 +51,9 @@ def cluster(**more: Any) -> dict[str, Any]:
     } | more
 
 
-def solved(data: dict[str, Any]) -> Plan:
-    """Its best plan after a moment."""
-    return optimize(None, data, time_limit=3.0).plan
+def solved(data: dict[str, Any], seconds: float = 3.0) -> Plan:
+    """Its best plan after a moment; most of the questions end before, with a proof."""
+    return optimize(None, data, time_limit=seconds).plan
 
 
 def test_copies_are_disjoint_and_add_up() -> None:
@@ -73,6 +77,68 @@ def test_auto_is_never_worse_than_a_number() -> None:
         assert best >= solved(cluster(copies=count)).figures.tokens_per_s * (1 - 1e-6)
 
 
+def test_several_pipelines_are_looked_at_where_nobody_asks_for_one() -> None:
+    """Without the key, the plan serves what the best number of copies does; `copies: 1` is one pipeline."""
+    free, one, best = (solved(cluster(**more), 20.0) for more in ({}, {"copies": 1}, {"copies": "auto"}))
+    assert free.chains
+    assert not one.chains
+    assert free.figures.tokens_per_s > one.figures.tokens_per_s
+    assert free.figures.tokens_per_s == pytest.approx(best.figures.tokens_per_s, rel=1e-3)
+    assert free.notes[-1] == "`copies: 1` plans one pipeline"
+    alone = solved(cluster(workload={"prompt_tokens": 256, "output_tokens": 64, "concurrency": 1}))
+    assert not alone.chains
+    assert not solved(cluster(pins={"embed": "c"})).chains
+
+
+def test_one_interruption_ends_the_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while several pipelines are looked at: no further search begins, and the plan of one is there."""
+    module = import_module("placement.optimize")
+    search, searches = module._alone, []
+
+    def interrupted(*args: Any) -> Any:
+        searches.append(search(*args))
+        return replace(searches[-1], stopped_by=StoppedBy.INTERRUPTED) if len(searches) > 1 else searches[-1]
+
+    monkeypatch.setattr(module, "_alone", interrupted)
+    plan = solved(cluster(), 20.0)
+    assert len(searches) == 2
+    assert plan == searches[0].plan
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.integers(0, 1000))
+def test_no_copies_serve_more_than_their_bound(seed: int) -> None:
+    """On random hosts, groups included: plans of any number of copies stay below it, and say how far."""
+    rng = np.random.default_rng(seed)
+    data = host(rng, 4, 5, alike=bool(seed % 3)) | {"objective": "throughput", "copies": 1 + seed % 3}
+    data["workload"]["concurrency"] = 8
+    most = most_together(read_request(data))
+    try:
+        plan = optimize(None, data, time_limit=0.5).plan
+    except PlacementError:
+        return
+    assert most is None or plan.figures.tokens_per_s <= most * (1 + 1e-9)
+    if plan.chains:
+        assert plan.objective.bound == (most if most is None else pytest.approx(most))
+
+
+def test_a_bound_that_a_plan_contradicts_is_an_error() -> None:
+    """Nothing is called proven by a wrong bound."""
+    plan = solved(cluster(copies=2))
+    with pytest.raises(RuntimeError, match="more than the bound"):
+        bounded(plan, 0.9 * plan.objective.value)
+    assert bounded(plan, 1.1 * plan.objective.value).objective.gap == pytest.approx(0.1)
+
+
+def test_parts_in_main_memory_have_no_such_bound() -> None:
+    """A processor that computes parts of blocks is not in the sum."""
+    assert most_together(read_request(cluster())) is not None
+    cpu = {"name": "cpu", "host": "a", "main_memory": True, "memory": "64 GB", "memory_bandwidth": "60 GB/s"}
+    data = cluster()
+    data["nodes"].append({**cpu, "compute": "1 TFLOP/s"})
+    assert most_together(read_request(data)) is None
+
+
 def test_a_plan_of_copies_is_judged_as_it_was_planned() -> None:
     """Alike copies given as spans have the figures that the plan of them has."""
     data = cluster(copies=2, exclude=["c"])
@@ -85,7 +151,7 @@ def test_a_plan_of_copies_is_judged_as_it_was_planned() -> None:
 
 def test_layouts_that_share_a_node_are_refused() -> None:
     """Two pipelines need nodes of their own."""
-    data = cluster()
+    data = cluster(copies=1)
     plan = solved(data)
     with pytest.raises(InputError, match="is in two of the 2 pipelines"):
         judge(None, data, (*plan.placement, *plan.placement))

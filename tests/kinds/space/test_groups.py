@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ FOUR: dict[str, Any] = {
 def test_the_best_of_all_groupings_is_found(seed: int) -> None:
     """On hosts of two or three devices the answer equals enumeration over groupings, orders and cuts; bounds hold."""
     rng = np.random.default_rng(seed)
-    data = host(rng, devices=2 + seed % 2, blocks=5, alike=bool(seed % 3))
+    data = host(rng, devices=2 + seed % 2, blocks=5, alike=bool(seed % 3)) | {"copies": 1}
     best = best_by_hand(read_request(data))
     if not np.isfinite(best):
         with pytest.raises(InfeasibleError):
@@ -47,7 +48,7 @@ def test_four_cards_become_one_group() -> None:
     """Four A100 with NVLink hold Llama-3.1-70B together, at more than twice the rate of the best pipeline."""
     wide = optimize(None, FOUR, time_limit=20).plan
     alone = [{**NODE, "tensor_parallel": 1}]
-    narrow = optimize(None, {**FOUR, "nodes": alone}, time_limit=20).plan
+    narrow = optimize(None, {**FOUR, "nodes": alone, "copies": 1}, time_limit=20).plan
     assert [group.devices for group in wide.groups] == [("a-0", "a-1", "a-2", "a-3")]
     assert wide.objective.value > 2 * narrow.objective.value
     assert "tensor groups of one host up to 4" in wide.space
@@ -174,3 +175,47 @@ def test_an_unknown_topology_is_refused() -> None:
     """One line with the key and what may stand there."""
     with pytest.raises(InputError, match=r"nodes\[0\]\.topology"):
         read_request({**FOUR, "nodes": [{**NODE, "topology": "star"}]})
+
+
+def apart(count: int, **more: Any) -> dict[str, Any]:
+    """Alike machines of one device each, on a fast network."""
+    card = {"memory": "60 GB", "memory_bandwidth": "800 GB/s", "compute": "50 TFLOP/s"}
+    return {
+        "model": "llama-3.1-70b",
+        "quantization": "q4_k_m",
+        "objective": "latency",
+        "nodes": [{"name": f"m{k}", **card} for k in range(count)],
+        "network": {"default": {"bandwidth": "5 GB/s", "latency": "10 us"}},
+    } | more
+
+
+def test_machines_join_where_the_file_lets_them() -> None:
+    """Without the key no group crosses hosts; with it the plan is the one of the same devices in one host."""
+    alone = optimize(None, apart(2), time_limit=3).plan
+    assert not alone.groups
+    joined = optimize(None, apart(2, across_hosts=True), time_limit=3).plan
+    assert [group.devices for group in joined.groups] == [("m0", "m1")]
+    assert joined.space == "layers whole, or tensor groups of several hosts up to 2"
+    assert joined.figures.time_per_token_s < alone.figures.time_per_token_s
+    together = apart(2)
+    together["nodes"] = [{**node, "host": "one"} for node in together["nodes"]]
+    assert joined.figures == optimize(None, together, time_limit=3).plan.figures
+
+
+def test_groups_across_hosts_need_links_and_alike_hosts() -> None:
+    """Whole hosts join, two or four of them, where all members are linked; hosts of another kind stay out of it."""
+    request = read_request(apart(4, across_hosts=True))
+    sizes = [[len(node.members) for node in variant.cluster.nodes] for variant in group_variants(request)]
+    assert sizes == [[2, 2], [4]]
+    assert [node.host for node in next(group_variants(request)).cluster.nodes] == ["", ""]
+    pairs = [{"name": f"h{k}", "host": f"h{k}", "count": 2, "device": "h100-sxm"} for k in range(2)]
+    hosts = read_request(apart(4, across_hosts=True, nodes=pairs))
+    sizes = [[len(node.members) for node in variant.cluster.nodes] for variant in group_variants(hosts)]
+    assert sizes == [[4], [2, 2]]
+    unlike = apart(2, across_hosts=True)
+    unlike["nodes"][1] = {**unlike["nodes"][1], "memory_bandwidth": "400 GB/s"}
+    assert not list(group_variants(read_request(unlike)))
+    linked = read_request(apart(2, across_hosts=True))
+    cut = linked.cluster.bandwidth_bytes_per_s.copy()
+    cut[0, 1] = 0.0
+    assert not list(group_variants(replace(linked, cluster=replace(linked.cluster, bandwidth_bytes_per_s=cut))))

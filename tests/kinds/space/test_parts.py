@@ -18,6 +18,7 @@ from placement.kinds.space.variants import with_groups
 from placement.optimize import judge
 from placement.question.request import Away, Request
 from placement.readers.cluster.read import read_request
+from tests.sampled import some_quick
 
 from .instances import best_split, minimised, offloading, possible
 
@@ -48,7 +49,7 @@ def choices(request: Request) -> list[Request]:
     return [request, *(replace(request, away=Away("ffn", chosen, "cpu", cards)) for chosen in fitting)]
 
 
-@pytest.mark.parametrize("seed", range(16))
+@pytest.mark.parametrize("seed", some_quick(range(16), 4))
 def test_the_best_of_all_choices_is_found(seed: int) -> None:
     """On hosts of one or two cards and a CPU the answer equals enumeration over choices, orders and cuts."""
     rng = np.random.default_rng(seed)
@@ -65,7 +66,7 @@ def test_the_best_of_all_choices_is_found(seed: int) -> None:
     assert plan.objective.bound is None or plan.objective.bound <= best * (1 + 1e-9)
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", some_quick(range(8), 2))
 def test_groups_leave_parts_too(seed: int) -> None:
     """Two cards that may join, beside a CPU: the answer equals enumeration over groups and choices together."""
     data = offloading(np.random.default_rng(seed), cards=2, blocks=6) | {"objective": ("latency", "ttft")[seed % 2]}

@@ -32,6 +32,7 @@ from .helpers import DECODE_S, measured, options, planned, random_requests, requ
 CASES: list[tuple[str, dict[str, Any]]] = [
     *((name, {}) for name in POLICIES),
     ("vllm", {"chunked": False}),
+    ("vllm", {"chunked": False, "mixed": True}),
     ("vllm", {"preemption": "swap"}),
     ("vllm", {"watermark": 0.05}),
     ("orca", {"reserve": "pow2"}),
@@ -177,6 +178,26 @@ def test_decode_steps_go_on_beside_chunks() -> None:
     assert gaps[0] > gaps[1]
 
 
+def test_whole_prompts_run_beside_decode_steps_where_they_are_mixed() -> None:
+    """As vLLM's engine V1 without chunks: a whole prompt in one pass, in which the other request makes a token too.
+
+    Prompts first is one pass more for who decodes; a prompt that does not fit beside the decode steps waits.
+    """
+    plan, question = planned(measured())
+    rows = requests((0.0, 10, 200), (0.3, 900, 2))
+    passes, first = [], []
+    for mixed in (True, False):
+        chosen = {"chunked": False, "mixed": mixed}
+        run = simulate(plan, question, rows, settings=chosen, options=options(max_num_batched_tokens=1000))
+        passes.append(run.figures.passes)
+        first.append(run.ledger.first_s[1])
+    assert passes[0] == passes[1] - 1
+    assert first[0] >= first[1]
+    tight = {"chunked": False, "mixed": True}
+    run = simulate(plan, question, rows, settings=tight, options=options(max_num_batched_tokens=900))
+    assert run.ledger.begun_s[1] >= run.ledger.finish_s[0]
+
+
 def test_a_kept_beginning_is_not_computed_again() -> None:
     """The second prompt shares 96 of 100 tokens: its first token comes sooner, and its blocks are held once."""
     plan, question = planned(measured())
@@ -292,6 +313,7 @@ def test_chains_of_a_replicated_plan_serve_side_by_side() -> None:
     cluster = measured(nodes=2, placement="replicated")
     cluster["model"]["blocks"][0]["repeat"] = 2
     cluster["nodes"][1]["decode_seconds_per_block"] = DECODE_S / 2.0
+    cluster["workload"]["concurrency"] = 16  # a lone request is served best by the fast node
     plan = optimize(None, cluster, time_limit=1.0).plan
     assert len(plan.chains) == 2
     run = simulate(plan, read_request(cluster), random_requests(2, 400, rate=50.0), options=options(max_num_seqs=8))

@@ -23,7 +23,8 @@ class Beams(NamedTuple):
     """Labels of each (node, stop): bound, cost and multipliers so far; used nodes in words of 62 bits; where from.
 
     The source of a label is ``node * (L + 1) + stop`` and its place there, -1 at the end. `state` holds the number of
-    labels dropped, and node, stop and place of the first stage of the best pipeline.
+    labels dropped. Each row of `ends` is a pipeline: its cost, infinite where there is none, and node, stop and place
+    of its first stage.
     """
 
     values: FloatArray
@@ -31,17 +32,19 @@ class Beams(NamedTuple):
     parent: IntArray
     held: IntArray
     state: IntArray
+    ends: FloatArray
 
 
-def beams(n_nodes: int, n_blocks: int, width: int) -> Beams:
-    """Empty labels."""
+def beams(n_nodes: int, n_blocks: int, width: int, ends: int) -> Beams:
+    """Empty labels, and room for so many pipelines."""
     shape = (n_nodes, n_blocks + 1)
     return Beams(
         np.empty((*shape, width, 3)),
         np.zeros((*shape, width, n_nodes // 62 + 1), dtype=np.int64),
         np.empty((*shape, width, 2), dtype=np.int64),
         np.zeros(shape, dtype=np.int64),
-        np.array([0, -1, -1, -1], dtype=np.int64),
+        np.zeros(1, dtype=np.int64),
+        np.full((ends, 4), np.inf),
     )
 
 
@@ -76,6 +79,20 @@ def write_label(b, j, s, k, bound, cost, paid, used, source, place):
 
 
 @kernel
+def keep_end(b, total, node, stop, place):
+    """Keep a pipeline over the worst one that is kept; return the cost that the next one must beat."""
+    worst, highest = 0, -np.inf
+    for e in range(b.ends.shape[0]):
+        if b.ends[e, 0] > b.ends[worst, 0]:
+            worst = e
+    if total < b.ends[worst, 0]:
+        b.ends[worst, 0], b.ends[worst, 1], b.ends[worst, 2], b.ends[worst, 3] = total, node, stop, place
+    for e in range(b.ends.shape[0]):
+        highest = max(highest, b.ends[e, 0])
+    return highest
+
+
+@kernel
 def extend_beams(b, d, kind, twin, multipliers, before, begin, effort, cutoff):
     """Extend the labels at stops `begin`, `begin - 1`, ... until `effort` steps are spent; return (next stop, cutoff).
 
@@ -102,8 +119,7 @@ def extend_beams(b, d, kind, twin, multipliers, before, begin, effort, cutoff):
                     if s == 0:
                         total = cost + hop(d, n, t, s)
                         if total < cutoff:
-                            cutoff = total
-                            b.state[1], b.state[2], b.state[3] = t, stop, k
+                            cutoff = keep_end(b, total, t, stop, k)
                         continue
                     if not d.cut_allowed[s]:
                         continue

@@ -25,6 +25,7 @@ from ..kernels.beam import Beams, beams, extend_beams
 from ..problem import PipelineProblem
 
 ROUND_STEPS = 4_000_000
+ENDS = 8  # answers to a question about a rate that are scored
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,13 @@ class Beam:
             raise NotApplicableError("beam needs contiguous pipelines and a built-in objective")
         tables = problem.tables
         yield Proposal(start[:1], 1)
+        # A rate knows how many stages there are, which its additive questions do not: their best answers are scored.
+        ends = ENDS if rate_name(problem.objective) in problem.objective.weights else 1
         best, width = start[0], self.width
         relaxation = Relaxation(tables, len(tables.ties))
         while width * tables.n_nodes * (tables.n_blocks + 1) <= self.most_labels:
             for cost, caps in _questions(problem, best):
-                for genome in _sweep(problem, relaxation, cost, caps, width, self.steps):
+                for genome in _sweep(problem, relaxation, cost, caps, width, self.steps, ends):
                     if genome is not None and _better(problem, genome, best):
                         best = genome
                     yield Proposal(best[None, :], 1)
@@ -101,9 +104,9 @@ def _flights(tables: CostTables, rates: Rounds, batch: int, in_flight: int) -> l
 
 
 def _sweep(
-    problem: PipelineProblem, relaxation: Relaxation, cost: Additive, caps: Caps, width: int, steps: int
+    problem: PipelineProblem, relaxation: Relaxation, cost: Additive, caps: Caps, width: int, steps: int, ends: int
 ) -> Iterator[IntArray | None]:
-    """One sweep of a beam; yields None between rounds and at last the best pipeline found."""
+    """One sweep of a beam; yields None between rounds and at last the best pipelines found."""
     tables, limits = problem.tables, problem.objective.limits
     names = [name for name in ADDITIVE if name in limits]
     bounded = tuple(Limit(term_cost(tables, name), limits[name]) for name in names)
@@ -122,19 +125,20 @@ def _sweep(
     for t, nodes in enumerate(relaxation.members):
         kind[nodes] = t
         twin[nodes[1:]] = nodes[:-1]
-    found = beams(tables.n_nodes, tables.n_blocks, width)
+    found = beams(tables.n_nodes, tables.n_blocks, width, ends)
     stop, cutoff = tables.n_blocks, np.inf
     before = np.ascontiguousarray(relaxation.walks.best[0])
     effort = ROUND_STEPS * 8 // (8 + width)
     while stop > 0:
         stop, cutoff = extend_beams(found, d, kind, twin, paid, before, stop, effort, cutoff)
         yield None
-    if found.state[1] >= 0:
-        yield _genome(found, tables.n_blocks, problem.width)
+    for total, *first in sorted(found.ends.tolist()):
+        if np.isfinite(total):
+            yield _genome(found, tuple(map(int, first)), tables.n_blocks, problem.width)
 
 
-def _genome(found: Beams, n_blocks: int, width: int) -> IntArray:
-    node, stop, place = found.state[1:].tolist()
+def _genome(found: Beams, first: tuple[int, ...], n_blocks: int, width: int) -> IntArray:
+    node, stop, place = first
     genome = np.zeros(1 + 2 * width, dtype=np.int64)
     while True:
         genome[0] += 1

@@ -5,7 +5,7 @@ chunk are there. When blocks run out, who came last loses its cache, and compute
 the host's memory and back (W. Kwon et al., "Efficient Memory Management for Large Language Model Serving with
 PagedAttention", SOSP 2023, doi:10.1145/3600006.3613165). With chunked prefill a pass takes all decode steps first and
 fills up with chunks of prompts (A. Agrawal et al., "Sarathi-Serve", OSDI 2024, arXiv:2403.02310); without, waiting
-prompts go before all decode steps, as in vLLM's first releases.
+prompts go before all decode steps, as in vLLM's first releases, or, `mixed`, whole beside them, as in its engine V1.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ class Vllm:
     Attributes
     ----------
     chunked : bool
-        Prompts in chunks beside the decode steps; else prompts first, whole.
+        Prompts in chunks beside the decode steps; else whole.
+    mixed : bool
+        Whole prompts run beside the decode steps where they fit; else they go first. Chunks always are beside them.
     preemption : str
         "recompute" or "swap".
     watermark : float
@@ -41,12 +43,18 @@ class Vllm:
     preemption: str = "recompute"
     watermark: float = 0.0
     prefix_caching: bool = True
+    mixed: bool = False
 
     def __post_init__(self) -> None:
         if self.preemption not in ("recompute", "swap"):
             raise InputError(f"expected recompute or swap, got '{self.preemption}'", "preemption")
         if not 0.0 <= self.watermark < 1.0:
             raise InputError(f"expected a share from 0 to below 1, got {self.watermark!r}", "watermark")
+
+    @property
+    def beside(self) -> bool:
+        """Whether a pass has prompts and decode steps together."""
+        return self.chunked or self.mixed
 
     def start(self, world: World) -> VllmScheduler:
         """The scheduler of one simulation."""
@@ -110,8 +118,12 @@ class VllmScheduler(Scheduler):
     def _budget(self, group: Group) -> int:
         ledger, options = self.world.ledger, self.world.options
         pending = sum(int(ledger.target[r] - ledger.cached[r]) for r in group.prompts)
-        decoding = len(group.members) if self.policy.chunked else 0
+        decoding = len(group.members) if self.policy.beside else 0
         return options.max_num_batched_tokens - decoding - pending
+
+    def _whole(self, group: Group) -> int:
+        """Tokens of a prompt that some pass of the group has room for: a longer one goes whole all the same."""
+        return self.world.options.max_num_batched_tokens if self.policy.mixed else self._budget(group)
 
     def _pending_blocks(self, group: Group) -> int:
         """Blocks that prompts which were taken in before still need: nobody enters on them, or both would wait."""
@@ -124,7 +136,7 @@ class VllmScheduler(Scheduler):
         if request in self.swapped:
             return self.available(group.chain) - self.promised >= self.swapped[request]
         target = int(ledger.target[request])
-        if not self.policy.chunked and budget < target and (group.prompts or target <= self._budget(group)):
+        if not self.policy.chunked and budget < target and (group.prompts or target <= self._whole(group)):
             return False
         found, held = 0, 0
         if self.policy.prefix_caching:
@@ -165,10 +177,10 @@ class VllmScheduler(Scheduler):
     def batch(self, group: Group, now: float) -> Pass | None:
         """All decode steps and what else fits of prompts; without chunks prompts alone, as long as there are some."""
         extra, self.owed_s[group.number] = float(self.owed_s[group.number]), 0.0
-        decoding = self._grow(group) if self.policy.chunked or not group.prompts else NONE
+        decoding = self._grow(group) if self.policy.beside or not group.prompts else NONE
         chunks = self._chunks(group, self.world.options.max_num_batched_tokens - len(decoding))
         if not len(decoding) and not chunks:
-            if not self.policy.chunked and len(group.members):
+            if not self.policy.beside and len(group.members):
                 decoding = self._grow(group)
             if not len(decoding):
                 self.owed_s[group.number] = extra
