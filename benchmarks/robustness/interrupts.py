@@ -54,7 +54,7 @@ def main(
             delay_s = float(rng.uniform(0.0, whole_s[name]))
             ending = one(folder, words[name], delay_s)[0]
             endings[name, ending] += 1
-            if ending not in ("130", "0"):
+            if ending not in ("130", "0") or number % 20 == 19:
                 typer.echo(f"{number} {name}: {ending}", err=True)
     for (name, ending), count in sorted(endings.items()):
         typer.echo(f"{count:4d} {name}: {ending}")

@@ -140,9 +140,9 @@ def attacked(bench: Bench, rng: np.random.Generator) -> tuple[str, Counter[str]]
     with contextlib.ExitStack() as held:
 
         def call(name: str, address: Address, seed: int) -> None:
-            with contextlib.suppress(OSError):
+            calls[name] += 1
+            with contextlib.suppress(OSError):  # it is sent away, sooner or later
                 PEERS[name](address, np.random.default_rng(seed), held)
-                calls[name] += 1
 
         def strike(pids: Mapping[str, int]) -> None:
             for address in ports(pids):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -172,8 +173,5 @@ def _text(split: str) -> str:
     """The split itself: given, in a file, or on standard input."""
     if split == "-":
         return read_input(LONGEST_SPLIT)
-    try:
-        there = Path(split).is_file()
-    except (OSError, ValueError):  # too long for a file name: it is the split
-        there = False
-    return read_text(split, LONGEST_SPLIT) if there else split
+    # Of any text: what is too long for a file name is the split.
+    return read_text(split, LONGEST_SPLIT) if os.path.isfile(split) else split

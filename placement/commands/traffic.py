@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -135,7 +136,7 @@ def _times(asked: Asked, rng: np.random.Generator, known: Requests | None) -> np
 
 
 def _is_mix(text: str) -> bool:
-    return text in LENGTHS or ":" in text or not Path(text).exists()
+    return text in LENGTHS or ":" in text or not os.path.exists(text)
 
 
 def length_mix(text: str) -> tuple[tuple[float, Lengths], ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import shutil
 import tempfile
@@ -130,7 +131,7 @@ def run_plan(
 def run_job(job: Job, launch: Launch) -> RunResult:
     """Run a job on this machine; nothing of it is left when this returns or raises."""
     BatchChains.of(job.plan, len(job.batches))
-    if not Path(job.model).exists():
+    if not os.path.exists(job.model):
         raise InputError("there is no such file or folder", job.model)
     folder = Path(tempfile.mkdtemp(prefix="placement-run-"))
     starter = Starter(fresh=any(device != "cpu" for device in job.devices.values()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -98,7 +99,7 @@ class Row:
 def rooted(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """The document with the path of its model as seen from here."""
     model = data.get("model")
-    if isinstance(model, str) and not Path(model).is_absolute() and (folder / model).exists():
+    if isinstance(model, str) and not Path(model).is_absolute() and os.path.exists(folder / model):
         return {**data, "model": str(folder / model)}
     return dict(data)
 

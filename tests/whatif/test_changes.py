@@ -14,7 +14,7 @@ from placement.cli import run
 from placement.errors import InputError
 from placement.kinds.asked import ask
 from placement.optimize import Search, answer
-from placement.whatif.answers import OVER_S, answered
+from placement.whatif.answers import OVER_S, answered, rooted
 from placement.whatif.changes import own, usual
 from placement.whatif.nodes import added, at_rate, formats_near, less, more, removed
 
@@ -138,3 +138,9 @@ def test_changes_for_which_no_time_is_left_are_told() -> None:
     rows = answered(base, plan, changes, seconds=-OVER_S)
     assert [row.change for row in rows] == [change.what for change in changes]
     assert {row.why for row in rows} == {"not asked: the time was over"}
+
+
+@pytest.mark.parametrize("model", ["x" * 5000, "a\0b", "none/" * 900])
+def test_a_model_that_no_file_can_be_called_stays_as_it_is(model: str, tmp_path: Path) -> None:
+    """Whatever stands there, it is told by the reader of models, with its file."""
+    assert rooted({"model": model}, tmp_path) == {"model": model}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -157,7 +158,7 @@ def _model(entry: ClusterFile, folder: Path, given: object | None) -> Model:
         return inline_model(spec, weights)
     if given is None and isinstance(spec, str):
         beside = folder / spec  # a path in a file is relative to that file
-        spec = str(beside) if beside.exists() else spec
+        spec = str(beside) if os.path.exists(beside) else spec  # of any text, however long
     options = {"weights": weights, "kv_dtype": entry.kv_dtype}
     try:
         built = read_model(spec, **{key: value for key, value in options.items() if value is not None})

@@ -69,7 +69,7 @@ def _read_path(path: Path, spec: str, weights: str | None, kv_dtype: str | None)
 def _preset(spec: str) -> Preset | None:
     """Return the preset that `spec` names, unless a file or folder of that name lies here."""
     found = preset(spec)
-    return None if found is not None and ("/" in spec and Path(os.path.expanduser(spec)).exists()) else found
+    return None if found is not None and ("/" in spec and os.path.exists(os.path.expanduser(spec))) else found
 
 
 def _title(spec: str, found: Preset) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+import warnings
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 USE_SHADES = dict(zip(USES, ("#0065a3", "#b04a00", "#7a5a00", "#8a8b95", "#e4e5ea"), strict=True))
+NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")  # characters that no XML may hold
 ARROWS = (*(f"c{k}" for k in range(8)), *(f"k{k}" for k in range(4)))
 
 
@@ -31,7 +34,7 @@ def svg(plan: Plan) -> bytes:
         "light": list(enumerate(LIGHT)),
         "dark": list(enumerate(DARK)),
     }
-    return rendered("map.svg", values).encode()
+    return NO_XML.sub("\ufffd", rendered("map.svg", values)).encode("utf-8", "replace")
 
 
 def png(plan: Plan) -> bytes:
@@ -48,7 +51,9 @@ def png(plan: Plan) -> bytes:
     _memory(right, shown)
     figure.suptitle(_bare(title_of(plan)))
     out = io.BytesIO()
-    figure.savefig(out, format="png", dpi=120, metadata={})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)  # a letter that the font lacks is drawn as a box
+        figure.savefig(out, format="png", dpi=120, metadata={})
     return out.getvalue()
 
 
