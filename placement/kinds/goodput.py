@@ -83,7 +83,7 @@ def with_goodput(
     assert wanted is not None
     request: Request = asked.question
     crowded = _crowded(asked, wanted, found)
-    finalists = _finalists(crowded, seconds, solve)
+    finalists = _finalists(crowded, asked, seconds, solve)
     requests = arrivals(request.workload, wanted.rate_per_s, seed)
     trials: list[Trial] = []
     refused: list[InputError] = []
@@ -178,10 +178,16 @@ def _by(asked: Asked, name: str, *, limited: bool) -> Wish:
     return Wish(replace(own, weights={name or GROUND: 1.0}, limits=limits, pareto=front))
 
 
-def _parts(asked: Asked) -> Iterator[Asked]:
-    """The same question by the objectives that bound goodput: throughput first, under the limits last."""
+def _parts(asked: Asked, own: Asked) -> Iterator[Asked]:
+    """The same question by the objectives that bound goodput: throughput first, under the limits last.
+
+    Throughput counts with as many sequences as come (`asked`), and with as many as the user says (`own`): fewer of
+    them wait less, in several pipelines perhaps.
+    """
     request: Request = asked.question
     yield replace(asked, wish=_by(asked, "throughput", limited=False))
+    if own.question.workload != request.workload:
+        yield replace(own, wish=_by(own, "throughput", limited=False))
     if (request.copies or 0) < 2:  # several pipelines go with throughput only; "auto" may be one
         single = replace(asked, question=replace(request, copies=1))
         yield from (replace(single, wish=_by(asked, name, limited=False)) for name in ("latency", "ttft"))
@@ -191,9 +197,9 @@ def _parts(asked: Asked) -> Iterator[Asked]:
     yield replace(asked, wish=_by(asked, "throughput", limited=True))
 
 
-def _finalists(asked: Asked, seconds: float, solve: Solve) -> list[Plan]:
+def _finalists(asked: Asked, own: Asked, seconds: float, solve: Solve) -> list[Plan]:
     """Distinct plans to be simulated: the best by each objective, then some of the front between them."""
-    parts = list(_parts(asked))
+    parts = list(_parts(asked, own))
     best, front = [], []
     failures: list[NotFoundError] = []
     for part in parts:

@@ -153,7 +153,8 @@ def _plan_of(arch: Architecture) -> Mapping[str, str]:
     kind = getattr(arch.config, "model_type", "this architecture")
     if not plan or arch.position is not None:
         raise InputError(f"how a '{kind}' divides over devices is not known; plan with tensor_parallel: 1", "model")
-    odd = next((how for how in plan.values() if how not in KNOWN), "")
+    ends = ("embed_tokens", "lm_head")  # divided by words here, whatever is said of them
+    odd = next((how for name, how in plan.items() if how not in KNOWN and not name.endswith(ends)), "")
     if odd:
         raise InputError(
             f"a '{kind}' divides in a way that is not run ('{odd}'); plan with tensor_parallel: 1", "model"
