@@ -14,8 +14,24 @@ from typing import Any, cast
 
 import numba
 from numba import njit, types
+from numba.core import event as numba_events
 
 from .caches import cache_root, forgiving, takes_files
+from .clock import clock
+
+
+class _Compilations(numba_events.Listener):
+    """Stops the clock of searches while numba compiles."""
+
+    def on_start(self, event: Any) -> None:
+        clock.pause()
+
+    def on_end(self, event: Any) -> None:
+        clock.resume()
+
+
+_listen: Any = numba_events.register
+_listen("numba:compile", _Compilations())
 
 
 def cache_folder(*sources: Path) -> Path | None:

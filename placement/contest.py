@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
+from objectives.clock import clock
 from objectives.combine import Objective
 
 from .errors import InfeasibleError, InputError, NotFoundError
@@ -110,13 +110,13 @@ class Glances:
     search : Search
         The search that comes after them: each takes a tenth of its time at most.
     began : float
-        By `time.perf_counter`.
+        By `clock.now`.
     found : bool
         One of them found a plan.
     """
 
     search: Search
-    began: float = field(default_factory=time.perf_counter)
+    began: float = field(default_factory=clock.now)
     found: bool = False
 
     def at(self, tasks: Sequence[Task], solver: Solver) -> Plan | None:
@@ -127,7 +127,7 @@ class Glances:
         NotFoundError
             The time is over, and no glance has found a plan.
         """
-        if time.perf_counter() > self.began + self.search.seconds + OVER_S:
+        if clock.now() > self.began + self.search.seconds + OVER_S:
             if not self.found:
                 raise NotFoundError(["the time was over before a plan was found for any choice"])
             return None
@@ -138,9 +138,9 @@ class Glances:
 
 def glance(tasks: Sequence[Task], solver: Solver, seed: int, seconds: float = GLANCE_S) -> Plan | None:
     """A plan after so many seconds of search at each problem, and four times as many at all; None where none is."""
-    until = time.perf_counter() + 4 * seconds
+    until = clock.now() + 4 * seconds
     for number, task in enumerate(tasks):
-        if number and time.perf_counter() > until:
+        if number and clock.now() > until:
             break
         if task.impossible():
             continue
@@ -167,12 +167,12 @@ def compete(tasks: Sequence[Task], solver: Solver, search: Search) -> tuple[Resu
     if len(tasks) == 1:
         found = solved(tasks[0], solver, search)
         return found, [(tasks[0], found.plan)]
-    began, race = time.perf_counter(), Race(tasks[0].problem.objective)
-    ordered = most_promising(tasks, lambda: time.perf_counter() - began > search.seconds + OVER_S)
+    began, race = clock.now(), Race(tasks[0].problem.objective)
+    ordered = most_promising(tasks, lambda: clock.now() - began > search.seconds + OVER_S)
     race.leave_out(min(float(task.least) for task in tasks))
     race.pass_over(len(tasks) - len(ordered))
     for number, task in enumerate(ordered):
-        left = search.seconds - (time.perf_counter() - began)
+        left = search.seconds - (clock.now() - began)
         if race.dismisses(task, late=left <= 0):
             continue
         rest = len(ordered) - number

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from objectives.clock import clock
 
 from .contest import Glances, compete
 from .contest import Result as Result
@@ -205,9 +206,9 @@ def _copied(asked: Asked, search: Search) -> Result:
 
 def _perhaps_copied(asked: Asked, search: Search) -> Result:
     """One pipeline, or several side by side where a look at them shows that they serve more."""
-    began = time.perf_counter()
+    began = clock.now()
     one = _alone(asked, replace(search, seconds=(1.0 - LOOK_SHARE) * search.seconds))
-    left = min(LOOK_SHARE * search.seconds, search.seconds - (time.perf_counter() - began))
+    left = min(LOOK_SHARE * search.seconds, search.seconds - (clock.now() - began))
     if one.stopped_by is StoppedBy.INTERRUPTED or one.plan.status == "infeasible" or left < LEAST_LOOK_S:
         return one
     most = most_together(asked.question)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from objectives.clock import clock
 from objectives.pipeline.together import least_together
 
 from ..costs.build import build_tables
@@ -32,7 +32,7 @@ class Tried:
 
     asked: Asked
     solve: Solve
-    until: float  # by `time.perf_counter`: no further question is asked then
+    until: float  # by `clock.now`: no further question is asked then
     found: dict[tuple[object, ...], tuple[Request, Plan | None]] = field(default_factory=dict)
 
     @property
@@ -56,13 +56,9 @@ class Tried:
         plans = []
         for question, mark in zip(questions, marks, strict=True):
             if mark not in self.found:
-                began = time.perf_counter()
-                if began > self.until:
+                if clock.now() > self.until:
                     return None
-                plan = self.solve(replace(asked, question=question), each)
-                if not self.found:  # what is compiled before a first search is no part of it
-                    self.until += max(0.0, time.perf_counter() - began - each)
-                self.found[mark] = question, plan
+                self.found[mark] = question, self.solve(replace(asked, question=question), each)
             first, plan = self.found[mark]
             if plan is None:
                 return None
@@ -92,16 +88,16 @@ def with_copies(asked: Asked, seconds: float, solve: Solve) -> Plan:
         There is no such plan.
     """
     request: Request = asked.question
-    began = time.perf_counter()
+    began = clock.now()
     single = replace(asked, question=replace(request, copies=1))
     _ensure_apart(asked)
-    over = time.perf_counter() + seconds
+    over = clock.now() + seconds
     tried = Tried(single, solve, over + OVER_S)
     wanted = [parts for count in counts_of(request) for parts in dealt(request, count)]
     each = max(LEAST_TRIAL_S, TRIALS * seconds / max(1, len(wanted)))
     trials: list[tuple[float, list[Part], list[Plan]]] = []
     for parts in wanted:
-        if trials and time.perf_counter() - began > TRIALS * seconds:
+        if trials and clock.now() - began > TRIALS * seconds:
             break
         plans = tried.plans(parts, shares(request, parts), each)
         if plans is not None:
@@ -110,7 +106,7 @@ def with_copies(asked: Asked, seconds: float, solve: Solve) -> Plan:
     found = []
     for number, (_, parts, plans) in enumerate(trials[:MOST_FINAL]):
         rates = [plan.figures["tokens_per_s"] for plan in plans]
-        left = seconds - (time.perf_counter() - began)
+        left = seconds - (clock.now() - began)
         again = None
         if left > LEAST_TRIAL_S or not number:
             sequences, each = apportioned(request.workload.concurrency, rates), left / (MOST_FINAL - number)

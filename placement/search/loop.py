@@ -7,11 +7,12 @@ which may take a thousand times as long; a kernel that the reference contradicts
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+
+from objectives.clock import clock
 
 from ..errors import InputError
 from .problem import IntArray, Problem, Score, Spans
@@ -105,8 +106,8 @@ def run(
     FalseScoreError
         The reference contradicts what the kernels say of the best placement.
     """
-    began = time.perf_counter()
-    state = State(problem, lambda: time.perf_counter() - began, seconds)
+    began = clock.now()
+    state = State(problem, lambda: clock.now() - began, seconds)
     proving = prove and not problem.objective.pareto
     try:
         stopped = _advance(state, solver, rng, start, stop, bound, show, proving)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from objectives.clock import clock
 
 from ..errors import InfeasibleError, InputError, NotFoundError
 from ..kinds.asked import Asked, ask
@@ -147,15 +148,15 @@ def answered(
     list of Row
         In the order of the changes.
     """
-    began, rows = time.perf_counter(), list[Row]()
+    began, rows = clock.now(), list[Row]()
     for number, change in enumerate(changes):
         if show is not None:
             show(number, change.what)
-        left = seconds - (time.perf_counter() - began)
+        left = seconds - (clock.now() - began)
         if left < -OVER_S or (left < LEAST_S and left - took < -OVER_S):
             rows.append(Row(change.what, None, "not asked: the time was over"))
             continue
-        share, since = min(MOST_S, max(LEAST_S, left / (len(changes) - number))), time.perf_counter()
+        share, since = min(MOST_S, max(LEAST_S, left / (len(changes) - number))), clock.now()
         try:
             asked = asked_of(change, base, objective)
             found = answer(asked, Search("auto", share, seed, start_of(asked, plan))).plan
@@ -166,7 +167,7 @@ def answered(
             rows.append(Row(change.what, None, f"cannot be asked: {error.detail}"))
         else:
             rows.append(row_of(change.what, plan, found))
-        took = max(0.0, time.perf_counter() - since - share)  # beside its search
+        took = max(0.0, clock.now() - since - share)  # beside its search
     return rows
 
 

@@ -10,10 +10,11 @@ Where every cheaper set was refused by a proof, the answer is the cheapest one o
 from __future__ import annotations
 
 import heapq
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from objectives.clock import clock
 
 from ..catalog import hardware
 from ..errors import InfeasibleError, InputError, NotFoundError
@@ -170,7 +171,7 @@ class Sizing:
     show: Show | None = None
     known: dict[tuple[int, ...], bool | None] = field(default_factory=dict)
     plans: dict[tuple[int, ...], Plan] = field(default_factory=dict)
-    began: float = field(default_factory=time.perf_counter)
+    began: float = field(default_factory=clock.now)
 
     def answer(self) -> Sized:
         """The cheapest set, with or without a proof."""
@@ -245,7 +246,7 @@ class Sizing:
 
     def left(self) -> float:
         """Seconds that are left."""
-        return self.seconds - (time.perf_counter() - self.began)
+        return self.seconds - (clock.now() - self.began)
 
     def reaches(self, counts: tuple[int, ...]) -> bool:
         """Whether a set reaches the target, as far as a search can tell in its share of the time."""

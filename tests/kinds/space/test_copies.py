@@ -7,6 +7,7 @@ from dataclasses import replace
 from importlib import import_module
 from itertools import count as counted
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -230,7 +231,7 @@ def test_a_model_that_no_memory_holds() -> None:
 def test_time_that_is_over_ends_the_trying(monkeypatch: pytest.MonkeyPatch) -> None:
     """As many copies as are best: once there is a plan and no time, no further number of them is tried."""
     clock = counted(step=10.0)
-    monkeypatch.setattr("placement.kinds.copies.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr(copies, "clock", SimpleNamespace(now=lambda: next(clock)))
     asked: list[int] = []
 
     def solve(part: Asked, seconds: float) -> Plan | None:
