@@ -299,7 +299,8 @@ def _waits_s(ring: _Ring, served: FloatArray, busiest: float, full: float, other
     """Mean seconds (U,) that a visit waits: as in a ring, and by chance where several nodes lead to one."""
     load = others_per_s * ring.visits * served
     chance = load / (load + np.exp(-load)) * served / 2.0
-    waits: FloatArray = ring.order * (ring.visits * served / busiest) * served * full + (1.0 - ring.order) * chance
+    busy = ring.visits * served / busiest if busiest > 0.0 else np.zeros_like(served)
+    waits: FloatArray = ring.order * busy * served * full + (1.0 - ring.order) * chance
     return waits
 
 

@@ -65,6 +65,21 @@ def test_kernel_terms_equal_the_reference(seed: int, partial: bool) -> None:
         assert cost == pytest.approx(score.cost, rel=1e-9)
 
 
+@pytest.mark.parametrize("left_out", [("decode_ms_per_layer",), ("decode_ms_per_layer", "prompt_ms_per_layer")])
+def test_a_case_without_seconds_has_the_terms_of_the_reference(left_out: tuple[str, ...]) -> None:
+    """Helix files may leave measured times out: nobody computes for any time then, and nobody waits."""
+    case = make_case(2, nodes=6, blocks=6)
+    case["node_types"] = {
+        name: {key: value for key, value in entry.items() if key not in left_out}
+        for name, entry in case["node_types"].items()
+    }
+    problem = ReplicatedProblem(read_helix(case).tables, objective_of("served", REPLICATED, None))
+    rng = np.random.default_rng(0)
+    rows = np.array([np.array(random_spans(problem.tables, rng)).T.ravel() for _ in range(30)])
+    for row, found in zip(rows, problem.terms(rows)[0], strict=True):
+        np.testing.assert_allclose(found, problem.score(problem.decode(row)).values, rtol=1e-9, atol=1e-12)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_moves_keep_genomes_well_formed(seed: int) -> None:
     """Spans lie within the model and within what nodes can hold; encode undoes decode."""
