@@ -201,7 +201,7 @@ def _copied(asked: Asked, search: Search) -> Result:
         return last[-1].plan
 
     plan = with_copies(asked, search.seconds, solve)
-    return replace(last[-1], plan=plan, pareto=())
+    return replace(last[-1], plan=asked.pictured(plan) if len(plan.chains) > 1 else plan, pareto=())
 
 
 def _perhaps_copied(asked: Asked, search: Search) -> Result:

@@ -29,7 +29,8 @@ CLUSTER: dict[str, Any] = {
 }
 SERVER = {"memory_gb": 6.0, "tau_c_s": 0.3, "tau_p_s": 0.1}
 QUESTIONS: dict[str, dict[str, Any]] = {
-    "pipeline": {**CLUSTER, "objective": "throughput"},
+    "pipeline": {**CLUSTER, "objective": "throughput", "copies": 1},
+    "copies": {**CLUSTER, "objective": "throughput", "copies": 2},
     "front": {
         **CLUSTER,
         "objective": ["latency", "price"],

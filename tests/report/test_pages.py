@@ -53,9 +53,10 @@ def test_every_kind_has_a_page(name: str) -> None:
     assert len(text) < 10 * 2**20
 
 
-def test_memory_is_split_into_its_uses() -> None:
-    """Weights, caches and what is free are those of the plan, byte for byte."""
-    plan = plan_of("pipeline")
+@pytest.mark.parametrize("name", ["pipeline", "copies"])
+def test_memory_is_split_into_its_uses(name: str) -> None:
+    """Weights, caches and what is free are those of the plan, byte for byte; of several pipelines those of all."""
+    plan = plan_of(name)
     assert plan.picture is not None
     used = {place.name: place.weights_bytes + place.cache_bytes for place in plan.picture.places}
     assert used == pytest.approx({use.name: use.memory_used_bytes for use in plan.nodes})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,10 +15,11 @@ from placement.costs.memory import capacity_bytes, workspace_bytes
 from placement.costs.parts import alone
 from placement.costs.runtimes import costs_or_generic
 from placement.plan.picture import Line, Picture, Place, StageTime
-from placement.plan.plan import Plan
+from placement.plan.plan import Figures, Plan
 from placement.question.cluster import CLIENT, Cluster
 from placement.question.request import Request
 
+from ..space.copies import devices_of, one_by_one, part_of
 from ..space.variants import as_named, asked_for
 from .spans import numbered_spans
 
@@ -25,7 +27,9 @@ MOST_LINES = 60  # of links that no chain uses
 
 
 def picture_of(question: Request, plan: Plan) -> Picture:
-    """Places, links and stages of a pipeline."""
+    """Places, links and stages of a pipeline; of several, the places and links of all, and the stages of the first."""
+    if len(plan.chains) > 1:
+        return _beside_each_other(question, plan)
     placement = as_named(plan.placement, question)
     request = asked_for(placement, question)
     tables, spans = build_tables(request), numbered_spans(placement, request)
@@ -39,6 +43,25 @@ def picture_of(question: Request, plan: Plan) -> Picture:
         prompt_overlap=tables.prompt_overlap,
         block_bytes=tuple(tables.weight_bytes.tolist()),
         work=f"a decode step of {batch} sequence{'s' if batch > 1 else ''}",
+    )
+
+
+def _beside_each_other(question: Request, plan: Plan) -> Picture:
+    """Pipelines side by side, each drawn as an answer to its own question, and the nodes that none is on."""
+    pictures, taken = [], set[int]()
+    for chain, layout in zip(plan.chains, one_by_one(plan.placement), strict=True):
+        part, flight = devices_of(question.cluster, layout), max(1, chain.capacity or 1)
+        batch = min(int(plan.figures.get("micro_batch", 1)), flight)
+        figures = Figures({**plan.figures, "in_flight": flight, "micro_batch": batch})
+        alone = replace(plan, placement=tuple(layout), chains=(), figures=figures)
+        pictures.append(picture_of(part_of(question, part, flight), alone))
+        taken |= set(part)
+    none = np.zeros(question.cluster.n_nodes)
+    idle = [place for k, place in enumerate(kept_places(question, none, none)) if k not in taken]
+    return replace(
+        pictures[0],
+        places=(*(place for picture in pictures for place in picture.places), *idle),
+        lines=tuple(line for picture in pictures for line in picture.lines),
     )
 
 

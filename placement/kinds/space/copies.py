@@ -160,6 +160,12 @@ def one_by_one(placement: Sequence[PlacedSpan]) -> list[list[PlacedSpan]]:
     return found
 
 
+def devices_of(cluster: Cluster, layout: Sequence[PlacedSpan]) -> Part:
+    """Numbers of the nodes that a layout is on, members of groups and homes of parts of blocks included."""
+    names = dict.fromkeys(name for span in layout for name in (span.node, span.home) if name)
+    return tuple(sorted({k for name in names for k in members_of(name, cluster.names)[0] or (cluster.index(name),)}))
+
+
 def judged_beside(
     request: Request, layouts: Sequence[Sequence[PlacedSpan]], judge: Judge
 ) -> tuple[Plan, tuple[str, ...]]:
@@ -175,13 +181,12 @@ def judged_beside(
     """
     cluster, taken, parts = request.cluster, set[int](), []
     for layout in layouts:
-        names = dict.fromkeys(name for span in layout for name in (span.node, span.home) if name)
-        part = sorted({k for name in names for k in members_of(name, cluster.names)[0] or (cluster.index(name),)})
+        part = devices_of(cluster, layout)
         twice = next((cluster.names[k] for k in part if k in taken), "")
         if twice:
             raise InputError(f"node '{twice}' is in two of the {len(layouts)} pipelines: each needs nodes of its own")
         taken |= set(part)
-        parts.append(tuple(part))
+        parts.append(part)
     if len(parts) > request.workload.concurrency:
         raise InputError(
             f"{len(parts)} pipelines serve at least as many sequences; concurrency is {request.workload.concurrency}"
