@@ -67,7 +67,7 @@ def words_of(name: str, scratch: Path) -> list[str]:
         return ["solve", str(EXAMPLE), "--time-limit", "1", "--quiet", "--json", "--out", "out.json"]
     model, plan = save_model("llama", scratch / "model"), scratch / "plan.json"
     plan_by_hand(("a", 0, 2), ("b", 2, 4), ("c", 4, 6)).save(plan)
-    asked = ["--ids", "1,2,3", "--tokens", "200", "--slow", "a=20"]
+    asked = ["--ids", "1,2,3", "--tokens", "40", "--slow", "a=20"]
     return ["run", str(plan), "--model", str(model), *asked, "--json", "--out", "out.json"]
 
 
