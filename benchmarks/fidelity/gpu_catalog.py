@@ -136,21 +136,7 @@ def one_shape(
     dict
         One figure: measured and predicted seconds.
     """
-    config = dict(
-        zip(
-            (
-                "hidden_size",
-                "intermediate_size",
-                "num_hidden_layers",
-                "num_attention_heads",
-                "num_key_value_heads",
-                "vocab_size",
-            ),
-            shape,
-            strict=True,
-        )
-    )
-    values = {"model_type": "llama", "tie_word_embeddings": False, "max_position_embeddings": 16_384, **config}
+    values = llama_values(shape)
     dtype = "float32" if options.toy else "bfloat16"
     model = read_config(values, weights=dtype, name=name)
     for count in counts:
@@ -192,6 +178,20 @@ def too_large(model: Model, context: int, batch: int, runtime: str, toy: bool) -
     cache = sum(block.kv_bytes(context + STEPS + WARM) for block in model.blocks) * batch
     filled = context * batch
     return cache + model.weight_bytes > 60e9 or filled > (2048 if toy else 131_072 if runtime == "torch" else 600_000)
+
+
+def llama_values(shape: Sequence[int]) -> dict[str, Any]:
+    """The configuration of a Llama of one of the `SHAPES`."""
+    keys = (
+        "hidden_size",
+        "intermediate_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "num_key_value_heads",
+        "vocab_size",
+    )
+    fixed = {"model_type": "llama", "tie_word_embeddings": False, "max_position_embeddings": 16_384}
+    return fixed | dict(zip(keys, shape, strict=True))
 
 
 def equal_spans(n_blocks: int, count: int) -> list[tuple[int, int, int]]:

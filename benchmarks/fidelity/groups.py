@@ -37,7 +37,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.fidelity.errors import error_summary
-from benchmarks.fidelity.gpu_catalog import SHAPES, TOY, catalog_name, equal_spans
+from benchmarks.fidelity.gpu_catalog import SHAPES, TOY, catalog_name, equal_spans, llama_values
 from placement import optimize
 from placement.errors import PlacementError
 from placement.optimize import judge
@@ -50,14 +50,6 @@ CASES = ("1.1b:float32", "8.0b:bfloat16", "13b:bfloat16", "3.6b:bfloat16", "1.1b
 TOYS = ("toy-a:float32", "toy-b:bfloat16")
 TOLERANCE = 0.15
 REPEATS = 2  # of each prompt; the first one is not timed
-KEYS = (
-    "hidden_size",
-    "intermediate_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "num_key_value_heads",
-    "vocab_size",
-)
 
 
 def main() -> int:
@@ -97,8 +89,7 @@ def one_shape(case: str, options: Any, scratch: Path, report: dict[str, Any]) ->
     """Make a checkpoint of a shape, run every plan of it, and add what was found to the report."""
     name, _, dtype = case.partition(":")
     shape = TOY[name] if options.toy else SHAPES[name]
-    values = {"model_type": "llama", "tie_word_embeddings": False, "max_position_embeddings": 16_384}
-    values |= dict(zip(KEYS, shape, strict=True))
+    values = llama_values(shape)
     model, folder = read_config(values, weights=dtype, name=name), scratch / case.replace(":", "-")
     whole = checkpoint(values, dtype, folder, "cpu" if options.toy else "cuda:0")
     rng = np.random.default_rng(0)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from typing import Annotated
 
 import typer
 from rich.table import Table
+
+from objectives.clock import clock
 
 from ..errors import InfeasibleError, InputError, NotFoundError
 from ..kinds.asked import KEYS, Asked, ask
@@ -45,10 +46,10 @@ def trade(
         except (InfeasibleError, NotFoundError):
             return None
 
-    until = time.perf_counter() + time_limit + OVER_S
+    until = clock.now() + time_limit + OVER_S
 
     def late() -> bool:
-        return time.perf_counter() > until
+        return clock.now() > until
 
     try:
         found = traded(asked, by, solve, late)

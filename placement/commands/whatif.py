@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from json import dumps
 from pathlib import Path
-from time import perf_counter
 from typing import Annotated
 
 import typer
+
+from objectives.clock import clock
 
 from ..errors import InputError
 from ..files import plain, read_document, write_atomic
@@ -64,10 +65,10 @@ def whatif(
     if base.wish.objective.pareto:
         raise InputError("what-ifs are compared by one objective, not by a front: give --objective", str(file))
     with text_bar(len(changes) + 1, first="the question as it is", hidden=quiet or json) as move:
-        plan, began = Plan.load(start) if start is not None else None, perf_counter()
+        plan, began = Plan.load(start) if start is not None else None, clock.now()
         if plan is None:
             plan = answer(base, Search("auto", BASE_SHARE * seconds, seed)).plan
-        took = max(0.0, perf_counter() - began - BASE_SHARE * seconds)
+        took = max(0.0, clock.now() - began - BASE_SHARE * seconds)
         left = seconds * (1.0 if start is not None else 1.0 - BASE_SHARE)
         show = None if move is None else lambda done, text: move(done + 1, text)
         rows = answered(base, plan, changes, seconds=left, seed=seed, objective=objective, show=show, took=took)

@@ -91,8 +91,7 @@ def with_copies(asked: Asked, seconds: float, solve: Solve) -> Plan:
     began = clock.now()
     single = replace(asked, question=replace(request, copies=1))
     _ensure_apart(asked)
-    over = clock.now() + seconds
-    tried = Tried(single, solve, over + OVER_S)
+    tried = Tried(single, solve, began + seconds + OVER_S)
     wanted = [parts for count in counts_of(request) for parts in dealt(request, count)]
     each = max(LEAST_TRIAL_S, TRIALS * seconds / max(1, len(wanted)))
     trials: list[tuple[float, list[Part], list[Plan]]] = []

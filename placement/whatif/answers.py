@@ -188,10 +188,8 @@ def _suits_nodes(question: Request, asked: Asked, plan: Plan) -> bool:
     """Whether the nodes of the plan are there, its blocks are as many, and no part of a block lies apart."""
     if "served" in asked.wish.objective.terms.aliases:
         return False
-    names = set(question.cluster.names)
-    used = {span.node for span in plan.placement} | {span.home for span in plan.placement if span.home}
-    whole = not any(span.away for span in plan.placement)
-    return used <= names and plan.n_blocks == question.model.n_blocks and whole
+    used, whole = {span.node for span in plan.placement}, not any(span.away for span in plan.placement)
+    return used <= set(question.cluster.names) and plan.n_blocks == question.model.n_blocks and whole
 
 
 def row_of(what: str, before: Plan, after: Plan) -> Row:
