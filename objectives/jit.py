@@ -18,6 +18,7 @@ from numba.core import event as numba_events
 
 from .caches import cache_root, forgiving, takes_files
 from .clock import clock
+from .interrupts import hold_interrupts
 
 
 class _Compilations(numba_events.Listener):
@@ -32,6 +33,7 @@ class _Compilations(numba_events.Listener):
 
 _listen: Any = numba_events.register
 _listen("numba:compile", _Compilations())
+hold_interrupts()
 
 
 def cache_folder(*sources: Path) -> Path | None:
