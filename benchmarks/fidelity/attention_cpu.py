@@ -1,0 +1,106 @@
+"""Attention on the CPU under llama.cpp: what its caches and its scores reach of what weights and products reach.
+
+llama-bench runs Llamas of 8 layers in q8_0 with 1 to 8 query heads for a head of the cache, at three depths, with and
+without fused attention. Seconds beyond those at depth 0 are a time per byte of cache plus a time per operation. Both
+are told as shares of the rates of weights and of products on the same machine, as `cache_bandwidth` and
+`attention_compute` of placement/catalog/runtimes.yaml are::
+
+    PLACEMENT_LLAMA_CPP=build/bin python -m benchmarks.fidelity.attention_cpu
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import nnls
+
+from benchmarks.fidelity.llama_cpp_cpu import Q8_0_BYTES, Q8_0_WEIGHTS, write_random
+
+LAYERS, VOCABULARY, PROMPT = 8, 512, 64
+# hidden, feed-forward, heads, KV heads
+SHAPES = {
+    "1 query head per cache head": (1024, 2816, 8, 8),
+    "2": (1024, 2816, 8, 4),
+    "4": (2048, 5632, 16, 4),
+    "8": (2048, 5632, 16, 2),
+    "4, heads of 64": (1024, 2816, 16, 4),
+}
+DEPTHS = (0, 2048, 4096)
+QUANTIZED = (
+    0.95,
+    0.35,
+)  # `quantized_bandwidth` and `quantized_compute` of the class cpu, which the shares stand beside
+
+
+def bench(file: Path, fused: bool, threads: int) -> tuple[dict[int, float], dict[int, float]]:
+    """Seconds of a decode step, and of a prompt, by depth."""
+    program = Path(os.environ["PLACEMENT_LLAMA_CPP"], "llama-bench")
+    words = [str(program), "-m", str(file), "-p", str(PROMPT), "-n", "16", "-d", ",".join(map(str, DEPTHS))]
+    words += ["-fa", str(int(fused)), "-t", str(threads), "-r", "2", "-o", "json"]
+    rows = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+    steps = {row["n_depth"]: 1.0 / row["avg_ts"] for row in rows if row["n_gen"]}
+    prompts = {row["n_depth"]: PROMPT / row["avg_ts"] for row in rows if row["n_prompt"]}
+    return steps, prompts
+
+
+def weights_of(shape: tuple[int, int, int, int]) -> int:
+    """Weights of all matrices, the embedding left out."""
+    hidden, wide, heads, cached = shape
+    return LAYERS * (2 * hidden * hidden + 2 * hidden * hidden * cached // heads + 3 * hidden * wide)
+
+
+def fitted(rows: list[tuple[float, float, float]]) -> npt.NDArray[np.float64]:
+    """Seconds per byte and per operation, none below 0, from (bytes, operations, seconds), relative errors squared."""
+    table = np.array(rows)
+    return np.asarray(nnls(table[:, :2] / table[:, 2:], np.ones(len(table)))[0])
+
+
+def main() -> None:
+    """Run, fit and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    options = parser.parse_args()
+    if "PLACEMENT_LLAMA_CPP" not in os.environ:
+        sys.exit("PLACEMENT_LLAMA_CPP names no folder with llama-bench; docs/runtimes.md says how to build it")
+    with tempfile.TemporaryDirectory() as scratch:
+        for fused in (False, True):
+            told(Path(scratch), fused, options.threads)
+
+
+def told(scratch: Path, fused: bool, threads: int) -> None:
+    """One table and its fit."""
+    print(f"\nfused attention {'on' if fused else 'off'}: ms of a step and of a prompt of {PROMPT} at depths {DEPTHS}")
+    decode, prompt, weights, products = [], [], [], []
+    for name, shape in SHAPES.items():
+        hidden, wide, heads, cached = shape
+        file = scratch / "model.gguf"
+        write_random(file, hidden, wide, LAYERS, heads, cached, vocabulary=VOCABULARY)
+        steps, prompts = bench(file, fused, threads)
+        print(f"  {name}: {[f'{1e3 * s:.1f}' for s in (*steps.values(), *prompts.values())]}", flush=True)
+        weights.append(weights_of(shape) * Q8_0_BYTES / Q8_0_WEIGHTS / steps[0])
+        products.append(2.0 * weights_of(shape) * PROMPT / prompts[0])
+        per_token = 2.0 * LAYERS * hidden * cached / heads  # values of the cache
+        for depth in DEPTHS[1:]:
+            decode.append((2.0 * per_token * depth, 4.0 * LAYERS * hidden * depth, steps[depth] - steps[0]))
+            prompt.append((0.0, 4.0 * LAYERS * hidden * depth * PROMPT, prompts[depth] - prompts[0]))
+    weights_per_s, products_per_s = float(np.median(weights)), float(np.median(products))
+    byte_s, flop_s = np.maximum(fitted(decode), 1e-15)
+    prompt_s = fitted(prompt)[1]
+    print(f"  weights {weights_per_s / 1e9:.1f} GB/s, products {products_per_s / 1e9:.0f} GFLOP/s")
+    print(f"  step: cache {1e-9 / byte_s:.1f} GB/s, scores {1e-9 / flop_s:.0f} GFLOP/s")
+    print(f"  prompt: scores {1e-9 / prompt_s:.0f} GFLOP/s")
+    cache = QUANTIZED[0] / byte_s / weights_per_s
+    step, whole = (QUANTIZED[1] / spent / products_per_s for spent in (flop_s, prompt_s))
+    print(f"  cache_bandwidth {cache:.2f}, attention_compute {step:.3f} (step), {whole:.3f} (prompt)")
+
+
+if __name__ == "__main__":
+    main()
