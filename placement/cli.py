@@ -149,6 +149,8 @@ def run(arguments: list[str]) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character gets '?', not an error
     try:
+        if any("\0" in word for word in arguments):
+            raise InputError("expected arguments without null characters")
         return _dispatch(arguments or ["--help"])
     except InfeasibleError as error:
         say("infeasible: " + "\n            ".join(error.reasons))

@@ -8,6 +8,14 @@ PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "
 BINARY = ((2.0**40, "TiB"), (2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"))
 
 
+def whole_number(text: str, digits: int = 18) -> int | None:
+    """The number that a text of at most `digits` ASCII digits is; None for signs, spaces and anything else.
+
+    `int` refuses what `str.isdigit` calls a digit (superscripts), and numbers of thousands of digits.
+    """
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= digits else None
+
+
 def size(n_bytes: float) -> str:
     """Bytes as '12.3 GiB'."""
     for unit, name in BINARY:

@@ -16,6 +16,7 @@ from typing import Any
 from ..errors import InputError, shown
 from ..files import load_json
 from ..plan.plan import PlacedSpan, Plan
+from ..quantities import whole_number
 from .base import MOST_DIGITS, Exported, Holds, Source, Target, merged, stages
 from .checks import Checked
 
@@ -107,8 +108,9 @@ class Accelerate(Checked):
             if device == str(_value(given)):
                 return node
         nodes = source.nodes or source.known
-        if device.isascii() and device.isdigit() and len(device) <= MOST_DIGITS and int(device) < len(nodes):
-            return nodes[int(device)]
+        number = whole_number(device, MOST_DIGITS)
+        if number is not None and number < len(nodes):
+            return nodes[number]
         if device in nodes:
             return device
         if device == "cpu" and len(source.memories) == 1:
@@ -130,8 +132,8 @@ def _divide(where: dict[str, Any], placement: Sequence[PlacedSpan], device: Mapp
 
 def _value(device: str) -> int | str:
     """``cuda:1`` and ``1`` are one device, written as a number."""
-    number = device.removeprefix("cuda:")
-    return int(number) if number.isascii() and number.isdigit() and len(number) <= MOST_DIGITS else device
+    number = whole_number(device.removeprefix("cuda:"), MOST_DIGITS)
+    return device if number is None else number
 
 
 def _map(text: str) -> dict[str, str]:

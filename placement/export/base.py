@@ -14,6 +14,7 @@ from typing import Protocol, runtime_checkable
 from ..errors import InputError, shown
 from ..files import load_json
 from ..plan.plan import PlacedGroup, PlacedSpan, Plan
+from ..quantities import whole_number
 from .quoting import json_text, remark, slug
 
 EMBED, HEAD = "embed", "head"
@@ -270,10 +271,10 @@ def _nodes_in(text: str) -> tuple[str, ...]:
 
 def whole(text: str, what: str) -> int:
     """A whole number of a text; raise `InputError` for anything else, or one that is too long."""
-    text = text.strip()
-    if not (text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS):
-        raise InputError(f"expected {what}, got {shown(text)}")
-    return int(text)
+    number = whole_number(text.strip(), MOST_DIGITS)
+    if number is None:
+        raise InputError(f"expected {what}, got {shown(text.strip())}")
+    return number
 
 
 def counts_in(text: str, key: str, example: str) -> list[int]:
@@ -281,9 +282,11 @@ def counts_in(text: str, key: str, example: str) -> list[int]:
     found = re.search(re.escape(key) + r"[=\s]+[\"']?([0-9][0-9,\s]*)", text)
     body = found[1] if found else text
     parts = [part.strip() for part in body.strip().strip("\"'").rstrip(",").split(",")]
-    if not all(part.isascii() and part.isdigit() and len(part) < 7 for part in parts):
+    numbers = [whole_number(part, 6) for part in parts]
+    good = [number for number in numbers if number is not None]
+    if len(good) < len(parts):
         raise InputError(f"expected {key}, such as {example}, got {shown(' '.join(text[:200].split()))}")
-    return [int(part) for part in parts]
+    return good
 
 
 def partition_text(key: str, stages: Sequence[Stage]) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from ..errors import InputError, shown
 from ..plan.plan import PlacedSpan
+from ..quantities import whole_number
 from .base import Source, counts_in, merged, named_nodes, ranges_text
 from .flags import Flags
 from .llama_rule import CPU, devices_of_slots, parts_moved
@@ -92,9 +93,10 @@ def _layers(flags: Flags, source: Source, *, alone: bool) -> _Layout:
     nodes = _nodes(flags, source, len(split), on_cpu)
     host, devices = (nodes[0], nodes[1:]) if on_cpu else ("", nodes)
     if alone:
-        main = int(flags.value(*MAIN) or 0) if (flags.value(*MAIN) or "0").isdigit() else len(devices)
-        if main >= len(devices):
-            raise InputError(f"{flags.first(MAIN)}: expected a device from 0 to {len(devices) - 1}, got {main}")
+        text = flags.value(*MAIN) or "0"
+        main = whole_number(text)
+        if main is None or main >= len(devices):
+            raise InputError(f"{flags.first(MAIN)}: expected a device from 0 to {len(devices) - 1}, got {shown(text)}")
         split = [int(k == main) for k in range(len(devices))]
     slots = devices_of_slots(split, last, ngl)
     layers = [host if slot == CPU else devices[slot] for slot in slots]
@@ -107,12 +109,13 @@ def _with_parts(flags: Flags, source: Source, layout: _Layout) -> tuple[PlacedSp
     if flags.has(*ALL_EXPERTS):
         moves.append((r"\.ffn_(up|down|gate|gate_up)_(ch|)exps", HOST_CPU))
     if flags.has(*EXPERTS):
-        number = flags.value(*EXPERTS) or ""
-        if not (number.isascii() and number.isdigit() and len(number) < 7):
-            raise InputError(f"{flags.first(EXPERTS)}: expected a number of layers, got {shown(number)}")
+        text = flags.value(*EXPERTS) or ""
+        number = whole_number(text, 6)
+        if number is None:
+            raise InputError(f"{flags.first(EXPERTS)}: expected a number of layers, got {shown(text)}")
         moves += [
             (rf"blk\.{layer}\.ffn_(up|down|gate|gate_up)_(ch|)exps", HOST_CPU)
-            for layer in range(min(int(number), source.n_layers))
+            for layer in range(min(number, source.n_layers))
         ]
     host = layout.host
     named = [(pattern, _node_of(buffer, layout.buffers)) for pattern, buffer in moves]
@@ -167,9 +170,10 @@ def _ngl(flags: Flags, n_layers: int) -> int:
     text = flags.value(*NGL)
     if text is None or text in ("all", "auto", "-1", "-2"):
         return n_layers + 1
-    if not (text.isascii() and text.isdigit() and len(text) < 7):
+    number = whole_number(text, 6)
+    if number is None:
         raise InputError(f"{flags.first(NGL)}: expected a number of layers or all, got {shown(text)}")
-    return min(int(text), n_layers + 1)
+    return min(number, n_layers + 1)
 
 
 def _split(flags: Flags, source: Source, *, on_cpu: bool, alone: bool) -> list[float]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ..errors import InputError, shown
 from ..plan.plan import PlacedSpan
+from ..quantities import whole_number
 from .base import Source, counts_in, named_nodes, placed
 from .flags import Flags
 
@@ -83,9 +84,10 @@ def count_of(flags: Flags, names: Sequence[str]) -> int | None:
     text = flags.value(*names)
     if text is None:
         return None
-    if not (text.isascii() and text.isdigit() and 0 < len(text) < 6 and int(text) > 0):
+    number = whole_number(text, 5)
+    if not number:
         raise InputError(f"{flags.first(tuple(names))}: expected a whole number of at least 1, got {shown(text)}")
-    return int(text)
+    return number
 
 
 def but_last(n_layers: int, stages: int) -> list[int]:

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from ..quantities import whole_number
 from .found import Found, cards
 
 SERIES = re.compile(r"^GPU\[(\d+)\]\s*:\s*Card [Ss]eries:\s*(.+?)\s*$", re.MULTILINE)
@@ -36,8 +37,8 @@ class Rocm:
             for key in sorted((key for key in data if re.fullmatch(r"card\d+", key)), key=lambda key: int(key[4:])):
                 entry = data[key] if isinstance(data[key], dict) else {}
                 words = {str(name).lower(): str(value) for name, value in entry.items()}
-                total = words.get("vram total memory (b)", "")
-                rows.append((words.get("card series", key), float(total) / 2**20 if total.isdigit() else None))
+                total = whole_number(words.get("vram total memory (b)", ""))
+                rows.append((words.get("card series", key), None if total is None else total / 2**20))
         else:
             sizes = {number: float(total) / 2**20 for number, total in TOTAL.findall(text)}
             rows = [(name, sizes.get(number)) for number, name in SERIES.findall(text)]

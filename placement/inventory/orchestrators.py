@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import InputError
+from ..quantities import whole_number
 from .found import Found, FoundNode, cards
 
 PRODUCT, MEMORY = "nvidia.com/gpu.product", "nvidia.com/gpu.memory"
@@ -50,15 +51,14 @@ class Kubernetes:
             labels, name = meta.get("labels") or {}, str(meta.get("name", f"node-{len(nodes)}"))
             room = {**(status.get("capacity") or {}), **(status.get("allocatable") or {})}
             count = next(
-                (int(room[key]) for key in ("nvidia.com/gpu", "amd.com/gpu") if str(room.get(key, "")).isdigit()), 0
+                filter(None, (whole_number(str(room.get(key, ""))) for key in ("nvidia.com/gpu", "amd.com/gpu"))), 0
             )
             product = str(labels.get(PRODUCT) or labels.get(AMD_PRODUCT) or "").removesuffix("-SHARED")
             if not count or not product:
                 without.append(name)
                 continue
             region = next((str(labels[key]) for key in ZONES if key in labels), "")
-            size = str(labels.get(MEMORY, ""))
-            mib = float(size) if size.isdigit() else None
+            mib = whole_number(str(labels.get(MEMORY, "")))
             nodes += cards([(product, mib)] * min(count, MOST_CARDS), name, region)
         if not nodes:
             raise InputError(f"expected nodes with GPUs and the label {PRODUCT}, got none")

@@ -21,6 +21,7 @@ import psutil
 from ..catalog import hardware
 from ..errors import InputError
 from ..plan.plan import Plan
+from ..quantities import whole_number
 
 HOST = "here"
 TOOL_S = 10.0  # that a vendor's tool may take
@@ -65,7 +66,8 @@ def cards(run: Tool = tool) -> list[Card]:
 
 def _nvidia(line: str, number: int) -> Card | None:
     name, _, free = (part.strip() for part in line.split(","))
-    return Card(name, float(free) * 2**20, f"CUDA{number}") if free.isascii() and free.isdigit() else None
+    mib = whole_number(free)
+    return Card(name, mib * 2.0**20, f"CUDA{number}") if mib is not None else None
 
 
 def _amd(text: str) -> list[Card]:
@@ -77,10 +79,10 @@ def _amd(text: str) -> list[Card]:
     for key, entry in sorted(data.items()) if isinstance(data, dict) else ():
         if not (isinstance(entry, dict) and key.startswith("card")):
             continue
-        total, used = (str(entry.get(f"VRAM Total {word}Memory (B)", "")) for word in ("", "Used "))
+        total, used = (whole_number(str(entry.get(f"VRAM Total {word}Memory (B)", ""))) for word in ("", "Used "))
         name = str(entry.get("Card series") or entry.get("Card Series") or "")
-        if total.isdigit() and used.isdigit() and name:
-            found.append(Card(name, float(total) - float(used), f"ROCm{len(found)}"))
+        if total is not None and used is not None and name:
+            found.append(Card(name, float(total - used), f"ROCm{len(found)}"))
     return found
 
 

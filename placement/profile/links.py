@@ -22,6 +22,7 @@ import torch.distributed as dist
 from torch.distributed import PrefixStore  # type: ignore[attr-defined]
 
 from ..errors import InputError, PlacementError
+from ..quantities import whole_number
 from ..run.control import free_port
 from ..run.device_groups import DeviceGroups, make_group
 from ..run.proven_connection import PeerError, hear, prove, say
@@ -129,10 +130,11 @@ def measure_peer(address: str, token: str, *, name: str = "") -> LinkProfile:
     """Measure the link to a server at ``host:port``; raise `InputError` when it cannot be reached or says no."""
     _check_token(token)
     host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
+    number = whole_number(port, 5)
+    if not host or number is None:
         raise InputError(f"expected host:port, got {address!r}", "--peers")
     try:
-        own = socket.create_connection((host, int(port)), timeout=_LIMIT_S)
+        own = socket.create_connection((host, number), timeout=_LIMIT_S)
     except (OSError, OverflowError) as error:
         raise InputError(f"cannot be reached ({getattr(error, 'strerror', None) or error})", address) from None
     mine, title, nonce = own.getsockname()[0], name or socket.gethostname(), secrets.token_hex(16)

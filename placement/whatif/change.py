@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import InputError
+from ..quantities import whole_number
 
 Document = Mapping[str, Any]
 MOST_LINKS = 6  # lines of the network that are changed
@@ -26,9 +27,10 @@ class Change:
 def counted(item: str, what: str) -> tuple[str, int]:
     """A name and how many, of ``NAME`` or ``NAME*COUNT``."""
     name, star, count = item.partition("*")
-    if star and not (count.isascii() and count.isdigit() and 1 <= int(count[:9]) <= MOST_ADDED):
+    number = whole_number(count) if star else 1
+    if number is None or not 1 <= number <= MOST_ADDED:
         raise InputError(f"expected {what} or {what}*COUNT, got '{item[:60]}'", "--add")
-    return name, int(count) if star else 1
+    return name, number
 
 
 def put(data: Document, path: Sequence[str | int], value: Any) -> dict[str, Any]:

@@ -24,6 +24,7 @@ ARGUMENTS: dict[str, tuple[list[str], str]] = {
     "negative time": (["--time-limit", "-3"], "time_limit: expected a positive number"),
     "time that is none": (["--time-limit", "nan"], "time_limit: expected a positive number"),
     "time in words": (["--time-limit", "soon"], "'--time-limit'"),
+    "null character": (["--report", "a\0b"], "expected arguments without null characters"),
     "set without value": (["--set", "objective"], "expected key=value"),
     "set of an unknown key": (["--set", "objectiv=latency"], "did you mean 'objective'?"),
     "set beyond a list": (["--set", "nodes[9].memory=1 GiB"], "there is no [9]"),

@@ -14,6 +14,7 @@ import numpy as np
 from placement.question.alike import kinds_of_nodes
 from placement.question.cluster import Cluster, FloatArray, Node
 
+from ...quantities import whole_number
 from .hosts import Grouping
 
 SHARES = ("equal", "speed", "memory")
@@ -91,8 +92,8 @@ def members_of(name: str, names: Sequence[str]) -> tuple[tuple[int, ...], tuple[
 def plain_shares(text: str) -> tuple[int, ...]:
     """Whole numbers above 0 with colons between them; empty for anything else."""
     parts = text.split(":")
-    good = len(parts) > 1 and all(part.isascii() and part.isdigit() and int(part[:9]) > 0 for part in parts)
-    return tuple(int(part[:9]) for part in parts) if good else ()
+    shares = tuple(whole_number(part, 9) or 0 for part in parts)
+    return shares if len(shares) > 1 and min(shares) > 0 else ()
 
 
 def _members(name: str, index: Mapping[str, int]) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from placement.catalog.runtimes import stored_format
 from placement.errors import InputError, nearest
 from placement.files import read_document
 from placement.files.entries import MAX_BLOCKS, parse
+from placement.quantities import whole_number
 from placement.question.goodput import GOODPUT, GROUND
 from placement.question.model import Model
 from placement.question.request import Choices, Constraints, Request
@@ -225,8 +226,8 @@ def _block_index(model: Model, block: str | int, where: str) -> int:
     names = {item.name: index for index, item in enumerate(model.blocks)}
     if block in names:
         return names[block]
-    number = int(block) if isinstance(block, int) or (block.isascii() and block.isdigit()) else -1
-    if 0 <= number < model.n_blocks:
+    number = block if isinstance(block, int) else whole_number(block)
+    if number is not None and 0 <= number < model.n_blocks:
         return number
     hint = nearest(str(block), names)
     raise InputError(f"the model has no block '{block}' (it has {model.n_blocks}){hint}", where)

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from placement.errors import shown
 from placement.files.entries import MAX_COUNT, Bool, Count, Entry, Name, PositiveInt
+from placement.quantities import whole_number
 
 from .. import units
 from .fields import (
@@ -113,7 +114,7 @@ def _as_table(value: object) -> object:
         return value
     table: dict[int, object] = {}
     for key, item in value.items():
-        size = int(key) if isinstance(key, str) and key.isascii() and key.isdigit() else key
+        size = whole_number(key) if isinstance(key, str) else key
         if not isinstance(size, int) or isinstance(size, bool) or not 1 <= size <= 1_000_000:
             raise ValueError(f"expected micro-batch sizes of at least 1 as keys, got {shown(key)}")
         table[size] = item

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from placement.errors import InputError, shown
+from placement.quantities import whole_number
 from placement.question.requests import MOST_REQUESTS, MOST_SECONDS, MOST_TOKENS, Requests, Shared
 
 
@@ -77,11 +78,7 @@ class Rows:
 
 def tokens(value: object, where: str) -> int:
     """A number of tokens, from text or JSON."""
-    number: int | None = None
-    if isinstance(value, str) and value.strip().isascii() and value.strip().lstrip("+-").isdigit() and len(value) < 20:
-        number = int(value)
-    elif isinstance(value, int) and not isinstance(value, bool):
-        number = value
-    if number is None or not 1 <= number <= MOST_TOKENS:
+    number = whole_number(value.strip(" \t")) if isinstance(value, str) else value
+    if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= MOST_TOKENS:
         raise InputError(f"expected a whole number from 1 to {MOST_TOKENS}, got {shown(value)}", where)
     return number

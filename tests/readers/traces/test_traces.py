@@ -66,6 +66,8 @@ def test_files_of_lengths_have_no_times(tmp_path: Path, text: str, name: str) ->
         ("arrival_s,prompt_tokens,output_tokens\n5,0,3\n", "line 2: prompt tokens: expected a whole number from 1"),
         ("arrival_s,prompt_tokens,output_tokens\n5,2,0\n", "line 2: output tokens: expected a whole number from 1"),
         ("arrival_s,prompt_tokens,output_tokens\n5,2.5,3\n", "got '2.5'"),
+        ("arrival_s,prompt_tokens,output_tokens\n5,\x1e4,3\n", "line 2: prompt tokens: expected a whole number from 1"),
+        ("arrival_s,prompt_tokens,output_tokens\n5,+-4,3\n", "got '+-4'"),
         ("arrival_s,prompt_tokens,output_tokens\nsoon,2,3\n", "expected seconds, or a date"),
         ("arrival_s,prompt_tokens,output_tokens\nnan,2,3\n", "expected a time in seconds"),
         ("arrival_s,prompt_tokens,output_tokens\n1,2\n", "line 2: expected 3 columns, got 2"),
