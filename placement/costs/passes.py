@@ -159,14 +159,18 @@ def _analytic(node: Node, block: Block, rates: Rates, grid: FloatArray) -> Block
         spent_s = max(busy_s, launches_s) if rates.launches_overlap else busy_s + launches_s
         sampling_s = tokens * rates.sequence_s if block.last_token_only else 0.0
         products[k] = spent_s + all_reduce_s(rates, node, block, tokens) + sampling_s
+    attention_rate = rates.attention_flops_per_s or rates.flops_per_s
     per_byte = serial / rates.cache_bytes_per_s
+    per_token = block.kv_bytes_per_token * per_byte
+    if rates.step_attention_flops_per_s:  # a step sees each token of its cache once
+        per_token = max(per_token, serial * block.attention_flops_per_token / rates.step_attention_flops_per_s)
     return BlockCosts(
         1,
         block.last_token_only,
         block.kv_window_tokens,
         products,
-        serial * block.attention_flops_per_token / rates.flops_per_s,
-        block.kv_bytes_per_token * per_byte,
+        serial * block.attention_flops_per_token / attention_rate,
+        per_token,
         block.kept_bytes_per_token * per_byte,
         block.state_bytes * per_byte,
     )

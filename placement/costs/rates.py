@@ -29,6 +29,8 @@ class Rates:
         Matrix products of many rows.
     decode_flops_per_s : float
         Products of one row, unpacking counted.
+    attention_flops_per_s, step_attention_flops_per_s : float
+        Attention scores of a prompt and of a decode step, in kernels of their own; 0: with the products, at their rate.
     half_rows, small_rows : float
         A product of m rows takes as long as m + min(half_rows, small_rows * (m - 1)) at the full rate.
     overhead_s, expert_overhead_s, sequence_s : float
@@ -51,6 +53,8 @@ class Rates:
     flops_per_s: float
     decode_flops_per_s: float
     score_bytes_per_flop: float = 0.0
+    attention_flops_per_s: float = 0.0
+    step_attention_flops_per_s: float = 0.0
     half_rows: float = 0.0
     small_rows: float = 0.0
     overhead_s: float = 0.0
@@ -61,6 +65,22 @@ class Rates:
     serial_share: float = 0.0
     overlap: bool = True
     star: bool = False
+
+    def attention_s(self, flops: float, cache_bytes: float, *, decode: bool) -> float:
+        """Seconds of attention scores in kernels of their own, which read their caches beside them.
+
+        Parameters
+        ----------
+        flops : float
+            Operations of the scores.
+        cache_bytes : float
+            Bytes of cache read.
+        decode : bool
+            Of a decode step; else of a prompt.
+        """
+        moved = cache_bytes if decode else cache_bytes + flops * self.score_bytes_per_flop
+        rate = self.step_attention_flops_per_s if decode else self.attention_flops_per_s
+        return max(flops / (rate or self.flops_per_s), moved / self.cache_bytes_per_s)
 
     def rows(self, rows: float) -> float:
         """Rows at the full rate that take as long as a product of `rows` rows."""
@@ -92,11 +112,14 @@ def rates_of(node: Node, model: Model, costs: RuntimeCosts) -> Rates:
     cached = get("cache_bandwidth", 1.0)
     share = 1.0 if wide else get("quantized_bandwidth", 1.0)
     work = 1.0 if wide else get("work", 0.0)
+    scores = float(node.compute_flops_per_s.get("float32", peak))
     return Rates(
         weights_bytes_per_s=width * share,
         cache_bytes_per_s=width * cached,
         score_bytes_per_flop=get("score_bytes", 0.0) * cached / FLOPS_PER_SCORE,
         flops_per_s=peak * compute,
+        attention_flops_per_s=scores * get("attention_compute", 0.0),
+        step_attention_flops_per_s=scores * get("step_attention_compute", 0.0),
         decode_flops_per_s=peak * node.compute_efficiency / work if work else float("inf"),
         half_rows=get("half_rows", 0.0),
         small_rows=get("small_rows", 0.0),

@@ -65,17 +65,21 @@ def pass_s(rates: Rates, node: Node, block: Block, work: Work) -> float:
     -------
     float
     """
-    arithmetic_s = (product_flops(rates, block, work) + work.attention_flops) / rates.flops_per_s
+    apart = rates.attention_flops_per_s > 0.0
+    flops = product_flops(rates, block, work) + (0.0 if apart else work.attention_flops)
+    arithmetic_s = flops / rates.flops_per_s
     # Bytes as if all were read at the rate of caches: of one rate for both, this is the plain sum.
-    moved = (
-        read_bytes(node, block, work.tokens) * (rates.cache_bytes_per_s / rates.weights_bytes_per_s) + work.cache_bytes
-    )
-    if not work.decode:  # of a single token, scores are few
-        moved += work.attention_flops * rates.score_bytes_per_flop
+    moved = read_bytes(node, block, work.tokens) * (rates.cache_bytes_per_s / rates.weights_bytes_per_s)
+    if not apart:
+        moved += work.cache_bytes
+        if not work.decode:  # of a single token, scores are few
+            moved += work.attention_flops * rates.score_bytes_per_flop
     memory_s = moved / rates.cache_bytes_per_s
     # Unpacking happens once for the rows of a step, however many sequences they are of.
     unpacking_s = block.flops_per_token / rates.decode_flops_per_s if work.decode else 0.0
     busy_s = max(arithmetic_s if rates.overlap else arithmetic_s + memory_s, memory_s, unpacking_s)
+    if apart:
+        busy_s += rates.attention_s(work.attention_flops, work.cache_bytes, decode=work.decode)
     if node.tensor_parallel > 1:
         busy_s *= 1.0 + rates.serial_share * (node.tensor_parallel - 1)
     launches_s = rates.overhead_s + (rates.expert_overhead_s if block.experts else 0.0)

@@ -28,6 +28,8 @@ KEYS: Mapping[str, str] = MappingProxyType(
         "quantized_bandwidth": "what quantized weights reach of `bandwidth`",
         "compute": "sustained over peak in matrix products of 16 bits and many rows",
         "quantized_compute": "the same for quantized weights, of the peak of `quantized_in`",
+        "attention_compute": "sustained over peak in attention scores of a prompt, where kernels of their own are slower",
+        "step_attention_compute": "the same of a decode step",
         "half_rows": "rows of a matrix product at which half of `compute` is reached",
         "small_rows": "cost of a product of one row, in rows",
         "cache_bandwidth": "what reading caches reaches of `bandwidth`: less than 1 without fused attention",
@@ -169,6 +171,8 @@ def class_of(node: Node) -> str:
     """Return the device class of a node; of a node without a device the one that its figures look like."""
     if node.device:
         return hardware.device(node.device).kind
+    if node.main_memory:
+        return "cpu"
     formats = set(node.compute_flops_per_s)
     if formats <= {"float32"}:
         small = node.memory_bandwidth_bytes_per_s < 40e9 * node.tensor_parallel

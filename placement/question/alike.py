@@ -9,7 +9,7 @@ from typing import Any
 
 from .cluster import Node
 
-WITHOUT_EFFECT = ("name", "region", "host", "joins", "main_memory", "offload", "members", "shares")
+WITHOUT_EFFECT = ("name", "region", "host", "joins", "offload", "members", "shares")
 """Fields of a node that change none of its costs."""
 MAPPINGS = ("compute_flops_per_s", "decode_table")
 
