@@ -1,9 +1,9 @@
 """Attention on the CPU under llama.cpp: what its caches and its scores reach of what weights and products reach.
 
 llama-bench runs Llamas of 8 layers in q8_0 with 1 to 8 query heads for a head of the cache, at three depths, with and
-without fused attention. Seconds beyond those at depth 0 are a time per byte of cache plus a time per operation. Both
-are told as shares of the rates of weights and of products on the same machine, as `cache_bandwidth` and
-`attention_compute` of placement/catalog/runtimes.yaml are::
+without fused attention. Seconds beyond those at depth 0 are the longer of two times: one per byte of cache and one per
+operation. Both are told as shares of the rates of weights and of products on the same machine, as `cache_bandwidth`,
+`attention_compute` and `step_attention_compute` of placement/catalog/runtimes.yaml are::
 
     PLACEMENT_LLAMA_CPP=build/bin python -m benchmarks.fidelity.attention_cpu
 """
@@ -16,11 +16,12 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import nnls
+from scipy.optimize import minimize
 
 from benchmarks.fidelity.llama_cpp_cpu import Q8_0_BYTES, Q8_0_WEIGHTS, write_random
 
@@ -57,10 +58,17 @@ def weights_of(shape: tuple[int, int, int, int]) -> int:
     return LAYERS * (2 * hidden * hidden + 2 * hidden * hidden * cached // heads + 3 * hidden * wide)
 
 
-def fitted(rows: list[tuple[float, float, float]]) -> npt.NDArray[np.float64]:
-    """Seconds per byte and per operation, none below 0, from (bytes, operations, seconds), relative errors squared."""
-    table = np.array(rows)
-    return np.asarray(nnls(table[:, :2] / table[:, 2:], np.ones(len(table)))[0])
+def fitted(rows: Sequence[tuple[float, float, float]]) -> tuple[float, float]:
+    """Seconds per byte and per operation from (bytes, operations, seconds): the longer counts, errors are ratios."""
+    n_bytes, flops, seconds = np.array(rows).T
+
+    def error(logs: npt.NDArray[np.float64]) -> float:
+        said = np.maximum(n_bytes * np.exp(logs[0]), flops * np.exp(logs[1]))
+        return float(np.abs(np.log(said / seconds)).sum())
+
+    start = np.log([np.median(seconds / n_bytes) / 2.0, np.median(seconds / flops) / 2.0])
+    best = minimize(error, start, method="Nelder-Mead", options={"maxiter": 2000})
+    return float(np.exp(best.x[0])), float(np.exp(best.x[1]))
 
 
 def main() -> None:
@@ -90,16 +98,16 @@ def told(scratch: Path, fused: bool, threads: int) -> None:
         per_token = 2.0 * LAYERS * hidden * cached / heads  # values of the cache
         for depth in DEPTHS[1:]:
             decode.append((2.0 * per_token * depth, 4.0 * LAYERS * hidden * depth, steps[depth] - steps[0]))
-            prompt.append((0.0, 4.0 * LAYERS * hidden * depth * PROMPT, prompts[depth] - prompts[0]))
+            prompt.append((prompts[depth] - prompts[0]) / (4.0 * LAYERS * hidden * depth * PROMPT))
     weights_per_s, products_per_s = float(np.median(weights)), float(np.median(products))
-    byte_s, flop_s = np.maximum(fitted(decode), 1e-15)
-    prompt_s = fitted(prompt)[1]
+    byte_s, flop_s = fitted(decode)
+    prompt_s = float(np.median(prompt))
     print(f"  weights {weights_per_s / 1e9:.1f} GB/s, products {products_per_s / 1e9:.0f} GFLOP/s")
     print(f"  step: cache {1e-9 / byte_s:.1f} GB/s, scores {1e-9 / flop_s:.0f} GFLOP/s")
     print(f"  prompt: scores {1e-9 / prompt_s:.0f} GFLOP/s")
     cache = QUANTIZED[0] / byte_s / weights_per_s
     step, whole = (QUANTIZED[1] / spent / products_per_s for spent in (flop_s, prompt_s))
-    print(f"  cache_bandwidth {cache:.2f}, attention_compute {step:.3f} (step), {whole:.3f} (prompt)")
+    print(f"  cache_bandwidth {cache:.2f}, attention_compute {whole:.3f}, step_attention_compute {step:.3f}")
 
 
 if __name__ == "__main__":

@@ -44,7 +44,6 @@ def desktop(model: str, card: str, memory: str, rate: str, compute: str, prompt:
         "memory": "90 GiB",
         "memory_bandwidth": rate,
         "compute": compute,
-        "efficiency": {"compute": 0.5, "bandwidth": 0.75},
     }
     work = {"prompt_tokens": prompt, "output_tokens": 128}
     return {"model": model, "quantization": "q4_k_m", "workload": work, "nodes": [gpu, cpu], **more}

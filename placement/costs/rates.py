@@ -112,14 +112,16 @@ def rates_of(node: Node, model: Model, costs: RuntimeCosts) -> Rates:
     cached = get("cache_bandwidth", 1.0)
     share = 1.0 if wide else get("quantized_bandwidth", 1.0)
     work = 1.0 if wide else get("work", 0.0)
-    scores = float(node.compute_flops_per_s.get("float32", peak))
+    vectors = float(node.compute_flops_per_s.get("float32", peak))
+    unpacked = get("unpacked_bytes", 0.0)
+    read = min(width * share, vectors * unpacked) if unpacked and not wide else width * share
     return Rates(
-        weights_bytes_per_s=width * share,
+        weights_bytes_per_s=read,
         cache_bytes_per_s=width * cached,
         score_bytes_per_flop=get("score_bytes", 0.0) * cached / FLOPS_PER_SCORE,
         flops_per_s=peak * compute,
-        attention_flops_per_s=scores * get("attention_compute", 0.0),
-        step_attention_flops_per_s=scores * get("step_attention_compute", 0.0),
+        attention_flops_per_s=vectors * get("attention_compute", 0.0),
+        step_attention_flops_per_s=vectors * get("step_attention_compute", 0.0),
         decode_flops_per_s=peak * node.compute_efficiency / work if work else float("inf"),
         half_rows=get("half_rows", 0.0),
         small_rows=get("small_rows", 0.0),
