@@ -1,15 +1,15 @@
 """Simulated against vLLM itself on this machine's CPU: a tiny random Llama, eight loads, four engines.
 
-    PLACEMENT_VLLM=vllm/bin/python python -m benchmarks.fidelity.vllm_cpu                 # about 7 minutes
+    PLACEMENT_VLLM=vllm/bin/python python -m benchmarks.fidelity.vllm_cpu                 # about 10 minutes
     PLACEMENT_VLLM=vllm/bin/python python -m benchmarks.fidelity.vllm_cpu --seconds 2     # a try
 
 Engines have cache blocks of 32 and 64 tokens (its attention on CPUs takes multiples of 32), chunked prefill on and off;
-docs/runtimes.md says how to install vLLM for CPUs. Of each engine, passes are measured first: decode steps of 1 to 32
-sequences, prompts of 64 to 240 tokens. They are all that the simulation knows of the machine; loads are served
-afterwards, the same requests in both. Six loads are closed streams of 1 to 32 requests, the last of which outgrows the
-caches; two are Poisson, at half and four fifths of what 16 requests in flight are served in the simulation. Prints each
-engine's table and the shares within 10% in throughput and 15% in the median time per token, which the machine's own
-noise is part of: leave it alone meanwhile.
+docs/runtimes.md says how to install vLLM for CPUs. Before and after each load, passes are measured: decode steps of 1
+to 32 sequences, prompts of 64 to 240 tokens. They are all that the simulation knows of the machine; the load has the
+same requests in both. Six loads are closed streams of 1 to 32 requests, the last of which outgrows the caches; two are
+Poisson, at half and four fifths of what 16 requests in flight are served in the simulation. Prints each engine's table
+and the shares within 10% in throughput and 15% in the median time per token, which the machine's own noise is part of:
+leave it alone meanwhile.
 """
 
 from __future__ import annotations
@@ -183,16 +183,20 @@ def vllm(python: str, folder: Path) -> Iterator[Real]:
         process.wait()
 
 
-def calibrated(real: Real) -> dict[int, float]:
-    """Seconds of passes by their tokens: decode steps, then prompts."""
-    mean, count = (PROMPTS[0] + PROMPTS[1]) // 2, 40
+def calibrated(real: Real, count: int = 20) -> dict[int, float]:
+    """Seconds of passes by their tokens: decode steps, `count` of each size, then prompts."""
+    mean = (PROMPTS[0] + PROMPTS[1]) // 2
     found = {}
-    real.passes(kind="decode", sequences=8, tokens=mean, count=count)  # the first ones are slow
     for size in SIZES:  # as many tokens as the caches hold of all
         context = min(mean, CACHE_TOKENS // size - count - 8)
         found[size] = real.passes(kind="decode", sequences=size, tokens=context, count=count)
-    found |= {size: real.passes(kind="prompt", tokens=size, count=5) for size in PROMPT_SIZES}
+    found |= {size: real.passes(kind="prompt", tokens=size, count=3) for size in PROMPT_SIZES}
     return found
+
+
+def between(before: Mapping[int, float], after: Mapping[int, float]) -> dict[int, float]:
+    """Means of two calibrations: a machine that others share drifts by tens of percent within minutes."""
+    return {size: (before[size] + after[size]) / 2.0 for size in before}
 
 
 def machine(seconds: Mapping[int, float], setting: Setting) -> Serving:
@@ -251,9 +255,9 @@ def loads(serving: Serving, setting: Setting, seconds: float) -> Iterator[tuple[
 def compared(real: Real, setting: Setting, seconds: float) -> Iterator[tuple[str, Measured, Measured]]:
     """Each load with what the simulation says and what vLLM did."""
     real.ask(setting.document())
-    serving = machine(calibrated(real), setting)
-    for name, requests, concurrency in loads(serving, setting, seconds):
-        said = simulated(serving, setting, requests, concurrency)
+    calibrated(real)  # the first passes are slow
+    before = calibrated(real)
+    for name, requests, concurrency in loads(machine(before, setting), setting, seconds):
         message = {
             "do": "serve",
             "prompt": requests.prompt_tokens.tolist(),
@@ -262,6 +266,9 @@ def compared(real: Real, setting: Setting, seconds: float) -> Iterator[tuple[str
             "concurrency": concurrency,
         }
         seen = real.ask(message)
+        after = calibrated(real)
+        said = simulated(machine(between(before, after), setting), setting, requests, concurrency)
+        before = after
         yield name, said, Measured.of(requests, seen["first_s"], seen["last_s"], seen["preemptions"])
 
 
