@@ -163,6 +163,7 @@ def links() -> Mapping[str, LinkType]:
     return MappingProxyType(found)
 
 
+@lru_cache(maxsize=4096)
 def device(name: str) -> Device:
     """Return the device of that name or alias; raise `InputError` with the nearest name when there is none.
 
