@@ -13,6 +13,8 @@ from .runtimes import GENERIC, RuntimeCosts, class_of
 WIDE = frozenset({"bfloat16", "float16", "float32", "bf16", "f16", "f32", "fp16", "fp32"})
 FLOPS_PER_SCORE = 4.0 * 128
 """Operations per attention score, twice 2 per value of a head: 128 values, as most models have."""
+CORE_FLOPS_PER_S = 80e9
+"""Of one core in 32 bits: 32 operations per clock at 2.5 GHz. Where nobody says how many a CPU has, its peak does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,8 @@ def rates_of(node: Node, model: Model, costs: RuntimeCosts) -> Rates:
         sustained = node.peak_flops_per_s(model.compute_dtype) * compute
         return Rates(width, width, sustained, sustained, overhead_s=overhead_s)
     get, peak = _Figures(costs, kind, model.weights), _peak(node, model, costs, kind)
+    cores = (node.cores or node.peak_flops_per_s("float32") / CORE_FLOPS_PER_S) / node.tensor_parallel
+    waits_s = get("barrier_us", 0.0) * 1e-6 * cores
     accelerator = {"cpu", "edge"}.isdisjoint(lineage(kind))
     cached = get("cache_bandwidth", 1.0)
     share = 1.0 if wide else get("quantized_bandwidth", 1.0)
@@ -100,8 +104,8 @@ def rates_of(node: Node, model: Model, costs: RuntimeCosts) -> Rates:
         decode_flops_per_s=peak * node.compute_efficiency / work if work else float("inf"),
         half_rows=get("half_rows", 0.0),
         small_rows=get("small_rows", 0.0),
-        overhead_s=overhead_s,
-        expert_overhead_s=get("expert_overhead_us", 0.0) * 1e-6,
+        overhead_s=overhead_s + waits_s,
+        expert_overhead_s=get("expert_overhead_us", 0.0) * 1e-6 + waits_s,
         sequence_s=get("sequence_us", 0.0) * 1e-6,
         launches_overlap=costs.launches_overlap and accelerator,
         all_reduce_s=get("all_reduce_us", 0.0) * 1e-6,

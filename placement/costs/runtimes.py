@@ -34,6 +34,7 @@ KEYS: Mapping[str, str] = MappingProxyType(
         "score_bytes": "bytes through memory per attention score of a prompt, without fused attention",
         "work": "operations per multiply-add of quantized weights in a decode step: unpacking counts",
         "overhead_us": "launches of one block and pass",
+        "barrier_us": "more of it per core of a CPU: threads wait for each other after every operation",
         "expert_overhead_us": "more of it for a block with routed experts",
         "pass_us": "once per pass of a stage",
         "sequence_us": "once per pass and sequence: sampling, its row of the batch",
@@ -119,6 +120,8 @@ class RuntimeCosts:
         Hand-written figures by device class and key (`KEYS`), this runtime's own first, then those that it inherits.
     fitted : tuple of mapping
         The same, fitted on measurements; of one class they win over the hand-written ones.
+    own : tuple of mapping
+        Hand-written figures of a runtime that another one's measurements tell of: what differs from it, so they win.
     formats : mapping of str to mapping
         Figures by number format of the weights that win over those of a class.
     quantized_in : mapping of str to str
@@ -139,6 +142,7 @@ class RuntimeCosts:
     aliases: tuple[str, ...] = ()
     chain: tuple[Figures, ...] = ()
     fitted: tuple[Figures, ...] = ()
+    own: tuple[Figures, ...] = ()
     formats: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     quantized_in: Mapping[str, str] = field(default_factory=dict)
     half_accumulation: bool = False
@@ -150,7 +154,7 @@ class RuntimeCosts:
 
     def figure(self, kind: str, key: str) -> float | None:
         """Return the figure of a device class or of the nearest parent that has one; None when nobody has."""
-        return _nearest((*self.fitted, *self.chain), kind, key)
+        return _nearest((*self.own, *self.fitted, *self.chain), kind, key)
 
     def prior(self, kind: str, key: str) -> float | None:
         """Return the hand-written figure: what a fit begins from and is drawn to."""
@@ -217,6 +221,7 @@ def _runtime(
         aliases=tuple(entry.get("aliases", ())),
         chain=(own, *base.chain),
         fitted=(*((measured[name],) if name in measured else ()), *base.fitted),
+        own=(own, *base.own) if "fitted_with" in entry else (),
         formats={**base.formats, **entry.get("formats", {})},
         quantized_in=entry.get("quantized_in", base.quantized_in),
         half_accumulation=entry.get("half_accumulation", base.half_accumulation),
