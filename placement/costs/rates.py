@@ -170,8 +170,9 @@ class _Figures:
 
     def __call__(self, key: str, otherwise: float) -> float:
         of_format = self.costs.formats.get(self.weights.lower(), {})
-        if key in of_format:
-            return float(of_format[key])
+        for figures in (of_format, *(of_format.get(name, {}) for name in lineage(self.kind))):
+            if key in figures:
+                return float(figures[key])
         found = self.costs.figure(self.kind, key)
         return otherwise if found is None else found
 

@@ -123,7 +123,7 @@ class RuntimeCosts:
     own : tuple of mapping
         Hand-written figures of a runtime that another one's measurements tell of: what differs from it, so they win.
     formats : mapping of str to mapping
-        Figures by number format of the weights that win over those of a class.
+        Figures by number format of the weights that win over those of a class; those of one class under its name.
     quantized_in : mapping of str to str
         Number format in which quantized weights are multiplied, by device class; without one the model's own.
     half_accumulation : bool
@@ -143,7 +143,7 @@ class RuntimeCosts:
     chain: tuple[Figures, ...] = ()
     fitted: tuple[Figures, ...] = ()
     own: tuple[Figures, ...] = ()
-    formats: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    formats: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     quantized_in: Mapping[str, str] = field(default_factory=dict)
     half_accumulation: bool = False
     launches_overlap: bool = False
