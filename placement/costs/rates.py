@@ -90,8 +90,6 @@ def rates_of(node: Node, model: Model, costs: RuntimeCosts) -> Rates:
         sustained = node.peak_flops_per_s(model.compute_dtype) * compute
         return Rates(width, width, sustained, sustained, overhead_s=overhead_s)
     get, peak = _Figures(costs, kind, model.weights), _peak(node, model, costs, kind)
-    cores = (node.cores or node.peak_flops_per_s("float32") / CORE_FLOPS_PER_S) / node.tensor_parallel
-    waits_s = get("barrier_us", 0.0) * 1e-6 * cores
     accelerator = {"cpu", "edge"}.isdisjoint(lineage(kind))
     cached = get("cache_bandwidth", 1.0)
     share = 1.0 if wide else get("quantized_bandwidth", 1.0)
@@ -104,8 +102,8 @@ def rates_of(node: Node, model: Model, costs: RuntimeCosts) -> Rates:
         decode_flops_per_s=peak * node.compute_efficiency / work if work else float("inf"),
         half_rows=get("half_rows", 0.0),
         small_rows=get("small_rows", 0.0),
-        overhead_s=overhead_s + waits_s,
-        expert_overhead_s=get("expert_overhead_us", 0.0) * 1e-6 + waits_s,
+        overhead_s=overhead_s,
+        expert_overhead_s=get("expert_overhead_us", 0.0) * 1e-6 + _waits_s(node, get),
         sequence_s=get("sequence_us", 0.0) * 1e-6,
         launches_overlap=costs.launches_overlap and accelerator,
         all_reduce_s=get("all_reduce_us", 0.0) * 1e-6,
@@ -136,12 +134,18 @@ def efficiencies(node: Node, model: Model, costs: RuntimeCosts) -> tuple[float, 
     if "bandwidth" not in own:
         bandwidth = get("bandwidth", bandwidth)
     if "overhead" not in own:
-        overhead_s = get("overhead_us", overhead_s * 1e6) * 1e-6
+        overhead_s = get("overhead_us", overhead_s * 1e6) * 1e-6 + _waits_s(node, get)
     if "compute" not in own:
         compute = get("compute", compute)
         if model.weights.lower() not in WIDE:
             compute = get("quantized_compute", compute)
     return bandwidth, compute, overhead_s
+
+
+def _waits_s(node: Node, get: _Figures) -> float:
+    """Seconds of a block in which the threads of a CPU wait for each other; a block with experts waits twice that."""
+    cores = node.cores or node.peak_flops_per_s("float32") / CORE_FLOPS_PER_S
+    return get("barrier_us", 0.0) * 1e-6 * cores / node.tensor_parallel
 
 
 def _peak(node: Node, model: Model, costs: RuntimeCosts, kind: str) -> float:
