@@ -34,8 +34,8 @@ def cards(first: str, second: str, link: dict[str, str]) -> dict[str, Any]:
     return {"model": "qwen3.8-27b", "quantization": "q4_k_m", "nodes": nodes, "network": {"default": link}}
 
 
-def desktop(model: str, card: str, memory: str, rate: str, compute: str, prompt: int, **more: Any) -> dict[str, Any]:
-    """A card before the main memory of a PC; `memory` is what is free on it."""
+def desktop(model: str, card: str, memory: str, rate: str, cores: int, prompt: int, **more: Any) -> dict[str, Any]:
+    """A card before the main memory of a PC; `memory` is what is free on it, cores run at 4 GHz."""
     gpu = {"name": "gpu", "device": card, "host": "pc", "memory": memory}
     cpu = {
         "name": "cpu",
@@ -43,7 +43,8 @@ def desktop(model: str, card: str, memory: str, rate: str, compute: str, prompt:
         "main_memory": True,
         "memory": "90 GiB",
         "memory_bandwidth": rate,
-        "compute": compute,
+        "cores": cores,
+        "compute": {"float32": f"{32 * 4 * cores} GFLOP/s"},
     }
     work = {"prompt_tokens": prompt, "output_tokens": 128}
     return {"model": model, "quantization": "q4_k_m", "workload": work, "nodes": [gpu, cpu], **more}
@@ -51,7 +52,7 @@ def desktop(model: str, card: str, memory: str, rate: str, compute: str, prompt:
 
 def spilled(model: str, free_mib: int, on_card: int, away: int, prompt: int, ffn: float, fit: float) -> Case:
     """FFN of some layers in main memory with all of the cache on the card, against whole layers by --fit."""
-    cluster = desktop(model, "rtx-6000-ada", f"{free_mib} MiB", "76.8 GB/s", "0.75 TFLOP/s", prompt)
+    cluster = desktop(model, "rtx-6000-ada", f"{free_mib} MiB", "76.8 GB/s", 6, prompt)
     pattern = "|".join(map(str, range(away)))
     return Case(
         f"{model}, {prompt} tokens",
@@ -84,7 +85,7 @@ CASES = (
     spilled("qwen3-32b", 18_560, 33, 55, 8_039, 3.08, 2.24),
     Case(
         "RTX 5080, Qwen3.5-35B-A3B",
-        desktop("qwen3.5-35b-a3b", "rtx-5080", "15 GiB", "80 GB/s", "1 TFLOP/s", 512),
+        desktop("qwen3.5-35b-a3b", "rtx-5080", "15 GiB", "80 GB/s", 8, 512),
         ("cpu", "gpu"),
         {"all on the CPU": ("-ngl 0", 14.6), "experts in memory": ("-ngl 99 --cpu-moe", 36.5)},
     ),
@@ -92,19 +93,19 @@ CASES = (
 RATES = (
     Case(
         "RTX 2080, Qwen3-30B-A3B",
-        desktop("qwen3-30b-a3b", "rtx-2080", "7.5 GiB", "94 GB/s", "1.1 TFLOP/s", 512),
+        desktop("qwen3-30b-a3b", "rtx-2080", "7.5 GiB", "94 GB/s", 10, 512),
         ("gpu",),
         {"--n-cpu-moe 36": ("-ngl 99 --n-cpu-moe 36", 36.7)},
     ),
     Case(
         "RTX 2080, gpt-oss-20b",
-        desktop("gpt-oss-20b", "rtx-2080", "7.5 GiB", "94 GB/s", "1.1 TFLOP/s", 512) | {"quantization": "mxfp4"},
+        desktop("gpt-oss-20b", "rtx-2080", "7.5 GiB", "94 GB/s", 10, 512) | {"quantization": "mxfp4"},
         ("gpu",),
         {"--n-cpu-moe 12": ("-ngl 99 --n-cpu-moe 12", 36.4)},
     ),
     Case(
         "RTX 2080, gemma-2-9b",
-        desktop("gemma-2-9b", "rtx-2080", "7.5 GiB", "94 GB/s", "1.1 TFLOP/s", 512),
+        desktop("gemma-2-9b", "rtx-2080", "7.5 GiB", "94 GB/s", 10, 512),
         ("cpu", "gpu"),
         {"-ngl 36": ("-ngl 36", 23.7)},
     ),

@@ -40,6 +40,8 @@ class Device:
         Board limit in W; typical rent in $/h, 0 when nobody rents it out.
     interconnect : str
         Link type between several of them in one host.
+    cores : int
+        Of a CPU; 0 for others.
     source : str
         Where the figures are from.
     rent : str
@@ -61,6 +63,7 @@ class Device:
     interconnect: str
     source: str
     rent: str = ""
+    cores: int = 0
     aliases: tuple[str, ...] = ()
 
 
@@ -163,6 +166,7 @@ def links() -> Mapping[str, LinkType]:
     return MappingProxyType(found)
 
 
+@lru_cache(maxsize=4096)
 def device(name: str) -> Device:
     """Return the device of that name or alias; raise `InputError` with the nearest name when there is none.
 
@@ -234,6 +238,7 @@ def _device(name: str, entry: Mapping[str, Any], group: Mapping[str, float]) -> 
         interconnect=entry["interconnect"],
         source=entry["source"],
         rent=entry.get("rent", ""),
+        cores=int(entry.get("cores", 0)),
         aliases=tuple(entry.get("aliases", ())),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
@@ -37,9 +37,16 @@ def runtime_at(name: str, date: str) -> str:
     older = [
         (str(entry["before"]), other)
         for other, entry in entries().items()
-        if date and entry.get("inherits") == meant and date < str(entry.get("before", ""))
+        if date and meant in _ancestors(other) and date < str(entry.get("before", ""))
     ]
     return min(older)[1] if older else name
+
+
+def _ancestors(name: str) -> Iterator[str]:
+    """Runtimes that one inherits from, as long as each is another's release."""
+    while "before" in entries().get(name, {}):
+        name = entries()[name]["inherits"]
+        yield name
 
 
 def stored_format(runtime: str, weights: str) -> str:

@@ -13,6 +13,8 @@ from .runtimes import GENERIC, RuntimeCosts, class_of
 WIDE = frozenset({"bfloat16", "float16", "float32", "bf16", "f16", "f32", "fp16", "fp32"})
 FLOPS_PER_SCORE = 4.0 * 128
 """Operations per attention score, twice 2 per value of a head: 128 values, as most models have."""
+CORE_FLOPS_PER_S = 80e9
+"""Of one core in 32 bits: 32 operations per clock at 2.5 GHz. Where nobody says how many a CPU has, its peak does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +115,9 @@ def rates_of(node: Node, model: Model, costs: RuntimeCosts) -> Rates:
     share = 1.0 if wide else get("quantized_bandwidth", 1.0)
     work = 1.0 if wide else get("work", 0.0)
     vectors = float(node.compute_flops_per_s.get("float32", peak))
-    unpacked = get("unpacked_bytes", 0.0)
-    read = min(width * share, vectors * unpacked) if unpacked and not wide else width * share
+    unpacked = 0.0 if wide else get("core_gb_s", 0.0) * 1e9 * _cores(node)
     return Rates(
-        weights_bytes_per_s=read,
+        weights_bytes_per_s=min(width * share, unpacked) if unpacked else width * share,
         cache_bytes_per_s=width * cached,
         score_bytes_per_flop=get("score_bytes", 0.0) * cached / FLOPS_PER_SCORE,
         flops_per_s=peak * compute,
@@ -126,7 +127,7 @@ def rates_of(node: Node, model: Model, costs: RuntimeCosts) -> Rates:
         half_rows=get("half_rows", 0.0),
         small_rows=get("small_rows", 0.0),
         overhead_s=overhead_s,
-        expert_overhead_s=get("expert_overhead_us", 0.0) * 1e-6,
+        expert_overhead_s=get("expert_overhead_us", 0.0) * 1e-6 + _waits_s(node, get),
         sequence_s=get("sequence_us", 0.0) * 1e-6,
         launches_overlap=costs.launches_overlap and accelerator,
         all_reduce_s=get("all_reduce_us", 0.0) * 1e-6,
@@ -157,12 +158,22 @@ def efficiencies(node: Node, model: Model, costs: RuntimeCosts) -> tuple[float, 
     if "bandwidth" not in own:
         bandwidth = get("bandwidth", bandwidth)
     if "overhead" not in own:
-        overhead_s = get("overhead_us", overhead_s * 1e6) * 1e-6
+        overhead_s = get("overhead_us", overhead_s * 1e6) * 1e-6 + _waits_s(node, get)
     if "compute" not in own:
         compute = get("compute", compute)
         if model.weights.lower() not in WIDE:
             compute = get("quantized_compute", compute)
     return bandwidth, compute, overhead_s
+
+
+def _waits_s(node: Node, get: _Figures) -> float:
+    """Seconds of a block in which the threads of a CPU wait for each other; a block with experts waits twice that."""
+    return get("barrier_us", 0.0) * 1e-6 * _cores(node) / node.tensor_parallel
+
+
+def _cores(node: Node) -> float:
+    """Cores of a CPU, stated or guessed from its peak."""
+    return node.cores or node.peak_flops_per_s("float32") / CORE_FLOPS_PER_S
 
 
 def _peak(node: Node, model: Model, costs: RuntimeCosts, kind: str) -> float:
@@ -191,8 +202,9 @@ class _Figures:
 
     def __call__(self, key: str, otherwise: float) -> float:
         of_format = self.costs.formats.get(self.weights.lower(), {})
-        if key in of_format:
-            return float(of_format[key])
+        for figures in (of_format, *(of_format.get(name, {}) for name in lineage(self.kind))):
+            if key in figures:
+                return float(figures[key])
         found = self.costs.figure(self.kind, key)
         return otherwise if found is None else found
 

@@ -293,11 +293,12 @@ def spread(values: Sequence[float], model: Model) -> FloatArray:
     return np.full(model.n_blocks, values[0]) if len(values) == 1 else np.array(values, dtype=np.float64)
 
 
-_FIGURES = attrgetter(*(name for name in Block.__slots__ if name != "name"))
+# Parts say how a block can be divided; what it costs in one piece stands in its other figures.
+_FIGURES = attrgetter(*(name for name in Block.__slots__ if name not in ("name", "parts")))
 
 
 def kinds_of(model: Model) -> tuple[list[Block], npt.NDArray[np.int64]]:
-    """Blocks that differ in more than their name, each once, and the kind of every block (L,).
+    """Blocks that differ in what they cost, each once, and the kind of every block (L,).
 
     A kind is computed once: tables of a thousand nodes stay quick to build.
     """

@@ -34,9 +34,10 @@ KEYS: Mapping[str, str] = MappingProxyType(
         "small_rows": "cost of a product of one row, in rows",
         "cache_bandwidth": "what reading caches reaches of `bandwidth`: less than 1 without fused attention",
         "score_bytes": "bytes through memory per attention score of a prompt, without fused attention",
-        "unpacked_bytes": "bytes of quantized weights that cores unpack in the time of one operation at their peak",
+        "core_gb_s": "GB of quantized weights that one core of a CPU reads and unpacks in a second",
         "work": "operations per multiply-add of quantized weights in a decode step: unpacking counts",
         "overhead_us": "launches of one block and pass",
+        "barrier_us": "more of it per core of a CPU: threads wait for each other after every operation",
         "expert_overhead_us": "more of it for a block with routed experts",
         "pass_us": "once per pass of a stage",
         "sequence_us": "once per pass and sequence: sampling, its row of the batch",
@@ -122,8 +123,10 @@ class RuntimeCosts:
         Hand-written figures by device class and key (`KEYS`), this runtime's own first, then those that it inherits.
     fitted : tuple of mapping
         The same, fitted on measurements; of one class they win over the hand-written ones.
+    own : tuple of mapping
+        Hand-written figures of a runtime that another one's measurements tell of: what differs from it, so they win.
     formats : mapping of str to mapping
-        Figures by number format of the weights that win over those of a class.
+        Figures by number format of the weights that win over those of a class; those of one class under its name.
     quantized_in : mapping of str to str
         Number format in which quantized weights are multiplied, by device class; without one the model's own.
     half_accumulation : bool
@@ -142,7 +145,8 @@ class RuntimeCosts:
     aliases: tuple[str, ...] = ()
     chain: tuple[Figures, ...] = ()
     fitted: tuple[Figures, ...] = ()
-    formats: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    own: tuple[Figures, ...] = ()
+    formats: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     quantized_in: Mapping[str, str] = field(default_factory=dict)
     half_accumulation: bool = False
     launches_overlap: bool = False
@@ -153,7 +157,7 @@ class RuntimeCosts:
 
     def figure(self, kind: str, key: str) -> float | None:
         """Return the figure of a device class or of the nearest parent that has one; None when nobody has."""
-        return _nearest((*self.fitted, *self.chain), kind, key)
+        return _nearest((*self.own, *self.fitted, *self.chain), kind, key)
 
     def prior(self, kind: str, key: str) -> float | None:
         """Return the hand-written figure: what a fit begins from and is drawn to."""
@@ -222,6 +226,7 @@ def _runtime(
         aliases=tuple(entry.get("aliases", ())),
         chain=(own, *base.chain),
         fitted=(*((measured[name],) if name in measured else ()), *base.fitted),
+        own=(own, *base.own) if "fitted_with" in entry else (),
         formats={**base.formats, **entry.get("formats", {})},
         quantized_in=entry.get("quantized_in", base.quantized_in),
         half_accumulation=entry.get("half_accumulation", base.half_accumulation),

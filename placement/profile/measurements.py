@@ -109,10 +109,12 @@ class Case:
         row, found, costs = self.row, {}, costs or self.costs
         if row.tokens_per_s is not None:
             work = Workload(row.prompt_tokens, row.output_tokens, row.concurrency)
-            tables = build_tables(replace(self.request, workload=work), costs, sorted({1, row.concurrency}))
+            sizes = sorted({1, row.concurrency})
+            tables = build_tables(replace(self.request, workload=work), costs, sizes, streams=False)
             found["generation"] = row.concurrency / step_s(tables, self.spans, len(tables.batches) - 1)
         if row.prompt_tokens_per_s is not None and row.timed_prompt_tokens is not None:
-            tables = build_tables(replace(self.request, workload=Workload(row.timed_prompt_tokens, 1, 1)), costs)
+            alone = replace(self.request, workload=Workload(row.timed_prompt_tokens, 1, 1))
+            tables = build_tables(alone, costs, streams=False)
             found["prompt"] = row.timed_prompt_tokens / ttft_s(tables, self.spans)
         return found
 

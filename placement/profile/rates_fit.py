@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from ..catalog.hardware import lineage
 from ..costs.rates import WIDE
-from ..costs.runtimes import RuntimeCosts, runtime_costs
+from ..costs.runtimes import RuntimeCosts, class_of, runtime_costs
 from ..errors import InputError
 from .measurements import Case, sources
 
@@ -200,6 +200,8 @@ class System:
         self.priors = np.log([self._hand(u) for u in wanted])
         self.offsets = np.cumsum([0, *(len(case.measured) for case in cases)])
         self.weights = _weights(cases)
+        self.kinds = [sorted({class_of(node) for node in case.request.cluster.nodes}) for case in cases]
+        self.known: list[dict[tuple[float | None, ...], dict[str, float]]] = [{} for _ in cases]
 
     def _hand(self, unknown: Unknown) -> float:
         value = runtime_costs(unknown.runtime).prior(unknown.kind, unknown.key)
@@ -227,10 +229,17 @@ class System:
     def of_case(self, k: int, costs: Mapping[str, RuntimeCosts]) -> list[float]:
         """Weighted logarithms of predicted over measured figures of a case."""
         case = self.cases[k]
-        predicted = case.predict(variant(case, costs))
+        predicted = self._predicted(k, variant(case, costs))
         return [
             self.weights[k] * math.log(max(predicted[name], 1e-12) / value) for name, value in case.measured.items()
         ]
+
+    def _predicted(self, k: int, costs: RuntimeCosts) -> dict[str, float]:
+        """What a case's figures are predicted to be; most steps in an unknown change nothing that a case hangs on."""
+        found, key = self.known[k], tuple(costs.figure(kind, name) for kind in self.kinds[k] for name in _KEYS)
+        if key not in found:
+            found[key] = self.cases[k].predict(costs)
+        return found[key]
 
     def residuals(self, x: FloatArray) -> FloatArray:
         """Those of all cases, then the pulls to the priors."""

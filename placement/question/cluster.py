@@ -32,6 +32,8 @@ class Node:
         Peak bandwidth of the memory; 0 when unknown (then measured times are needed).
     compute_efficiency, bandwidth_efficiency : float
         Sustained over peak, in (0, 1].
+    cores : float
+        Of a CPU, all its devices together; 0 when unknown.
     overhead_s : float
         Seconds of launch overhead per block and pass.
     pass_overhead_s : float
@@ -80,6 +82,7 @@ class Node:
     memory_bandwidth_bytes_per_s: float = 0.0
     compute_efficiency: float = 1.0
     bandwidth_efficiency: float = 1.0
+    cores: float = 0.0
     overhead_s: float = 0.0
     pass_overhead_s: float = 0.0
     reserve_bytes: float = 0.0

@@ -25,7 +25,7 @@ def desktop(**more: Any) -> dict[str, Any]:
     """A card before the main memory of a PC whose CPU has no name in the catalog."""
     cpu = {"name": "cpu", "host": "pc", "main_memory": True, "memory": "90 GiB", "memory_bandwidth": "80 GB/s"}
     gpu = {"name": "gpu", "device": "rtx-4090", "host": "pc", "memory": "18 GiB"}
-    nodes = [gpu, {**cpu, "compute": "1 TFLOP/s"}]
+    nodes = [gpu, {**cpu, "compute": "1 TFLOP/s", "cores": 8}]
     return {"model": "qwen3-32b", "quantization": "q4_k_m", "nodes": nodes, "runtime": "llama.cpp", **more}
 
 
@@ -33,11 +33,10 @@ QUESTION = read_request(desktop())
 CPU = QUESTION.cluster.nodes[1]
 
 
-def step_s(question: Request, *, compute: float = 1.0, bandwidth: float = 1.0) -> float:
-    """Seconds of one layer and token on a CPU with so many times the compute and bandwidth."""
-    faster = {name: rate * compute for name, rate in CPU.compute_flops_per_s.items()}
+def step_s(question: Request, *, cores: float = 1.0, bandwidth: float = 1.0) -> float:
+    """Seconds of one layer and token on a CPU with so many times the cores and bandwidth."""
     width = CPU.memory_bandwidth_bytes_per_s * bandwidth
-    node = replace(CPU, compute_flops_per_s=faster, memory_bandwidth_bytes_per_s=width)
+    node = replace(CPU, cores=CPU.cores * cores, memory_bandwidth_bytes_per_s=width)
     rates = rates_of(node, question.model, COSTS)
     return pass_s(rates, node, question.model.blocks[LAYER], Work(1, 0.0, 0.0, decode=True))
 
@@ -64,7 +63,7 @@ def test_attention_of_a_step_is_one_in_tables_and_passes(context: int) -> None:
 def test_few_cores_do_not_fill_a_wide_memory() -> None:
     """More bandwidth does not help them, more cores do; weights of 16 bits need no unpacking."""
     assert step_s(QUESTION, bandwidth=2.0) == step_s(QUESTION)
-    assert step_s(QUESTION, compute=1.3) < step_s(QUESTION)
+    assert step_s(QUESTION, cores=1.3) < step_s(QUESTION)
     wide = read_request(desktop(quantization="float16"))
     assert step_s(wide, bandwidth=2.0) < step_s(wide)
 

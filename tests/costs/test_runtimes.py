@@ -183,9 +183,51 @@ def test_stars_cost_pairs() -> None:
 def test_a_runtime_as_it_was() -> None:
     """A measurement has the costs of the release of its day, a cluster file those of today."""
     assert runtime_at("llama.cpp", "2024-05") == runtime_at("ollama", "2023") == "llama.cpp-2024"
-    assert runtime_at("llama.cpp", "2026-01") == runtime_at("llama.cpp", "") == "llama.cpp"
+    assert runtime_at("llama.cpp", "2025-09") == runtime_at("llama.cpp", "2026-01") == "llama.cpp-2025"
+    assert runtime_at("llama.cpp", "2026-02") == runtime_at("llama.cpp", "") == "llama.cpp"
+    assert runtime_at("llama.cpp-rocm", "2025-08") == "llama.cpp-rocm-2025"
+    assert runtime_at("llama.cpp-rocm", "2026-01") == "llama.cpp-rocm"
     assert runtime_at("accelerate", "2022-09") == "accelerate"
     assert runtime_costs("llama.cpp-2024").family == "llama.cpp"
+
+
+def test_what_differs_from_the_measured_runtime_wins_over_its_fit() -> None:
+    """A release has its own figures where it states some, those of the release after it, then the fitted ones."""
+    now, before, oldest = (runtime_costs(name) for name in ("llama.cpp", "llama.cpp-2025", "llama.cpp-2024"))
+    assert before.figure("strix", "quantized_compute") == oldest.figure("strix", "quantized_compute") == 0.17
+    assert 0.2 < (now.figure("strix", "quantized_compute") or 0.0) < 0.3
+    assert (oldest.figure("strix", "half_rows") or 0.0) > (before.figure("strix", "half_rows") or 0.0)
+    assert before.figure("strix", "bandwidth") == now.figure("strix", "bandwidth")
+    assert before.figure("consumer-ampere", "quantized_compute") == now.figure("consumer-ampere", "quantized_compute")
+
+
+def test_prompts_on_strix_halo_hang_on_the_backend() -> None:
+    """Of one build on one machine, Llama 7B in Q4_0: 869 tokens/s with RADV, 349 with ROCm without hipBLASLt.
+
+    As published in September 2025 (github.com/kyuz0/amd-strix-halo-toolboxes, benchmark/results).
+    """
+    request = question("ryzen-ai-max-395-128gb")
+    long = replace(request, workload=replace(request.workload, prompt_tokens=512, output_tokens=1))
+    names = ("llama.cpp-2025", "llama.cpp-rocm-2025")
+    vulkan, rocm = (build_tables(replace(long, runtime=name)).prefill_s.sum() for name in names)
+    assert 1.5 < rocm / vulkan < 2.7
+
+
+def test_many_cores_wait_for_each_other() -> None:
+    """A block takes longer on more cores of one memory; a file's cores win over the catalog's, these over a guess."""
+    node = {"name": "cpu", "device": "epyc-genoa-12ch", "compute": {"float32": "6.3 TFLOP/s"}}
+    bare = {key: value for key, value in node.items() if key != "device"}
+    bare |= {"memory": "384 GiB", "memory_bandwidth": "460.8 GB/s"}
+    seconds, counts = [], []
+    for entry in ({**node, "cores": 32}, {**node, "cores": 64}, node, bare, {**node, "overhead": "20 us"}):
+        request = read_request(
+            {"model": "llama-3-8b", "quantization": "q4_k_m", "runtime": "llama.cpp", "nodes": [entry]}
+        )
+        counts.append(request.cluster.nodes[0].cores)
+        seconds.append(float(build_tables(request).decode_s[0].sum()))
+    assert counts == [32, 64, 96, 0, 96]
+    assert seconds[1] - seconds[0] == pytest.approx(34 * 32 * 5.2e-6, rel=1e-6)
+    assert seconds[4] < seconds[0] < seconds[1] < seconds[2]  # the file's own overhead has it all
 
 
 @pytest.mark.parametrize("device", ["rtx-3090", "m1-max-64gb"])

@@ -15,7 +15,7 @@ from placement.profile.bench_outputs import holds_runs, read_outputs
 from placement.profile.calibrate_rates import calibrate_rates, rates_yaml, read_rates
 from placement.profile.measurements import Measurement, read_measurements
 from placement.profile.rates_errors import leave_one_out, residuals
-from placement.profile.rates_fit import LEAST_CASES, fit, unknowns
+from placement.profile.rates_fit import LEAST_CASES, System, fit, unknowns, variant
 from placement.readers.cluster.read import read_request
 
 CLUSTER = """
@@ -147,6 +147,24 @@ def test_a_group_needs_cases_of_two_sources(tmp_path: Path) -> None:
         if "bandwidth" in key
     )
     assert len(leave_one_out(cases, found)) == len(cases)
+
+
+def test_what_a_system_remembers_is_what_it_would_predict(tmp_path: Path) -> None:
+    """Residuals of one system at points that follow each other are those of the cases, predicted anew at each."""
+    path = tmp_path / "rows.csv"
+    lines = [row_of(k, f"s{k % 2}", 100.0 + k, "rtx-3090" if k < LEAST_CASES else "a40") for k in range(9)]
+    path.write_text("\n".join([HEAD, *lines]))
+    cases = read_measurements(path)
+    system = System(cases, unknowns(cases))
+    for step in np.random.default_rng(0).normal(0.0, 0.05, (3, len(system.priors))):
+        x = np.minimum(system.priors + step, system.limits[1])
+        costs = system.costs(x)
+        anew = [
+            np.log(case.predict(variant(case, costs))["generation"] / case.measured["generation"]) for case in cases
+        ]
+        assert system.residuals(x)[: len(cases)].tolist() == pytest.approx(
+            [weight * value for weight, value in zip(system.weights, anew, strict=True)], rel=1e-12
+        )
 
 
 @pytest.mark.parametrize(

@@ -135,6 +135,7 @@ def _group(cluster: Cluster, group: Sequence[int], shares: str | tuple[int, ...]
         memory_bandwidth_bytes_per_s=min(
             _rate(node) / reading / share for node, share in zip(nodes, part, strict=True)
         ),
+        cores=sum(node.cores for node in nodes),
         overhead_s=max(node.overhead_s for node in nodes),
         pass_overhead_s=max(node.pass_overhead_s for node in nodes),
         price_per_hour=sum(node.price_per_hour for node in nodes),

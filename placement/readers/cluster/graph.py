@@ -130,6 +130,8 @@ def _attributes(node: Node) -> dict[str, Any]:
         "tensor_parallel": "auto" if node.joins else many,
         "decode_batch": node.decode_batch,
     }
+    if node.cores:
+        found["cores"] = round(node.cores / many)
     if node.main_memory:
         found["main_memory"] = True
     found["offload"] = list(node.offload) or "none"

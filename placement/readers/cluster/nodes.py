@@ -138,6 +138,7 @@ def _node(entry: NodeEntry, where: str, n_blocks: int, notes: list[str]) -> Node
         memory_bandwidth_bytes_per_s=base.memory_bandwidth_bytes_per_s * many,
         price_per_hour=base.price_per_hour * many,
         power_w=base.power_w * many,
+        cores=base.cores * many,
         host=entry.host or "",
         main_memory=_is_main_memory(entry),
         offload=PARTS if entry.offload is None else entry.offload,
@@ -180,6 +181,7 @@ def _device_figures(entry: NodeEntry, where: str, notes: list[str]) -> Node:
             reserve_bytes=device.reserve_bytes * min(1.0, memory / device.memory_bytes),
             price_per_hour=device.price_per_hour,
             power_w=device.power_w,
+            cores=device.cores,
         )
     elif entry.compute is not None and entry.efficiency is None:
         notes.append(f"node '{entry.name}': compute and memory_bandwidth are taken as sustained (efficiency 1)")
@@ -191,6 +193,7 @@ def _device_figures(entry: NodeEntry, where: str, notes: list[str]) -> Node:
         memory_bandwidth_bytes_per_s=_given(entry.memory_bandwidth, node.memory_bandwidth_bytes_per_s),
         compute_efficiency=_given(efficiency.compute if efficiency else None, node.compute_efficiency),
         bandwidth_efficiency=_given(efficiency.bandwidth if efficiency else None, node.bandwidth_efficiency),
+        cores=_given(entry.cores, node.cores),
         overhead_s=_given(entry.overhead, node.overhead_s),
         pass_overhead_s=_given(entry.pass_overhead, node.pass_overhead_s),
         reserve_bytes=_given(entry.reserve, node.reserve_bytes),

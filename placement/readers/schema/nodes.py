@@ -174,6 +174,9 @@ class NodeEntry(Entry):
         dict[Name, Compute] | None, BeforeValidator(_as_compute, json_schema_input_type=str | dict[str, str])
     ] = Field(default=None, description="peak rate of one device: one for every number format, or a mapping by format")
     memory_bandwidth: MemoryBandwidth | None = Field(default=None, description="peak, of one device")
+    cores: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
+        default=None, description="of a CPU, those that compute: with many of them, waiting for each other counts"
+    )
     overhead: Latency | None = Field(default=None, description="launch overhead per block and pass")
     pass_overhead: Latency | None = Field(
         default=None, description="what a pass takes once, however many blocks the node holds: waking up, masks"
