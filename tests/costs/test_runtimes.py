@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,12 +40,19 @@ def test_a_class_with_few_measurements_inherits() -> None:
     assert runtime_costs("sglang").figure("hbm", "bandwidth") == runtime_costs("vllm").figure("hbm", "bandwidth")
 
 
+def _by_class(figures: Mapping[str, Any]) -> list[Mapping[str, float]]:
+    """Figures of a number format, those of all classes first, then those of one class."""
+    of_classes = [value for value in figures.values() if isinstance(value, Mapping)]
+    return [{key: value for key, value in figures.items() if not isinstance(value, Mapping)}, *of_classes]
+
+
 @pytest.mark.parametrize("name", runtime_catalog())
 def test_no_share_is_above_one(name: str) -> None:
     """No efficiency of any runtime, class or format is above 1, no time is negative, and every key is known."""
     costs = runtime_catalog()[name]
     tables = [*costs.fitted, *costs.chain]
-    for figures in [*(entry for table in tables for entry in table.values()), *costs.formats.values()]:
+    formats = [entry for of_format in costs.formats.values() for entry in _by_class(of_format)]
+    for figures in [*(entry for table in tables for entry in table.values()), *formats]:
         assert set(figures) <= set(KEYS)
         assert all(value >= 0 for value in figures.values())
         assert all(0 < figures[key] <= 1 for key in SHARES if key in figures)
@@ -182,7 +191,8 @@ def test_stars_cost_pairs() -> None:
 
 def test_a_runtime_as_it_was() -> None:
     """A measurement has the costs of the release of its day, a cluster file those of today."""
-    assert runtime_at("llama.cpp", "2024-05") == runtime_at("ollama", "2023") == "llama.cpp-2024"
+    assert runtime_at("llama.cpp", "2024-05") == "llama.cpp-2024"
+    assert runtime_at("ollama", "2023") == runtime_at("llama.cpp", "2024-01") == "llama.cpp-2023"
     assert runtime_at("llama.cpp", "2025-09") == runtime_at("llama.cpp", "2026-01") == "llama.cpp-2025"
     assert runtime_at("llama.cpp", "2026-02") == runtime_at("llama.cpp", "") == "llama.cpp"
     assert runtime_at("llama.cpp-rocm", "2025-08") == "llama.cpp-rocm-2025"
