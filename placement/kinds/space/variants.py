@@ -50,7 +50,7 @@ def variants_of(request: Request) -> tuple[list[Variant], str]:
     """The variants of a question, the question itself first, and the space in words; no words where it is alone."""
     if request.kind != "pipeline":
         return [Variant(request)], ""
-    asked = request if request.away is None else replace(request, away=None)
+    asked = replace(request, away=()) if request.away else request
     grouped = list(group_variants(asked))
     most = max(node.tensor_parallel for variant in (asked, *grouped) for node in variant.cluster.nodes)
     apart = list(_apart(asked))
@@ -72,7 +72,7 @@ def _apart(request: Request) -> Iterator[Proposed]:
     """Questions with parts away, where the runtime can hold them."""
     holds = holds_of(request)
     if holds is None:
-        yield from part_variants(request)
+        yield from part_variants(request, hosts=len(request.cluster.nodes))
     elif holds.parts:
         yield from part_variants(as_run_by(make_runtime(request.runtime), request), holds.parts)
 
@@ -158,7 +158,7 @@ def asked_for(placement: Sequence[PlacedSpan], request: Request) -> Request:
     """The question that a layout answers: with the groups that it names, and the parts that it leaves elsewhere."""
     groups, shares = named_groups([span.node for span in placement], request)
     asked = (with_groups(request, groups, shares) or request) if groups else request
-    return replace(asked, away=_away(placement, asked))
+    return replace(asked, away=tuple(_away(placement, asked)))
 
 
 def as_named(placement: Sequence[PlacedSpan], request: Request) -> list[PlacedSpan]:
@@ -171,24 +171,24 @@ def as_named(placement: Sequence[PlacedSpan], request: Request) -> list[PlacedSp
     return found
 
 
-def _away(placement: Sequence[PlacedSpan], request: Request) -> Away | None:
-    apart = [span for span in placement if span.away is not None and span.home is not None]
-    if not apart:
-        return None
-    if len({(span.away, span.home) for span in apart}) > 1:
-        raise InputError("a layout leaves one part of its blocks in one main memory, this one several")
-    part, home = apart[0].away or "", apart[0].home or ""
-    cards = tuple(dict.fromkeys(span.node for span in apart))
-    machine = request.cluster.nodes[request.cluster.index(home)]
-    for name in cards:
-        host = request.cluster.nodes[request.cluster.index(name)].host
-        if name == home or host != machine.host or not linked_both(request, name, home):
-            raise InputError(f"'{name}' leaves {part} on '{home}', which is not the main memory of its host")
-    blocks = tuple(block for span in apart for block in range(span.start, span.stop))
-    for block in blocks:
-        if not can_leave(request.model.blocks[block], part):
-            raise InputError(f"block '{request.model.blocks[block].name}' has no {part} that could lie elsewhere")
-    return Away(part, blocks, home, cards)
+def _away(placement: Sequence[PlacedSpan], request: Request) -> Iterator[Away]:
+    """What a layout leaves in main memory, by part and home."""
+    found: dict[tuple[str, str], list[PlacedSpan]] = {}
+    for span in placement:
+        if span.away is not None and span.home is not None:
+            found.setdefault((span.away, span.home), []).append(span)
+    for (part, home), apart in found.items():
+        cards = tuple(dict.fromkeys(span.node for span in apart))
+        machine = request.cluster.nodes[request.cluster.index(home)]
+        for name in cards:
+            host = request.cluster.nodes[request.cluster.index(name)].host
+            if name == home or host != machine.host or not linked_both(request, name, home):
+                raise InputError(f"'{name}' leaves {part} on '{home}', which is not the main memory of its host")
+        blocks = tuple(block for span in apart for block in range(span.start, span.stop))
+        for block in blocks:
+            if not can_leave(request.model.blocks[block], part):
+                raise InputError(f"block '{request.model.blocks[block].name}' has no {part} that could lie elsewhere")
+        yield Away(part, blocks, home, cards)
 
 
 def ensure_known_nodes(running: Plan, requests: Sequence[Request]) -> None:
