@@ -21,7 +21,13 @@ def between(mask: npt.NDArray[np.bool_]) -> FloatArray:
 
 
 def cover(
-    lack: FloatArray, sizes: Sequence[float], added: Sequence[float], most: Sequence[FloatArray], *, fractions: bool
+    lack: FloatArray,
+    sizes: Sequence[float],
+    added: Sequence[float],
+    most: Sequence[FloatArray],
+    *,
+    room: float,
+    fractions: bool,
 ) -> list[FloatArray]:
     """How many parts of each kind leave so that what lacks is freed, at the least added cost.
 
@@ -36,6 +42,8 @@ def cover(
         Of each kind: bytes that one part frees, and what it adds to the cost.
     most : sequence of array (L + 1, L + 1)
         Of each kind: parts that a run has.
+    room : float
+        Bytes that may leave at most, as far as there is a choice; a result may still be above it.
     fractions : bool
         Parts may leave in fractions: a bound.
 
@@ -49,7 +57,8 @@ def cover(
     for k in gain:
         lack = lack - most[k] * sizes[k]
     if len(rest) > 1 and not fractions and countable([int(most[k].max()) for k in rest]):
-        of_rest = _cover_exactly(lack, [sizes[k] for k in rest], [added[k] for k in rest], [most[k] for k in rest])
+        those = [sizes[k] for k in rest], [added[k] for k in rest], [most[k] for k in rest]
+        of_rest = _cover_exactly(lack, *those, room)
         numbers = dict(zip(rest, of_rest, strict=True))
         return [numbers.get(k, most[k]) for k in range(len(added))]
     counts = []
@@ -68,7 +77,7 @@ def countable(numbers: Sequence[int]) -> bool:
 
 
 def _cover_exactly(
-    lack: FloatArray, sizes: Sequence[float], added: Sequence[float], most: Sequence[FloatArray]
+    lack: FloatArray, sizes: Sequence[float], added: Sequence[float], most: Sequence[FloatArray], room: float
 ) -> list[FloatArray]:
     """The cheapest cover by whole parts: every number of all kinds but the last, of which as few as needed."""
     best = np.full(lack.shape, np.inf)
@@ -77,7 +86,7 @@ def _cover_exactly(
         freed = sum(number * size for number, size in zip(numbers, sizes, strict=False))
         last = np.maximum(np.ceil((lack - freed) / sizes[-1] - 1e-9), 0.0)
         price = sum(number * each for number, each in zip(numbers, added, strict=False)) + last * added[-1]
-        fits = last <= most[-1]
+        fits = (last <= most[-1]) & (freed + last * sizes[-1] <= room)
         for number, there in zip(numbers, most, strict=False):
             fits &= number <= there
         better = fits & (price < best)

@@ -26,6 +26,8 @@ from placement.question.request import Away, Request
 from .cover import between, countable, cover
 
 FloatArray = npt.NDArray[np.float64]
+SHARINGS = ("free", "parts", "even")
+"""All of it for each card, beside own blocks; for parts alone; for parts alone, the same for every card."""
 KindOfPart = tuple[float, float, npt.NDArray[np.bool_]]
 """Bytes that leave with one part, what it adds to a cost, and which blocks have it."""
 MOST_NODES = 7  # of which every order is tried
@@ -106,9 +108,12 @@ def _choices(request: Request, everything: tuple[Away, ...]) -> Iterator[Propose
     least = space.bound(request.objective)
     tried: dict[tuple[Away, ...], None] = {}
     for cost, in_flight in _wanted(request.objective, whole):
-        found = space.best(cost, in_flight, fractions=False)
-        if found.away:
+        for sharing in SHARINGS:
+            found = space.best(cost, in_flight, fractions=False, sharing=sharing)
             tried.setdefault(found.away)
+            if found.fits:
+                break
+    tried.pop((), None)
     if len(of_home) == 1:
         tried |= dict.fromkeys([everything, *((away,) for away in everything)])
     rooms = {home: float(whole.capacity_bytes[request.cluster.index(home)]) for home in of_home}
@@ -146,10 +151,11 @@ class Weigh:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The best choice: its cost, and the parts that leave."""
+    """The best choice: its cost, the parts that leave, and whether their homes have room for them beside own blocks."""
 
     cost: float
     away: tuple[Away, ...]
+    fits: bool = True
 
 
 class Space:
@@ -171,6 +177,7 @@ class Space:
         self.whole = whole
         self.leaves: dict[int, dict[int, Away]] = {}
         self.apart: dict[int, CostTables] = {}
+        self.homes = {away.home: request.cluster.index(away.home) for away in everything}
         for away in everything:
             for card in map(request.cluster.index, away.cards):
                 self.leaves.setdefault(card, {}).update(dict.fromkeys(away.blocks, away))
@@ -186,16 +193,34 @@ class Space:
         exact = all(countable([int(mask.sum()) for *_, mask in self._kinds(card, base, others)]) for card in others)
         return self.best(weigh, 1, fractions=not exact).cost * (1 - SLACK)
 
-    def best(self, weigh: Weigh, in_flight: int, *, fractions: bool) -> Found:
-        """The least cost over orders of nodes, cuts and choices; with fractions of parts it is a bound."""
+    def best(self, weigh: Weigh, in_flight: int, *, fractions: bool, sharing: str = "free") -> Found:
+        """The least cost over orders of nodes, cuts and choices; with fractions of parts it is a bound.
+
+        Parameters
+        ----------
+        weigh : Weigh
+        in_flight : int
+            Sequences whose caches must fit.
+        fractions : bool
+            Parts may leave in fractions.
+        sharing : str
+            One of `SHARINGS`: how a main memory is divided among the cards that leave parts there.
+        """
         base, others = self._costs(weigh)
-        spans = {node: self._spans(node, base, others, in_flight, fractions=fractions) for node in self._nodes()}
+        nodes = [node for node in self._nodes() if sharing == "free" or node not in self.homes.values()]
+        spans = {node: self._spans(node, (base, others), in_flight, fractions, sharing) for node in nodes}
         cost, stages = _best_order(self.whole, base, {node: table[0] for node, table in spans.items()})
         blocks: dict[Away, list[int]] = {}
         for node, start, stop in stages:
             for block in self._chosen(node, (start, stop), base, others, spans[node][1]) if not fractions else ():
                 blocks.setdefault(self.leaves[node][block], []).append(block)
-        return Found(cost, tuple(replace(away, blocks=tuple(sorted(chosen))) for away, chosen in blocks.items()))
+        found = tuple(replace(away, blocks=tuple(sorted(chosen))) for away, chosen in blocks.items())
+        need, room = self._need(in_flight), self.whole.capacity_bytes.copy()
+        for node, start, stop in stages:
+            room[node] -= need[stop] - need[start] if node in self.homes.values() else 0.0
+        for away in found:
+            room[self.homes[away.home]] -= self.freed[list(away.blocks)].sum()
+        return Found(cost, found, bool((room[list(self.homes.values())] >= 0).all()))
 
     def _costs(self, weigh: Weigh) -> tuple[Additive, dict[int, Additive]]:
         """A cost of blocks in one piece, and on each card with all parts away that can be."""
@@ -226,9 +251,10 @@ class Space:
         return sorted(found, key=lambda kind: kind[1] / max(kind[0], 1e-9))
 
     def _spans(
-        self, node: int, base: Additive, others: Mapping[int, Additive], in_flight: int, *, fractions: bool
+        self, node: int, costs: tuple[Additive, dict[int, Additive]], in_flight: int, fractions: bool, sharing: str
     ) -> tuple[FloatArray, list[FloatArray]]:
         """Least cost (L + 1, L + 1) of a run by start and stop, and how many parts of each kind leave for it."""
+        base, others = costs
         stage, need = base.stage[node], self._need(in_flight)
         cost = stage[None, :] - stage[:, None]
         lack = need[None, :] - need[:, None] - float(self.whole.capacity_bytes[node]) * (1 + 1e-12) - 1e-6
@@ -237,11 +263,20 @@ class Space:
         kinds = self._kinds(node, base, others) if node in others else []
         most = [between(mask) for _, _, mask in kinds]
         sizes, added = [size for size, _, _ in kinds], [cost for _, cost, _ in kinds]
-        counts = cover(lack, sizes, added, most, fractions=fractions)
+        room = self._room(node, sharing) if kinds and min(added) >= 0 else np.inf
+        counts = cover(lack, sizes, added, most, room=room, fractions=fractions)
+        freed = np.zeros_like(lack)
         for size, price, count in zip(sizes, added, counts, strict=True):
             cost = cost + count * price
-            lack = lack - count * size
-        return np.where(closed | (lack > 1e-3), np.inf, cost), counts
+            freed = freed + count * size
+        return np.where(closed | (lack - freed > 1e-3) | (freed > room), np.inf, cost), counts
+
+    def _room(self, card: int, sharing: str) -> float:
+        """Bytes that parts of one card may take in main memory."""
+        home = next(iter(self.leaves[card].values())).home
+        sharers = [other for other, leaves in self.leaves.items() if next(iter(leaves.values())).home == home]
+        room = float(self.whole.capacity_bytes[self.homes[home]]) * (1 + 1e-12) + 1e-6
+        return room / len(sharers) if sharing == "even" else room
 
     def _chosen(
         self,
