@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import takewhile
 from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
@@ -14,6 +13,7 @@ from objectives.combine import Objective
 
 from .errors import InfeasibleError, InputError, NotFoundError
 from .kinds.base import FoundBy, Reasons, Task
+from .kinds.looks import Looks
 from .plan.best import best_plan, cost_of, undominated
 from .plan.plan import FrontPoint, Plan
 from .plan.values import ensure_finite, term_values
@@ -167,8 +167,12 @@ def compete(tasks: Sequence[Task], solver: Solver, search: Search) -> tuple[Resu
     if len(tasks) == 1:
         found = solved(tasks[0], solver, search)
         return found, [(tasks[0], found.plan)]
-    began, race = clock.now(), Race(tasks[0].problem.objective)
-    ordered = most_promising(tasks, lambda: clock.now() - began > search.seconds + OVER_S)
+    began = clock.now()
+    looks = Looks(search.seconds + OVER_S, search.progress)
+    ordered = looks.most_promising(tasks)
+    race = Race(ordered[0].problem.objective)
+    if looks.interrupted:
+        search = replace(search, stop=lambda _: StoppedBy.INTERRUPTED)
     race.leave_out(min(float(task.least) for task in tasks))
     race.pass_over(len(tasks) - len(ordered))
     for number, task in enumerate(ordered):
@@ -177,9 +181,13 @@ def compete(tasks: Sequence[Task], solver: Solver, search: Search) -> tuple[Resu
             continue
         rest = len(ordered) - number
         part = max(left / rest, left / 2 if number < MOST_PROMISING else 0.0, LEAST_SECONDS)
-        if race.run(task, solver, replace(search, seconds=part)):
+        if race.run(task, solver, replace(search, seconds=part)) or looks.interrupted:
+            race.pass_over(rest - 1)
             break
-    return race.result(), [(task, result.plan) for task, result in zip(race.answered, race.found, strict=True)]
+    best = race.result()
+    if looks.interrupted:
+        best = replace(best, plan=replace(best.plan, status="interrupted"), stopped_by=StoppedBy.INTERRUPTED)
+    return best, [(task, result.plan) for task, result in zip(race.answered, race.found, strict=True)]
 
 
 def hopeless(cost: float, stop: Stop) -> Stop:
@@ -189,33 +197,6 @@ def hopeless(cost: float, stop: Stop) -> Stop:
         return stop(progress) or progress.bound >= cost
 
     return stopped
-
-
-def most_promising(tasks: Sequence[Task], late: Callable[[], bool] = lambda: False) -> list[Task]:
-    """Questions in the order of what they promise; small ones are looked at first.
-
-    One whose bound is no better than what another promises is not looked at: it stands where its bound puts it. Where
-    it gets late, the questions that come last are left out: the tables of each take a while on a large cluster.
-    """
-    sizes = [tasks[0].problem.genome_size]
-    sizes += [task.problem.genome_size for task in takewhile(lambda _: not late(), tasks[1:])]
-    best = (np.inf, np.inf)
-    found: dict[int, tuple[float, float]] = {}
-    for number in sorted(range(len(sizes)), key=lambda number: sizes[number]):
-        if found and late():
-            break
-        least = 0.0, next(tasks[number].bounds())
-        found[number] = least if least > best else promise(tasks[number])
-        best = min(best, found[number])
-    return [tasks[number] for number in sorted(found, key=lambda number: found[number])]
-
-
-def promise(task: Task) -> tuple[float, float]:
-    """Violation and cost of the best of a few plain splits of a question, or of its constructive plans."""
-    if task.impossible():
-        return np.inf, np.inf
-    costs, violations = task.problem.evaluate(task.glances())
-    return min(zip(violations.tolist(), costs.tolist(), strict=True), default=(np.inf, np.inf))
 
 
 @dataclass

@@ -15,37 +15,22 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from itertools import chain, combinations
+from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
 
 from placement import optimize
-from placement.costs.build import build_tables
-from placement.costs.parts import alone, can_leave
 from placement.errors import InputError, PlacementError
 from placement.plan.plan import Plan
-from placement.question.request import Away, Request
 from placement.readers.cluster.read import read_request
 from placement.search.stop import Progress
-from tests.kinds.space.instances import best_by_hand, best_split, host, offloading
+from tests.kinds.space.instances import best_by_hand, best_split, choices, host, offloading
 
 METAHEURISTICS = ("annealing", "tempering", "genetic", "tabu", "pso", "beam")
 ALIKE = 1e-9
 NINE_TENTHS = 0.9
-
-
-def choices(request: Request) -> list[Request]:
-    """The question with every choice of blocks whose FFN lies in main memory, as far as that holds them."""
-    able = [b for b, block in enumerate(request.model.blocks) if can_leave(block, "ffn")]
-    room = float(build_tables(request).capacity_bytes[-1])
-    subsets = chain.from_iterable(combinations(able, k) for k in range(1, len(able) + 1))
-    size = alone(request.model.blocks[able[0]], "ffn").weight_bytes
-    cards = request.cluster.names[:-1]
-    fitting = (chosen for chosen in subsets if size * len(chosen) <= room)
-    return [request, *(replace(request, away=Away("ffn", chosen, "cpu", cards)) for chosen in fitting)]
 
 
 def question(seed: int) -> tuple[dict[str, Any], float]:
@@ -53,7 +38,7 @@ def question(seed: int) -> tuple[dict[str, Any], float]:
     rng = np.random.default_rng(seed)
     parts = bool(seed % 2)
     if parts:
-        data = offloading(rng, cards=1 + seed % 4 // 2, blocks=6)
+        data = offloading(rng, cards=1 + seed % 4 // 2, blocks=6, mixed=seed % 5 in (0, 2))
         data["objective"] = ("latency", "ttft", "request_time")[seed % 3]
         data["workload"]["concurrency"] = 1
     else:

@@ -65,7 +65,7 @@ class Rounds:
             found = getattr(self, name)
             if found.shape != shape[:1] or not (found >= 0).all():
                 raise ValueError(f"Expected {name} >= 0 of shape {shape[:1]}, got {found}.")
-        if not ((self.short_s >= 0).all() and (self.convoy_s >= 0).all() and (self.share <= 1).all()):
+        if not (self.short_s.min() >= 0 and self.convoy_s.min() >= 0 and (self.share <= 1).all()):
             raise ValueError("Expected seconds of at least 0 and shares of at most 1.")
 
     def long_share(self, size: int, groups: float) -> float:

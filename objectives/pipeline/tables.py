@@ -120,7 +120,7 @@ class CostTables:
         for item in fields(self):
             array = getattr(self, item.name)
             if isinstance(array, np.ndarray):
-                if np.isnan(array.astype(np.float64)).any():
+                if array.dtype.kind == "f" and array.size and np.isnan(array.min()):  # a NaN is the least of all
                     raise ValueError(f"Expected numbers in {item.name}, got NaN.")
                 array.setflags(write=False)
         for name in (
@@ -135,7 +135,7 @@ class CostTables:
             "price_per_hour",
             "power_w",
         ):
-            if (getattr(self, name) < 0).any():
+            if getattr(self, name).min() < 0:
                 raise ValueError(f"Expected {name} >= 0 everywhere, got {getattr(self, name).min()}.")
         if not 0.0 <= self.prompt_overlap < 1.0:
             raise ValueError(f"Expected prompt_overlap in [0, 1), got {self.prompt_overlap}.")

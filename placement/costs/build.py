@@ -60,8 +60,8 @@ def build_tables(
         A node or key lacks a figure; the message names it.
     """
     costs = costs or costs_or_generic(request.runtime or request.costs)
-    if request.away is not None:
-        return tables_apart(request, request.away, lambda part: build_tables(part, costs, sizes, streams=streams))
+    if request.away:
+        return tables_apart(request, lambda part: build_tables(part, costs, sizes, streams=streams))
     model, cluster, work, rules = request.model, request.cluster, request.workload, request.constraints
     batches = list(sizes or batch_sizes(work.concurrency))
     kinds = kinds_of_nodes(cluster.nodes)

@@ -7,7 +7,7 @@ that captures graphs, fuses attention and serves many sequences reads memory at 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -74,10 +74,16 @@ def serving_costs(request: Request) -> tuple[Request, RuntimeCosts, bool]:
     engine : bool
         Whether an engine serves; else the runtime that the request names.
     """
+    served, costs, engine = serving_nodes(request, request.cluster.nodes)
+    return replace(request, cluster=replace(request.cluster, nodes=served)) if engine else request, costs, engine
+
+
+def serving_nodes(request: Request, nodes: Sequence[Node]) -> tuple[tuple[Node, ...], RuntimeCosts, bool]:
+    """Some nodes of a question as a simulation of passes reads them; costs and engine as for `serving_costs`."""
     costs = costs_or_generic(request.runtime or request.costs)
     if costs.name not in ENGINES:
-        return request, costs, False
-    return replace(request, cluster=serving_cluster(request.cluster)), runtime_costs(""), True
+        return tuple(nodes), costs, False
+    return _served(nodes), runtime_costs(""), True
 
 
 def engine_notes(before: Cluster, after: Cluster) -> tuple[str, ...]:
@@ -92,8 +98,12 @@ def engine_notes(before: Cluster, after: Cluster) -> tuple[str, ...]:
 
 def serving_cluster(cluster: Cluster) -> Cluster:
     """The same cluster with the efficiencies of serving engines on accelerators whose file states none."""
+    return replace(cluster, nodes=_served(cluster.nodes))
+
+
+def _served(nodes: Sequence[Node]) -> tuple[Node, ...]:
     figures = load(FILE)
-    return replace(cluster, nodes=tuple(_serving_node(node, figures) for node in cluster.nodes))
+    return tuple(_serving_node(node, figures) for node in nodes)
 
 
 def _serving_node(node: Node, figures: Mapping[str, Any]) -> Node:

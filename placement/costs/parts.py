@@ -69,21 +69,27 @@ def alone(block: Block, part: str) -> Block:
     return replace(one, expert_bytes=0.0, experts=0, experts_per_token=0)
 
 
-def tables_apart(request: Request, away: Away, build: Build) -> CostTables:
+def tables_apart(request: Request, build: Build) -> CostTables:
     """The cost tables of a question some of whose blocks lie in parts.
 
     Parameters
     ----------
     request : Request
-    away : Away
-        The parts; its home and its cards are nodes of the cluster.
+        The homes and cards of its parts are nodes of the cluster.
     build : callable
         Makes the tables of a question whose blocks lie in one piece.
     """
-    chosen = list(away.blocks)
-    blocks = list(request.model.blocks)
-    rest = tuple(without(block, away.part) if b in away.blocks else block for b, block in enumerate(blocks))
-    tables = build(replace(request, model=replace(request.model, blocks=rest), away=None))
+    apart = request.away_by_block
+    rest = tuple(without(block, apart[b].part) if b in apart else block for b, block in enumerate(request.model.blocks))
+    tables = build(replace(request, model=replace(request.model, blocks=rest), away=()))
+    for away in request.away:
+        tables = _with_part(tables, request, away, build)
+    return tables
+
+
+def _with_part(tables: CostTables, request: Request, away: Away, build: Build) -> CostTables:
+    """The tables with what a part that lies apart costs; so far, nobody has it."""
+    chosen, blocks = list(away.blocks), request.model.blocks
     host = [*away.cards, away.home]
     apart = build(_apart(request, away, host))
     cluster = request.cluster
@@ -105,8 +111,8 @@ def tables_apart(request: Request, away: Away, build: Build) -> CostTables:
     allowed[np.ix_(others, chosen)] = False
     room = tables.capacity_bytes.copy()
     room[home] -= apart.weight_bytes.sum() + request.workload.concurrency * apart.kv_bytes.sum()
-    beside = np.zeros((len(tables.batches), tables.n_nodes))
-    beside[:, home] = apart.decode_s[:, -1, :].sum(axis=1)
+    beside = np.zeros((len(tables.batches), tables.n_nodes)) if tables.beside_s is None else tables.beside_s.copy()
+    beside[:, home] += apart.decode_s[:, -1, :].sum(axis=1)
     served = _served_apart(tables, apart, request, away)
     return replace(
         tables,
@@ -151,16 +157,13 @@ def _served_apart(tables: CostTables, apart: CostTables, request: Request, away:
     return replace(rest, short_s=short, convoy_s=convoy)
 
 
-def span_costs_apart(
-    request: Request, away: Away, node: str, span: tuple[int, int], costs: RuntimeCosts
-) -> tuple[BlockCosts, ...]:
+def span_costs_apart(request: Request, node: str, span: tuple[int, int], costs: RuntimeCosts) -> tuple[BlockCosts, ...]:
     """The costs of passes through a span some of whose blocks leave a part in main memory.
 
     Parameters
     ----------
     request : Request
-    away : Away
-        Any part but the cache.
+        Whose parts apart are any but the cache.
     node : str
         The card.
     span : (int, int)
@@ -174,14 +177,16 @@ def span_costs_apart(
         the part's weights to the card that computes it.
     """
     model, cluster, work = request.model, request.cluster, request.workload
-    card, home = cluster.index(node), cluster.index(away.home)
-    latency, byte_s = _there_and_back(cluster, card, home)
+    card, apart = cluster.index(node), request.away_by_block
     found: list[BlockCosts] = []
     for number in range(*span):
         block = model.blocks[number]
-        if number not in away.blocks:
+        if number not in apart:
             found += _alone_costs(cluster.nodes[card], model, work, block, costs)
             continue
+        away = apart[number]
+        home = cluster.index(away.home)
+        latency, byte_s = _there_and_back(cluster, card, home)
         part = alone(block, away.part)
         found += _alone_costs(cluster.nodes[card], model, work, without(block, away.part), costs)
         (there,) = _alone_costs(cluster.nodes[home], model, work, part, costs)
@@ -217,4 +222,4 @@ def _apart(request: Request, away: Away, host: list[str]) -> Request:
         request.cluster.bandwidth_bytes_per_s[tables].copy(),
     )
     plain = Model(model.name, parts, weights=model.weights, compute_dtype=model.compute_dtype)
-    return replace(request, model=plain, cluster=cluster, constraints=Constraints(), away=None)
+    return replace(request, model=plain, cluster=cluster, constraints=Constraints(), away=())

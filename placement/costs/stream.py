@@ -22,7 +22,7 @@ from ..question.cluster import Node
 from ..question.model import Model
 from ..question.request import Request
 from ..question.workload import Workload
-from .engines import PASS_TOKENS, HostCosts, host_costs, serving_costs
+from .engines import PASS_TOKENS, HostCosts, host_costs, serving_nodes
 from .passes import BlockCosts, block_costs, token_grid
 from .runtimes import RuntimeCosts
 
@@ -87,12 +87,11 @@ def stream_rounds(request: Request, batches: Sequence[int]) -> Rounds:
     InputError
         A node lacks a figure.
     """
-    served, costs, engine = serving_costs(request)
-    model, work = served.model, served.workload
+    kinds = kinds_of_nodes(request.cluster.nodes)
+    nodes, costs, engine = serving_nodes(request, one_of_each(request.cluster.nodes, kinds))
+    model, work = request.model, request.workload
     looks, host = passes_of(work, batches), host_costs(engine=engine)
-    nodes = served.cluster.nodes
-    kinds = kinds_of_nodes(nodes)
-    rows = [_node_seconds(node, model, work, costs, looks) for node in one_of_each(nodes, kinds)]
+    rows = [_node_seconds(node, model, work, costs, looks) for node in nodes]
     per_token = looks.per_request / work.output_tokens
     scale = per_token[:, None, None]
     return Rounds(

@@ -44,6 +44,9 @@ def refusals(name: str, holds: Holds, plan: Plan) -> list[str]:
     if away is not None:
         keeps = f"leaves {' and '.join(holds.parts)} elsewhere at most" if holds.parts else "keeps a layer in one piece"
         return [f"{name} {keeps}, the plan leaves {away.away} of '{away.node}' on '{away.home}'"]
+    homes = dict.fromkeys(span.home for span in plan.placement if span.home)
+    if len(homes) > 1:
+        return [f"{name} leaves parts of layers in one main memory, the plan in those of {' and '.join(homes)}"]
     if overlapping(plan) and not holds.replicas:
         return [f"{name} holds every block once, the plan has several copies"]
     return [*_groups(name, holds, plan), *_runs(name, holds, parts), *_ends(name, holds, parts)]

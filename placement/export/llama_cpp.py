@@ -77,9 +77,11 @@ class LlamaCpp(Checked):
 
 
 def _parts(apart: Sequence[PlacedSpan], n_layers: int) -> list[str]:
-    """The flags for parts of layers in main memory."""
-    layers = [block - 1 for span in apart for block in range(span.start, span.stop)]
-    return overrides_text(apart[0].away or "", layers, n_layers) if apart else []
+    """The flags for parts of layers in main memory, part by part."""
+    layers: dict[str, list[int]] = {}
+    for span in apart:
+        layers.setdefault(span.away or "", []).extend(range(span.start - 1, span.stop - 1))
+    return [flag for part, numbers in layers.items() for flag in overrides_text(part, numbers, n_layers)]
 
 
 def _group_line(plan: Plan, target: Target) -> Exported:

@@ -109,6 +109,11 @@ class Task(Protocol):
         return False
 
     @property
+    def size(self) -> int:
+        """How large the problem is beside others of its question, told without building it where that takes long."""
+        return self.problem.genome_size
+
+    @property
     def least(self) -> float:
         """A bound on the cost of those questions of the same space that are not searched; infinite for none."""
         return math.inf

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from objectives.clock import clock
 from objectives.pipeline.together import least_together
 
-from ..costs.build import build_tables
 from ..errors import InputError, NotFoundError
 from ..plan.plan import Plan
 from ..plan.values import with_bound
@@ -16,7 +15,7 @@ from ..question.request import Request
 from .asked import Asked
 from .space.beside import beside, renamed
 from .space.copies import Part, apportioned, counts_of, dealt, kinds_apart, look_of, most_copies, part_of, shares
-from .space.hosts import degrees_of, hosts_of
+from .space.holders import holders_of
 
 TRIALS = 0.4  # part of the time that goes into trying
 LEAST_TRIAL_S = 0.1
@@ -130,22 +129,12 @@ def serve_more(asked: Asked) -> bool:
 
 
 def most_together(request: Request) -> float | None:
-    """Tokens/s that no number of pipelines side by side exceeds; None where parts of blocks may lie in main memory.
+    """Tokens/s that no number of pipelines side by side exceeds; None where nothing is proven.
 
-    Devices of a group do their shares of the work of single devices, and not faster; of unlike ones that is not proven.
+    Whatever may hold blocks counts: devices, groups, and either with parts of blocks in main memory.
     """
-    cluster = request.cluster
-    hosts = [host for host, _ in hosts_of(cluster, request.constraints)]
-    largest = max((len(host.devices) for host in hosts), default=1)
-    largest = cluster.n_nodes if request.across_hosts else largest
-    joining = hosts if degrees_of(request.model, largest) else []
-    homes = {node.host for node in cluster.nodes if node.main_memory and node.host}
-    spilling = any(node.host in homes and node.offload and not node.main_memory for node in cluster.nodes)
-    if spilling or any(len(host.classes) > 1 for host in joining):
-        return None
-    tables = build_tables(request)
-    joined = largest if joining or request.across_hosts else 1
-    least = least_together(tables, tables.rounds("throughput"), joined)
+    holders = holders_of(request)
+    least = 0.0 if holders is None else least_together(holders, request.workload.concurrency)
     return 1.0 / least if least > 0 else None
 
 

@@ -37,7 +37,7 @@ class Constraints:
 
 @dataclass(frozen=True, slots=True)
 class Away:
-    """Parts of blocks that lie in the main memory of a host, whose CPU computes them for the cards beside it.
+    """One part of some blocks that lies in the main memory of a host, whose CPU computes it for the cards beside it.
 
     Attributes
     ----------
@@ -125,8 +125,8 @@ class Request:
     copies : int or None
         Pipelines side by side, each on nodes of its own; 0: as many as are best, also where that takes long. None: one,
         or several where a look at them within the time limit shows that they serve more.
-    away : Away or None
-        Parts of blocks that lie apart from the rest; None: every block lies in one piece.
+    away : tuple of Away
+        Parts of blocks that lie apart from the rest, of every block one at most; empty: every block lies in one piece.
     goodput : bool
         What is wanted is the rate that is served within the limits on TTFT and time per token (`question.goodput`);
         `objective` is then the one by which single layouts are judged.
@@ -149,8 +149,13 @@ class Request:
     server_push: bool = False
     costs: str = ""
     copies: int | None = None
-    away: Away | None = None
+    away: tuple[Away, ...] = ()
     choices: Choices | None = None
     goodput: bool = False
     across_hosts: bool = False
     draft: Draft | None = None
+
+    @property
+    def away_by_block(self) -> dict[int, Away]:
+        """What lies apart of each block of which something does, by the block's number."""
+        return {block: away for away in self.away for block in away.blocks}

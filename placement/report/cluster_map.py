@@ -184,11 +184,12 @@ def _card(
 ) -> Card:
     spans = [(span.start, span.stop) for span in plan.placement if span.node == place.name] or in_chains(plan, place)
     away = [span for span in plan.placement if span.home == place.name]
+    parts = " and ".join(dict.fromkeys(span.away for span in away if span.away))
     scale = (CARD - 16) / max(1, plan.n_blocks)
     strips = tuple((round(8 + start * scale, 1), round((stop - start) * scale, 1)) for start, stop in spans)
     device = place.device or (size(place.memory_bytes) if place.memory_bytes > 0 else "")
     words = ", ".join(f"{start} to {stop - 1}" for start, stop in spans[:3]) + (" ..." if len(spans) > 3 else "")
-    held = f"blocks {words}" if spans else (f"{away[0].away} of others" if away else "idle")
+    held = f"blocks {words}" if spans else (f"{parts} of others" if away else "idle")
     used = place.memory_bytes - place.free_bytes
     hot = plan.bottleneck.kind == "node" and plan.bottleneck.where == place.name
     return Card(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -208,6 +209,38 @@ def test_parts_survive_the_way_through_flags(flag: str) -> None:
     assert flag.split()[0] in text
     again, _ = import_split(text, "llama.cpp", MIXTURE, nodes=("g-0", "g-1"))
     assert again.placement == plan.placement
+
+
+ALTERNATING = asked("llama-4-maverick", [CPU, {"name": "g", "count": 2, **CARD}], quantization="q4_k_m")
+BOTH = r"--n-cpu-moe 12 -ot 'blk\.(0|2|4)\.ffn_(up|down|gate)\.weight=CPU'"
+
+
+def test_experts_of_some_layers_and_feed_forwards_of_others() -> None:
+    """Two flags, each for one part: both are read, written for llama.cpp again, and read as the same layout."""
+    found = layers(f"-ngl 99 -ts 1,1 {BOTH}", "llama.cpp", ALTERNATING, "g-0", "g-1")
+    dense = [k for k, block in enumerate(ALTERNATING.model.blocks[1:-1], 1) if not block.experts]
+    assert found[1:13] == [
+        "g-0-ffn" if k in (1, 3, 5) else "g-0" if k in dense else "g-0-experts" for k in range(1, 13)
+    ]
+    plan, _ = import_split(f"-ngl 99 -ts 1,1 {BOTH}", "llama.cpp", ALTERNATING, nodes=("g-0", "g-1"))
+    text = export_plan(plan, "llama.cpp", at={"g-0": "CUDA0", "g-1": "CUDA1"}).text
+    assert text.count("-ot") == 2
+    assert import_split(text, "llama.cpp", ALTERNATING, nodes=("g-0", "g-1"))[0].placement == plan.placement
+
+
+def test_parts_in_the_memories_of_two_hosts_are_no_runtimes() -> None:
+    """Cards of two hosts leave parts each in its own main memory: judged, and refused by exporters by name."""
+    nodes = [
+        {**entry, "name": f"{entry['name']}{k}", "host": f"pc{k}"}
+        for k in range(2)
+        for entry in ({**CPU, "main_memory": True}, {**CARD, "name": "g"})
+    ]
+    spans = (PlacedSpan("g0", 0, 25, "experts", "cpu0"), PlacedSpan("g1", 25, 49, "experts", "cpu1"))
+    ends = (PlacedSpan("g0", 0, 1), replace(spans[0], start=1), spans[1], PlacedSpan("g1", 49, 50))
+    plan, _ = judge(None, asked("qwen3-30b-a3b", nodes, quantization="q4_k_m"), ends)
+    assert [span.home for span in plan.placement if span.home] == ["cpu0", "cpu1"]
+    told = "llama.cpp leaves parts of layers in one main memory, the plan in those of cpu0 and cpu1"
+    assert told in refusals(plan, "llama.cpp")
 
 
 def test_other_runtimes_refuse_parts() -> None:

@@ -30,7 +30,7 @@ from placement.search.problem import IntArray, Spans
 from ..base import FoundBy, Reasons, Task, Wish
 from ..runtimes import ensure_known_runtime, under_runtime
 from ..space.copies import judged_beside, one_by_one
-from ..space.variants import as_named, asked_for, ensure_known_nodes, variants_of
+from ..space.variants import Variant, as_named, asked_for, ensure_known_nodes, variants_of
 from .infeasible import memory_reasons, reasons, rules_broken, split_reasons
 from .near import by_memory, with_fewer, with_more
 from .picture import picture_of
@@ -46,21 +46,36 @@ class PipelineTask(Task):
 
     Attributes
     ----------
-    request : Request
+    variant : Variant
+        The request, which may be a part of a wider space than the question asks for by itself.
     wish : Wish
-    wider : bool
-        It is a part of a wider space than the question asks for by itself: groups in the place of nodes, say.
     space : str
         The space that it is a part of, in words; empty where it is the whole.
-    least : float
-        A bound on the cost of the questions of this space that are not searched; infinite where there are none.
     """
 
-    request: Request
+    variant: Variant
     wish: Wish
-    wider: bool = False
     space: str = ""
-    least: float = np.inf
+
+    @property
+    def request(self) -> Request:
+        """The question."""
+        return self.variant.request
+
+    @property
+    def wider(self) -> bool:
+        """Whether groups stand in the place of nodes, say."""
+        return self.variant.wider
+
+    @property
+    def least(self) -> float:
+        """A bound on the cost of the questions of this space that are not searched; infinite where there are none."""
+        return self.variant.least
+
+    @property
+    def size(self) -> int:
+        """Nodes times blocks."""
+        return self.variant.n_nodes * self.variant.base.model.n_blocks
 
     @cached_property
     def problem(self) -> PipelineProblem:
@@ -155,11 +170,13 @@ class PipelineKind:
         variants, space = variants_of(request)
         if running is not None:
             ensure_known_nodes(running, [variant.request for variant in variants])
-        return tuple(
-            PipelineTask(part, wish, variant.wider, space, variant.least)
-            for variant in variants
-            for part in under_runtime(variant.request)
-        )
+        if request.runtime:
+            variants = [
+                Variant(part, variant.wider, variant.least)
+                for variant in variants
+                for part in under_runtime(variant.request)
+            ]
+        return tuple(PipelineTask(variant, wish, space) for variant in variants)
 
     def settled(self, best: Plan, answers: Sequence[tuple[Task, Plan]], running: Plan | None) -> Plan:
         """The simplest of those that predictions cannot tell from the best."""
@@ -172,7 +189,7 @@ class PipelineKind:
             return ()  # of pipelines side by side, none is beside the others
         request = replace(question, objective=wish.objective)
         request = asked_for(plan.placement, request)
-        return neighbours_of([PipelineTask(part, wish) for part in under_runtime(request)], plan, running)
+        return neighbours_of([PipelineTask(Variant(part), wish) for part in under_runtime(request)], plan, running)
 
     def judge(self, question: Request, wish: Wish, placement: Sequence[PlacedSpan]) -> tuple[Plan, tuple[str, ...]]:
         """A split as a plan with its figures, and the rules of the question that it breaks; no runtime's.
@@ -183,7 +200,7 @@ class PipelineKind:
         if len(layouts) > 1:
             return judged_beside(question, layouts, lambda part, layout: self.judge(part, wish, layout))
         placement = as_named(placement, question)
-        task = PipelineTask(asked_for(placement, replace(question, objective=wish.objective)), wish)
+        task = PipelineTask(Variant(asked_for(placement, replace(question, objective=wish.objective))), wish)
         return task.given(tuple(numbered_spans(tuple(placement), task.request)))
 
     def view(self, plan: Plan, *, ascii_only: bool) -> RenderableType:

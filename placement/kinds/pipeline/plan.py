@@ -71,24 +71,21 @@ def plan_of(request: Request, problem: PipelineProblem, spans: Sequence[Span], v
 
 def placed_spans(request: Request, node: str, span: Span) -> list[PlacedSpan]:
     """A run of blocks, cut where a part of them begins or ends to lie apart."""
-    away = request.away
-    if away is None:
-        return [PlacedSpan(node, span.start, span.stop)]
-    apart = [block in away.blocks for block in range(span.start, span.stop)]
+    known = request.away_by_block
+    apart = [known.get(block) for block in range(span.start, span.stop)]
     cuts = [k for k in range(1, len(apart)) if apart[k] != apart[k - 1]]
     found = []
     for start, stop in pairwise([0, *cuts, len(apart)]):
-        where = (away.part, away.home) if apart[start] else (None, None)
+        away = apart[start]
+        where = (None, None) if away is None else (away.part, away.home)
         found.append(PlacedSpan(node, span.start + start, span.start + stop, *where))
     return found
 
 
 def bytes_away(request: Request, node: str, in_flight: int) -> float:
     """Bytes of parts that lie on a node while others hold the rest of their blocks."""
-    away = request.away
-    if away is None or away.home != node:
-        return 0.0
-    parts = [alone(request.model.blocks[block], away.part) for block in away.blocks]
+    blocks, apart = request.model.blocks, request.away_by_block
+    parts = [alone(blocks[block], away.part) for block, away in apart.items() if away.home == node]
     context = request.workload.context_tokens
     return sum(part.weight_bytes + in_flight * part.kv_bytes(context) for part in parts)
 

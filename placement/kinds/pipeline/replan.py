@@ -28,7 +28,7 @@ from placement.search.solvers.annealing import Annealing
 from placement.search.solvers.auto import Auto
 
 from ..base import FoundBy
-from ..space.variants import asked_for
+from ..space.variants import Variant, asked_for
 from .kind import PIPELINE, PipelineTask
 from .problem import PipelineProblem
 
@@ -167,7 +167,7 @@ def _task(
         request = replace(request, model=read_model(model))
     request = _without(request if workload is None else replace(request, workload=workload), lost)
     wish = PIPELINE.wish(request, objective, None)
-    return PipelineTask(replace(request, objective=wish.objective), wish)
+    return PipelineTask(Variant(replace(request, objective=wish.objective)), wish)
 
 
 def _with_groups_of(plan: Plan, cluster: Cluster | Request, lost: Sequence[str]) -> Cluster | Request:

@@ -51,7 +51,7 @@ def grouped(cluster: Cluster, groups: Grouping, shares: Sharing = "equal") -> Cl
             continue
         alike = (tuple(kinds[one] for one in group), part[number], slowest[place])
         if alike not in made:
-            made[alike] = _group(cluster, group, part[number], slowest[place])
+            made[alike] = group_node(cluster, group, part[number], slowest[place])
         nodes.append(_named(cluster, made[alike], group))
     np.fill_diagonal(latency, 0.0)
     np.fill_diagonal(bandwidth, np.inf)
@@ -111,7 +111,9 @@ def home_of(cluster: Cluster) -> Mapping[str, str]:
     return {member: node.name for node in cluster.nodes for member in node.members}
 
 
-def _group(cluster: Cluster, group: Sequence[int], shares: str | tuple[int, ...], slowest: tuple[float, float]) -> Node:
+def group_node(
+    cluster: Cluster, group: Sequence[int], shares: str | tuple[int, ...], slowest: tuple[float, float]
+) -> Node:
     """A node that stands for devices; `slowest`: the slowest latency and bandwidth between them."""
     nodes = [cluster.nodes[number] for number in group]
     percents = _percents(nodes, shares) if isinstance(shares, str) else shares

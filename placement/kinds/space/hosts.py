@@ -44,7 +44,7 @@ def hosts_of(cluster: Cluster, rules: Constraints) -> list[tuple[Host, Mark]]:
     kinds = kinds_of_nodes(cluster.nodes, ("name", "members", "shares", "host"))
     found: dict[str, list[int]] = {}
     for number, node in enumerate(cluster.nodes):
-        if node.host and node.joins and _computed(node) and node.name not in rules.exclude:
+        if node.host and node.joins and computed(node) and node.name not in rules.exclude:
             found.setdefault(node.host, []).append(number)
     hosts: list[tuple[Host, Mark]] = []
     for name, inside in found.items():
@@ -70,7 +70,7 @@ def across(cluster: Cluster, rules: Constraints, degrees: Sequence[int]) -> Iter
     kinds = kinds_of_nodes(cluster.nodes, ("name", "members", "shares", "host"))
     found: dict[str, list[int]] = {}
     for number, node in enumerate(cluster.nodes):
-        if node.joins and _computed(node) and not node.main_memory and node.name not in rules.exclude:
+        if node.joins and computed(node) and not node.main_memory and node.name not in rules.exclude:
             found.setdefault(node.host or f"node {node.name}", []).append(number)
     alike: dict[tuple[int, ...], list[list[int]]] = {}
     for numbers in found.values():
@@ -174,7 +174,7 @@ def _unlike(host: Host, group: Sequence[int]) -> bool:
     return not any(set(group) <= set(members) for members in host.classes)
 
 
-def _computed(node: Node) -> bool:
+def computed(node: Node) -> bool:
     """Whether the times of a group with it can be computed: nobody measured it, and it is one accelerator."""
     measured = node.decode_s_per_block or node.decode_table or node.prefill_s_per_block
     rates = node.memory_bandwidth_bytes_per_s > 0 and bool(node.compute_flops_per_s)

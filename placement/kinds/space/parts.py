@@ -1,14 +1,15 @@
 """Which blocks leave a part in main memory: counts per stage, by dynamic programming over stages.
 
 A stage on a card must free what it lacks. Parts that are alike free the same bytes and cost the same seconds, so how
-many of them leave is all that counts; of unlike ones those with the least seconds per byte leave first. The program
-goes over the stages in any order of nodes, as M. Held and R. M. Karp's for the travelling salesman does over cities
-(J. SIAM 10(1), 1962, doi:10.1137/0110015); fractions of the cheapest parts give a bound on every choice.
+many of them leave is all that counts, kind by kind: routed experts of some layers and the feed-forward of dense ones
+may leave together. Where kinds are many, those with the least seconds per byte leave first. The program goes over the
+stages in any order of nodes, as M. Held and R. M. Karp's for the travelling salesman does over cities (J. SIAM 10(1),
+1962, doi:10.1137/0110015); fractions of the cheapest parts give a bound on every choice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,14 +20,21 @@ from objectives.pipeline.additive import ADDITIVE, Additive, step_cost, weighted
 from objectives.pipeline.tables import CostTables
 from placement.costs.build import build_tables
 from placement.costs.parts import can_leave
+from placement.question.cluster import Node
 from placement.question.request import Away, Request
 
+from .cover import between, countable, cover
+
 FloatArray = npt.NDArray[np.float64]
+SHARINGS = ("free", "parts", "even")
+"""All of it for each card, beside own blocks; for parts alone; for parts alone, the same for every card."""
+KindOfPart = tuple[float, float, npt.NDArray[np.bool_]]
+"""Bytes that leave with one part, what it adds to a cost, and which blocks have it."""
 MOST_NODES = 7  # of which every order is tried
 MOST_TRIED = 12
 SLACK = 5e-10  # of a bound, for rounding
 PARTS = ("experts", "ffn", "cache")
-EXACT_KINDS = 2  # of parts, for which counts are exact
+CACHE = "cache"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +45,41 @@ class Proposed:
     least: float
 
 
-def part_variants(request: Request, kinds: Collection[str] = PARTS) -> Iterator[Proposed]:
-    """Questions in which cards leave parts of their blocks, of some kinds, in the main memory of their host."""
-    nodes = request.cluster.nodes
-    for home in nodes:
-        if not (home.main_memory and home.host) or home.name in request.constraints.exclude:
-            continue
-        cards = tuple(node for node in nodes if node.host == home.host and node.offload and node is not home)
-        for part in dict.fromkeys(part for card in cards for part in card.offload if part in kinds):
-            mine = tuple(card.name for card in cards if part in card.offload)
-            linked = all(linked_both(request, name, home.name) for name in mine)
-            blocks = tuple(b for b, block in enumerate(request.model.blocks) if can_leave(block, part))
-            if linked and blocks:
-                yield from _choices(request, Away(part, blocks, home.name, mine))
+def part_variants(request: Request, kinds: Collection[str] = PARTS, *, hosts: int = 1) -> Iterator[Proposed]:
+    """Questions in which cards leave parts of their blocks in the main memory of their host.
+
+    Weights of several parts leave together, each block one of them; the cache leaves by itself.
+
+    Parameters
+    ----------
+    request : Request
+    kinds : collection of str
+        Parts that may leave.
+    hosts : int
+        Most hosts whose memories hold parts at once.
+    """
+    homes: dict[str, list[tuple[Away, ...]]] = {}
+    for home in request.cluster.nodes:
+        if home.main_memory and home.host and home.name not in request.constraints.exclude:
+            homes.setdefault(home.host, []).append(tuple(_leaving(request, home, kinds)))
+    weights = [[tuple(away for away in aways if away.part != CACHE) for aways in host] for host in homes.values()]
+    for aways in (aways for host in weights for aways in host if aways):
+        yield from _choices(request, aways)
+    firsts = [host[0] for host in weights if host[0]]
+    if 1 < len(firsts) <= hosts:
+        yield from _choices(request, tuple(away for aways in firsts for away in aways))
+    for away in (away for host in homes.values() for aways in host for away in aways if away.part == CACHE):
+        yield from _cache(request, away)
+
+
+def _leaving(request: Request, home: Node, kinds: Collection[str]) -> Iterator[Away]:
+    """Each part that cards can leave in a main memory, with all blocks that have it."""
+    cards = [node for node in request.cluster.nodes if node.host == home.host and node.offload and node is not home]
+    for part in dict.fromkeys(part for card in cards for part in card.offload if part in kinds):
+        mine = tuple(card.name for card in cards if part in card.offload)
+        blocks = tuple(b for b, block in enumerate(request.model.blocks) if can_leave(block, part))
+        if blocks and all(linked_both(request, name, home.name) for name in mine):
+            yield Away(part, blocks, home.name, mine)
 
 
 def linked_both(request: Request, card: str, home: str) -> bool:
@@ -59,28 +89,40 @@ def linked_both(request: Request, card: str, home: str) -> bool:
     return bool(cluster.bandwidth_bytes_per_s[pair] > 0 and cluster.bandwidth_bytes_per_s[pair[::-1]] > 0)
 
 
-def _choices(request: Request, everything: Away) -> Iterator[Proposed]:
+def _cache(request: Request, everything: Away) -> Iterator[Proposed]:
+    """The question with the cache of all layers in main memory, where that has room: of all layers, or of none."""
+    home = request.cluster.index(everything.home)
+    room = float(build_tables(replace(request, away=())).capacity_bytes[home])
+    if room > float(build_tables(replace(request, away=(everything,))).capacity_bytes[home]) >= 0:
+        yield Proposed(replace(request, away=(everything,)), np.inf)
+
+
+def _choices(request: Request, everything: tuple[Away, ...]) -> Iterator[Proposed]:
     """The choices of blocks worth a search, each once."""
-    whole = build_tables(replace(request, away=None))
-    apart = build_tables(replace(request, away=everything))
+    whole = build_tables(replace(request, away=()))
+    of_home: dict[str, tuple[Away, ...]] = {}
+    for away in everything:
+        of_home[away.home] = (*of_home.get(away.home, ()), away)
+    apart = {home: build_tables(replace(request, away=aways)) for home, aways in of_home.items()}
     space = Space(request, whole, apart, everything)
-    room = float(whole.capacity_bytes[request.cluster.index(everything.home)])
-    if everything.part == "cache":
-        if room > float(apart.capacity_bytes[request.cluster.index(everything.home)]) >= 0:
-            yield Proposed(replace(request, away=everything), np.inf)  # of all layers, or of none
-        return
     least = space.bound(request.objective)
-    tried: dict[tuple[int, ...], None] = {}
+    tried: dict[tuple[Away, ...], None] = {}
     for cost, in_flight in _wanted(request.objective, whole):
-        found = space.best(cost, in_flight, fractions=False)
-        if found.blocks:
-            tried.setdefault(found.blocks)
-    tried.setdefault(everything.blocks)
-    for blocks in list(tried)[:MOST_TRIED]:
-        away = replace(everything, blocks=blocks)
-        held = sum(space.freed[b] for b in blocks)
-        if held <= room:
-            yield Proposed(replace(request, away=away), least)
+        for sharing in SHARINGS:
+            found = space.best(cost, in_flight, fractions=False, sharing=sharing)
+            tried.setdefault(found.away)
+            if found.fits:
+                break
+    tried.pop((), None)
+    if len(of_home) == 1:
+        tried |= dict.fromkeys([everything, *((away,) for away in everything)])
+    rooms = {home: float(whole.capacity_bytes[request.cluster.index(home)]) for home in of_home}
+    for aways in list(tried)[:MOST_TRIED]:
+        held = dict.fromkeys(rooms, 0.0)
+        for away in aways:
+            held[away.home] += sum(space.freed[b] for b in away.blocks)
+        if all(held[home] <= room for home, room in rooms.items()):
+            yield Proposed(replace(request, away=aways), least)
 
 
 def _wanted(objective: Objective, tables: CostTables) -> Iterator[tuple[Weigh, int]]:
@@ -109,10 +151,11 @@ class Weigh:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The best choice: its cost, and the blocks whose part leaves."""
+    """The best choice: its cost, the parts that leave, and whether their homes have room for them beside own blocks."""
 
     cost: float
-    blocks: tuple[int, ...]
+    away: tuple[Away, ...]
+    fits: bool = True
 
 
 class Space:
@@ -121,56 +164,85 @@ class Space:
     Parameters
     ----------
     request : Request
-    whole, apart : CostTables
-        With every block in one piece, and with every part away that can be.
-    everything : Away
+    whole : CostTables
+        With every block in one piece.
+    apart : mapping of str to CostTables
+        By the home of the parts: with every part away that can be there.
+    everything : tuple of Away
     """
 
-    def __init__(self, request: Request, whole: CostTables, apart: CostTables, everything: Away) -> None:
-        self.whole, self.apart, self.everything = whole, apart, everything
-        self.cards = [request.cluster.index(name) for name in everything.cards]
-        self.freed = np.maximum(whole.weight_bytes - apart.weight_bytes, 0.0)
-        self.may = np.zeros(whole.n_blocks, dtype=bool)
-        self.may[list(everything.blocks)] = True
+    def __init__(
+        self, request: Request, whole: CostTables, apart: Mapping[str, CostTables], everything: tuple[Away, ...]
+    ) -> None:
+        self.whole = whole
+        self.leaves: dict[int, dict[int, Away]] = {}
+        self.apart: dict[int, CostTables] = {}
+        self.homes = {away.home: request.cluster.index(away.home) for away in everything}
+        for away in everything:
+            for card in map(request.cluster.index, away.cards):
+                self.leaves.setdefault(card, {}).update(dict.fromkeys(away.blocks, away))
+                self.apart[card] = apart[away.home]
+        self.freed = np.max([np.maximum(whole.weight_bytes - one.weight_bytes, 0.0) for one in apart.values()], axis=0)
 
     def bound(self, objective: Objective) -> float:
         """A bound on the cost of every choice; 0 where the objective is no sum over stages and hops."""
         if not all(name in ADDITIVE for name in objective.weights) or self.whole.n_nodes > MOST_NODES:
             return 0.0
         weigh = Weigh(dict(objective.weights))
-        base, other = weigh.of(self.whole), weigh.of(self.apart)
-        exact = all(len(self._kinds(card, base, other)) <= EXACT_KINDS for card in self.cards)
+        base, others = self._costs(weigh)
+        exact = all(countable([int(mask.sum()) for *_, mask in self._kinds(card, base, others)]) for card in others)
         return self.best(weigh, 1, fractions=not exact).cost * (1 - SLACK)
 
-    def best(self, weigh: Weigh, in_flight: int, *, fractions: bool) -> Found:
-        """The least cost over orders of nodes, cuts and choices; with fractions of parts it is a bound."""
-        base, other = weigh.of(self.whole), weigh.of(self.apart)
-        nodes = self._nodes()
-        spans = {node: self._spans(node, base, other, in_flight, fractions=fractions) for node in nodes}
+    def best(self, weigh: Weigh, in_flight: int, *, fractions: bool, sharing: str = "free") -> Found:
+        """The least cost over orders of nodes, cuts and choices; with fractions of parts it is a bound.
+
+        Parameters
+        ----------
+        weigh : Weigh
+        in_flight : int
+            Sequences whose caches must fit.
+        fractions : bool
+            Parts may leave in fractions.
+        sharing : str
+            One of `SHARINGS`: how a main memory is divided among the cards that leave parts there.
+        """
+        base, others = self._costs(weigh)
+        nodes = [node for node in self._nodes() if sharing == "free" or node not in self.homes.values()]
+        spans = {node: self._spans(node, (base, others), in_flight, fractions, sharing) for node in nodes}
         cost, stages = _best_order(self.whole, base, {node: table[0] for node, table in spans.items()})
-        blocks = (
-            self._chosen(node, start, stop, base, other, in_flight)
-            for node, start, stop in stages
-            if node in self.cards and not fractions
-        )
-        return Found(cost, tuple(sorted(block for chosen in blocks for block in chosen)))
+        blocks: dict[Away, list[int]] = {}
+        for node, start, stop in stages:
+            for block in self._chosen(node, (start, stop), base, others, spans[node][1]) if not fractions else ():
+                blocks.setdefault(self.leaves[node][block], []).append(block)
+        found = tuple(replace(away, blocks=tuple(sorted(chosen))) for away, chosen in blocks.items())
+        need, room = self._need(in_flight), self.whole.capacity_bytes.copy()
+        for node, start, stop in stages:
+            room[node] -= need[stop] - need[start] if node in self.homes.values() else 0.0
+        for away in found:
+            room[self.homes[away.home]] -= self.freed[list(away.blocks)].sum()
+        return Found(cost, found, bool((room[list(self.homes.values())] >= 0).all()))
+
+    def _costs(self, weigh: Weigh) -> tuple[Additive, dict[int, Additive]]:
+        """A cost of blocks in one piece, and on each card with all parts away that can be."""
+        known = {id(tables): weigh.of(tables) for tables in self.apart.values()}
+        return weigh.of(self.whole), {card: known[id(tables)] for card, tables in self.apart.items()}
 
     def _nodes(self) -> list[int]:
         """All nodes, or of many the cards and those with most memory."""
-        others = [k for k in range(self.whole.n_nodes) if k not in self.cards]
+        others = [k for k in range(self.whole.n_nodes) if k not in self.apart]
         others.sort(key=lambda k: -self.whole.capacity_bytes[k])
-        return [*self.cards, *others][:MOST_NODES]
+        return [*self.apart, *others][:MOST_NODES]
 
     def _need(self, in_flight: int) -> FloatArray:
         need = self.whole.weight_bytes + in_flight * self.whole.kv_bytes
         return np.concatenate([[0.0], need.cumsum()])
 
-    def _kinds(self, node: int, base: Additive, other: Additive) -> list[tuple[float, float, npt.NDArray[np.bool_]]]:
+    def _kinds(self, node: int, base: Additive, others: Mapping[int, Additive]) -> list[KindOfPart]:
         """Kinds of parts that a card can leave: bytes, added cost, which blocks; the least cost per byte first."""
-        added = np.diff(other.stage[node] - base.stage[node])
+        added = np.diff(others[node].stage[node] - base.stage[node])
         kinds: dict[tuple[str, str], list[int]] = {}
-        for block in np.flatnonzero(self.may):
-            kinds.setdefault((f"{self.freed[block]:.12g}", f"{added[block]:.12g}"), []).append(int(block))
+        for block in sorted(self.leaves[node]):
+            kinds.setdefault((f"{self.freed[block]:.12g}", f"{added[block]:.12g}"), []).append(block)
         found = []
         for members in kinds.values():
             mask = np.zeros(len(added), dtype=bool)
@@ -179,74 +251,48 @@ class Space:
         return sorted(found, key=lambda kind: kind[1] / max(kind[0], 1e-9))
 
     def _spans(
-        self, node: int, base: Additive, other: Additive, in_flight: int, *, fractions: bool
+        self, node: int, costs: tuple[Additive, dict[int, Additive]], in_flight: int, fractions: bool, sharing: str
     ) -> tuple[FloatArray, list[FloatArray]]:
         """Least cost (L + 1, L + 1) of a run by start and stop, and how many parts of each kind leave for it."""
+        base, others = costs
         stage, need = base.stage[node], self._need(in_flight)
         cost = stage[None, :] - stage[:, None]
         lack = need[None, :] - need[:, None] - float(self.whole.capacity_bytes[node]) * (1 + 1e-12) - 1e-6
         refused = np.concatenate([[0], (~self.whole.allowed[node]).cumsum()])
         closed = (refused[None, :] > refused[:, None]) | np.tri(len(need), dtype=bool)
-        kinds = self._kinds(node, base, other) if node in self.cards else []
-        most = [_between(mask) for _, _, mask in kinds]
+        kinds = self._kinds(node, base, others) if node in others else []
+        most = [between(mask) for _, _, mask in kinds]
         sizes, added = [size for size, _, _ in kinds], [cost for _, cost, _ in kinds]
-        counts = _cover(lack, sizes, added, most, fractions=fractions)
+        room = self._room(node, sharing) if kinds and min(added) >= 0 else np.inf
+        counts = cover(lack, sizes, added, most, room=room, fractions=fractions)
+        freed = np.zeros_like(lack)
         for size, price, count in zip(sizes, added, counts, strict=True):
             cost = cost + count * price
-            lack = lack - count * size
-        return np.where(closed | (lack > 1e-3), np.inf, cost), counts
+            freed = freed + count * size
+        return np.where(closed | (lack - freed > 1e-3) | (freed > room), np.inf, cost), counts
 
-    def _chosen(self, node: int, start: int, stop: int, base: Additive, other: Additive, in_flight: int) -> list[int]:
+    def _room(self, card: int, sharing: str) -> float:
+        """Bytes that parts of one card may take in main memory."""
+        home = next(iter(self.leaves[card].values())).home
+        sharers = [other for other, leaves in self.leaves.items() if next(iter(leaves.values())).home == home]
+        room = float(self.whole.capacity_bytes[self.homes[home]]) * (1 + 1e-12) + 1e-6
+        return room / len(sharers) if sharing == "even" else room
+
+    def _chosen(
+        self,
+        node: int,
+        run: tuple[int, int],
+        base: Additive,
+        others: Mapping[int, Additive],
+        counts: Sequence[FloatArray],
+    ) -> list[int]:
         """The blocks of a run whose part leaves: the first ones of each kind."""
-        kinds = self._kinds(node, base, other)
-        _, counts = self._spans(node, base, other, in_flight, fractions=False)
+        kinds = self._kinds(node, base, others) if node in others else []
         found: list[int] = []
         for (_, _, mask), count in zip(kinds, counts, strict=True):
-            here = [b for b in range(start, stop) if mask[b]]
-            found += here[: round(float(count[start, stop]))]
+            here = [b for b in range(*run) if mask[b]]
+            found += here[: round(float(count[run]))]
         return found
-
-
-def _between(mask: npt.NDArray[np.bool_]) -> FloatArray:
-    """How many of the blocks in a mask a run has, by start and stop."""
-    before = np.concatenate([[0], mask.cumsum()])
-    found: FloatArray = np.maximum(before[None, :] - before[:, None], 0).astype(np.float64)
-    return found
-
-
-def _cover(
-    lack: FloatArray, sizes: Sequence[float], added: Sequence[float], most: Sequence[FloatArray], *, fractions: bool
-) -> list[FloatArray]:
-    """How many parts of each kind leave so that what lacks is freed, at the least added cost.
-
-    Exact for whole numbers of one kind or two; of more, kind by kind in the order given. Parts that make a block faster
-    elsewhere all leave.
-    """
-    if len(sizes) == 2 and not fractions and min(added) >= 0:
-        return _cover_two(lack, sizes, added, most)
-    counts = []
-    for size, price, there in zip(sizes, added, most, strict=True):
-        number = np.clip(lack / size, 0.0, there)
-        number = number if fractions else np.minimum(np.ceil(number - 1e-9), there)
-        number = np.where(price < 0, there, number)
-        lack = lack - number * size
-        counts.append(number)
-    return counts
-
-
-def _cover_two(
-    lack: FloatArray, sizes: Sequence[float], added: Sequence[float], most: Sequence[FloatArray]
-) -> list[FloatArray]:
-    """The cheapest cover by whole parts of two kinds: every number of the first, as few as needed of the second."""
-    best = np.full(lack.shape, np.inf)
-    counts = [most[0].copy(), most[1].copy()]
-    for first in range(int(most[0].max()) + 1):
-        second = np.maximum(np.ceil((lack - first * sizes[0]) / sizes[1] - 1e-9), 0.0)
-        price = np.where((first <= most[0]) & (second <= most[1]), first * added[0] + second * added[1], np.inf)
-        better = price < best
-        best = np.where(better, price, best)
-        counts = [np.where(better, first, counts[0]), np.where(better, second, counts[1])]
-    return counts
 
 
 def _best_order(
@@ -307,5 +353,5 @@ def _hop(tables: CostTables, cost: Additive, source: int, target: int, cut: int)
 
 def words(requests: Sequence[Request]) -> str:
     """The parts that may lie apart in some of the questions."""
-    parts = dict.fromkeys(request.away.part for request in requests if request.away is not None)
-    return f"{' or '.join(parts)} in main memory" if parts else ""
+    parts = dict.fromkeys(away.part for request in requests for away in request.away)
+    return f"{' or '.join(sorted(parts, key=PARTS.index))} in main memory" if parts else ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import islice, product
 
 from placement.costs.parts import can_leave
@@ -28,38 +29,69 @@ MOST_VARIANTS = 64
 MOST_GROUPED = 8  # groupings whose groups may leave parts of blocks too
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Variant:
-    """A question that stands for a part of a wider space.
+    """A question that stands for a part of a wider space; its links between groups are made when it is looked at.
 
     Attributes
     ----------
-    request : Request
+    base : Request
+        The question on single devices, or on the groups of the file.
     wider : bool
         False: the question as it was asked.
     least : float
         A bound on the cost of all questions that this one was chosen from; infinite where none was left out.
+    groups : tuple of tuple of int
+        Nodes that hold blocks together.
+    shares : str or sequence of tuple of int
+        What unlike members divide by, see `grouped`.
+    alone : bool
+        A group must be the only stage.
     """
 
-    request: Request
+    base: Request
     wider: bool = False
     least: float = math.inf
+    groups: Grouping = ()
+    shares: Sharing = "equal"
+    alone: bool = False
+
+    @property
+    def n_nodes(self) -> int:
+        """Nodes, each group one of them."""
+        return self.base.cluster.n_nodes - sum(len(group) - 1 for group in self.groups)
+
+    @property
+    def largest(self) -> int:
+        """Devices of the largest node."""
+        sums = [sum(self.base.cluster.nodes[k].tensor_parallel for k in group) for group in self.groups]
+        return max([*sums, *(node.tensor_parallel for node in self.base.cluster.nodes)])
+
+    @cached_property
+    def request(self) -> Request:
+        """The question."""
+        if not self.groups:
+            return self.base
+        found = with_groups(self.base, self.groups, self.shares)
+        if found is None:
+            raise ValueError("Expected groups that the constraints allow.")
+        return _one_stage(found) if self.alone else found
 
 
 def variants_of(request: Request) -> tuple[list[Variant], str]:
     """The variants of a question, the question itself first, and the space in words; no words where it is alone."""
     if request.kind != "pipeline":
         return [Variant(request)], ""
-    asked = request if request.away is None else replace(request, away=None)
-    grouped = list(group_variants(asked))
-    most = max(node.tensor_parallel for variant in (asked, *grouped) for node in variant.cluster.nodes)
+    asked = replace(request, away=()) if request.away else request
+    grouped = list(group_choices(asked))
+    most = max(variant.largest for variant in (Variant(asked), *grouped))
     apart = list(_apart(asked))
     both: list[Proposed] = []
     if apart and holds_of(asked) is None and len(grouped) <= MOST_GROUPED:
-        both = [proposed for variant in grouped for proposed in _apart(variant)]
+        both = [proposed for variant in grouped for proposed in _apart(variant.request)]
     parted = [Variant(proposed.request, wider=True, least=proposed.least) for proposed in (*apart, *both)]
     room = max(0, MOST_VARIANTS - len(parted) - 1)
-    found = [Variant(asked), *(Variant(variant, wider=True) for variant in grouped[:room]), *parted]
+    found = [Variant(asked), *grouped[:room], *parted]
     if len(found) == 1:
         return found, ""
     space = ["layers whole", *([words([proposed.request for proposed in apart])] if apart else [])]
@@ -72,7 +104,7 @@ def _apart(request: Request) -> Iterator[Proposed]:
     """Questions with parts away, where the runtime can hold them."""
     holds = holds_of(request)
     if holds is None:
-        yield from part_variants(request)
+        yield from part_variants(request, hosts=len(request.cluster.nodes))
     elif holds.parts:
         yield from part_variants(as_run_by(make_runtime(request.runtime), request), holds.parts)
 
@@ -84,6 +116,11 @@ def holds_of(request: Request) -> Holds | None:
 
 def group_variants(request: Request) -> Iterator[Request]:
     """The same question with groups in the place of devices that may join; hosts that are alike are grouped alike."""
+    return (variant.request for variant in group_choices(request))
+
+
+def group_choices(request: Request) -> Iterator[Variant]:
+    """The choices of groups worth a look that the constraints allow."""
     holds = holds_of(request)
     if holds is not None and not holds.groups:
         return
@@ -91,9 +128,8 @@ def group_variants(request: Request) -> Iterator[Request]:
     one = holds is not None and holds.groups == "one"
     if request.across_hosts:
         for groups in across(cluster, request.constraints, degrees_of(model, cluster.n_nodes)):
-            variant = with_groups(request, groups)
-            if variant is not None:
-                yield _one_stage(variant) if one else variant
+            if _allowed(request, groups):
+                yield Variant(request, wider=True, groups=groups, alone=one)
     hosts: dict[Mark, list[Host]] = {}
     for host, mark in hosts_of(cluster, request.constraints):
         hosts.setdefault(mark, []).append(host)
@@ -111,12 +147,15 @@ def group_variants(request: Request) -> Iterator[Request]:
     ]
     for choice in islice(product(*choices), 4 * MOST_VARIANTS):
         groups = tuple(group for of_kind in choice for of_host in of_kind for group in of_host)
-        if not groups:
-            continue
-        for how in ways(cluster, groups):
-            variant = with_groups(request, groups, how)
-            if variant is not None:
-                yield _one_stage(variant) if one else variant
+        if groups and _allowed(request, groups):
+            yield from (Variant(request, True, groups=groups, shares=how, alone=one) for how in ways(cluster, groups))
+
+
+def _allowed(request: Request, groups: Grouping) -> bool:
+    """Whether constraints on devices leave room for groups."""
+    names = request.cluster.names
+    home = {names[number]: names[group[0]] for group in groups for number in group}
+    return _rules(request.constraints, home, max(map(len, groups))) is not None
 
 
 def with_groups(request: Request, groups: Grouping, shares: Sharing = "equal") -> Request | None:
@@ -158,7 +197,7 @@ def asked_for(placement: Sequence[PlacedSpan], request: Request) -> Request:
     """The question that a layout answers: with the groups that it names, and the parts that it leaves elsewhere."""
     groups, shares = named_groups([span.node for span in placement], request)
     asked = (with_groups(request, groups, shares) or request) if groups else request
-    return replace(asked, away=_away(placement, asked))
+    return replace(asked, away=tuple(_away(placement, asked)))
 
 
 def as_named(placement: Sequence[PlacedSpan], request: Request) -> list[PlacedSpan]:
@@ -171,24 +210,24 @@ def as_named(placement: Sequence[PlacedSpan], request: Request) -> list[PlacedSp
     return found
 
 
-def _away(placement: Sequence[PlacedSpan], request: Request) -> Away | None:
-    apart = [span for span in placement if span.away is not None and span.home is not None]
-    if not apart:
-        return None
-    if len({(span.away, span.home) for span in apart}) > 1:
-        raise InputError("a layout leaves one part of its blocks in one main memory, this one several")
-    part, home = apart[0].away or "", apart[0].home or ""
-    cards = tuple(dict.fromkeys(span.node for span in apart))
-    machine = request.cluster.nodes[request.cluster.index(home)]
-    for name in cards:
-        host = request.cluster.nodes[request.cluster.index(name)].host
-        if name == home or host != machine.host or not linked_both(request, name, home):
-            raise InputError(f"'{name}' leaves {part} on '{home}', which is not the main memory of its host")
-    blocks = tuple(block for span in apart for block in range(span.start, span.stop))
-    for block in blocks:
-        if not can_leave(request.model.blocks[block], part):
-            raise InputError(f"block '{request.model.blocks[block].name}' has no {part} that could lie elsewhere")
-    return Away(part, blocks, home, cards)
+def _away(placement: Sequence[PlacedSpan], request: Request) -> Iterator[Away]:
+    """What a layout leaves in main memory, by part and home."""
+    found: dict[tuple[str, str], list[PlacedSpan]] = {}
+    for span in placement:
+        if span.away is not None and span.home is not None:
+            found.setdefault((span.away, span.home), []).append(span)
+    for (part, home), apart in found.items():
+        cards = tuple(dict.fromkeys(span.node for span in apart))
+        machine = request.cluster.nodes[request.cluster.index(home)]
+        for name in cards:
+            host = request.cluster.nodes[request.cluster.index(name)].host
+            if name == home or host != machine.host or not linked_both(request, name, home):
+                raise InputError(f"'{name}' leaves {part} on '{home}', which is not the main memory of its host")
+        blocks = tuple(block for span in apart for block in range(span.start, span.stop))
+        for block in blocks:
+            if not can_leave(request.model.blocks[block], part):
+                raise InputError(f"block '{request.model.blocks[block].name}' has no {part} that could lie elsewhere")
+        yield Away(part, blocks, home, cards)
 
 
 def ensure_known_nodes(running: Plan, requests: Sequence[Request]) -> None:

@@ -107,10 +107,9 @@ def serving_of(plan: Plan, request: Request, options: EngineOptions, *, copies: 
         raise InputError(f"the plan has {plan.n_blocks} blocks, the model of the question {request.model.n_blocks}")
     if request.draft is not None or any(extra.prompt_flops for extra in request.model.extras):
         raise InputError("requests with speculation or images are not simulated", "extras")
-    if request.away is not None and request.away.part == CACHE:
-        raise InputError(
-            f"the cache of '{request.away.cards[0]}' lies in main memory, which is not simulated", "placement"
-        )
+    cache = next((away for away in request.away if away.part == CACHE), None)
+    if cache is not None:
+        raise InputError(f"the cache of '{cache.cards[0]}' lies in main memory, which is not simulated", "placement")
     stated = request.cluster
     request, known, engine = serving_costs(request)
     tables = build_tables(request, known, streams=False)
@@ -122,8 +121,8 @@ def serving_of(plan: Plan, request: Request, options: EngineOptions, *, copies: 
     costs = []
     for span in unique:
         node = request.cluster.nodes[request.cluster.index(span.node)]
-        if request.away is not None and span.node in request.away.cards:
-            costs.append(span_costs_apart(request, request.away, span.node, (span.start, span.stop), known))
+        if any(span.node in away.cards for away in request.away):
+            costs.append(span_costs_apart(request, span.node, (span.start, span.stop), known))
         else:
             costs.append(span_costs(node, request.model, request.workload, span.start, span.stop, known))
     rooms = _rooms(spans, request, tables, options)
@@ -187,9 +186,14 @@ def merged(spans: Sequence[PlacedSpan]) -> tuple[PlacedSpan, ...]:
 
 def _apart_notes(request: Request) -> tuple[str, ...]:
     """What is left out where parts lie in main memory."""
-    if request.away is None or len(request.away.cards) < 2:
-        return ()
-    return (f"'{request.away.home}' computes the parts of each card as if the others left it alone",)
+    cards: dict[str, set[str]] = {}
+    for away in request.away:
+        cards.setdefault(away.home, set()).update(away.cards)
+    return tuple(
+        f"'{home}' computes the parts of each card as if the others left it alone"
+        for home, served in cards.items()
+        if len(served) > 1
+    )
 
 
 def _windows(model: Model) -> tuple[int, ...]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import combinations, permutations
+from dataclasses import replace
+from itertools import chain, combinations, permutations
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,10 @@ from objectives.pipeline.limits import violation
 from objectives.pipeline.terms import cost, pipeline_terms
 from objectives.spans import Span
 from placement.costs.build import build_tables
+from placement.costs.parts import alone, can_leave
 from placement.kinds.space.groups import ways
 from placement.kinds.space.variants import with_groups
-from placement.question.request import Request
+from placement.question.request import Away, Request
 
 OBJECTIVES = ("latency", "throughput", "ttft", "price", "request_time")
 
@@ -122,14 +124,17 @@ def minimised(value: float, maximised: bool) -> float:
     return 1.0 / value if maximised else value
 
 
-def offloading(rng: np.random.Generator, cards: int, blocks: int) -> dict[str, Any]:
-    """A cluster file of cards that may leave the FFN of their layers in the main memory of their host."""
+def offloading(rng: np.random.Generator, cards: int, blocks: int, *, mixed: bool = False) -> dict[str, Any]:
+    """A cluster file of cards that may leave the FFN of their layers in the main memory of their host.
+
+    `mixed`: some of the layers have routed experts, which may leave too.
+    """
     data = host(rng, cards, blocks, alike=bool(rng.integers(2)))
     layer = float(data["model"]["blocks"][1]["weights"].split()[0])
     ffn = 0.7 * layer
     data["model"]["blocks"][1]["ffn_weights"] = f"{ffn:.3f} GB"
     for node in data["nodes"]:
-        node |= {"tensor_parallel": 1, "offload": "ffn"}
+        node |= {"tensor_parallel": 1, "offload": ["experts", "ffn"] if mixed else "ffn"}
     need = (blocks - 2) * layer
     data["nodes"].append(
         {
@@ -141,4 +146,36 @@ def offloading(rng: np.random.Generator, cards: int, blocks: int) -> dict[str, A
             "compute": f"{rng.uniform(0.5, 4):.1f} TFLOP/s",
         }
     )
+    if mixed:
+        _mix(rng, data["model"]["blocks"], layer)
     return data
+
+
+def _mix(rng: np.random.Generator, blocks: list[dict[str, Any]], layer: float) -> None:
+    """Give some of the alike layers routed experts."""
+    dense = blocks[1]
+    experts = {key: value for key, value in dense.items() if key != "ffn_weights"} | {
+        "name": "mixture",
+        "weights": f"{layer * rng.uniform(1.0, 1.6):.3f} GB",
+        "expert_weights": f"{layer * rng.uniform(0.5, 0.9):.3f} GB",
+        "experts": 8,
+        "experts_per_token": int(rng.integers(1, 4)),
+    }
+    first = int(rng.integers(1, dense["repeat"]))
+    blocks[1:2] = [{**dense, "repeat": first}, {**experts, "repeat": dense["repeat"] - first}]
+
+
+def choices(request: Request, cards: Sequence[str] = ()) -> list[Request]:
+    """The question with every choice of blocks whose FFN or experts lie in main memory, as far as that holds them."""
+    cards, model = tuple(cards) or request.cluster.names[:-1], request.model
+    able = {b: part for b, block in enumerate(model.blocks) for part in ("experts", "ffn") if can_leave(block, part)}
+    room = float(build_tables(request).capacity_bytes[-1])
+    subsets = chain.from_iterable(combinations(able, k) for k in range(1, len(able) + 1))
+    size = {b: alone(model.blocks[b], part).weight_bytes for b, part in able.items()}
+    found = [request]
+    for chosen in subsets:
+        if sum(size[b] for b in chosen) <= room:
+            parts = {part: tuple(b for b in chosen if able[b] == part) for part in ("experts", "ffn")}
+            aways = tuple(Away(part, blocks, "cpu", cards) for part, blocks in parts.items() if blocks)
+            found.append(replace(request, away=aways))
+    return found

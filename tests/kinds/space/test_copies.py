@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import cache
 from importlib import import_module
 from itertools import count as counted
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from objectives.pipeline.together import RANGE_SLACK
 from placement import InputError, NotFoundError, optimize
+from placement.costs.build import build_tables
 from placement.errors import PlacementError
 from placement.kinds import copies
 from placement.kinds.asked import Asked, ask
@@ -24,10 +28,12 @@ from placement.kinds.space.beside import renamed
 from placement.kinds.space.copies import apportioned, dealt, part_of
 from placement.optimize import judge
 from placement.plan.plan import Plan
+from placement.question.request import Request
 from placement.readers.cluster.read import read_request
 from placement.search.stop import StoppedBy
+from tests.sampled import some_quick
 
-from .instances import host
+from .instances import best_by_hand, best_split, choices, host, offloading, partitions
 
 
 def cluster(**more: Any) -> dict[str, Any]:
@@ -131,13 +137,64 @@ def test_a_bound_that_a_plan_contradicts_is_an_error() -> None:
     assert bounded(plan, 1.1 * plan.objective.value).objective.gap == pytest.approx(0.1)
 
 
-def test_parts_in_main_memory_have_no_such_bound() -> None:
-    """A processor that computes parts of blocks is not in the sum."""
-    assert most_together(read_request(cluster())) is not None
+@pytest.mark.parametrize("seed", some_quick(range(30), 6))
+def test_the_bound_holds_for_everything_that_can_be_enumerated(seed: int) -> None:
+    """On three devices: all ways to deal them and the sequences, all groups, parts in main memory, orders and cuts."""
+    rng = np.random.default_rng(seed)
+    parts = seed % 3 == 0
+    data = offloading(rng, 2, 4, mixed=bool(seed % 2)) if parts else host(rng, 3, 4, alike=bool(seed % 3 - 1))
+    data |= {"objective": "throughput"}
+    data["workload"]["concurrency"] = 4
+    request = read_request(data)
+    best, most = best_together(request, parts=parts), most_together(request)
+    assert most is not None
+    assert best <= most * (1 + 1e-9)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 10_000))
+def test_micro_batches_between_those_that_are_looked_at_take_no_less(seed: int) -> None:
+    """Seconds of a block grow with the sequences of a micro-batch, but for what the bound leaves."""
+    rng = np.random.default_rng(seed)
+    data = host(rng, 2, 4, alike=False)
+    prompt, output = int(rng.integers(8, 9000)), int(rng.integers(2, 900))
+    data["workload"] = {"prompt_tokens": prompt, "output_tokens": output, "concurrency": 1500}
+    rates = build_tables(read_request(data), sizes=[*range(1, 300), *range(300, 1500, 29)]).rounds("throughput")
+    for micro_batches in (1, 2, 8, 64):
+        long = 1.0 - (1.0 - rates.share) ** micro_batches
+        seconds = rates.short_s + long[:, None, None] * rates.convoy_s
+        assert (np.maximum.accumulate(seconds, axis=0) * (1 - RANGE_SLACK) <= seconds).all()
+
+
+def best_together(request: Request, *, parts: bool) -> float:
+    """The most tokens/s of any pipelines side by side, by enumeration."""
+
+    @cache
+    def rate(part: tuple[int, ...], sequences: int) -> float:
+        question = part_of(request, part, sequences)
+        whole = best_split(question) if parts else best_by_hand(question)  # cards that leave parts join nobody there
+        with_cpu = parts and question.cluster.nodes[-1].main_memory and len(part) > 1
+        return 1.0 / min([whole, *(best_split(choice) for choice in (choices(question) if with_cpu else ()))])
+
+    total, best = request.workload.concurrency, 0.0
+    for partition in partitions(range(request.cluster.n_nodes)):
+        for counts in product(range(total + 1), repeat=len(partition)):
+            if sum(counts) <= total:
+                best = max(best, sum(rate(part, count) for part, count in zip(partition, counts, strict=True) if count))
+    return best
+
+
+def test_the_bound_is_near_what_is_found() -> None:
+    """Cards of servers, alone and before a processor with main memory: several pipelines serve most of the bound."""
+    plan = solved(cluster(copies="auto"), 6.0)
+    assert plan.objective.bound is not None
+    assert plan.objective.value > 0.75 * plan.objective.bound
     cpu = {"name": "cpu", "host": "a", "main_memory": True, "memory": "64 GB", "memory_bandwidth": "60 GB/s"}
     data = cluster()
     data["nodes"].append({**cpu, "compute": "1 TFLOP/s"})
-    assert most_together(read_request(data)) is None
+    most = most_together(read_request(data))
+    assert most is not None
+    assert plan.objective.value <= most <= 1.2 * plan.objective.bound
 
 
 def test_a_plan_of_copies_is_judged_as_it_was_planned() -> None:

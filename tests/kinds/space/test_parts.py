@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import chain, combinations
 from typing import Any
 
 import numpy as np
@@ -16,11 +16,13 @@ from placement.errors import PlacementError
 from placement.kinds.space.groups import ways
 from placement.kinds.space.variants import with_groups
 from placement.optimize import judge
-from placement.question.request import Away, Request
+from placement.plan.plan import Plan
+from placement.question.model import Block
+from placement.question.request import Away
 from placement.readers.cluster.read import read_request
 from tests.sampled import some_quick
 
-from .instances import best_split, minimised, offloading, possible
+from .instances import best_split, choices, minimised, offloading, possible
 
 GPU: dict[str, Any] = {"name": "gpu", "device": "rtx-3090", "host": "pc", "offload": "auto"}
 CPU: dict[str, Any] = {
@@ -38,17 +40,6 @@ PC: dict[str, Any] = {
 }
 
 
-def choices(request: Request) -> list[Request]:
-    """The question with every choice of blocks whose FFN lies in main memory, as far as that holds them."""
-    cards = request.cluster.names[:-1]
-    able = [b for b, block in enumerate(request.model.blocks) if can_leave(block, "ffn")]
-    room = float(build_tables(request).capacity_bytes[-1])
-    subsets = chain.from_iterable(combinations(able, k) for k in range(1, len(able) + 1))
-    sizes = {b: alone(request.model.blocks[b], "ffn").weight_bytes for b in able}
-    fitting = [chosen for chosen in subsets if sum(sizes[b] for b in chosen) <= room]
-    return [request, *(replace(request, away=Away("ffn", chosen, "cpu", cards)) for chosen in fitting)]
-
-
 @pytest.mark.parametrize("seed", some_quick(range(16), 4))
 def test_the_best_of_all_choices_is_found(seed: int) -> None:
     """On hosts of one or two cards and a CPU the answer equals enumeration over choices, orders and cuts."""
@@ -64,6 +55,63 @@ def test_the_best_of_all_choices_is_found(seed: int) -> None:
     plan = optimize(None, data, time_limit=20).plan
     assert minimised(plan.objective.value, False) == pytest.approx(best, rel=1e-9)
     assert plan.objective.bound is None or plan.objective.bound <= best * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("seed", some_quick(range(16), 4))
+def test_experts_and_feed_forwards_leave_together(seed: int) -> None:
+    """Of layers some of which have experts: the answer equals enumeration over all choices of both parts, and says so.
+
+    It is never worse than with one of the two parts alone.
+    """
+    rng = np.random.default_rng(seed)
+    data = offloading(rng, cards=1 + seed % 2, blocks=6, mixed=True)
+    data |= {"objective": ("latency", "ttft", "request_time")[seed % 3]}
+    data["workload"]["concurrency"] = 1
+    best = min(best_split(choice) for choice in choices(read_request(data)))
+    if not np.isfinite(best):
+        with pytest.raises(PlacementError):
+            optimize(None, data, time_limit=20)
+        return
+    plan = optimize(None, data, time_limit=20).plan
+    assert minimised(plan.objective.value, False) == pytest.approx(best, rel=1e-9)
+    assert plan.objective.bound is None or plan.objective.bound <= best * (1 + 1e-9)
+    again, broken = judge(None, data, plan.placement)
+    assert not broken
+    assert again.figures == plan.figures
+    assert Plan.from_dict(plan.to_dict()) == plan
+
+
+def test_both_parts_where_one_is_not_enough() -> None:
+    """A card that holds the model only without its experts and without the FFN of its dense layers leaves both."""
+    data = offloading(np.random.default_rng(0), cards=1, blocks=8, mixed=True)
+    data["workload"]["concurrency"] = 1
+    data["objective"] = "latency"
+    free = read_request(data).model
+    rest = sum(without(block, part).weight_bytes for block, part in _leaving(free.blocks))
+    data["nodes"][0]["memory"] = f"{(rest + 0.7e9) / 1e9:.3f} GB"
+    data["nodes"][1] |= {"memory": "40 GB", "memory_bandwidth": "10 GB/s"}
+    plan = optimize(None, data, time_limit=20).plan
+    assert {span.away for span in plan.placement} >= {"experts", "ffn"}
+    assert plan.space.startswith("layers whole, or experts or ffn in main memory")
+
+
+def test_two_hosts_leave_parts_each_in_its_own_memory() -> None:
+    """Two alike PCs, the memory of one of which is not enough: both leave experts, each at home."""
+    card = {**GPU, "tensor_parallel": 1, "offload": "experts"}
+    nodes = [{**node, "name": f"{node['name']}{k}", "host": f"pc{k}"} for k in range(2) for node in (card, CPU)]
+    nodes[1]["memory"] = nodes[3]["memory"] = "9 GiB"
+    data = {**PC, "nodes": nodes, "network": {"default": {"bandwidth": "10 Gbit/s", "latency": "0.1 ms"}}}
+    plan = optimize(None, data, time_limit=6).plan
+    assert {(span.node, span.home) for span in plan.placement if span.away} == {("gpu0", "cpu0"), ("gpu1", "cpu1")}
+    again, broken = judge(None, data, plan.placement)
+    assert not broken
+    assert again.figures == plan.figures
+
+
+def _leaving(blocks: Sequence[Block]) -> Iterator[tuple[Block, str]]:
+    """The blocks of which a part can leave, with it."""
+    for block in blocks:
+        yield from ((block, part) for part in ("experts", "ffn") if can_leave(block, part))
 
 
 @pytest.mark.parametrize("seed", some_quick(range(8), 2))
@@ -120,7 +168,7 @@ def test_one_cpu_serves_all_cards() -> None:
     data["workload"]["concurrency"] = 8
     request = read_request(data)
     away = Away("ffn", tuple(range(1, 7)), "cpu", ("g0", "g1"))
-    tables = build_tables(replace(request, away=away))
+    tables = build_tables(replace(request, away=(away,)))
     assert tables.beside_s is not None
     each = tables.decode_s[0, 0, 1:7].sum()
     assert 0 < tables.beside_s[0, 2] < each
