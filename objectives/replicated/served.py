@@ -9,7 +9,7 @@ fixed point of R = N / rate, the seconds of a round. What a step takes:
   in the mean. Where waves merge and break at random, sizes are geometric: a request finds itself in one of twice the
   mean, less one. But a prompt gathers all that catch up with it, and where nothing overtakes, this wave stays together:
   whoever breaks off its front finds the ring full of waves of one, as many as the busiest node begins in a round.
-  Prompts of others ride along: one for each `out` requests of a wave.
+  Prompts of others ride along, one for each `out` requests of a wave of geometric size: a gathered one follows its own.
 - waits. In a ring in which nothing overtakes, whoever left the node before with a gap keeps it: nobody waits while the
   N requests, one by one, are served within a round, N s <= R. Beyond, waits grow up to the point where waves merge: one
   that meets another waits for what is left of its service, half of it in the mean, and for all of it at the busiest
@@ -278,15 +278,16 @@ def _fixed_point(
         lost = float((visit * visit * np.maximum(ring.prompt_s - alone, 0.0)).sum()) + ring.lost_links_s
         gathered = ring.kept * min(1.0, lost / trip)
         waves = calm / max(float((visit * lone).max()), 1e-300) * visit / visit.max()
-        found = _found(batch, most, np.minimum(np.maximum(1.0, waves), most), gathered)
-        decode, ride = ring.decode_s(found), (found - 1.0) / out * ring.prompt_s
+        chance = np.minimum(2.0 * batch - 1.0, most)
+        found = _found(chance, most, np.minimum(np.maximum(1.0, waves), most), gathered)
+        decode, ride = ring.decode_s(found), (chance - 1.0) / out * ring.prompt_s
         calm, busiest = ring.step_hops_s + float((visit * decode).sum()), float((visit * served).max())
         bare = calm + float((visit * ride).sum())
         trip = max(trip, bare)
         full = _full(flying * busiest, bare)
         waits = _waits_s(ring, served, decode, full, max(0.0, flying - 1.0) / trip)
         caught = _caught_s(lost, trip, max(0.0, flying - 1.0) / out, float((visit * ring.prompt_s).max()))
-        beside = float((visit * ring.prompt_s * (found - 1.0) / most).sum()) / max(
+        beside = float((visit * ring.prompt_s * (chance - 1.0) / most).sum()) / max(
             float((visit * ring.prompt_s).sum()), 1e-300
         )
         calm += waits
@@ -313,9 +314,8 @@ def _trip_s(step: float, ttft: float, out: float) -> float:
     return ((out - 1.0) * step + ttft) / out
 
 
-def _found(batch: FloatArray, most: FloatArray, waves: FloatArray, gathered: float) -> FloatArray:
-    """Requests (U,) of the wave in which one finds itself: sizes are geometric, or all but waves of one is gathered."""
-    chance = np.minimum(2.0 * batch - 1.0, most)
+def _found(chance: FloatArray, most: FloatArray, waves: FloatArray, gathered: float) -> FloatArray:
+    """Requests (U,) of the wave in which one finds itself: by chance, or one that gathered all but waves of one."""
     found: FloatArray = chance + gathered * np.maximum(0.0, 1.0 + (most - waves) ** 2 / most - chance)
     return found
 

@@ -223,7 +223,8 @@ def services(d, count, flying):
     decode, ride, prompts, beside, busiest, out = 0.0, 0.0, 0.0, 0.0, 0.0, d.output_tokens
     for g in range(count):
         if d.useful[g] and d.visits[g] > 0.0:
-            visit, more, prompt = d.visits[g] / d.group[COUNT, g], d.behind[g] - 1.0, prompt_of(d, g)
+            visit, prompt = d.visits[g] / d.group[COUNT, g], prompt_of(d, g)
+            more = min(2.0 * d.batch[g] - 1.0, max(1.0, flying * visit)) - 1.0
             decode += d.visits[g] * group_s(d, g, d.behind[g])
             ride += d.visits[g] * more / out * prompt
             prompts += d.visits[g] * prompt
