@@ -6,15 +6,18 @@ that waits as one batch, so that requests go round in waves, and the rate and th
 fixed point of R = N / rate, the seconds of a round. What a step takes:
 
 - its own services, in waves. The busiest node begins a wave every s seconds, s its service: a wave has N s / R requests
-  in the mean. Waves merge and break at random, so sizes are geometric, and a request finds itself in one of twice the
-  mean, less one. Prompts of others ride along: one for each `out` requests of a wave.
+  in the mean. Where waves merge and break at random, sizes are geometric: a request finds itself in one of twice the
+  mean, less one. But a prompt gathers all that catch up with it, and where nothing overtakes, this wave stays together:
+  whoever breaks off its front finds the ring full of waves of one, as many as the busiest node begins in a round.
+  Prompts of others ride along, one for each `out` requests of a wave of geometric size: a gathered one follows its own.
 - waits. In a ring in which nothing overtakes, whoever left the node before with a gap keeps it: nobody waits while the
-  N requests, one by one, are served within a round, N s <= R. Beyond, waves fill the ring up to the point where they
-  merge: the busiest node is waited for as long as it serves, others in proportion to how busy they are. Where several
-  nodes lead to one, who comes next is chance, and waits for half a service where the node is busy.
-- prompts in front. A prompt loses L = sum of prompt less decode seconds on tokens. Those that come within L after it
-  catch up, and are held up by L less the gap: L - R / 2 in the mean, L^2 / 2 R where L < R. Of more prompts that are
-  met in a step each adds the busiest node's prompt.
+  N requests, one by one, are served within a round, N s <= R. Beyond, waits grow up to the point where waves merge: one
+  that meets another waits for what is left of its service, half of it in the mean, and for all of it at the busiest
+  node, which never rests. Where several nodes lead to one, who comes next is chance, and waits for half a service where
+  the node is busy.
+- prompts in front, of those that do not ride along. A prompt loses L = sum of prompt less decode seconds on tokens.
+  Those that come within L after it catch up, and are held up by L less the gap: L - R / 2 in the mean, L^2 / 2 R where
+  L < R. Of more prompts that are met in a step each adds the busiest node's prompt.
 
 No constant is fitted but `FILL`, `POWER` and `HEADROOM`; `python -m benchmarks.fidelity.estimate` has the errors.
 """
@@ -38,6 +41,7 @@ POWER = 1.5  # how much routing prefers fast nodes: weights are seconds per toke
 # Raw capacity over max flow, at most: measured rates are those of the batches that a node's cache holds when it holds
 # as many requests as it can; with less of a load nodes reach about twice as much. Held against the event simulation.
 HEADROOM = 2.0
+TIED = 1.0 - 1e-9  # of the busiest node's seconds: as busy as it
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +200,8 @@ class _Ring:
         Blocks; probability of a visit; seconds of a prompt.
     order : array (U,)
         Chance that two who come one after the other come from the same node: 1 where nothing overtakes.
+    kept : float
+        Chance that they do so for a whole round.
     step_hops_s, prompt_hops_s : float
         Links of a decode step and of a prompt, latencies included.
     lost_links_s : float
@@ -208,6 +214,7 @@ class _Ring:
     visits: FloatArray
     prompt_s: FloatArray
     order: FloatArray
+    kept: float
     step_hops_s: float
     prompt_hops_s: float
     lost_links_s: float
@@ -238,8 +245,9 @@ def _ring(
             order[b] += (share / float(visits[b])) ** 2 * (back if a == client else 1.0)
     held = np.array([float(span_of[i].stop - span_of[i].start) for i in nodes])
     prompt_s = [at_size(tables.prompt_at, tables.prompt_s[i], tables.prompt_tokens) for i in nodes]
-    own = np.array(list(order.values()))
-    return _Ring(tables, nodes, held, visits[list(nodes)], held * np.array(prompt_s), own, step, prompt, lost)
+    own, mine = np.array(list(order.values())), visits[list(nodes)]
+    kept = float(np.exp((mine * np.log(own)).sum()))
+    return _Ring(tables, nodes, held, mine, held * np.array(prompt_s), own, kept, step, prompt, lost)
 
 
 def _fixed_point(
@@ -256,27 +264,38 @@ def _fixed_point(
     links = [link for link in links if link[2] > 0]
     links += [(a, client, float(visits[a])) for a in used if span_of[a].stop == tables.n_blocks]
     ring = _ring(tables, span_of, visits, links)
-    visit = ring.visits
+    visit, most = ring.visits, np.maximum(1.0, flying * ring.visits)
     batch = np.ones(len(used))
-    light_step = ring.step_hops_s + float((visit * ring.decode_s(batch)).sum())
+    lone = ring.decode_s(batch)
+    # A round lasts as long as the busiest node needs for all requests in the largest waves at least.
+    least = float((flying * visit * (ring.decode_s(most) / most + ring.prompt_s / out)).max())
+    light_step = ring.step_hops_s + float((visit * lone).sum())
     light_ttft = ring.prompt_hops_s + float((visit * ring.prompt_s).sum())
-    step, ttft, trip = light_step, light_ttft, _trip_s(light_step, light_ttft, out)
+    step, ttft, trip, calm = light_step, light_ttft, _trip_s(light_step, light_ttft, out), light_step
     for _ in range(ROUNDS):
         alone = ring.decode_s(batch)
         served = alone + (batch - 1.0) / out * ring.prompt_s
-        found = np.minimum(2.0 * batch - 1.0, np.maximum(1.0, flying * visit))
-        own = ring.decode_s(found) + (found - 1.0) / out * ring.prompt_s
-        bare, busiest = ring.step_hops_s + float((visit * own).sum()), float((visit * served).max())
-        trip = max(trip, bare)
-        full = max(0.0, 1.0 - bare / max(flying * busiest, 1e-300))
-        waits = _waits_s(ring, served, busiest, full, max(0.0, flying - 1.0) / trip)
         lost = float((visit * visit * np.maximum(ring.prompt_s - alone, 0.0)).sum()) + ring.lost_links_s
-        step = bare + float((visit * waits).sum())
-        step += _caught_s(lost, trip, max(0.0, flying - 1.0) / out, float((visit * ring.prompt_s).max()))
-        ttft = light_ttft + float((visit * (waits + full * alone)).sum())
-        trip = float(np.sqrt(trip * _trip_s(step, ttft, out)))
+        gathered = ring.kept * min(1.0, lost / trip)
+        waves = calm / max(float((visit * lone).max()), 1e-300) * visit / visit.max()
+        chance = np.minimum(2.0 * batch - 1.0, most)
+        found = _found(chance, most, np.minimum(np.maximum(1.0, waves), most), gathered)
+        decode, ride = ring.decode_s(found), (chance - 1.0) / out * ring.prompt_s
+        calm, busiest = ring.step_hops_s + float((visit * decode).sum()), float((visit * served).max())
+        bare = calm + float((visit * ride).sum())
+        trip = max(trip, bare)
+        full = _full(flying * busiest, bare)
+        waits = _waits_s(ring, served, decode, full, max(0.0, flying - 1.0) / trip)
+        caught = _caught_s(lost, trip, max(0.0, flying - 1.0) / out, float((visit * ring.prompt_s).max()))
+        beside = float((visit * ring.prompt_s * (chance - 1.0) / most).sum()) / max(
+            float((visit * ring.prompt_s).sum()), 1e-300
+        )
+        calm += waits
+        step = bare + waits + (1.0 - beside) * caught
+        ttft = light_ttft + waits + full * float((visit * alone).sum())
+        trip = max(least, float(np.sqrt(trip * _trip_s(step, ttft, out))))
         wave = flying * busiest / trip * visit / visit.max()
-        batch = np.minimum(np.maximum(1.0, wave), np.maximum(1.0, flying * visit))
+        batch = np.minimum(np.maximum(1.0, wave), most)
     return Service(
         weights.copy(),
         visits.copy(),
@@ -295,13 +314,27 @@ def _trip_s(step: float, ttft: float, out: float) -> float:
     return ((out - 1.0) * step + ttft) / out
 
 
-def _waits_s(ring: _Ring, served: FloatArray, busiest: float, full: float, others_per_s: float) -> FloatArray:
-    """Mean seconds (U,) that a visit waits: as in a ring, and by chance where several nodes lead to one."""
+def _found(chance: FloatArray, most: FloatArray, waves: FloatArray, gathered: float) -> FloatArray:
+    """Requests (U,) of the wave in which one finds itself: by chance, or one that gathered all but waves of one."""
+    found: FloatArray = chance + gathered * np.maximum(0.0, 1.0 + (most - waves) ** 2 / most - chance)
+    return found
+
+
+def _full(one_by_one: float, bare: float) -> float:
+    """How near waits are to those at which waves merge: half where requests one by one take 1.5 bare rounds."""
+    more = max(0.0, one_by_one / max(bare, 1e-300) - 1.0)
+    return more / (more + 0.5)
+
+
+def _waits_s(ring: _Ring, served: FloatArray, decode: FloatArray, full: float, others_per_s: float) -> float:
+    """Seconds that a request waits in a round, in the mean: as in a ring, and by chance where several lead to one."""
     load = others_per_s * ring.visits * served
-    chance = load / (load + np.exp(-load)) * served / 2.0
-    busy = ring.visits * served / busiest if busiest > 0.0 else np.zeros_like(served)
-    waits: FloatArray = ring.order * busy * served * full + (1.0 - ring.order) * chance
-    return waits
+    chance = load / (load + np.exp(-load))
+    busy = ring.visits * served
+    busiest = float(busy.max())
+    share = busy / busiest if busiest > 0.0 else np.zeros_like(busy)
+    waits = float((ring.visits * (ring.order * share * full + (1.0 - ring.order) * chance) * decode).sum())
+    return (waits + full * float((ring.order * decode)[share >= TIED].max(initial=0.0))) / 2.0
 
 
 def _caught_s(lost: float, trip: float, prompts: float, busiest_s: float) -> float:

@@ -6,7 +6,7 @@ import numpy as np
 
 from objectives.jit import fill, inner
 
-from ..served import BALANCE, FILL, HEADROOM, POWER, ROUNDS, SPARE
+from ..served import BALANCE, FILL, HEADROOM, POWER, ROUNDS, SPARE, TIED
 from .flow import COUNT, KIND, NEXT, START, STOP, meets
 
 
@@ -193,22 +193,61 @@ def links(d, count, pairs):
 
 
 @inner
-def at_groups(d, count, sizes, flying, found):
-    """Seconds of services over all visits, at batches `sizes` or at those in which a request finds itself.
+def kept_order(d, count):
+    """Chance that two who come one after the other do so for a whole round; `d.caught` has that of each group."""
+    total = 0.0
+    for g in range(count):
+        if d.useful[g] and d.visits[g] > 0.0:
+            total += d.visits[g] * np.log(d.caught[g])
+    return np.exp(total)
 
-    Returns them, prompts that ride along included, and the largest of a node by what it serves of a request.
-    """
-    total, busiest, out = 0.0, 0.0, d.output_tokens
+
+@inner
+def find_waves(d, count, flying, gathered, waves, most_visit):
+    """Fill `d.behind` with the requests of the wave in which one finds itself; see `_found` in `served.py`."""
     for g in range(count):
         if d.useful[g] and d.visits[g] > 0.0:
             visit = d.visits[g] / d.group[COUNT, g]
-            size = sizes[g]
-            if found:
-                size = min(2.0 * size - 1.0, max(1.0, flying * visit))
-            seconds = group_s(d, g, size) + (size - 1.0) / out * prompt_of(d, g)
-            total += d.visits[g] * seconds
-            busiest = max(busiest, visit * seconds)
-    return total, busiest
+            most = max(1.0, flying * visit)
+            ones = min(max(1.0, waves * visit / most_visit), most)
+            chance = min(2.0 * d.batch[g] - 1.0, most)
+            d.behind[g] = chance + gathered * max(0.0, 1.0 + (most - ones) ** 2 / most - chance)
+
+
+@inner
+def services(d, count, flying):
+    """Decode steps and prompts that ride along, over visits; part of the others beside whom a prompt rides.
+
+    Also the busiest node's seconds of what it serves of a request.
+    """
+    decode, ride, prompts, beside, busiest, out = 0.0, 0.0, 0.0, 0.0, 0.0, d.output_tokens
+    for g in range(count):
+        if d.useful[g] and d.visits[g] > 0.0:
+            visit, prompt = d.visits[g] / d.group[COUNT, g], prompt_of(d, g)
+            more = min(2.0 * d.batch[g] - 1.0, max(1.0, flying * visit)) - 1.0
+            decode += d.visits[g] * group_s(d, g, d.behind[g])
+            ride += d.visits[g] * more / out * prompt
+            prompts += d.visits[g] * prompt
+            beside += d.visits[g] * prompt * more / max(1.0, flying * visit)
+            busiest = max(busiest, visit * served_s(d, g))
+    return decode, ride, beside / max(prompts, 1e-300), busiest
+
+
+@inner
+def served_s(d, g):
+    """Seconds of a wave of the mean size at a node of a group, prompts that ride along included."""
+    return group_s(d, g, d.batch[g]) + (d.batch[g] - 1.0) / d.output_tokens * prompt_of(d, g)
+
+
+@inner
+def lost_s(d, count):
+    """Seconds that a prompt loses on tokens at the nodes of its chain, by the chance that they take it too."""
+    lost = 0.0
+    for g in range(count):
+        if d.useful[g] and d.visits[g] > 0.0:
+            visit = d.visits[g] / d.group[COUNT, g]
+            lost += d.visits[g] * visit * max(0.0, prompt_of(d, g) - group_s(d, g, d.batch[g]))
+    return lost
 
 
 @inner
@@ -226,20 +265,20 @@ def prompt_of(d, g):
 
 @inner
 def queues(d, count, busiest, full, others_per_s):
-    """Sums over visits: waits, what prompts lose on tokens, decode steps that a prompt shares a full ring with."""
-    waits, lost, alone, out = 0.0, 0.0, 0.0, d.output_tokens
+    """Seconds that a request waits in a round, and decode steps of waves of the mean size over its visits."""
+    waits, alone, last = 0.0, 0.0, 0.0
     for g in range(count):
         if d.useful[g] and d.visits[g] > 0.0:
-            visit = d.visits[g] / d.group[COUNT, g]
-            decode, prompt = group_s(d, g, d.batch[g]), prompt_of(d, g)
-            served = decode + (d.batch[g] - 1.0) / out * prompt
-            load = others_per_s * visit * served
-            chance = load / (load + np.exp(-load)) * served / 2.0
-            ring = visit * served / busiest * served * full if busiest > 0.0 else 0.0
-            waits += d.visits[g] * (d.caught[g] * ring + (1.0 - d.caught[g]) * chance)
-            lost += d.visits[g] * visit * max(0.0, prompt - decode)
-            alone += d.visits[g] * decode
-    return waits, lost, alone
+            busy = d.visits[g] / d.group[COUNT, g] * served_s(d, g)
+            load = others_per_s * busy
+            share = busy / busiest if busiest > 0.0 else 0.0
+            decode, order = group_s(d, g, d.behind[g]), d.caught[g]
+            part = order * share * full + (1.0 - order) * load / (load + np.exp(-load))
+            waits += d.visits[g] * part * decode
+            if share >= TIED:
+                last = max(last, order * decode)
+            alone += d.visits[g] * group_s(d, g, d.batch[g])
+    return (waits + full * last) / 2.0, alone
 
 
 @inner
@@ -254,27 +293,36 @@ def serve(d, count, flow):
     far, far_prompt, lost_far = links(d, count, pairs)
     fill(d.batch, count, 1.0)
     out, others = d.output_tokens, max(0.0, flying - 1.0)
-    prompt_s, most_prompt, most_visit = 0.0, 0.0, 0.0
+    kept = kept_order(d, count)
+    step, prompt_s, lone, least, most_prompt, most_visit = far, 0.0, 0.0, 0.0, 0.0, 0.0
     for g in range(count):
         if d.useful[g] and d.visits[g] > 0.0:
             visit = d.visits[g] / d.group[COUNT, g]
+            step += d.visits[g] * group_s(d, g, 1.0)
             prompt_s += d.visits[g] * prompt_of(d, g)
+            lone = max(lone, visit * group_s(d, g, 1.0))
+            most = max(1.0, flying * visit)
+            least = max(least, flying * visit * (group_s(d, g, most) / most + prompt_of(d, g) / out))
             most_prompt = max(most_prompt, visit * prompt_of(d, g))
             most_visit = max(most_visit, visit)
-    light_step, light_ttft = far + at_groups(d, count, d.batch, flying, False)[0], far_prompt + prompt_s
+    light_step, light_ttft, calm = step, far_prompt + prompt_s, step
     trip = ((out - 1.0) * light_step + light_ttft) / out
     met = 1.0 - np.exp(-others / out)
     for _ in range(ROUNDS):
-        bare = far + at_groups(d, count, d.batch, flying, True)[0]
-        busiest = at_groups(d, count, d.batch, flying, False)[1]
+        lost = lost_s(d, count) + lost_far
+        find_waves(d, count, flying, kept * min(1.0, lost / trip), calm / max(lone, 1e-300), most_visit)
+        decode, ride, beside, busiest = services(d, count, flying)
+        bare = far + decode + ride
         trip = max(trip, bare)
-        full = max(0.0, 1.0 - bare / max(flying * busiest, 1e-300))
-        waits, lost, alone = queues(d, count, busiest, full, others / trip)
-        lost += lost_far
+        more = max(0.0, flying * busiest / max(bare, 1e-300) - 1.0)
+        full = more / (more + 0.5)
+        waits, alone = queues(d, count, busiest, full, others / trip)
+        calm = far + decode + waits
         delay = lost * lost / (2.0 * trip) if lost < trip else lost - trip / 2.0
-        step = bare + waits + met * delay + (others / out - met) * min(most_prompt, delay)
+        caught = met * delay + (others / out - met) * min(most_prompt, delay)
+        step = bare + waits + (1.0 - beside) * caught
         ttft = light_ttft + waits + full * alone
-        trip = np.sqrt(trip * ((out - 1.0) * step + ttft) / out)
+        trip = max(least, np.sqrt(trip * ((out - 1.0) * step + ttft) / out))
         for g in range(count):
             if d.useful[g] and d.visits[g] > 0.0:
                 visit = d.visits[g] / d.group[COUNT, g]
