@@ -35,7 +35,6 @@ from .running import (
     LIMIT_S,
     MARK,
     NODES,
-    ROOT,
     TOKENS,
     Bench,
     gone,
@@ -43,6 +42,7 @@ from .running import (
     later,
     make_bench,
     marked,
+    python_path,
     send,
     struck,
 )
@@ -193,7 +193,7 @@ def launcher(bench: Bench, rng: np.random.Generator) -> str:
         words += ["--slow", "a=50"]
         program = subprocess.Popen(
             [sys.executable, "-m", "placement", *words],
-            env=os.environ | {MARK: mark, "PYTHONPATH": str(ROOT)},
+            env=os.environ | {MARK: mark, "PYTHONPATH": python_path()},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             cwd=scratch,

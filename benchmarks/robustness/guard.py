@@ -18,7 +18,7 @@ LONGEST_S = 10.0
 MOST_BYTES = 1_000_000_000
 MOST_LINE, MOST_MESSAGE = 1000, 6000  # characters of an error, and of all remarks
 CODES = {0, 1, 2, 3}
-ABOUT = ("--", "plan", "span", "split", "objective: ")  # what does not suit another input is told by what it is
+ABOUT = ("--", "plan", "span", "split", "runs", "objective: ")  # what does not suit another input is told by what it is
 
 
 class HangError(BaseException):

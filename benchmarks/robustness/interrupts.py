@@ -24,7 +24,7 @@ import typer
 from placement.errors import InputError, nearest
 from tests.run.tiny_models import plan_by_hand, save_model
 
-from .running import MARK, ROOT, gone, marked, send
+from .running import MARK, ROOT, gone, marked, python_path, send
 
 EXAMPLE = ROOT / "examples" / "geo.yaml"
 STARTED = "import sys; sys.argv[0] = 'placement'; from placement.__main__ import main; print('up', flush=True); main()"
@@ -48,7 +48,11 @@ def main(
         folder = Path(scratch) / "work"
         folder.mkdir()
         words = {name: words_of(name, Path(scratch)) for name in names}
-        whole_s = {name: one(folder, words[name], None)[1] for name in names}
+        whole_s = {}
+        for name in names:
+            ending, whole_s[name] = one(folder, words[name], None)
+            if ending != "0":
+                sys.exit(f"left alone, {name} ended with {ending}")
         for number in range(times):
             name = names[number % len(names)]
             delay_s = float(rng.uniform(0.0, whole_s[name]))
@@ -81,7 +85,7 @@ def one(folder: Path, words: list[str], delay_s: float | None) -> tuple[str, flo
         stderr=subprocess.PIPE,
         text=True,
         cwd=folder,
-        env=os.environ | {MARK: mark, "PYTHONPATH": str(ROOT)},
+        env=os.environ | {MARK: mark, "PYTHONPATH": python_path()},
     )
     assert program.stdout is not None
     program.stdout.readline()
@@ -103,7 +107,10 @@ def one(folder: Path, words: list[str], delay_s: float | None) -> tuple[str, flo
     left = [path.name for path in folder.iterdir() if path != out]
     if left:
         return f"leaves {left}", seconds
-    return (str(program.returncode) if gone(marked(mark)) else "leaves processes"), seconds
+    if not gone(marked(mark)):
+        return "leaves processes", seconds
+    said = "" if program.returncode in (0, 130) else f": {errors.strip()[-200:]}"
+    return f"{program.returncode}{said}", seconds
 
 
 if __name__ == "__main__":

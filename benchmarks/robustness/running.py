@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -114,6 +115,11 @@ def line_of(message: str) -> str:
     """Whether an error is one clear line."""
     clear = message.isprintable() and 0 < len(message) <= MOST_LINE and "time-out" not in message
     return "one line" if clear else f"NO CLEAR LINE: {message[:200]!r}"
+
+
+def python_path() -> str:
+    """The environment variable for a process that imports what this one can, the sources first."""
+    return os.pathsep.join(filter(None, (str(ROOT), *sys.path[1:])))
 
 
 def descriptors() -> int:
