@@ -32,7 +32,7 @@ def picture_of(question: Request, plan: Plan) -> Picture:
         return _beside_each_other(question, plan)
     placement = as_named(plan.placement, question)
     request = asked_for(placement, question)
-    tables, spans = build_tables(request), numbered_spans(placement, request)
+    tables, spans = build_tables(request, streams=False), numbered_spans(placement, request)
     batch, flight = int(plan.figures.get("micro_batch", 1)), int(plan.figures.get("in_flight", 1))
     used = {(i, j) for i, j, _ in hops(tables, spans)}
     return Picture(
