@@ -335,7 +335,7 @@ def starts(task: Task, search: Search) -> IntArray:
     """Genomes to begin from: the running plan, then the constructive ones (yardsticks go without)."""
     problem = task.problem
     none = np.empty((0, problem.genome_size), dtype=np.int64)
-    own = none if is_yardstick(search.solver) else problem.starts()
+    own = none if is_yardstick(search.solver) else task.starts(search.seconds)
     return own if search.start is None else np.concatenate([task.running_genomes(search.start), own])
 
 

@@ -193,14 +193,14 @@ class _Bounds:
 
     def capacity(self, rates: Rounds, first: int, last: int) -> float:
         """Bound busy seconds per sequence: the work, priced by block, over what the nodes do of it in a second."""
-        tables = self.tables
-        seconds = np.stack([np.diff(busy_sums(tables, i, rates, first, last)) for i in range(tables.n_nodes)])
-        seconds = np.where(tables.allowed, seconds, np.inf)
+        tables, heads = self.tables, self.relaxation.heads
+        seconds = np.stack([np.diff(busy_sums(tables, i, rates, first, last)) for i in heads.tolist()])
+        seconds = np.where(tables.allowed[heads], seconds, np.inf)
         alone = float(seconds.min(axis=0).max())
         prices = seconds.min(axis=0)
         if not np.isfinite(alone) or not (seconds > 0).all():
             return alone
-        return max(alone, float(prices.sum() / (prices / seconds).max(axis=1).sum()))
+        return max(alone, float(prices.sum() / ((prices / seconds).max(axis=1) @ self.relaxation.counts)))
 
     def rate(self, effort: float) -> float:
         """Bound seconds per token: split the part with the least bound as long as there is effort to spend."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,7 @@ from ..question.cluster import Node
 from ..question.model import Block, Model
 from ..question.workload import Workload
 from .rates import Rates, rates_of
-from .roofline import Work, all_reduce_s, decode_table, has_roofline, prefill_row, product_flops, read_bytes
+from .roofline import Work, all_reduce_s, decode_table, has_roofline, kinds_of, prefill_row, product_flops
 from .runtimes import RuntimeCosts, runtime_costs
 
 FloatArray = npt.NDArray[np.float64]
@@ -127,12 +127,13 @@ def block_costs(
     grid, costs = token_grid(), costs or runtime_costs("")
     found: dict[tuple[object, ...], BlockCosts] = {}
     blocks = []
+    _, kind_of = kinds_of(model)
     analytic, measured = has_roofline(node, model), bool(node.decode_s_per_block or node.decode_table)
     decode = decode_table(node, model, workload, _sizes(node), costs) if measured or not analytic else None
     prefill = prefill_row(node, model, workload, decode[0], costs) if decode is not None else None
     for number in range(start, stop):
         block = model.blocks[number]
-        key: tuple[object, ...] = tuple(getattr(block, name) for name in Block.__slots__ if name != "name")
+        key: tuple[object, ...] = (int(kind_of[number]),)
         if decode is not None and prefill is not None:
             key = (*key, *decode[:, number].tolist(), float(prefill[number]))
         if key not in found:
@@ -151,14 +152,19 @@ def _analytic(node: Node, block: Block, rates: Rates, grid: FloatArray) -> Block
     launches_s = rates.overhead_s + (rates.expert_overhead_s if block.experts else 0.0)
     unpacking_s = block.flops_per_token / rates.decode_flops_per_s
     power = OVERLAP if rates.overlap else 1.0
-    products = np.zeros(len(grid))
-    for k, tokens in enumerate(grid.tolist()[1:], 1):
-        arithmetic = product_flops(rates, block, Work(tokens, 0.0, 0.0)) / rates.flops_per_s
-        weights = read_bytes(node, block, tokens) / rates.weights_bytes_per_s
-        busy_s = serial * max(float(np.linalg.norm((arithmetic, weights), power)), unpacking_s)
-        spent_s = max(busy_s, launches_s) if rates.launches_overlap else busy_s + launches_s
-        sampling_s = tokens * rates.sequence_s if block.last_token_only else 0.0
-        products[k] = spent_s + all_reduce_s(rates, node, block, tokens) + sampling_s
+    arithmetic = (_product_flops(rates, block, grid) if rates.half_rows else grid * block.flops_per_token) / (
+        rates.flops_per_s
+    )
+    weights = (np.full(len(grid), block.weight_bytes) if node.copied else _read_bytes(block)) / (
+        rates.weights_bytes_per_s
+    )
+    busy_s = serial * np.maximum((arithmetic**power + weights**power) ** (1.0 / power), unpacking_s)
+    products = np.maximum(busy_s, launches_s) if rates.launches_overlap else busy_s + launches_s
+    if node.tensor_parallel > 1:
+        products = products + [all_reduce_s(rates, node, block, tokens) for tokens in grid.tolist()]
+    if block.last_token_only:
+        products = products + grid * rates.sequence_s
+    products[0] = 0.0
     attention_rate = rates.attention_flops_per_s or rates.flops_per_s
     per_byte = serial / rates.cache_bytes_per_s
     per_token = block.kv_bytes_per_token * per_byte
@@ -174,6 +180,19 @@ def _analytic(node: Node, block: Block, rates: Rates, grid: FloatArray) -> Block
         block.kept_bytes_per_token * per_byte,
         block.state_bytes * per_byte,
     )
+
+
+def _product_flops(rates: Rates, block: Block, grid: FloatArray) -> FloatArray:
+    """Operations (G,) at the full rate; of no token none."""
+    return np.array([0.0, *(product_flops(rates, block, Work(tokens, 0.0, 0.0)) for tokens in grid.tolist()[1:])])
+
+
+@lru_cache(maxsize=256)
+def _read_bytes(block: Block) -> FloatArray:
+    """Bytes of weights (G,) that passes of so many tokens read; not to be written to."""
+    found = np.array([block.read_bytes(tokens) for tokens in token_grid().tolist()])
+    found.setflags(write=False)
+    return found
 
 
 def _sizes(node: Node) -> list[int]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from operator import attrgetter
 
 import numpy as np
@@ -300,8 +301,27 @@ _FIGURES = attrgetter(*(name for name in Block.__slots__ if name not in ("name",
 def kinds_of(model: Model) -> tuple[list[Block], npt.NDArray[np.int64]]:
     """Blocks that differ in what they cost, each once, and the kind of every block (L,).
 
-    A kind is computed once: tables of a thousand nodes stay quick to build.
+    A kind is computed once, and told once for a model: tables of a thousand nodes stay quick to build.
     """
+    return _kinds_of(_Same(model))
+
+
+class _Same:
+    """A model that equals itself only: looking at all of its blocks takes longer than what is remembered of it."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+
+    def __hash__(self) -> int:
+        return id(self.model)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.model is self.model
+
+
+@lru_cache(maxsize=32)
+def _kinds_of(same: _Same) -> tuple[list[Block], npt.NDArray[np.int64]]:
+    model = same.model
     numbers: dict[object, int] = {}
     kinds: list[Block] = []
     of_block = []

@@ -118,6 +118,10 @@ class Task(Protocol):
         """A bound on the cost of those questions of the same space that are not searched; infinite for none."""
         return math.inf
 
+    def starts(self, seconds: float) -> IntArray:
+        """Genomes (n, G) to begin a search of so many seconds from: constructive ones, a small part of that time."""
+        return self.problem.starts()
+
     def glances(self) -> IntArray:
         """Genomes (n, G) that show what the question promises before anybody searches it."""
         return self.problem.starts()

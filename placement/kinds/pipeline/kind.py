@@ -38,6 +38,7 @@ from .plan import plan_of
 from .problem import PipelineProblem
 from .settle import Answer, settled
 from .spans import numbered_spans
+from .starts import constructive
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,10 @@ class PipelineTask(Task):
     def problem(self) -> PipelineProblem:
         """What solvers see."""
         return PipelineProblem(build_tables(self.request), self.wish.objective, self.wish.custom)
+
+    def starts(self, seconds: float) -> IntArray:
+        """Constructive placements; of a large problem in a short time, fewer splits are tried."""
+        return constructive(self.problem, seconds)
 
     def glances(self) -> IntArray:
         """A few plain splits."""

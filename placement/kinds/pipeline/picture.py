@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import combinations, islice
 
 import numpy as np
 
@@ -32,7 +33,7 @@ def picture_of(question: Request, plan: Plan) -> Picture:
         return _beside_each_other(question, plan)
     placement = as_named(plan.placement, question)
     request = asked_for(placement, question)
-    tables, spans = build_tables(request), numbered_spans(placement, request)
+    tables, spans = build_tables(request, streams=False), numbered_spans(placement, request)
     batch, flight = int(plan.figures.get("micro_batch", 1)), int(plan.figures.get("in_flight", 1))
     used = {(i, j) for i, j, _ in hops(tables, spans)}
     return Picture(
@@ -104,11 +105,8 @@ def lines_of(cluster: Cluster, used: set[tuple[int, int]]) -> tuple[Line, ...]:
     sites: dict[str, int] = {}
     for k, node in enumerate(cluster.nodes):
         sites.setdefault(f"host {node.host}" if node.host else f"node {node.name}", k)
-    others = list(sites.values())
-    for i in others:
-        for j in others:
-            if i < j and len(shown) < len(used) + MOST_LINES and not {(i, j), (j, i)} & shown.keys():
-                shown[i, j] = False
+    pairs = ((i, j) for i, j in combinations(sorted(sites.values()), 2) if not {(i, j), (j, i)} & shown.keys())
+    shown.update(dict.fromkeys(islice(pairs, MOST_LINES), False))
     return tuple(
         Line(names[i], names[j], float(cluster.latency_s[i, j]), _finite(cluster.bandwidth_bytes_per_s[i, j]), used_)
         for (i, j), used_ in shown.items()
