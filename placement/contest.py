@@ -343,4 +343,4 @@ def point_of(plan: Plan, task: Task) -> FrontPoint:
     """A plan of a front, without what all of its plans share."""
     objective = task.problem.objective
     values = term_values(plan, objective.terms)
-    return FrontPoint({name: values[name] for name in objective.pareto}, plan.placement, plan.figures)
+    return FrontPoint({name: values[name] for name in objective.pareto}, plan.placement, plan.figures, plan.intervals)

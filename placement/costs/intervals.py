@@ -38,6 +38,7 @@ OF_FIGURE: Mapping[str, str] = {
     "light_time_per_token_s": GENERATION,
     "light_ttft_s": PROMPT,
     "best_chain_s": GENERATION,
+    "rate_per_s": GENERATION,
 }
 """Figures of a plan, and the kind of measurement that tells of their error; prices and counts are known."""
 
@@ -65,14 +66,15 @@ def _group(runtime: str, kind: str, figure: str) -> tuple[str, float]:
 
 
 def intervals_of(
-    request: Request, used: Collection[str], figures: Mapping[str, float]
+    request: Request | None, used: Collection[str], figures: Mapping[str, float]
 ) -> dict[str, tuple[float, float]]:
     """Return the intervals that predicted figures lie in with 90%.
 
     Parameters
     ----------
-    request : Request
-        Its runtime and the device classes of the nodes choose the groups; of several classes the widest counts.
+    request : Request, optional
+        Its runtime and the device classes of the nodes choose the groups; of several classes the widest counts. None:
+        a question whose servers state their own seconds and rates, as those of swarms and fleets do.
     used : collection of str
         Names of the nodes that the plan uses.
     figures : mapping of str to float
@@ -83,7 +85,7 @@ def intervals_of(
     dict of str to (float, float)
         Low and high of every figure that is a time or a rate, in its unit.
     """
-    prompt, generation = (_widest(request, used, figure) for figure in (PROMPT, GENERATION))
+    prompt, generation = (MEASURED if request is None else _widest(request, used, f) for f in (PROMPT, GENERATION))
     widths = {PROMPT: prompt, GENERATION: generation}
     found = {}
     for name, value in figures.items():

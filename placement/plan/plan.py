@@ -175,11 +175,12 @@ class ObjectiveValue:
 
 @dataclass(frozen=True, slots=True)
 class FrontPoint:
-    """A plan of a Pareto front: the values of the objectives by name, its spans, and its figures."""
+    """A plan of a Pareto front: the values of the objectives by name, its spans, its figures and their intervals."""
 
     values: Mapping[str, float]
     placement: tuple[PlacedSpan, ...]
     figures: Figures = field(default_factory=Figures)
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +266,9 @@ class Plan:
         data: dict[str, Any] = plain(_document(self))
         for holder in (data, *data["pareto"]):
             holder["figures"] = {name: value for name, value in holder["figures"].items() if value is not None}
+        for point in data["pareto"]:
+            if not point["intervals"]:
+                del point["intervals"]
         data["bottleneck"] = data["bottleneck"] if self.bottleneck.kind else None
         for chain, written in zip(self.chains, data["chains"], strict=True):
             if chain.capacity is not None:  # two more names, which version 0.1 wrote for sessions

@@ -110,6 +110,7 @@ class PointEntry(Entry):
     values: dict[str, Figure]
     placement: tuple[SpanEntry, ...] = Field(max_length=MOST_ITEMS)
     figures: dict[str, Figure] = Field(default={})
+    intervals: dict[str, tuple[Number, Number]] = Field(default={})
 
 
 class PlanEntry(Entry):
@@ -244,7 +245,7 @@ def _chain(given: dict[str, Any]) -> PlacedChain:
 
 def _point(given: dict[str, Any]) -> FrontPoint:
     spans = tuple(PlacedSpan(**span) for span in given["placement"])
-    return FrontPoint(dict(_figures(given["values"])), spans, _figures(given["figures"]))
+    return FrontPoint(dict(_figures(given["values"])), spans, _figures(given["figures"]), given["intervals"])
 
 
 def _figures(given: Mapping[str, float | None]) -> Figures:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from placement import Plan, optimize
 from placement.catalog.runtimes import runtime_aliases
-from placement.costs.intervals import OF_FIGURE, cannot_tell, cost_notes, intervals_of, width_of
+from placement.costs.intervals import MEASURED, OF_FIGURE, cannot_tell, cost_notes, intervals_of, width_of
 from placement.question.request import Request
 from placement.readers.cluster.read import read_request
 
@@ -105,3 +105,42 @@ def test_replicated_placements_have_them_too() -> None:
     assert all(low < plan.figures[name] < high for name, (low, high) in plan.intervals.items())
     assert any("costs of petals" in note for note in plan.notes)
     assert Plan.from_dict(plan.to_dict()).intervals == plan.intervals
+
+
+def test_chains_of_a_swarm_have_them_too() -> None:
+    """A chain's seconds and rate, and those of every chain of a front, as far off as measured ones."""
+    figures = (("quick", 20.0, 20.0), ("slow", 30.0, 5.0))
+    servers = [{"name": n, "blocks": "0:4", "ms_per_block": ms, "tokens_per_s": rate} for n, rate, ms in figures]
+    round_trips = {"quick": {"client": 10, "slow": 10}, "slow": {"client": 90}}
+    swarm = {"blocks": 4, "servers": servers, "rtt_ms": round_trips}
+    plan = optimize(None, swarm, time_limit=0.5).plan
+    assert set(plan.intervals) == {"time_per_token_s", "tokens_per_s"}
+    assert plan.pareto
+    for point in plan.pareto:
+        low, high = point.intervals["time_per_token_s"]
+        assert low < point.figures["time_per_token_s"] < high
+        assert high / low == pytest.approx(MEASURED**2)
+    assert Plan.from_dict(plan.to_dict()).pareto == plan.pareto
+
+
+@pytest.mark.parametrize(("arrivals", "steady"), [(0.1, True), (0.22, False)])
+def test_sessions_have_them_too(arrivals: float, steady: bool) -> None:
+    """Response times grow by more than the servers' seconds, the more so near the rate; beyond it none is told."""
+    server = {"memory_gb": 4.4, "tau_c_s": 2.0, "tau_p_s": 0.5}
+    fleet = {
+        "servers": [server],
+        "num_blocks": 4,
+        "block_gb": 1.0,
+        "cache_gb_per_block_job": 0.1,
+        "lambda_per_s": arrivals,
+    }
+    plan = optimize(None, fleet, time_limit=0.5).plan
+    low, high = plan.intervals["rate_per_s"]
+    assert high / low == pytest.approx(MEASURED**2)
+    assert ("response_simulated_s" in plan.intervals) is steady
+    if steady:
+        mean = plan.figures.response_simulated_s
+        low, high = plan.intervals["response_simulated_s"]
+        assert low < mean / MEASURED < mean * MEASURED < high
+    else:
+        assert any("would not keep up" in note for note in plan.notes)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from objectives.routes.swarm import Route, Shape
 from objectives.routes.terms import ROUTES, route_values
 from objectives.spans import Span
+from placement.costs.intervals import intervals_of
 from placement.errors import InputError, nearest
 from placement.plan.plan import Figures, Limiter, ObjectiveValue, PlacedChain, PlacedSpan, Plan
 
@@ -32,6 +33,7 @@ def plan_of(problem: RoutesProblem, spans: Sequence[Span], value: ObjectiveValue
     """
     swarm = problem.swarm
     route, broken = problem.details(spans)
+    figures = figures_of(route)
     slowest = min((span.node for span in spans), key=lambda node: float(swarm.rates[node]))
     return Plan(
         kind="routes",
@@ -41,7 +43,8 @@ def plan_of(problem: RoutesProblem, spans: Sequence[Span], value: ObjectiveValue
         block_names=tuple(f"layer.{block}" for block in range(swarm.n_blocks)),
         placement=tuple(PlacedSpan(swarm.names[span.node], span.start, span.stop) for span in spans),
         objective=value,
-        figures=figures_of(route),
+        figures=figures,
+        intervals=intervals_of(None, (), figures),
         bottleneck=Limiter("node", swarm.names[slowest], 1.0 / route.rate),
         chains=(chain_of(problem, spans, route),),
         notes=(SHAPE_NOTES[problem.shape],),

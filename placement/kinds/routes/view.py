@@ -10,7 +10,7 @@ from rich.text import Text
 
 from objectives.routes.terms import ROUTES
 from placement.plan.plan import Figures, ObjectiveValue, PlacedSpan, Plan
-from placement.quantities import quantity, seconds
+from placement.quantities import between, quantity, seconds
 from placement.report.table import why_stopped
 
 HEADS = {"latency": "ms/token", "throughput": "tokens/s", "price": "price", "reliability": "reliability"}
@@ -23,6 +23,9 @@ def plan_view(plan: Plan) -> RenderableType:
     if not plan.pareto:
         value = plan.objective
         parts.append(Text(f"objective  {value.name} {_worth(value)}"))
+        ends = (("time_per_token_s", "s"), ("tokens_per_s", "tokens/s"))
+        told = [between(*plan.intervals[name], unit) for name, unit in ends if name in plan.intervals]
+        parts.append(Text(f"expect     {' and '.join(told)} in 9 of 10 cases"))
     found = f"{plan.solver}, {plan.evaluations:,} chains in {seconds(plan.seconds)}, seed {plan.seed}"
     parts.append(Text(f"found by   {found}; {why_stopped(plan.stopped_by)}"))
     parts += [Text(f"note: {note}", style="dim") for note in plan.notes]

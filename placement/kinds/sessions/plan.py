@@ -10,6 +10,7 @@ import numpy as np
 
 from objectives.sessions.baselines import bounds_of
 from objectives.sessions.chains import Chain, Composition, Fleet, chain_seconds, total_rate
+from placement.costs.intervals import MEASURED, intervals_of
 from placement.plan.plan import Figures, NodeUse, ObjectiveValue, PlacedChain, PlacedSpan, Plan
 from placement.plan.values import OPTIMAL_GAP, objective_value
 from placement.simulate.sessions import SESSIONS, Responses, simulate
@@ -19,6 +20,7 @@ from .closer import SimulatedScore, judged
 from .problem import SessionsProblem
 
 UNSTABLE = "not stable: arrivals exceed the rate, so the queue grows for ever and no response time is told"
+CLOSE = f"servers {MEASURED:g} times slower than they say would not keep up: no interval of the response time is told"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +35,14 @@ class Looked:
         None when no fewer sessions arrive than the chains serve.
     judged : SimulatedScore
         By the simulated response time, where the response time counts.
+    ends : (Responses, Responses) or None
+        Simulated as far as the servers' seconds may be off, to either side; None where the slower ones do not keep up.
     """
 
     plan: Composition
     simulated: Responses | None
     judged: SimulatedScore
+    ends: tuple[Responses, Responses] | None = None
 
 
 def looked_at(problem: SessionsProblem, plan: Composition, seed: int) -> Looked:
@@ -45,7 +50,19 @@ def looked_at(problem: SessionsProblem, plan: Composition, seed: int) -> Looked:
     fleet = problem.fleet
     stable = total_rate(fleet, plan.chains) > fleet.arrivals_per_s
     simulated = simulate(fleet, plan.chains, seed=seed) if stable else None
-    return Looked(plan, simulated, judged(problem, plan.chains, simulated.mean_s if simulated else math.inf))
+    score = judged(problem, plan.chains, simulated.mean_s if simulated else math.inf)
+    return Looked(plan, simulated, score, ends_of(fleet, plan, seed))
+
+
+def ends_of(fleet: Fleet, plan: Composition, seed: int) -> tuple[Responses, Responses] | None:
+    """Responses where all servers are quicker than they say, and slower, by as much as measured seconds may be off."""
+    if total_rate(fleet, plan.chains) <= MEASURED * fleet.arrivals_per_s:
+        return None
+    found = []
+    for factor in (1.0 / MEASURED, MEASURED):  # seconds times a factor are arrivals times it, in a unit of time as long
+        other = simulate(replace(fleet, arrivals_per_s=fleet.arrivals_per_s * factor), plan.chains, seed=seed)
+        found.append(Responses(other.mean_s * factor, other.p95_s * factor, other.waited))
+    return found[0], found[1]
 
 
 def plan_of(
@@ -88,9 +105,10 @@ def plan_of(
         ),
         objective=value,
         figures=Figures(figures),
+        intervals={**intervals_of(None, (), figures), **response_intervals(looked)},
         nodes=nodes_of(fleet, plan),
         chains=tuple(placed(fleet, chain) for chain in plan.chains),
-        notes=(*too_small(fleet), *(() if looked.simulated else (UNSTABLE,))),
+        notes=(*too_small(fleet), *steady(looked)),
     )
 
 
@@ -122,6 +140,21 @@ def responses_of(fleet: Fleet, looked: Looked, proven: Proven) -> Mapping[str, f
         "response_simulated_s": looked.simulated.mean_s,
         "response_simulated_p95_s": looked.simulated.p95_s,
     }
+
+
+def response_intervals(looked: Looked) -> Mapping[str, tuple[float, float]]:
+    """Low and high of the simulated response times, in s."""
+    if looked.ends is None:
+        return {}
+    low, high = looked.ends
+    return {"response_simulated_s": (low.mean_s, high.mean_s), "response_simulated_p95_s": (low.p95_s, high.p95_s)}
+
+
+def steady(looked: Looked) -> tuple[str, ...]:
+    """What is not told because the queue would grow for ever."""
+    if looked.simulated is None:
+        return (UNSTABLE,)
+    return (CLOSE,) if looked.ends is None else ()
 
 
 def nodes_of(fleet: Fleet, plan: Composition) -> tuple[NodeUse, ...]:

@@ -7,7 +7,7 @@ from rich.text import Text
 
 from objectives.combine import SESSIONS
 from placement.plan.plan import PlacedChain, Plan
-from placement.quantities import seconds
+from placement.quantities import between, seconds
 from placement.report.table import front_view, objective_line, why_stopped
 
 
@@ -20,12 +20,14 @@ def plan_view(plan: Plan) -> RenderableType:
     lines = [f"{plan.n_blocks} blocks on {used} of {len(plan.nodes)} servers{status}"]
     lines += [f"  {chain.capacity:4d} sessions of {chain.seconds:.3g} s  {way_of(chain)}" for chain in plan.chains]
     lines.append(
-        f"rate      {figures.rate_per_s:.4g} sessions/s; no placement serves more than {figures.rate_bound_per_s:.4g}"
+        f"rate      {figures.rate_per_s:.4g} sessions/s{_ends(plan, 'rate_per_s', 'sessions/s')}; "
+        f"no placement serves more than {figures.rate_bound_per_s:.4g}"
     )
     arrivals = f"{figures.arrivals_per_s:.4g} sessions/s"
     if "response_simulated_s" in figures:
         mean, late = figures.response_simulated_s, figures.response_simulated_p95_s
-        lines.append(f"response  {mean:.4g} s mean, {late:.4g} s for 95 of 100, simulated at {arrivals}")
+        ends = _ends(plan, "response_simulated_s", "s")
+        lines.append(f"response  {mean:.4g} s mean{ends}, {late:.4g} s for 95 of 100, simulated at {arrivals}")
         lines.append(f"bound     no placement has a mean response below {figures.response_bound_s:.4g} s")
     else:
         lines.append(f"arrivals  {arrivals} are more than that: the queue would grow for ever")
@@ -36,6 +38,12 @@ def plan_view(plan: Plan) -> RenderableType:
         f"{why_stopped(plan.stopped_by)}"
     )
     return Group(Text("\n".join(lines)), *front_view(plan, SESSIONS))
+
+
+def _ends(plan: Plan, figure: str, unit: str) -> str:
+    """Where 9 of 10 such figures lie, in brackets; nothing where the plan does not say it."""
+    ends = plan.intervals.get(figure)
+    return f" ({between(*ends, unit)})" if ends else ""
 
 
 def way_of(chain: PlacedChain) -> str:
