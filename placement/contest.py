@@ -113,11 +113,14 @@ class Glances:
         By `clock.now`.
     found : bool
         One of them found a plan.
+    unproven : bool
+        One of them found none where there may be one.
     """
 
     search: Search
     began: float = field(default_factory=clock.now)
     found: bool = False
+    unproven: bool = False
 
     def at(self, tasks: Sequence[Task], solver: Solver) -> Plan | None:
         """A plan of one of these problems after a moment; None where none was found.
@@ -131,31 +134,33 @@ class Glances:
             if not self.found:
                 raise NotFoundError(["the time was over before a plan was found for any choice"])
             return None
-        plan = glance(tasks, solver, self.search.seed, min(GLANCE_S, max(LEAST_SECONDS, self.search.seconds / 10)))
+        plan = self._glance(tasks, solver)
         self.found = self.found or plan is not None
         return plan
 
-
-def glance(tasks: Sequence[Task], solver: Solver, seed: int, seconds: float = GLANCE_S) -> Plan | None:
-    """A plan after so many seconds of search at each problem, and four times as many at all; None where none is."""
-    until = clock.now() + 4 * seconds
-    for number, task in enumerate(tasks):
-        if number and clock.now() > until:
-            break
-        if task.impossible():
-            continue
-        outcome = run_asked(
-            task.problem,
-            solver,
-            "auto",
-            seed=seed,
-            start=starts(task, Search(seed=seed)),
-            seconds=seconds,
-            stop=lambda progress: progress.violation == 0 and progress.seconds > seconds / 4,
-        )
-        if outcome.score.violation == 0:
-            return task.plan(outcome, FoundBy("auto", seed))
-    return None
+    def _glance(self, tasks: Sequence[Task], solver: Solver) -> Plan | None:
+        """A plan after a moment of search at each problem, and four times as long at all; None where none is."""
+        seconds = min(GLANCE_S, max(LEAST_SECONDS, self.search.seconds / 10))
+        until, seed = clock.now() + 4 * seconds, self.search.seed
+        for number, task in enumerate(tasks):
+            if task.impossible():
+                continue
+            if number and clock.now() > until:
+                self.unproven = True
+                break
+            outcome = run_asked(
+                task.problem,
+                solver,
+                "auto",
+                seed=seed,
+                start=starts(task, Search(seed=seed)),
+                seconds=seconds,
+                stop=lambda progress: progress.violation == 0 and progress.seconds > seconds / 4,
+            )
+            if outcome.score.violation == 0:
+                return task.plan(outcome, FoundBy("auto", seed))
+            self.unproven = self.unproven or outcome.bound < np.inf
+        return None
 
 
 def compete(tasks: Sequence[Task], solver: Solver, search: Search) -> tuple[Result, list[tuple[Task, Plan]]]:

@@ -145,7 +145,12 @@ def _answer(asked: Asked, search: Search) -> Result:
 
     if asked.wish.goodput is not None:
         return _simulated(asked, search, glanced)
-    asked = chosen(asked, glanced)
+    try:
+        asked = chosen(asked, glanced)
+    except InfeasibleError as error:
+        if glances.unproven:
+            raise NotFoundError(error.reasons) from None
+        raise
     if asked.copies is None and serve_more(asked) and search.solver == "auto" and search.start is None:
         return _perhaps_copied(asked, search)
     return _copied(asked, search) if asked.copies not in (1, None) else _alone(asked, search)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint
+from typing import Any
 
 import numpy as np
 import pytest
 
 from objectives.pipeline.terms import Terms
 from objectives.spans import Span
-from placement import InfeasibleError, InputError, NotFoundError, Plan, optimize, plugins, registry
+from placement import InfeasibleError, InputError, NotFoundError, Plan, contest, optimize, plugins, registry
 from placement.kinds.pipeline.problem import problem_of
 from placement.plan.plan import PlacedSpan
 from placement.readers.cluster.read import read_request
@@ -197,3 +198,19 @@ def test_a_start_with_too_many_runs_is_refused() -> None:
     runs = tuple(PlacedSpan("ab"[k % 2], k, k + 1) for k in range(plan.n_blocks))
     with pytest.raises(InputError, match="does not suit"):
         optimize(None, CLUSTER, start=replace(plan, placement=runs), time_limit=0.2)
+
+
+def test_choices_that_nothing_fits_are_infeasible_where_that_is_proven(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory that lacks whatever is chosen is a proof; moments of search that found nothing are none."""
+    left_open = {**CLUSTER, "workload": {"concurrency": "max"}}
+    with pytest.raises(InfeasibleError, match="no plan was found for a single sequence"):
+        optimize(None, {**left_open, "nodes": NODES[:1]})
+    search: Any = contest.__dict__["run_asked"]
+
+    def unlucky(*given: Any, **keys: Any) -> Any:
+        found = search(*given, **keys)
+        return replace(found, score=replace(found.score, violation=1.0))
+
+    monkeypatch.setattr(contest, "run_asked", unlucky)
+    with pytest.raises(NotFoundError, match="no plan was found for a single sequence"):
+        optimize(None, left_open, time_limit=1.0)
