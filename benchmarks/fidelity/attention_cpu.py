@@ -35,10 +35,8 @@ SHAPES = {
     "4, heads of 64": (1024, 2816, 16, 4),
 }
 DEPTHS = (0, 2048, 4096)
-QUANTIZED = (
-    0.95,
-    0.35,
-)  # `quantized_bandwidth` and `quantized_compute` of the class cpu, which the shares stand beside
+QUANTIZED = (0.95, 0.35)
+"""`quantized_bandwidth` and `quantized_compute` of the class cpu, beside which the shares stand."""
 
 
 def bench(file: Path, fused: bool, threads: int) -> tuple[dict[int, float], dict[int, float]]:
