@@ -24,6 +24,7 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 
 from benchmarks.fidelity.llama_cpp_cpu import Q8_0_BYTES, Q8_0_WEIGHTS, write_random
+from placement.costs.runtimes import runtime_costs
 
 LAYERS, VOCABULARY, PROMPT = 8, 512, 64
 # hidden, feed-forward, heads, KV heads
@@ -35,8 +36,7 @@ SHAPES = {
     "4, heads of 64": (1024, 2816, 16, 4),
 }
 DEPTHS = (0, 2048, 4096)
-QUANTIZED = (0.95, 0.35)
-"""`quantized_bandwidth` and `quantized_compute` of the class cpu, beside which the shares stand."""
+COSTS = runtime_costs("llama.cpp")  # whose shares these stand beside
 
 
 def bench(file: Path, fused: bool, threads: int) -> tuple[dict[int, float], dict[int, float]]:
@@ -103,8 +103,9 @@ def told(scratch: Path, fused: bool, threads: int) -> None:
     print(f"  weights {weights_per_s / 1e9:.1f} GB/s, products {products_per_s / 1e9:.0f} GFLOP/s")
     print(f"  step: cache {1e-9 / byte_s:.1f} GB/s, scores {1e-9 / flop_s:.0f} GFLOP/s")
     print(f"  prompt: scores {1e-9 / prompt_s:.0f} GFLOP/s")
-    cache = QUANTIZED[0] / byte_s / weights_per_s
-    step, whole = (QUANTIZED[1] / spent / products_per_s for spent in (flop_s, prompt_s))
+    read, multiplied = (COSTS.figure("cpu", key) or 1.0 for key in ("quantized_bandwidth", "quantized_compute"))
+    cache = read / byte_s / weights_per_s
+    step, whole = (multiplied / spent / products_per_s for spent in (flop_s, prompt_s))
     print(f"  cache_bandwidth {cache:.2f}, attention_compute {whole:.3f}, step_attention_compute {step:.3f}")
 
 
