@@ -25,6 +25,10 @@ generation are within this `comparison` of the measured one (benchmarks/fidelity
 MEASURED = 1.2
 """Nodes with seconds of one's own: what the emulated hosts of docs/running.md show. Nothing published is narrower: a
 group of a few machines that agree says little of the next one."""
+HOSTS = (
+    "eager passes wait for their host, and of two hosts with the same GPUs one launched kernels 1.6 times slower: "
+    "`placement calibrate` with one run tells this one's"
+)
 OF_FIGURE: Mapping[str, str] = {
     "time_per_token_s": GENERATION,
     "tokens_per_s": GENERATION,
@@ -129,6 +133,7 @@ def cost_notes(request: Request, used: Collection[str]) -> tuple[str, ...]:
     return (
         f"costs of {costs.name} on {', '.join(kinds)}: time per token within a factor {generation:.2f} and prompts "
         f"within {prompt:.2f} in 9 of 10 published runs{of_all}",
+        *((HOSTS,) if costs.launches_overlap and any("gpu" in lineage(kind) for kind in kinds) else ()),
     )
 
 

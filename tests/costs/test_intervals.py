@@ -94,6 +94,8 @@ def test_notes_say_whose_costs_they_are() -> None:
     assert "costs of llama.cpp on consumer-ampere" in cost_notes(question("ollama"), ["gpu"])[0]
     assert cost_notes(question("ollama"), ["gpu"])[0].endswith("9 of 10 published runs")
     assert "of all runtimes: too few are of this one" in cost_notes(question("deepspeed"), ["gpu"])[0]
+    assert "placement calibrate" in cost_notes(question("torch"), ["gpu"])[1]
+    assert len(cost_notes(question("vllm"), ["gpu"])) == 1
 
 
 def test_replicated_placements_have_them_too() -> None:
