@@ -24,7 +24,7 @@ OVERRIDE = ("-ot", "--override-tensor")
 DEVICES = ("-dev", "--device")
 MAIN = ("-mg", "--main-gpu")
 EXPERTS, ALL_EXPERTS = ("-ncmoe", "--n-cpu-moe"), ("-cmoe", "--cpu-moe")
-CACHE = ("-nkvo", "--no-kv-offload")
+CACHE, NO_CACHE = ("-nkvo", "--no-kv-offload"), ("-kvo", "--kv-offload")
 # They move tensors of another model beside this one, or move them in a way that depends on what is free then.
 REFUSED = {
     **dict.fromkeys(
@@ -64,6 +64,8 @@ def read(source: Source) -> tuple[PlacedSpan, ...]:
 
 
 def _ensure_read(flags: Flags) -> None:
+    if flags.has(*CACHE) and flags.has(*NO_CACHE):
+        raise InputError(f"{flags.first(CACHE)} beside {flags.first(NO_CACHE)}: expected one of the two")
     for flag, value in flags.pairs:
         if flag in REFUSED:
             raise InputError(f"{flag}: {REFUSED[flag]}")
@@ -87,7 +89,11 @@ class _Layout:
 def _layers(flags: Flags, source: Source, *, alone: bool) -> _Layout:
     last = source.n_layers
     ngl = _ngl(flags, last)
-    bare = flags.value(*DEVICES) == "none" and ngl == 0
+    bare = flags.value(*DEVICES) == "none"
+    if bare and flags.has(*NGL) and ngl:
+        words = f"{flags.first(DEVICES)} none beside {flags.first(NGL)} {shown(flags.value(*NGL) or '')}"
+        raise InputError(f"{words}: without devices every layer is the CPU's, expected {flags.first(NGL)} 0")
+    ngl = 0 if bare else ngl
     on_cpu = ngl < last + 1
     split = [] if bare else _split(flags, source, on_cpu=on_cpu, alone=alone)
     nodes = _nodes(flags, source, len(split), on_cpu)

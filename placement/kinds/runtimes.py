@@ -9,6 +9,7 @@ from ..errors import InputError, nearest, shown
 from ..export import make_runtime, runtime_names
 from ..export.checks import under
 from ..question.request import Request
+from .space.hosts import degrees_of
 
 
 def ensure_known_runtime(request: Request, where: str) -> Request:
@@ -21,6 +22,23 @@ def ensure_known_runtime(request: Request, where: str) -> Request:
         return request
     text = f"unknown runtime {shown(name)}{nearest(name, known)} (known: {', '.join(known)})"
     raise InputError(text, "runtime").under(where)
+
+
+def ensure_degrees(request: Request, where: str) -> Request:
+    """Return the request; raise `InputError` for a node whose devices cannot divide the model equally.
+
+    Runtimes with unequal shares can divide anything, and nobody doubts a node that somebody has measured.
+    """
+    model, name = request.model, request.runtime
+    if not model.heads or (name in runtime_names() and make_runtime(name).holds.shares):
+        return request
+    for node in request.cluster.nodes:
+        many = node.tensor_parallel
+        if many > 1 and not (node.decode_s_per_block or node.decode_table) and many not in degrees_of(model, many):
+            heads = f"{model.heads} attention heads" + (f" and {model.kv_heads} KV heads" if model.kv_heads else "")
+            told = f"expected devices that can divide the {heads} of {model.name}, got {many}"
+            raise InputError(told, f"nodes[{node.name}].tensor_parallel").under(where)
+    return request
 
 
 def under_runtime(request: Request) -> tuple[Request, ...]:

@@ -28,9 +28,9 @@ from placement.search.loop import Outcome
 from placement.search.problem import IntArray, Spans
 
 from ..base import FoundBy, Reasons, Task, Wish
-from ..runtimes import ensure_known_runtime, under_runtime
+from ..runtimes import ensure_degrees, ensure_known_runtime, under_runtime
 from ..space.copies import judged_beside, one_by_one
-from ..space.variants import Variant, as_named, asked_for, ensure_known_nodes, variants_of
+from ..space.variants import Variant, as_named, asked_for, variants_of, with_running
 from .infeasible import memory_reasons, reasons, rules_broken, split_reasons
 from .near import by_memory, with_fewer, with_more
 from .picture import picture_of
@@ -162,7 +162,7 @@ class PipelineKind:
 
     def read(self, data: Mapping[str, Any], where: str, folder: Path, model: object | None) -> Request:
         """A cluster file."""
-        return ensure_known_runtime(request_of(data, where, folder, model), where)
+        return ensure_degrees(ensure_known_runtime(request_of(data, where, folder, model), where), where)
 
     def wish(self, question: Request, spec: ObjectiveSpec | None, limits: Mapping[str, float] | None) -> Wish:
         """The objective named, else that of the file, else the time per token."""
@@ -174,7 +174,7 @@ class PipelineKind:
         request = replace(question, objective=wish.objective)
         variants, space = variants_of(request)
         if running is not None:
-            ensure_known_nodes(running, [variant.request for variant in variants])
+            variants = with_running(variants, running)
         if request.runtime:
             variants = [
                 Variant(part, variant.wider, variant.least)

@@ -33,7 +33,7 @@ from placement.search.problem import IntArray
 
 from ..base import FoundBy, Reasons, Task, Wish
 from ..pipeline.plan import groups_of
-from ..runtimes import ensure_known_runtime
+from ..runtimes import ensure_degrees, ensure_known_runtime
 from ..space.variants import as_named, asked_for, group_variants
 from .case import case_of
 from .judge import numbered_spans, rules_broken, with_running
@@ -148,7 +148,7 @@ class ReplicatedKind:
     def read(self, data: Mapping[str, Any], where: str, folder: Path, model: object | None) -> Request | ReplicatedCase:
         """A cluster file with ``placement: replicated``, or a case in Helix's format."""
         if not is_helix(data):
-            request = ensure_known_runtime(request_of(data, where, folder, model), where)
+            request = ensure_degrees(ensure_known_runtime(request_of(data, where, folder, model), where), where)
             return ensure_enough_nodes(request, f"{where}: min_replicas")
         if model is not None:
             raise InputError("does not apply: the tables of the file say what a node can do", f"{where}: --model")

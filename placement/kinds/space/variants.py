@@ -178,8 +178,15 @@ def named_groups(names: Sequence[str], request: Request) -> tuple[Grouping, tupl
         raise InputError("a device is in two groups of the layout")
     groups = tuple(members for members, _ in found if members)
     for group in groups:
+        _ensure_cards(request, group)
         _ensure_linked(request, group)
     return groups, tuple(percents for members, percents in found if members)
+
+
+def _ensure_cards(request: Request, group: Sequence[int]) -> None:
+    homes = [request.cluster.nodes[number].name for number in group if request.cluster.nodes[number].main_memory]
+    if homes and len(homes) < len(group):
+        raise InputError(f"a group of cards takes no processor: '{homes[0]}' is the main memory of its host")
 
 
 def _ensure_linked(request: Request, group: Sequence[int]) -> None:
@@ -230,13 +237,24 @@ def _away(placement: Sequence[PlacedSpan], request: Request) -> Iterator[Away]:
         yield Away(part, blocks, home, cards)
 
 
-def ensure_known_nodes(running: Plan, requests: Sequence[Request]) -> None:
-    """Refuse a running plan none of whose variants has all of its nodes; one that the question itself has is fine."""
+def with_running(variants: list[Variant], running: Plan) -> list[Variant]:
+    """The variants, with one on the groups of the plan that runs where none of them has these.
+
+    Raises
+    ------
+    InputError
+        The plan is on nodes that the cluster lacks.
+    """
     used = {span.node for span in running.placement}
-    if not any(used <= set(request.cluster.names) for request in requests):
-        names = requests[0].cluster.names
-        stranger = next(span.node for span in running.placement if span.node not in names)
-        raise InputError(f"the plan uses node '{stranger}', which the cluster lacks{nearest(stranger, names)}")
+    if any(used <= set(variant.request.cluster.names) for variant in variants):
+        return variants
+    asked = variants[0].base
+    there = replace(asked_for(as_named(running.placement, asked), asked), away=())
+    names = there.cluster.names
+    for span in as_named(running.placement, asked):
+        if span.node not in names:
+            raise InputError(f"the plan uses node '{span.node}', which the cluster lacks{nearest(span.node, names)}")
+    return [*variants, Variant(there, wider=True)]
 
 
 def repeated_cache(model: Model, copies: int) -> Model:

@@ -140,7 +140,7 @@ def _node(entry: NodeEntry, where: str, n_blocks: int, notes: list[str]) -> Node
         power_w=base.power_w * many,
         cores=base.cores * many,
         host=entry.host or "",
-        main_memory=_is_main_memory(entry),
+        main_memory=is_main_memory(entry),
         offload=PARTS if entry.offload is None else entry.offload,
         joins=entry.tensor_parallel == 0,
         tensor_parallel=many,
@@ -154,7 +154,8 @@ def _node(entry: NodeEntry, where: str, n_blocks: int, notes: list[str]) -> Node
     )
 
 
-def _is_main_memory(entry: NodeEntry) -> bool:
+def is_main_memory(entry: NodeEntry) -> bool:
+    """Whether an entry is a processor with the main memory of its host."""
     if entry.main_memory is not None or entry.device is None:
         return bool(entry.main_memory)
     return "cpu" in hardware.lineage(hardware.device(entry.device).kind)

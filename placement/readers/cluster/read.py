@@ -28,7 +28,7 @@ from ..schema.nodes import NodeEntry
 from .extras import draft_of, with_extras
 from .inline import inline_model
 from .links import connect
-from .nodes import expand
+from .nodes import expand, is_main_memory
 
 KEYS = ("model", "nodes")
 
@@ -173,9 +173,17 @@ def _model(entry: ClusterFile, folder: Path, given: object | None) -> Model:
 
 
 def _with_degrees(entry: ClusterFile) -> list[NodeEntry]:
-    """The node entries; those that say nothing of tensor parallelism as the file says, which is auto by default."""
-    update = {"tensor_parallel": 0 if entry.tensor_parallel is None else entry.tensor_parallel}
-    return [node if node.tensor_parallel is not None else node.model_copy(update=update) for node in entry.nodes]
+    """The node entries; those that say nothing of tensor parallelism as the file says, which is auto by default.
+
+    A number is of cards: a processor with the main memory of its host stays one.
+    """
+    stated = entry.tensor_parallel or 0
+    return [
+        node
+        if node.tensor_parallel is not None
+        else node.model_copy(update={"tensor_parallel": 1 if stated and is_main_memory(node) else stated})
+        for node in entry.nodes
+    ]
 
 
 def _objective(entry: ClusterFile) -> Objective:
