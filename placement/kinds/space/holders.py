@@ -31,11 +31,8 @@ from .variants import holds_of, repeated_cache
 
 FloatArray = npt.NDArray[np.float64]
 MOST_HOLDERS = 96  # beside single devices
-SIZES = (
-    (64, 1.05),
-    (16, 1.2),
-    (8, 1.5),
-)  # micro-batch sizes up to which each is looked at; beyond, ranges that grow so
+MOST_KINDS = 500  # of single devices
+SIZES = ((64, 1.05), (16, 1.2), (8, 1.5))  # micro-batch sizes up to which each is looked at; then ranges that grow so
 MOST_SECONDS = 12_000  # of holders and sizes; where there are more, sizes are fewer
 
 
@@ -63,7 +60,10 @@ def holders_of(request: Request) -> Holders | None:
     kinds = kinds_of_nodes(cluster.nodes, ("name", "members", "shares", "host"))
     free = [k for k, node in enumerate(cluster.nodes) if node.name not in request.constraints.exclude]
     made: dict[object, Made] = {}
-    most = MOST_HOLDERS + len({kinds[k] for k in free})
+    single = len({kinds[k] for k in free})
+    most = MOST_HOLDERS + single
+    if single > MOST_KINDS:
+        return None
     for members in (*((k,) for k in free), *(_groups(request, free, kinds) if holds is None or holds.groups else ())):
         for one in _made(request, members, kinds):
             made.setdefault((tuple(sorted(kinds[k] for k in members)), one.node.shares), one)
