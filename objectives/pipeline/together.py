@@ -17,6 +17,7 @@ SLACK = 1e-9
 RANGE_SLACK = 1e-3
 GRID = 6  # steps of each weight that are tried first
 LEAST_STEP = 0.004  # of a weight; then the search for better ones ends
+LARGE = 500_000  # costs of holders, sizes and blocks; of more, fewer weights are tried
 MOST_CLASSES = 6  # of devices, whose prices are searched one by one
 
 
@@ -86,9 +87,10 @@ def least_together(holders: Holders, sequences: int) -> float:
     market = _Market(holders, sequences)
     if not market.possible:
         return np.inf
-    best = max((market.least(*weights), weights) for weights in _simplex(GRID))
-    step = 1.0 / GRID
-    while step > LEAST_STEP:
+    grid, least_step = (GRID, LEAST_STEP) if market.size <= LARGE else (GRID // 2, 10 * LEAST_STEP)
+    best = max((market.least(*weights), weights) for weights in _simplex(grid))
+    step = 1.0 / grid
+    while step > least_step:
         step /= 2.0
         for _ in range(4):
             found = max(((market.least(*one), one) for one in _around(best[1], step)), default=best)
@@ -145,6 +147,11 @@ class _Market:
         held = holders.weight_bytes / np.maximum(room, 1e-9)
         self.memory = [held / (most * (deep[k + 1] - 1)) + holders.kv_bytes / np.maximum(room, 1e-9) for k in fits]
         self.prices = self._plain_prices()
+
+    @property
+    def size(self) -> int:
+        """Costs that a token is looked for among."""
+        return self.short.size * len(self.long)
 
     @property
     def n_classes(self) -> int:

@@ -30,9 +30,10 @@ from .hosts import computed, copies_of_cache, degrees_of
 from .variants import holds_of, repeated_cache
 
 FloatArray = npt.NDArray[np.float64]
-MOST_HOLDERS = 96
-EXACT_SIZES = 64  # micro-batch sizes up to which each is looked at; beyond, ranges
-GROWTH = 1.05
+MOST_HOLDERS = 96  # beside single devices
+MOST_KINDS = 500  # of single devices
+SIZES = ((64, 1.05), (16, 1.2), (8, 1.5))  # micro-batch sizes up to which each is looked at; then ranges that grow so
+MOST_SECONDS = 12_000  # of holders and sizes; where there are more, sizes are fewer
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +60,20 @@ def holders_of(request: Request) -> Holders | None:
     kinds = kinds_of_nodes(cluster.nodes, ("name", "members", "shares", "host"))
     free = [k for k, node in enumerate(cluster.nodes) if node.name not in request.constraints.exclude]
     made: dict[object, Made] = {}
+    single = len({kinds[k] for k in free})
+    most = MOST_HOLDERS + single
+    if single > MOST_KINDS:
+        return None
     for members in (*((k,) for k in free), *(_groups(request, free, kinds) if holds is None or holds.groups else ())):
         for one in _made(request, members, kinds):
             made.setdefault((tuple(sorted(kinds[k] for k in members)), one.node.shares), one)
-            if len(made) > MOST_HOLDERS:
+            if len(made) > most:
                 return None
-    sizes = _sizes(request.workload.concurrency)
+    sizes = _sizes(request.workload.concurrency, len(made))
     rows: list[tuple[Made, CostTables]] = []
     for one in made.values():
         rows += [(one, tables) for tables in _tables(request, one, sizes[:-1].tolist(), grouped=holds is None)]
-        if len(rows) > MOST_HOLDERS:
+        if len(rows) > most:
             return None
     return _joined(request, rows, sizes, [kinds[k] for k in free])
 
@@ -149,11 +154,14 @@ def _fastest(cluster: Cluster, ones: Sequence[int], others: Sequence[int]) -> tu
     return float(cluster.latency_s[pick][linked].min()), float(cluster.bandwidth_bytes_per_s[pick][linked].max())
 
 
-def _sizes(concurrency: int) -> npt.NDArray[np.int64]:
+def _sizes(concurrency: int, holders: int) -> npt.NDArray[np.int64]:
     """Micro-batch sizes that are looked at, and the one after the last."""
-    sizes = list(range(1, min(concurrency, EXACT_SIZES) + 1))
-    while sizes[-1] < concurrency:
-        sizes.append(min(concurrency, int(sizes[-1] * GROWTH) + 1))
+    for exact, growth in SIZES:
+        sizes = list(range(1, min(concurrency, exact) + 1))
+        while sizes[-1] < concurrency:
+            sizes.append(min(concurrency, int(sizes[-1] * growth) + 1))
+        if len(sizes) * holders <= MOST_SECONDS:
+            break
     return np.array([*sizes, concurrency + 1], dtype=np.int64)
 
 
