@@ -176,7 +176,7 @@ def engine_of(given: list[str] | None) -> EngineOptions:
     """Engine options by name; those of the host as ``host.pass_s``."""
     plain: dict[str, Any] = {}
     host: dict[str, float] = {}
-    known = [field.name for field in fields(EngineOptions) if field.name != "host"]
+    known = [field.name for field in fields(EngineOptions) if field.name not in ("host", "instances")]
     hosts = [f"host.{field.name}" for field in fields(HostCosts)]
     for key, value in pairs_of(given, "--engine", "KEY=VALUE").items():
         if key in hosts:

@@ -31,6 +31,8 @@ class EngineOptions:
         micro-batch is under way at a time.
     micro_batches : int
         Micro-batches under way at once in one instance; 0: one per stage.
+    instances : tuple of (int, int)
+        Sequences and micro-batches of each instance, where they are not alike; no more than `max_num_seqs` run.
     swap_bytes_per_s : float
         Between device and host memory, for policies that swap.
     host : HostCosts or None
@@ -45,6 +47,7 @@ class EngineOptions:
     memory_share: float | None = None
     ahead: bool | None = None
     micro_batches: int = 0
+    instances: tuple[tuple[int, int], ...] = ()
     swap_bytes_per_s: float = 25e9
     host: HostCosts | None = None
 
@@ -61,5 +64,11 @@ class EngineOptions:
             raise InputError(f"expected a share above 0 and at most 1, got {self.memory_share!r}", "memory_share")
         if not 0 <= self.micro_batches <= 1024:
             raise InputError(f"expected a whole number from 0 to 1024, got {self.micro_batches!r}", "micro_batches")
+        for sequences, groups in self.instances:
+            if not 1 <= groups <= sequences <= self.max_num_seqs:
+                raise InputError(
+                    f"expected from 1 micro-batch to {self.max_num_seqs} sequences, got {sequences} in {groups}",
+                    "instances",
+                )
         if not self.swap_bytes_per_s > 0:
             raise InputError(f"expected bytes/s above 0, got {self.swap_bytes_per_s!r}", "swap_bytes_per_s")

@@ -12,6 +12,9 @@ from itertools import pairwise
 
 import numpy as np
 
+from objectives.pipeline.terms import best_size
+from objectives.spans import Span
+from placement.costs.build import build_tables
 from placement.plan.plan import Plan
 from placement.question.request import Request
 from placement.question.requests import Requests
@@ -63,6 +66,30 @@ def stream_options(plan: Plan, workload: Workload) -> EngineOptions:
     return EngineOptions(max_num_seqs=-(-flying // chains), max_model_len=1 << 24)
 
 
+def engines_of_copies(plan: Plan, question: Request) -> EngineOptions:
+    """The engines that the throughput of copies is meant for: each has its sequences, in the best micro-batches.
+
+    Parameters
+    ----------
+    plan : Plan
+        Pipelines side by side.
+    question : Request
+        What it answers.
+    """
+    tables, names = build_tables(question), question.cluster.names
+    rates = tables.rounds("throughput")
+    engines = []
+    for chain in plan.chains:
+        stops = (0, *chain.stops)
+        spans = [Span(names.index(node), *ends) for node, ends in zip(chain.nodes, pairwise(stops), strict=True)]
+        flying = max(1, chain.capacity or 1)
+        size = int(tables.batches[best_size(tables, rates, spans, flying)[1]])
+        groups = max(1, min(flying // size, len(spans)))
+        engines.append((groups * size, groups))
+    most = max(sequences for sequences, _ in engines)
+    return EngineOptions(max_num_seqs=most, instances=tuple(engines), max_model_len=1 << 24)
+
+
 def stream_requests(workload: Workload, number: int, seed: int, longest: int) -> Requests:
     """So many requests, their lengths within half of the workload's means, none longer than the caches can hold."""
     rng = np.random.default_rng(seed)
@@ -85,7 +112,7 @@ def closed_stream(plan: Plan, question: Request, *, seed: int = 0, options: Engi
     seed : int
         Of the lengths.
     options : EngineOptions, optional
-        By default those of `stream_options`.
+        By default those of `stream_options`, of copies those of `engines_of_copies`.
 
     Returns
     -------
@@ -97,8 +124,13 @@ def closed_stream(plan: Plan, question: Request, *, seed: int = 0, options: Engi
         The plan does not suit the question or has no room for caches.
     """
     work = question.workload
-    chosen = options or stream_options(plan, work)
+    copies = len(plan.chains) > 1 and bool(plan.figures.get("micro_batch"))  # of pipelines, which have micro-batches
+    chosen = options or (engines_of_copies(plan, question) if copies else stream_options(plan, work))
     serving = serving_of(plan, question, chosen)
+    if chosen.instances:
+        # Whoever comes goes where most places are free: as many are taken everywhere, as the plan has it.
+        total = sum(sequences for sequences, _ in chosen.instances)
+        serving = replace(serving, weights=tuple(sequences / total for sequences, _ in chosen.instances))
     count = work.concurrency
     number = max(ROUNDS * count, LEAST) + 4 * count
     requests = stream_requests(work, number, seed, _longest(serving, chosen))

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from placement.errors import InputError
+
 from .kernels.events import IntArray
 from .ledger import Ledger
 from .machine import Serving
@@ -46,6 +48,11 @@ class World:
         chains = serving.instances
         lengths = serving.machine.length
         self.per_chain = [options.micro_batches or int(lengths[c]) for c in range(chains)]
+        self.most = [options.max_num_seqs] * chains
+        if options.instances:
+            if len(options.instances) != chains:
+                raise InputError(f"expected {chains} instances, got {len(options.instances)}", "instances")
+            self.most, self.per_chain = (list(column) for column in zip(*options.instances, strict=True))
         members = [c for c in range(chains) for _ in range(self.per_chain[c])]
         self.groups = tuple(Group(k, c) for k, c in enumerate(members))
         self.of_chain = [tuple(group for group in self.groups if group.chain == c) for c in range(chains)]
@@ -68,7 +75,7 @@ class World:
     def blocks(self, chain: int) -> int:
         """Cache blocks of an instance when as many sequences run as may."""
         room, options = self.serving.rooms[chain], self.options
-        beside = room.sequence_tokens * options.max_num_seqs if room.sequence_tokens else 0.0
+        beside = room.sequence_tokens * self.most[chain] if room.sequence_tokens else 0.0
         return max(int((room.tokens - min(beside, room.tokens / 2.0)) // options.block_size), 1)
 
     def room_tokens(self, chain: int) -> float:
@@ -92,7 +99,7 @@ class World:
         """How many more requests a group may take in: `most` are shared out among the groups of an instance evenly."""
         groups = self.per_chain[group.chain]
         wanted = int(self.running[group.chain]) + len(self.queues[group.chain])
-        return min(-(-most // groups), -(-wanted // groups)) - group.size
+        return min(-(-min(most, self.most[group.chain]) // groups), -(-wanted // groups)) - group.size
 
     def waiting(self, group: Group) -> int | None:
         """The first request in the queue that the group's next pass may have; None when there is none."""

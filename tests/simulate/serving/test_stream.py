@@ -13,10 +13,14 @@ from placement.costs.build import build_tables
 from placement.costs.engines import serving_costs
 from placement.costs.passes import pass_seconds, span_costs
 from placement.costs.stream import passes_of
+from placement.errors import InputError
+from placement.optimize import judge
+from placement.plan.plan import PlacedSpan
 from placement.question.workload import Workload
+from placement.readers.cluster.read import read_request
 from placement.simulate.serving import EngineOptions, serve, serving_of
 from placement.simulate.serving.bound import most_tokens_per_s
-from placement.simulate.serving.stream import closed_stream, stream_options, stream_requests
+from placement.simulate.serving.stream import closed_stream, engines_of_copies, stream_options, stream_requests
 
 from .helpers import gpu, measured, planned, random_requests
 
@@ -134,3 +138,33 @@ def test_the_engine_is_the_plan_s() -> None:
     options = stream_options(plan, asked.workload)
     assert options.micro_batches <= 2
     assert options.max_num_seqs == options.micro_batches * plan.figures.micro_batch
+
+
+def test_copies_are_served_as_estimated() -> None:
+    """Three unlike pipelines side by side take as many sequences each as their plan says; within 10%."""
+    nodes = [
+        {"name": "a", "device": "a100-40gb-sxm", "count": 2},
+        {"name": "b", "device": "a10g", "count": 2},
+        {"name": "c", "device": "rtx-4090"},
+    ]
+    work = {"prompt_tokens": 128, "output_tokens": 64, "concurrency": 24}
+    document = {"model": "llama-3.1-8b", "quantization": "int8", "workload": work, "network": LINK, "nodes": nodes}
+    spans = [("a-0", 0, 18), ("a-1", 18, 34), ("b-0", 0, 17), ("b-1", 17, 34), ("c", 0, 34)]
+    asked = read_request(document | {"objective": "throughput"})
+    plan, broken = judge(None, asked, [PlacedSpan(*span) for span in spans])
+    assert not broken
+    engines = engines_of_copies(plan, asked).instances
+    for (sequences, _), chain in zip(engines, plan.chains, strict=True):
+        assert sequences <= (chain.capacity or 0)
+    assert len({sequences for sequences, _ in engines}) > 1
+    assert plan.figures.tokens_per_s == pytest.approx(closed_stream(plan, asked).output_tokens_per_s, rel=0.1)
+
+
+def test_engines_of_instances_are_checked() -> None:
+    """No more micro-batches than sequences, none beyond `max_num_seqs`, and as many as there are instances."""
+    plan, asked = planned(question(2, 128, 256, 32))
+    for wrong in ((2, 3), (300, 1), (0, 0)):
+        with pytest.raises(InputError, match="expected from 1 micro-batch"):
+            EngineOptions(instances=(wrong,))
+    with pytest.raises(InputError, match="expected 1 instances, got 2"):
+        closed_stream(plan, asked, options=EngineOptions(instances=((2, 1), (2, 1))))
