@@ -15,7 +15,7 @@ less one. `--plans` counts those of the first three kinds; there is one more of 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -39,6 +39,7 @@ from placement.readers.cluster.read import read_request
 from placement.simulate.serving.stream import closed_stream
 
 Document = dict[str, Any]
+Maker = Callable[[np.random.Generator], "Comparison | None"]
 KINDS = ("pipeline", "pipeline of groups", "replicated", "copies", "parts of blocks")
 SHARES = (0.6, 0.2, 0.2, 0.1, 0.1)
 FAMILIES = (families.home_lab, families.office_lan, families.mixed_gpus, families.geo)
@@ -179,7 +180,7 @@ def replicated(rng: np.random.Generator) -> Comparison | None:
 def compared(number: int, seed: int, only: str = "") -> Iterator[Comparison]:
     """So many plans of all kinds whose names have a word, one after the other."""
     wanted = np.round(np.array(SHARES) * number).astype(int)
-    makers = (pipeline, partial(pipeline, groups=True), replicated, copies, parts_of_blocks)
+    makers: tuple[Maker, ...] = (pipeline, partial(pipeline, groups=True), replicated, copies, parts_of_blocks)
     for k, (kind, maker) in enumerate(zip(KINDS, makers, strict=True)):
         if only not in kind:
             continue
