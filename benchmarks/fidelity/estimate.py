@@ -8,8 +8,8 @@ Pipelines on machines at home, in an office, in a cloud and in several regions, 
 several of them side by side (copies), and on PCs whose main memory holds parts of blocks: the closed stream of
 `placement.simulate.serving.stream`. Replicated placements: the closed loop of `placement.simulate.closed_loop`, in
 which nodes serve all that waits as one batch. Half of the plans are the best of a few hundred splits, half are drawn
-from the better half of them; those with parts are found by a search. Prints errors by kind: estimate over simulation,
-less one. `--plans` counts those of the first three kinds; there is one more of each of the others for ten of them.
+from the better half of them. Prints errors by kind: estimate over simulation, less one. `--plans` counts those of the
+first three kinds; there is one more of each of the others for ten of them.
 """
 
 from __future__ import annotations
@@ -25,13 +25,15 @@ import numpy as np
 from benchmarks.instances import families
 from benchmarks.quality.served import simulated, spearman, varied
 from objectives.combine import REPLICATED
-from placement.errors import InfeasibleError, InputError, NotFoundError
+from placement.errors import InputError
+from placement.kinds.pipeline.plan import placed_spans
 from placement.kinds.pipeline.problem import problem_of
 from placement.kinds.replicated.case import case_of
 from placement.kinds.replicated.problem import ReplicatedProblem
 from placement.kinds.space.copies import dealt, most_copies, part_of, shares
+from placement.kinds.space.parts import part_variants
 from placement.kinds.space.variants import as_named, asked_for
-from placement.optimize import judge, optimize
+from placement.optimize import judge
 from placement.plan.plan import PlacedSpan
 from placement.question.objective import objective_of
 from placement.question.request import Request
@@ -45,7 +47,6 @@ SHARES = (0.6, 0.2, 0.2, 0.1, 0.1)
 FAMILIES = (families.home_lab, families.office_lan, families.mixed_gpus, families.geo)
 DRAWN = 200  # splits from which a pipeline is taken
 REQUESTS = 300  # of a closed loop of a replicated placement
-SEARCH_S = 0.5  # for a plan with parts of blocks in main memory
 COPIED = ("llama-3.1-8b", "qwen2.5-14b", "llama-2-13b")
 PARTED = ("gpt-oss-20b", "gpt-oss-120b", "qwen3-30b-a3b", "mixtral-8x7b", "qwen2.5-32b", "llama-3.1-70b")
 CARDS = ("rtx-3060-12gb", "rtx-3090", "rtx-4070", "rtx-4090", "l4")
@@ -110,7 +111,7 @@ def drawn(rng: np.random.Generator, request: Request) -> list[PlacedSpan] | None
     order = fitting[np.argsort(costs[fitting], kind="stable")]
     chosen = order[0] if rng.random() < 0.5 else order[int(rng.integers(max(1, len(order) // 2)))]
     names = request.cluster.names
-    return [PlacedSpan(names[span.node], span.start, span.stop) for span in problem.decode(genomes[chosen])]
+    return [part for span in problem.decode(genomes[chosen]) for part in placed_spans(request, names[span.node], span)]
 
 
 def copies(rng: np.random.Generator) -> Comparison | None:
@@ -153,13 +154,14 @@ def parts_of_blocks(rng: np.random.Generator) -> Comparison | None:
         "nodes": nodes,
         "network": {"default": {"bandwidth": "10 Gbit/s", "latency": "0.1 ms"}},
     }
-    try:
-        plan = optimize(None, document, seed=int(rng.integers(1 << 31)), time_limit=SEARCH_S).plan
-    except (InfeasibleError, NotFoundError):
-        return None
-    if len(plan.chains) > 1 or not any(span.away for span in plan.placement):
-        return None
     request = read_request(document)
+    ways = [proposed.request for proposed in part_variants(request)]
+    spans = drawn(rng, ways[int(rng.integers(len(ways)))]) if ways else None
+    if spans is None or not any(span.away for span in spans):
+        return None
+    plan, broken = judge(None, document, spans)
+    if broken:
+        return None
     question = asked_for(as_named(plan.placement, request), request)
     seen = closed_stream(plan, question, seed=int(rng.integers(1 << 31))).output_tokens_per_s
     return Comparison(KINDS[4], plan.figures.tokens_per_s, seen)
