@@ -1,7 +1,8 @@
 """Served throughput of a replicated placement: an estimate from routing, caches, queues and the round trip.
 
 With N requests in flight, output tokens/s = N out / ((out - 1) step + prompt) by Little's law (J. D. C. Little,
-Operations Research 9(3), 1961, doi:10.1287/opre.9.3.383). N is set by the scarcest block's cache. A node serves all
+Operations Research 9(3), 1961, doi:10.1287/opre.9.3.383). N is what the caches have room for, a
+max flow of requests through them. A node serves all
 that waits as one batch, so that requests go round in waves, and the rate and the waves are found together by a damped
 fixed point of R = N / rate, the seconds of a round. What a step takes:
 
@@ -30,6 +31,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..spans import Span
+from .flow import SINK, SOURCE, Network, max_flow
 from .tables import FloatArray, ReplicatedTables
 
 # Part of the scarcest block's cache in use: a little more than all, as requests end early or late around their means;
@@ -122,7 +124,7 @@ def serve(tables: ReplicatedTables, spans: Sequence[Span], flow: float) -> Servi
     raw = {(a, b): (own[b] + hop_s(tables, a, b)) ** -POWER for a, row in after.items() for b in row}
     tokens = tables.prompt_tokens + tables.output_tokens
     room = {i: float(tables.kv_tokens[i, span.stop - span.start - 1]) / tokens for i, span in span_of.items()}
-    flying = min(tables.concurrency, max(1.0, FILL * _scarcest(tables, spans, room, after) - SPARE))
+    flying = min(tables.concurrency, max(1.0, FILL * _room_of_chains(tables, spans, room, after) - SPARE))
     factor = dict.fromkeys(span_of, 1.0)
     order = [client, *(span.node for span in sorted(spans, key=lambda span: span.stop))]
     for turn in range(BALANCE + 1):
@@ -135,8 +137,12 @@ def serve(tables: ReplicatedTables, spans: Sequence[Span], flow: float) -> Servi
                 weights[a, b] = raw[a, b] * factor[b] / total
                 visits[b] += share * weights[a, b]
         if turn < BALANCE:
-            for i in span_of:
-                factor[i] /= max(1.0, flying * float(visits[i]) / room[i])
+            over: dict[int, float] = {}
+            for i in reversed(order[1:]):
+                over[i] = max(1.0, flying * float(visits[i]) / room[i])
+                if span_of[i].stop < tables.n_blocks and after[i]:
+                    over[i] = max(over[i], min(over[b] for b in after[i]))
+                factor[i] /= over[i]
     return _fixed_point(tables, span_of, weights, visits, flying, flow)
 
 
@@ -176,16 +182,23 @@ def link_s(tables: ReplicatedTables, a: int, b: int) -> tuple[float, float]:
     return (prompt * size / band, size / band) if band > 0 else (0.0, 0.0)
 
 
-def _scarcest(
+def _room_of_chains(
     tables: ReplicatedTables, spans: Sequence[Span], room: dict[int, float], after: dict[int, list[int]]
 ) -> float:
-    """Requests for which the useful holders of the scarcest block have room."""
+    """Requests for which chains have room: the max flow through the caches of useful nodes, whatever links carry."""
     useful = {b for row in after.values() for b in row}
-    per_block = np.zeros(tables.n_blocks)
-    for span in spans:
-        if span.node in useful:
-            per_block[span.start : span.stop] += room[span.node]
-    return float(per_block.min())
+    net, held = Network(), [span for span in spans if span.node in useful]
+    for a in held:
+        net.add(("in", a.node), ("position", a.stop), room[a.node])
+        if a.start == 0:
+            net.add(SOURCE, ("in", a.node), np.inf)
+    for position in {a.stop for a in held}:
+        if position == tables.n_blocks:
+            net.add(("position", position), SINK, np.inf)
+        for b in held:
+            if b.start == position or (tables.partial and b.start < position < b.stop):
+                net.add(("position", position), ("in", b.node), np.inf)
+    return max_flow(net)[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import numpy as np
 from objectives.jit import fill, inner
 
 from ..served import BALANCE, FILL, HEADROOM, POWER, ROUNDS, SPARE, TIED
-from .flow import COUNT, KIND, NEXT, START, STOP, meets
+from .flow import COUNT, KIND, NEXT, START, STOP, add_arc, dinic, meets, put_arc
 
 
 @inner
@@ -90,21 +90,65 @@ def list_joints(d, count):
 
 
 @inner
+def group_room(d, g):
+    """Requests for which a node of a group has room."""
+    return d.kv_room[d.group[KIND, g], d.group[STOP, g] - d.group[START, g] - 1]
+
+
+@inner
+def room_of_chains(d, count):
+    """Requests for which chains have room: the max flow through the caches of useful groups."""
+    group, blocks, arcs = d.group, d.n_blocks, 0
+    inputs = blocks + 3
+    fill(d.first, inputs + count, -1)
+    fill(d.bound, d.bound.shape[0], 0)
+    for g in range(count):
+        if not d.useful[g]:
+            continue
+        start, stop = group[START, g], group[STOP, g]
+        head = 1 if stop == blocks else 2 + stop
+        tail = inputs + g if d.partial else (0 if start == 0 else 2 + start)
+        arcs = add_arc(d, arcs, tail, head, group[COUNT, g] * group_room(d, g))
+        if not d.partial:
+            continue
+        if start == 0:
+            arcs = put_arc(d, arcs, 0, tail, np.inf)
+        if stop < blocks and d.bound[stop] == 0:
+            d.bound[stop] = 1
+            for b in range(count):
+                if d.useful[b] and group[START, b] <= stop < group[STOP, b]:
+                    arcs = put_arc(d, arcs, head, inputs + b, np.inf)
+    return dinic(d, inputs + count)
+
+
+@inner
+def shift(d, count, pairs, flying):
+    """Divide the factors of groups by how far their caches overflow, or those of all that may follow them."""
+    over = d.behind
+    fill(over, count, 0.0)
+    p = pairs
+    for k in range(count - 1, -1, -1):
+        g = d.order[k]
+        if not d.useful[g]:
+            continue
+        room, least = group_room(d, g), np.inf
+        mine = flying * d.visits[g] / (d.group[COUNT, g] * room) if room > 0.0 else 1e9
+        while p > 0 and d.joint[0, p - 1] == g:
+            p -= 1
+            least = min(least, over[d.joint[1, p]])
+        over[g] = max(1.0, mine)
+        if d.group[STOP, g] < d.n_blocks and least < np.inf:
+            over[g] = max(over[g], least)
+        d.factor[g] /= over[g]
+
+
+@inner
 def route(d, count, pairs):
     """Fill `d.visits` and `d.share` by routing weights shifted off caches that overflow; return in flight."""
     group, visits, factor, share, raw = d.group, d.visits, d.factor, d.share, d.raw
-    fill(d.cover, d.n_blocks + 1, 0.0)
     for g in range(count):
         factor[g] = 1.0
-        if d.useful[g]:
-            room = group[COUNT, g] * d.kv_room[group[KIND, g], group[STOP, g] - group[START, g] - 1]
-            d.cover[group[START, g]] += room
-            d.cover[group[STOP, g]] -= room
-    scarcest, held = np.inf, 0.0
-    for b in range(d.n_blocks):
-        held += d.cover[b]
-        scarcest = min(scarcest, held)
-    flying = min(d.concurrency, max(1.0, FILL * scarcest - SPARE))
+    flying = min(d.concurrency, max(1.0, FILL * room_of_chains(d, count) - SPARE))
     for p in range(pairs):
         a, b = d.joint[0, p], d.joint[1, p]
         kind = group[KIND, b]
@@ -125,12 +169,7 @@ def route(d, count, pairs):
                 visits[d.joint[1, k]] += share[k]
             p = end
         if turn < BALANCE:
-            for g in range(count):
-                if d.useful[g]:
-                    room = d.kv_room[group[KIND, g], group[STOP, g] - group[START, g] - 1]
-                    over = flying * visits[g] / (group[COUNT, g] * room) if room > 0.0 else 1e9
-                    if over > 1.0:
-                        factor[g] /= over
+            shift(d, count, pairs, flying)
     return flying
 
 
