@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from objectives.combine import REPLICATED
+from objectives.replicated.served import FILL, SPARE
+from objectives.replicated.tables import ReplicatedTables
 from objectives.spans import Span
 from placement import optimize
 from placement.costs.build import build_tables
@@ -118,6 +120,65 @@ def test_others_hold_a_request_up_by_their_prompts_at_most() -> None:
                 most = (concurrency - 1.0) / tables.output_tokens * service.light_ttft_s
                 # Batches grow, and the decode steps of others are waited for.
                 assert service.time_per_token_s <= concurrency * service.light_time_per_token_s + most
+
+
+def wide(count: int, blocks: int, concurrency: int) -> ReplicatedTables:
+    """So many alike nodes, whose waves of 27 take 1.6 times as long as a lone request, and prompts ten times."""
+    block = {"name": "layer", "repeat": blocks, "weights": "100 MiB", "kv_per_token": "1 KiB"}
+    document = {
+        "model": {"name": "small", "blocks": [block | {"activation_per_token": "1 KiB"}]},
+        "placement": "replicated",
+        "workload": {"prompt_tokens": 100, "output_tokens": 200, "concurrency": concurrency},
+        "nodes": [
+            {
+                "name": f"n{k}",
+                "memory": "8 GiB",
+                "decode_seconds_per_block": 0.01,
+                "prefill_seconds_per_block": 0.1,
+            }
+            for k in range(count)
+        ],
+        "network": {"default": {"bandwidth": "1 GB/s", "latency": "1 ms"}},
+    }
+    tables = case_of(read_request(document)).tables
+    at = np.array([0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 64.0])
+    seconds = 0.01 * np.array([0.0, 1.0, 1.0, 1.05, 1.15, 1.3, 2.4])
+    return replace(tables, decode_at=at, decode_s=np.tile(seconds, (count, 1)))
+
+
+def test_a_wave_that_a_prompt_gathers_stays_together_where_nothing_overtakes() -> None:
+    """A ring of seven, and one whose last stages are pairs: both as simulated within 10%, the ring slower in both."""
+    ring = [Span(k, k, k + 1) for k in range(7)]
+    pairs = [*ring, *(Span(3 + k, k, k + 1) for k in range(4, 7))]
+    found, seen = [], []
+    for spans in (ring, pairs):
+        problem = ReplicatedProblem(wide(len(spans), 7, 27), objective_of("served", REPLICATED))
+        service = problem.details(spans)[0].service
+        seconds = 1500 * problem.tables.output_tokens / service.tokens_per_s
+        rng = np.random.default_rng(0)
+        served = simulate(problem.tables, spans, service.weights, rng, warm_s=0.3 * seconds, seconds=seconds)
+        found.append(service.tokens_per_s)
+        seen.append(served.tokens_per_s)
+    assert found == pytest.approx(seen, rel=0.1)
+    assert found[0] < found[1]
+    assert seen[0] < seen[1]
+
+
+def test_in_flight_are_those_for_whom_chains_have_room() -> None:
+    """Two chains that meet nowhere, one node of each small: the scarcest block has room for more than the chains."""
+    spans = [Span(0, 0, 3), Span(1, 3, 6), Span(2, 0, 2), Span(3, 2, 6)]
+    tables = wide(4, 6, 400)
+    room = np.array([40.0, 4.0, 6.0, 40.0])
+    tokens = tables.prompt_tokens + tables.output_tokens
+    tables = replace(tables, kv_tokens=np.tile(tokens * room[:, None], (1, tables.kv_tokens.shape[1])))
+    for partial in (False, True):  # the second chain may then go on from the end of the first one's node
+        problem = ReplicatedProblem(replace(tables, partial=partial), objective_of("served", REPLICATED))
+        service = problem.details(spans)[0].service
+        rng = np.random.default_rng(0)
+        seen = simulate(problem.tables, spans, service.weights, rng, warm_s=100.0, seconds=1000.0)
+        assert service.in_flight == pytest.approx(FILL * (44.0 if partial else 10.0) - SPARE)
+        assert service.in_flight == pytest.approx(seen.in_flight, rel=0.12)
+        assert 1.0 / problem.evaluate(problem.encode(spans)[None])[0][0] == pytest.approx(service.tokens_per_s)
 
 
 def test_tables_from_a_request() -> None:
