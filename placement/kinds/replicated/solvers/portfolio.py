@@ -12,7 +12,7 @@ from itertools import islice
 import numpy as np
 
 from placement.search.problem import Problem
-from placement.search.solver import IntArray, NotApplicableError, Proposal, Solver
+from placement.search.solver import IntArray, NotApplicableError, Proposal, Solver, round_size
 from placement.search.solvers.annealing import Annealing
 from placement.search.solvers.nsga2 import NSGA2
 from placement.search.solvers.tabu import Tabu
@@ -94,7 +94,7 @@ class ReplicatedPortfolio:
             kind = TURNS[number % len(TURNS)]
             turned = problem.loose(kind.unaligned) if kind.unaligned else problem
             begin = problem.random(rng, FRESH) if kind.fresh else pool.start()
-            turn = kind.walk.search(turned, rng, begin)
+            turn = _cooling(kind.walk, length * round_size(turned, 20_000, 100)).search(turned, rng, begin)
             for _ in range(length):
                 debt += rounds
                 while debt >= 1.0:
@@ -109,6 +109,11 @@ class ReplicatedPortfolio:
         """Keep what is good of a proposal, and put the part's name on it."""
         pool.offer(proposal.genomes)
         return replace(proposal, solver=name)
+
+
+def _cooling(walk: Solver, moves: int) -> Solver:
+    """The walk of a turn of so many moves: one that anneals comes to its lowest temperature before the turn ends."""
+    return replace(walk, first_cycle=min(walk.first_cycle, max(1, moves))) if isinstance(walk, Annealing) else walk
 
 
 def _proofs(problem: Problem, rng: np.random.Generator, start: IntArray) -> Iterator[Proposal]:
