@@ -46,6 +46,7 @@ _WORD = re.compile(
 _REQUESTS = re.compile(r"\s*(?P<number>\d{1,12}(?:\.\d{0,12})?|\.\d{1,12})\s*(?:/\s*(?P<unit>s|min|h))?\s*")
 _PER_S = {"s": 1.0, "min": 60.0, "h": 3600.0}
 _LARGEST = 1e30  # in base units; beyond any machine, and far from overflow in products
+_MOST_BYTES = 1e18  # counts of bytes are whole numbers in places, and have 63 bits there
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,8 @@ class Quantity:
         Whether zero makes sense.
     bare : bool
         Whether a number without a unit is taken to be in `base`.
+    largest : float
+        In `base`; more is no sensible number.
     """
 
     what: str
@@ -71,6 +74,7 @@ class Quantity:
     base: str
     zero: bool = False
     bare: bool = False
+    largest: float = _LARGEST
 
     def __call__(self, value: object) -> float:
         """Return `value` in the base unit; raise `ValueError` with one clear line when it is not such a quantity."""
@@ -104,7 +108,7 @@ class Quantity:
         return number / parts if parts and math.isclose(parts * factor, 1.0) else number * factor
 
     def _checked(self, number: float, value: object) -> float:
-        if not math.isfinite(number) or number > _LARGEST:
+        if not math.isfinite(number) or number > self.largest:
             raise ValueError(
                 f"expected {self.what} such as '{self.example}', got {shown(value)}: not a sensible number"
             )
@@ -113,8 +117,8 @@ class Quantity:
         return number
 
 
-size = Quantity("a size", "24 GiB", "B")
-size_or_zero = Quantity("a size", "16 KiB", "B", zero=True)
+size = Quantity("a size", "24 GiB", "B", largest=_MOST_BYTES)
+size_or_zero = Quantity("a size", "16 KiB", "B", zero=True, largest=_MOST_BYTES)
 bandwidth = Quantity("a bandwidth", "10 Gbit/s", "B/s")
 memory_bandwidth = Quantity("a memory bandwidth", "600 GB/s", "B/s")
 duration = Quantity("a time", "12 ms", "s")

@@ -69,6 +69,7 @@ def test_reads_what_people_write(parse: units.Quantity, text: object, value: flo
         (units.size, math.inf, "not a sensible number"),
         (units.size, "nan GiB", "got 'nan GiB'"),
         (units.size, "1e99 GiB", "not a sensible number"),
+        (units.size, "2e9 GiB", "not a sensible number"),
         (units.size, None, "got None"),
         (units.size, True, "got True"),
         (units.size, [1], "got [1]"),

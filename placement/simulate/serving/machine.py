@@ -23,6 +23,7 @@ from .kernels.events import FloatArray, Machine
 from .options import EngineOptions
 
 WITHOUT_WINDOW = 1 << 40
+MOST_ROOM = float(1 << 50)  # tokens; counts of blocks have 63 bits
 TABLED = ("products_s",)
 PER_KIND = ("blocks", "attention_s", "cache_s", "kept_s", "state_s")
 PER_STAGE = ("kinds", "rows", "window", "length", "bytes_in", *TABLED, *PER_KIND)
@@ -248,7 +249,7 @@ def _room(spans: Sequence[PlacedSpan], model: Model, left: dict[str, float], opt
     tokens = 1.0 / token_share
     if options.kv_blocks is not None:
         tokens = float(options.kv_blocks * options.block_size)
-    return Room(tokens, token_bytes, sequence_share / token_share)
+    return Room(min(tokens, MOST_ROOM), token_bytes, sequence_share / token_share)
 
 
 def _machine(

@@ -157,6 +157,16 @@ def test_the_same_in_another_process() -> None:
     assert sum(found[0][1]) > 0
 
 
+def test_room_for_more_tokens_than_can_be_counted_is_room_enough() -> None:
+    """An exabyte for caches of a millionth of a byte: nobody waits, and no number is too long."""
+    cluster = measured(memory="900000000 GiB")
+    blocks = [{**cluster["model"]["blocks"][0], "kv_per_token": "0.000001 B"}]
+    plan, question = planned({**cluster, "model": {"name": "small", "blocks": blocks}})
+    run = simulate(plan, question, requests((0.0, 100, 10), (0.0, 100, 10)))
+    assert run.figures.preemptions == 0
+    assert np.isfinite(run.ledger.finish_s).all()
+
+
 def test_a_stopped_run_keeps_its_figures() -> None:
     """Ctrl-C during a run: the figures so far, marked as interrupted."""
     plan, question = planned(measured())
