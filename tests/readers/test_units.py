@@ -97,14 +97,14 @@ def test_refuses_with_one_line(parse: units.Quantity, value: object, fragment: s
     assert "\n" not in str(caught.value)
 
 
-@given(st.floats(min_value=1e-6, max_value=1e6), st.sampled_from(["B", "kB", "KiB", "MiB", "GiB", "GB", "TiB"]))
+@given(st.floats(min_value=1e-6, max_value=1e5), st.sampled_from(["B", "kB", "KiB", "MiB", "GiB", "GB", "TiB"]))
 def test_sizes_round_trip(number: float, unit: str) -> None:
     """A size divided by its unit is the number that was written."""
     one = units.size(f"1 {unit}")
     assert units.size(f"{number:.12f} {unit}") == pytest.approx(number * one, rel=1e-5, abs=1e-12 * one)
 
 
-@given(st.floats(min_value=1e-20, max_value=1e29, allow_nan=False))
+@given(st.floats(min_value=1e-20, max_value=1e18, allow_nan=False))
 def test_base_units_are_the_identity(number: float) -> None:
     """What `repr` writes in the base unit comes back as it was."""
     assert units.size(f"{number!r} B") == number
