@@ -17,6 +17,9 @@ QUICK = {
     "sessions, response",
     "routes, latency",
 }
+LOOPS = {"genetic", "tabu", "pso", "tempering"}
+"""Searches whose loops numba compiles for each kind, like annealing's: that one is tried on all kinds each time."""
+OTHER_KINDS = ("replicated", "sessions", "routes", "custom")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -24,6 +27,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the rest of the contract's examples as slow, before marks are chosen by."""
     for item in items:
         parameters = getattr(item, "callspec", None)
-        example = parameters.params.get("example") if parameters is not None else None
-        if "test_solver_contract" in item.nodeid and example not in QUICK:
+        if parameters is None or "test_solver_contract" not in item.nodeid:
+            continue
+        example, name = parameters.params["example"], parameters.params["name"]
+        if example not in QUICK or (name in LOOPS and example.startswith(OTHER_KINDS)):
             item.add_marker(pytest.mark.slow)
