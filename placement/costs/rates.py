@@ -115,7 +115,8 @@ def rates_of(node: Node, model: Model, costs: RuntimeCosts) -> Rates:
     share = 1.0 if wide else get("quantized_bandwidth", 1.0)
     work = 1.0 if wide else get("work", 0.0)
     vectors = float(node.compute_flops_per_s.get("float32", peak))
-    unpacked = 0.0 if wide else get("core_gb_s", 0.0) * 1e9 * _cores(node)
+    by_core = not wide and "bandwidth" not in _stated(node)  # what was measured of a machine has its cores inside
+    unpacked = get("core_gb_s", 0.0) * 1e9 * _cores(node) if by_core else 0.0
     return Rates(
         weights_bytes_per_s=min(width * share, unpacked) if unpacked else width * share,
         cache_bytes_per_s=width * cached,

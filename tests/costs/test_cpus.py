@@ -14,6 +14,7 @@ from placement.costs.rates import rates_of
 from placement.costs.roofline import Work, pass_s
 from placement.costs.runtimes import class_of, runtime_costs
 from placement.kinds.pipeline.imported import import_split
+from placement.question.cluster import Node
 from placement.question.request import Request
 from placement.readers.cluster.read import read_request
 
@@ -33,10 +34,10 @@ QUESTION = read_request(desktop())
 CPU = QUESTION.cluster.nodes[1]
 
 
-def step_s(question: Request, *, cores: float = 1.0, bandwidth: float = 1.0) -> float:
+def step_s(question: Request, *, node: Node = CPU, cores: float = 1.0, bandwidth: float = 1.0) -> float:
     """Seconds of one layer and token on a CPU with so many times the cores and bandwidth."""
-    width = CPU.memory_bandwidth_bytes_per_s * bandwidth
-    node = replace(CPU, cores=CPU.cores * cores, memory_bandwidth_bytes_per_s=width)
+    width = node.memory_bandwidth_bytes_per_s * bandwidth
+    node = replace(node, cores=node.cores * cores, memory_bandwidth_bytes_per_s=width)
     rates = rates_of(node, question.model, COSTS)
     return pass_s(rates, node, question.model.blocks[LAYER], Work(1, 0.0, 0.0, decode=True))
 
@@ -61,9 +62,11 @@ def test_attention_of_a_step_is_one_in_tables_and_passes(context: int) -> None:
 
 
 def test_few_cores_do_not_fill_a_wide_memory() -> None:
-    """More bandwidth does not help them, more cores do; weights of 16 bits need no unpacking."""
+    """More bandwidth does not help them, more cores do; weights of 16 bits need no unpacking, nor what was measured."""
     assert step_s(QUESTION, bandwidth=2.0) == step_s(QUESTION)
     assert step_s(QUESTION, cores=1.3) < step_s(QUESTION)
+    measured = replace(CPU, bandwidth_efficiency=0.9)
+    assert step_s(QUESTION, node=measured, bandwidth=2.0) < step_s(QUESTION, node=measured) < step_s(QUESTION)
     wide = read_request(desktop(quantization="float16"))
     assert step_s(wide, bandwidth=2.0) < step_s(wide)
 
