@@ -18,6 +18,15 @@ from placement.kinds.space.groups import ways
 from placement.kinds.space.variants import with_groups
 from placement.question.request import Away, Request
 
+CPU: dict[str, Any] = {
+    "name": "cpu",
+    "host": "pc",
+    "main_memory": True,
+    "memory": "64 GiB",
+    "compute": "2 TFLOP/s",
+    "memory_bandwidth": "60 GB/s",
+}
+"""Main memory beside the cards of a PC."""
 OBJECTIVES = ("latency", "throughput", "ttft", "price", "request_time")
 
 

@@ -14,15 +14,9 @@ from placement.optimize import judge
 from placement.plan.plan import PlacedSpan
 from placement.readers.cluster.read import read_request
 
+from .instances import CPU
+
 CARDS: dict[str, Any] = {"name": "a", "device": "rtx-3090", "count": 4, "host": "pc"}
-CPU: dict[str, Any] = {
-    "name": "cpu",
-    "host": "pc",
-    "main_memory": True,
-    "memory": "64 GiB",
-    "compute": "2 TFLOP/s",
-    "memory_bandwidth": "60 GB/s",
-}
 PC: dict[str, Any] = {"model": "llama-3.1-8b", "nodes": [CARDS, CPU]}
 
 

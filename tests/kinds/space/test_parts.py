@@ -22,22 +22,29 @@ from placement.question.request import Away
 from placement.readers.cluster.read import read_request
 from tests.sampled import some_quick
 
-from .instances import best_split, choices, minimised, offloading, possible
+from .instances import CPU, best_split, choices, minimised, offloading, possible
 
 GPU: dict[str, Any] = {"name": "gpu", "device": "rtx-3090", "host": "pc", "offload": "auto"}
-CPU: dict[str, Any] = {
-    "name": "cpu",
-    "host": "pc",
-    "main_memory": True,
-    "memory": "64 GiB",
-    "compute": "2 TFLOP/s",
-    "memory_bandwidth": "60 GB/s",
-}
 PC: dict[str, Any] = {
     "model": "gpt-oss-120b",
     "workload": {"prompt_tokens": 2048, "output_tokens": 256},
     "nodes": [GPU, CPU],
 }
+
+
+def ensure_best(data: dict[str, Any], best: float) -> None:
+    """The answer is the best that enumeration found, keeps its bound, and scores and reads as it says; or none is."""
+    if not np.isfinite(best):
+        with pytest.raises(PlacementError):
+            optimize(None, data, time_limit=20)
+        return
+    plan = optimize(None, data, time_limit=20).plan
+    assert minimised(plan.objective.value, False) == pytest.approx(best, rel=1e-9)
+    assert plan.objective.bound is None or plan.objective.bound <= best * (1 + 1e-9)
+    again, broken = judge(None, data, plan.placement)
+    assert not broken
+    assert again.figures == plan.figures
+    assert Plan.from_dict(plan.to_dict()) == plan
 
 
 @pytest.mark.parametrize("seed", some_quick(range(16), 4))
@@ -67,18 +74,7 @@ def test_experts_and_feed_forwards_leave_together(seed: int) -> None:
     data = offloading(rng, cards=1 + seed % 2, blocks=6, mixed=True)
     data |= {"objective": ("latency", "ttft", "request_time")[seed % 3]}
     data["workload"]["concurrency"] = 1
-    best = min(best_split(choice) for choice in choices(read_request(data)))
-    if not np.isfinite(best):
-        with pytest.raises(PlacementError):
-            optimize(None, data, time_limit=20)
-        return
-    plan = optimize(None, data, time_limit=20).plan
-    assert minimised(plan.objective.value, False) == pytest.approx(best, rel=1e-9)
-    assert plan.objective.bound is None or plan.objective.bound <= best * (1 + 1e-9)
-    again, broken = judge(None, data, plan.placement)
-    assert not broken
-    assert again.figures == plan.figures
-    assert Plan.from_dict(plan.to_dict()) == plan
+    ensure_best(data, min(best_split(choice) for choice in choices(read_request(data))))
 
 
 def test_both_parts_where_one_is_not_enough() -> None:
@@ -124,17 +120,7 @@ def test_groups_leave_parts_too(seed: int) -> None:
     request = read_request(data)
     grouped = [with_groups(request, ((0, 1),), how) for how in ways(request.cluster, ((0, 1),))]
     pair = grouped if possible(request, (0, 1)) else []
-    best = min(best_split(choice) for one in (request, *pair) if one is not None for choice in choices(one))
-    if not np.isfinite(best):
-        with pytest.raises(PlacementError):
-            optimize(None, data, time_limit=20)
-        return
-    plan = optimize(None, data, time_limit=20).plan
-    assert minimised(plan.objective.value, False) == pytest.approx(best, rel=1e-9)
-    assert plan.objective.bound is None or plan.objective.bound <= best * (1 + 1e-9)
-    again, broken = judge(None, data, plan.placement)
-    assert not broken
-    assert again.figures == plan.figures
+    ensure_best(data, min(best_split(choice) for one in (request, *pair) if one is not None for choice in choices(one)))
 
 
 def test_a_large_mixture_keeps_its_attention_on_the_card() -> None:
