@@ -53,15 +53,7 @@ def test_the_best_of_all_choices_is_found(seed: int) -> None:
     rng = np.random.default_rng(seed)
     data = offloading(rng, cards=1 + seed % 2, blocks=6) | {"objective": ("latency", "ttft", "request_time")[seed % 3]}
     data["workload"]["concurrency"] = 1
-    request = read_request(data)
-    best = min(best_split(choice) for choice in choices(request))
-    if not np.isfinite(best):
-        with pytest.raises(PlacementError):
-            optimize(None, data, time_limit=20)
-        return
-    plan = optimize(None, data, time_limit=20).plan
-    assert minimised(plan.objective.value, False) == pytest.approx(best, rel=1e-9)
-    assert plan.objective.bound is None or plan.objective.bound <= best * (1 + 1e-9)
+    ensure_best(data, min(best_split(choice) for choice in choices(read_request(data))))
 
 
 @pytest.mark.parametrize("seed", some_quick(range(16), 4))
