@@ -169,7 +169,8 @@ def _analytic(node: Node, block: Block, rates: Rates, grid: FloatArray) -> Block
     per_byte = serial / rates.cache_bytes_per_s
     per_token = block.kv_bytes_per_token * per_byte
     if rates.step_attention_flops_per_s:  # a step sees each token of its cache once
-        per_token = max(per_token, serial * block.attention_flops_per_token / rates.step_attention_flops_per_s)
+        scores = block.attention_flops_per_token
+        per_token = serial * rates.attention_s(scores, block.kv_bytes_per_token, decode=True)
     return BlockCosts(
         1,
         block.last_token_only,
