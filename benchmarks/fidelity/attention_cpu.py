@@ -11,9 +11,7 @@ operation. Both are told as shares of the rates of weights and of products on th
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -23,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 
-from benchmarks.fidelity.llama_cpp_cpu import Q8_0_BYTES, Q8_0_WEIGHTS, write_random
+from benchmarks.fidelity.llama_cpp_cpu import Q8_0_BYTES, Q8_0_WEIGHTS, llama_bench, write_random
 from placement.costs.runtimes import runtime_costs
 
 LAYERS, VOCABULARY, PROMPT = 8, 512, 64
@@ -41,10 +39,8 @@ COSTS = runtime_costs("llama.cpp")  # whose shares these stand beside
 
 def bench(file: Path, fused: bool, threads: int) -> tuple[dict[int, float], dict[int, float]]:
     """Seconds of a decode step, and of a prompt, by depth."""
-    program = Path(os.environ["PLACEMENT_LLAMA_CPP"], "llama-bench")
-    words = [str(program), "-m", str(file), "-p", str(PROMPT), "-n", "16", "-d", ",".join(map(str, DEPTHS))]
-    words += ["-fa", str(int(fused)), "-t", str(threads), "-r", "2", "-o", "json"]
-    rows = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+    words = ["-p", str(PROMPT), "-n", "16", "-d", ",".join(map(str, DEPTHS)), "-fa", str(int(fused)), "-r", "2"]
+    rows = llama_bench(file, threads, *words)
     steps = {row["n_depth"]: 1.0 / row["avg_ts"] for row in rows if row["n_gen"]}
     prompts = {row["n_depth"]: PROMPT / row["avg_ts"] for row in rows if row["n_prompt"]}
     return steps, prompts

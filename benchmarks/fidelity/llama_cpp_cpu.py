@@ -169,13 +169,18 @@ def question(file: Path, servers: int, device: str) -> tuple[Request, str]:
 
 
 def bench(file: Path, servers: int, options: Any) -> list[dict[str, Any]]:
-    """Run llama-bench; return its rows."""
-    folder = Path(os.environ["PLACEMENT_LLAMA_CPP"])
-    words = [str(folder / "llama-bench"), "-m", str(file), "-p", str(options.prompt), "-n", str(options.tokens)]
-    words += ["-r", str(options.repeat), "-t", str(options.threads), "-o", "json"]
-    with rpc_servers(folder, servers, options.threads) as addresses:
+    """Run llama-bench on this machine or on servers; return its rows."""
+    words = ["-p", str(options.prompt), "-n", str(options.tokens), "-r", str(options.repeat)]
+    with rpc_servers(Path(os.environ["PLACEMENT_LLAMA_CPP"]), servers, options.threads) as addresses:
         words += ["--rpc", ",".join(addresses), "-ngl", "99"] if addresses else ["-ngl", "0"]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=900, check=False)
+        return llama_bench(file, options.threads, *words)
+
+
+def llama_bench(file: Path, threads: int, *options: str) -> list[dict[str, Any]]:
+    """Run llama-bench of the folder PLACEMENT_LLAMA_CPP on a model; return its rows."""
+    program = Path(os.environ["PLACEMENT_LLAMA_CPP"], "llama-bench")
+    words = [str(program), "-m", str(file), "-t", str(threads), *options, "-o", "json"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=900, check=False)
     if done.returncode:
         raise SystemExit(f"llama-bench ended with {done.returncode}: {done.stderr[-2000:]}")
     rows: list[dict[str, Any]] = json.loads(done.stdout)
