@@ -304,7 +304,7 @@ def chosen(
         "planner": split,
         "measured_best": best["m"],
         "regret": measured[split][figure] / measured[best["m"]][figure] - 1 if split in measured else None,
-        "layers_or_tensors_right": len(pair) == 2 and pair[0] == pair[1],
+        "layers_or_tensors_right": pair[0] == pair[1] if len(pair) == 2 else None,
     }
 
 
