@@ -27,3 +27,8 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
         return made[kind]
 
     return make
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put tests of replicated placements first: two workers get a half each, and one of them compiles their kernels."""
+    items.sort(key=lambda item: "replicated" not in item.nodeid)

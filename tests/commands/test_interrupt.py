@@ -13,6 +13,7 @@ import pytest
 
 from placement.cli import was_interrupted
 from placement.plan.plan import Plan
+from tests.sampled import some_quick
 
 from .conftest import environment, python
 
@@ -83,7 +84,7 @@ def test_ctrl_c_at_a_terminal(tiny: Path, tmp_path: Path) -> None:
     assert Plan.load(tmp_path / "plan.json").status == "interrupted"
 
 
-@pytest.mark.parametrize("objective", ["rate", "response"])
+@pytest.mark.parametrize("objective", some_quick(["rate", "response"], 1))
 def test_ctrl_c_on_a_fleet(objective: str, tmp_path: Path) -> None:
     """Fleets whose sessions reserve caches: the best so far, written and shown."""
     servers = [{"id": f"s{k}", "memory_gb": 10 + k, "tau_c_s": 0.3, "tau_p_s": 0.1} for k in range(5)]

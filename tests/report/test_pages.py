@@ -19,6 +19,7 @@ from placement.commands.report import page_of
 from placement.plan.picture import MOST_POINTS, SearchPoint, StageTime, thinned
 from placement.report.page import Extras, page
 from placement.report.timeline import prompt_visits, visits
+from tests.sampled import some_quick
 
 from .chromium import CHROMIUM, looked_at
 from .questions import QUESTIONS, plan_of
@@ -117,7 +118,7 @@ def test_every_point_of_a_front_has_its_map(name: str) -> None:
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium here: apt-get install chromium")
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", [1400, 400])
+@pytest.mark.parametrize("width", some_quick([1400, 400], 1))
 def test_pages_in_a_browser(width: int, dark: bool, tmp_path: Path) -> None:
     """Nothing overflows or is cut off, the console is silent, and the page follows the colour scheme."""
     seen, console = looked_at({name: full_page(name) for name in KINDS}, width, tmp_path, dark=dark)

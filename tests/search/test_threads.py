@@ -12,6 +12,7 @@ from placement.registry import SOLVERS
 from placement.search.loop import run
 from placement.search.stop import max_evaluations
 from placement.testing import EXAMPLES
+from tests.sampled import some_quick
 
 THREADS = 4
 ROUNDS = 60
@@ -34,7 +35,7 @@ def test_scores_are_those_of_one_thread(example: str) -> None:
         assert all(pool.map(score, range(THREADS)))
 
 
-@pytest.mark.parametrize("name", ["genetic", "nsga2"])
+@pytest.mark.parametrize("name", some_quick(["genetic", "nsga2"], 1))
 def test_searches_side_by_side_are_those_of_one_thread(name: str) -> None:
     """DEAP draws from the global generator of Python; searches in threads do not draw from each other's."""
     problem = EXAMPLES["sessions, rate"].problem()

@@ -20,6 +20,7 @@ from placement.kinds.routes.solvers.portfolio import FRONTS, RoutesPortfolio
 from placement.search.loop import Outcome, run
 from placement.search.solver import NotApplicableError, Solver
 from placement.search.stop import StoppedBy, max_evaluations
+from tests.sampled import some_quick
 
 from .swarms import SHAPES, allowed, best_front, drawn, every_value
 
@@ -59,7 +60,7 @@ def values_of(found: Outcome) -> np.ndarray:
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("names", FRONT_NAMES)
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", some_quick(range(3), 1))
 def test_the_exact_front_is_that_of_all_chains(seed: int, names: tuple[str, ...], shape: Shape) -> None:
     """All chains tried, the same front comes out, and it is said to be whole."""
     asked = problem(seed, names, shape)
@@ -130,7 +131,7 @@ def test_a_coarse_front_covers_the_exact_one(seed: int, third: str, shape: Shape
         assert found.whole_front == pytest.approx(precision)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", some_quick(SHAPES, 1))
 def test_nsga2_never_beats_the_exact_front(shape: Shape) -> None:
     """NSGA-II comes near the exact front, and no chain of its own is better than all of it."""
     asked = RoutesProblem(drawn(11, servers=12, blocks=10), shape=shape)

@@ -24,7 +24,7 @@ def of_types(seed: int, types: int = 2, servers: int = 8, blocks: int = 12) -> F
 
 
 @given(st.integers(0, 10_000), st.integers(1, 3), st.booleans())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_lines_hold_the_model_within_memory(seed: int, types: int, response: bool) -> None:
     """Every placement has a chain, and no server holds more than it can."""
     fleet = of_types(seed, types)

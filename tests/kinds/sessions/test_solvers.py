@@ -23,6 +23,7 @@ from placement.search.loop import Outcome, run
 from placement.search.problem import IntArray, Problem
 from placement.search.solver import Proposal, Solver
 from placement.search.stop import Progress, StoppedBy, max_evaluations
+from tests.sampled import some_quick
 
 from .fleets import fleet
 
@@ -115,7 +116,7 @@ def test_the_optimum_of_tiny_fleets_is_reached(name: str, seed: int) -> None:
     assert outcome.score.cost == pytest.approx(best, rel=1e-9)
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", some_quick(range(2), 1))
 def test_the_plan_is_packed_as_well_as_any(seed: int) -> None:
     """The closer look finds the best packing of all placements of a tiny fleet."""
     few = fleet(seed, servers=3, blocks=3)
@@ -127,7 +128,7 @@ def test_the_plan_is_packed_as_well_as_any(seed: int) -> None:
     assert plan.objective.bound >= best * (1 - 1e-9)
 
 
-@pytest.mark.parametrize("objective", [BY_RATE, BY_RESPONSE], ids=["rate", "response"])
+@pytest.mark.parametrize("objective", some_quick([BY_RATE, BY_RESPONSE], 1), ids=["rate", "response"])
 def test_same_seed_same_plan(objective: Objective) -> None:
     """Without a time limit the whole search and the plan depend on the seed alone; the phases have all had a turn."""
     task = SessionsTask(fleet(3, servers=9, blocks=10, arrivals=0.3), objective)
@@ -159,7 +160,7 @@ class Recorded:
             proposal = proposals.send(Progress(60.0 * share, 0, 1.0, 0.0, 0.0, 0.0, share))
 
 
-@pytest.mark.parametrize("response", [False, True])
+@pytest.mark.parametrize("response", some_quick([False, True], 1))
 def test_every_part_has_its_share(response: bool) -> None:
     """Bounds, groups, race and walks come in turn, each within its part of the time limit."""
     recorded = Recorded()

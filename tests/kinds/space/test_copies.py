@@ -77,6 +77,7 @@ def test_copies_are_disjoint_and_add_up() -> None:
     assert Plan.from_dict(plan.to_dict()) == plan
 
 
+@pytest.mark.slow
 def test_auto_is_never_worse_than_a_number() -> None:
     """As many copies as are best serve at least as much as one, two or five."""
     best = solved(cluster(copies="auto")).figures.tokens_per_s
@@ -84,6 +85,7 @@ def test_auto_is_never_worse_than_a_number() -> None:
         assert best >= solved(cluster(copies=count)).figures.tokens_per_s * (1 - 1e-6)
 
 
+@pytest.mark.slow
 def test_several_pipelines_are_looked_at_where_nobody_asks_for_one() -> None:
     """Without the key, the plan serves what the best number of copies does; `copies: 1` is one pipeline."""
     free, one, best = (solved(cluster(**more), 20.0) for more in ({}, {"copies": 1}, {"copies": "auto"}))
@@ -112,6 +114,7 @@ def test_one_interruption_ends_the_look(monkeypatch: pytest.MonkeyPatch) -> None
     assert plan == searches[0].plan
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=15)
 @given(st.integers(0, 1000))
 def test_no_copies_serve_more_than_their_bound(seed: int) -> None:
@@ -232,6 +235,7 @@ def test_what_copies_do_not_go_with(more: dict[str, Any], message: str) -> None:
         solved(cluster(copies=2) | more)
 
 
+@pytest.mark.slow
 def test_a_limit_on_the_whole_is_kept_or_nothing_is_found() -> None:
     """The least throughput is that of all copies together."""
     rate = solved(cluster(copies=2)).figures.tokens_per_s

@@ -17,6 +17,7 @@ from placement.costs.engines import serving_cluster
 from placement.costs.passes import pass_seconds, span_costs
 from placement.simulate.serving import EngineOptions, Limits, Load, serving_of, simulate
 from placement.simulate.serving.kernels.events import one_pass
+from tests.sampled import some_quick
 
 from .helpers import DECODE_S, PROMPT_S, gpu, measured, options, planned, random_requests, requests
 
@@ -74,7 +75,7 @@ def test_the_kernel_is_its_plain_twin(tokens: int, sequences: int, context: int)
 
 
 @pytest.mark.parametrize("policy", ["vllm", "orca"])
-@pytest.mark.parametrize("nodes", [1, 4])
+@pytest.mark.parametrize("nodes", some_quick([1, 4], 1))
 def test_littles_law(policy: str, nodes: int) -> None:
     """In steady state requests in the system are their rate times their time in it, within 1%."""
     plan, question = planned(gpu(nodes=nodes))
@@ -88,7 +89,7 @@ def test_littles_law(policy: str, nodes: int) -> None:
     assert run.figures.in_flight + run.figures.waiting == pytest.approx(inside, rel=0.01)
 
 
-@pytest.mark.parametrize("nodes", [1, 3])
+@pytest.mark.parametrize("nodes", some_quick([1, 3], 1))
 def test_no_more_than_the_stages_can(nodes: int) -> None:
     """No stage is busy for more than all of the time, and tokens/s are below those of full batches without prompts."""
     plan, question = planned(gpu(nodes=nodes))
@@ -139,6 +140,7 @@ print(json.dumps([run.ledger.finish_s.tolist(), run.ledger.preempted.tolist()]))
 """
 
 
+@pytest.mark.slow
 def test_the_same_in_another_process() -> None:
     """Times and preemptions are equal to the last bit whatever the seed of hashes."""
     found = []
