@@ -20,6 +20,8 @@ from .caches import cache_root, forgiving, takes_files
 from .clock import clock
 from .interrupts import hold_interrupts
 
+OPTIONS: Any = {"fastmath": {"contract"}, "error_model": "numpy"}
+
 
 class _Compilations(numba_events.Listener):
     """Stops the clock of searches while numba compiles."""
@@ -64,8 +66,7 @@ def compiler(*sources: Path) -> Callable[..., Any]:
         before = config.CACHE_DIR
         config.CACHE_DIR = str(folder)
         try:
-            options: Any = {"fastmath": {"contract"}, "error_model": "numpy", "no_cfunc_wrapper": True}
-            options["no_cpython_wrapper"] = inner
+            options: Any = OPTIONS | {"no_cfunc_wrapper": True, "no_cpython_wrapper": inner}
             compiled = without_literals(njit(cache=cached, nogil=True, **options)(function))
         finally:
             config.CACHE_DIR = before

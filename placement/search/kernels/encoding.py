@@ -12,6 +12,8 @@ from typing import Any
 
 from numba.extending import overload
 
+from objectives.jit import OPTIONS
+
 
 def evaluate(genome: Any, data: Any) -> tuple[float, float]:
     """Return (cost, violation) of a genome."""
@@ -44,29 +46,26 @@ def provide(data_type: type, **kernels: Callable[..., Any]) -> None:
 
 
 def _implementation(name: str, data: Any) -> Callable[..., Any] | None:
-    return _PROVIDED.get((name, getattr(getattr(data, "instance_class", None), "__name__", "")))
+    found = _PROVIDED.get((name, getattr(getattr(data, "instance_class", None), "__name__", "")))
+    return found and getattr(found, "py_func", found)  # its source: a call of the kernel would compile one more copy
 
 
 # numba matches signatures with the implementations below, so these carry no annotations.
-@overload(evaluate)
+@overload(evaluate, strict=False, jit_options=OPTIONS)
 def _evaluate(genome, data):
-    call = _implementation("evaluate", data)
-    return call and (lambda genome, data: call(genome, data))  # noqa: PLW0108 (numba wants a function, not a kernel)
+    return _implementation("evaluate", data)
 
 
-@overload(neighbour)
+@overload(neighbour, strict=False, jit_options=OPTIONS)
 def _neighbour(genome, data, rng, out):
-    call = _implementation("neighbour", data)
-    return call and (lambda genome, data, rng, out: call(genome, data, rng, out))  # noqa: PLW0108 (numba wants a function, not a kernel)
+    return _implementation("neighbour", data)
 
 
-@overload(crossover)
+@overload(crossover, strict=False, jit_options=OPTIONS)
 def _crossover(first, second, data, rng, out):
-    call = _implementation("crossover", data)
-    return call and (lambda first, second, data, rng, out: call(first, second, data, rng, out))  # noqa: PLW0108 (numba wants a function, not a kernel)
+    return _implementation("crossover", data)
 
 
-@overload(from_keys)
+@overload(from_keys, strict=False, jit_options=OPTIONS)
 def _from_keys(keys, data, out):
-    call = _implementation("from_keys", data)
-    return call and (lambda keys, data, out: call(keys, data, out))  # noqa: PLW0108 (numba wants a function, not a kernel)
+    return _implementation("from_keys", data)
