@@ -18,6 +18,7 @@ from .kinds.asked import KEYS, Asked, ask
 from .kinds.choices import chosen
 from .kinds.copies import most_together, serve_more, with_copies
 from .kinds.goodput import with_goodput
+from .kinds.goodput_limit import with_goodput_limit
 from .plan.best import best_plan
 from .plan.picture import SearchPoint, thinned
 from .plan.plan import PlacedSpan, Plan
@@ -169,7 +170,7 @@ def _alone(asked: Asked, search: Search) -> Result:
 
 
 def _simulated(asked: Asked, search: Search, glanced: Callable[[Asked], Plan | None]) -> Result:
-    """The answer to one of several objectives that serves most within the limits."""
+    """The answer to one of several objectives that serves most within the limits, or the best that serves enough."""
     last: list[Result] = []
     told = search.progress
 
@@ -188,7 +189,9 @@ def _simulated(asked: Asked, search: Search, glanced: Callable[[Asked], Plan | N
         if told is not None:
             told(Progress(search.seconds, 0, math.inf, -math.inf, 0.0, 0.0, share, doing))
 
-    plan = with_goodput(asked, search.seconds, search.seed, solve, glanced, watch)
+    goodput = asked.wish.goodput
+    found = with_goodput if goodput is None or goodput.least_per_s is None else with_goodput_limit
+    plan = found(asked, search.seconds, search.seed, solve, glanced, watch)
     return replace(last[-1], plan=plan, pareto=(), trace=())
 
 

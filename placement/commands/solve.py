@@ -40,10 +40,10 @@ Start = Annotated[
         help="The plan that runs now: begin from it; replicated placements count moved bytes against it.",
     ),
 ]
-Rate = Annotated[str | None, typer.Option("--rate", metavar="4/s", help="Requests by time, for the objective goodput.")]
+Rate = Annotated[str | None, typer.Option("--rate", metavar="4/s", help="Requests by time, for goodput.")]
 Limit = Annotated[
     list[str] | None,
-    typer.Option("--limit", metavar="NAME=VALUE", help="ttft=2s, price='3 $/h', ...; repeatable."),
+    typer.Option("--limit", metavar="NAME=VALUE", help="ttft=2s, price='3 $/h', goodput=3/s, ...; repeatable."),
 ]
 Here = Annotated[
     bool, typer.Option("--here", help="Plan for this machine: its GPUs, its memory, its processor; needs --model.")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from ..errors import InputError, nearest
+from ..errors import InputError, nearest, shown
 from ..files import read_document
 from ..plan.compare import Neighbour
 from ..plan.plan import PlacedSpan, Plan
@@ -40,7 +41,7 @@ class Asked:
     def tasks(self, running: Plan | None = None) -> tuple[Task, ...]:
         """The question as problems to be searched; those of goodput are made of other wishes."""
         if self.wish.goodput is not None:
-            raise InputError("goodput is simulated, and no search of its own", "objective")
+            raise InputError("goodput is simulated, and no search of its own", self.wish.goodput.key)
         return self.kind.tasks(self.question, self.wish, running)
 
     def settled(self, best: Plan, answers: Sequence[tuple[Task, Plan]], running: Plan | None) -> Plan:
@@ -63,7 +64,8 @@ class Asked:
     def judge(self, placement: Sequence[PlacedSpan]) -> tuple[Plan, tuple[str, ...]]:
         """A layout that somebody has as a plan with its figures, and the rules that it breaks."""
         if self.wish.goodput is not None:
-            raise InputError("a layout is not judged by goodput: `placement simulate` has what it serves", "objective")
+            found = "a layout is not judged by goodput: `placement simulate` has what it serves"
+            raise InputError(found, self.wish.goodput.key)
         return self.kind.judge(self.question, self.wish, placement)
 
 
@@ -98,18 +100,24 @@ def ask(
     file = str(source) if isinstance(source, str | Path) else ""
     if workload is not None:
         question = _with_workload(question, workload)
+    least, limits = _least_goodput(question, limits)
     if objective == GOODPUT or (objective is None and isinstance(question, Request) and question.goodput):
-        return replace(_for_goodput(kind, question, limits), source=file)
+        if least is not None:
+            raise InputError("goodput is the objective: expected a limit on it beside another one", f"limits.{GOODPUT}")
+        _ensure_simulated(kind, question, "objective")
+        return Asked(kind, question, _with_goodput(kind.wish(question, GROUND, limits), question, None), file)
     if isinstance(objective, str | Sequence | Mapping) and GOODPUT in _names(objective):
         raise InputError(ALONE, "objective")
     spec, custom = _objective(objective, kind)
     wish = kind.wish(question, spec, limits)
-    question = _rate_noted(question, wish)
-    if custom is None:
-        return Asked(kind, question, wish, file)
-    if "custom" not in kind.can:
-        raise InputError(f"a function as objective is for pipelines; this asks for {kind.name}", "objective")
-    return Asked(kind, question, wish.by(custom), file)
+    if custom is not None:
+        if "custom" not in kind.can:
+            raise InputError(f"a function as objective is for pipelines; this asks for {kind.name}", "objective")
+        wish = wish.by(custom)
+    if least is None:
+        return Asked(kind, _rate_noted(question, wish), wish, file)
+    _ensure_simulated(kind, question, f"limits.{GOODPUT}")
+    return Asked(kind, question, _with_goodput(wish, question, least), file)
 
 
 def question_of(
@@ -156,15 +164,34 @@ def _request(model: Any, cluster: Any) -> Request:
     return Request(read_model(model), from_graph(cluster))
 
 
-def _for_goodput(kind: Kind, question: Any, limits: Mapping[str, float] | None) -> Asked:
-    """A question of which goodput is wanted."""
+def _least_goodput(
+    question: Any, limits: Mapping[str, float] | None
+) -> tuple[float | None, Mapping[str, float] | None]:
+    """Requests/s that must be served within limits, of the argument or of the question; and the other limits."""
+    if limits is None or GOODPUT not in limits:
+        return (question.least_goodput_per_s if isinstance(question, Request) else None), limits
+    least = limits[GOODPUT]
+    if isinstance(least, bool) or not isinstance(least, int | float) or not 0 < least < math.inf:
+        raise InputError(f"expected requests/s above 0, got {shown(least)}", f"limits.{GOODPUT}")
+    return float(least), {name: limit for name, limit in limits.items() if name != GOODPUT}
+
+
+def _ensure_simulated(kind: Kind, question: Any, key: str) -> None:
+    """Refuse goodput of what cannot be simulated; `key` is where a file asks for it."""
     if "simulate" not in kind.can or not isinstance(question, Request):
         what = "a case given by tables" if "simulate" in kind.can else kind.name
-        raise InputError(f"goodput is simulated, which {what} cannot be: there is no model's pass", "objective")
+        raise InputError(f"goodput is simulated, which {what} cannot be: there is no model's pass", key)
     if question.choices is not None:
         raise InputError("goodput leaves no context, concurrency or format open: state it", "workload")
-    wish = kind.wish(question, GROUND, limits)
-    return Asked(kind, question, replace(wish, goodput=Goodput.of(question.workload, wish.objective.limits)))
+
+
+def _with_goodput(wish: Wish, question: Request, least_per_s: float | None) -> Wish:
+    """A wish with the goodput that the question's rate and limits ask for; at least so much beside its objective."""
+    wanted = Goodput.of(question.workload, wish.objective.limits, least_per_s)
+    if least_per_s is not None and (wish.custom is not None or wish.objective.pareto):
+        found = "goodput is a limit beside one objective or a mix: expected no front and no function"
+        raise InputError(found, "objective")
+    return replace(wish, goodput=wanted)
 
 
 def _rate_noted(question: Any, wish: Wish) -> Any:

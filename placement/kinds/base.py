@@ -36,7 +36,8 @@ class Wish:
     custom : callable or None
         A function of the kind's terms to minimise instead of the objective's weighted terms.
     goodput : Goodput or None
-        What is served within limits at a rate, found by simulating answers to other objectives (`kinds/goodput.py`).
+        What is served within limits at a rate, found by simulating answers to other objectives (`kinds/goodput.py`);
+        beside the objective where it has a least value (`kinds/goodput_limit.py`).
     """
 
     objective: Objective
@@ -46,7 +47,8 @@ class Wish:
     @property
     def name(self) -> str:
         """What is wanted, for people."""
-        return self.objective.name if self.goodput is None else GOODPUT
+        wanted = self.goodput
+        return GOODPUT if wanted is not None and wanted.least_per_s is None else self.objective.name
 
     def by(self, custom: CustomObjective) -> Wish:
         """The same limits, with a plain function to minimise."""

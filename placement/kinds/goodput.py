@@ -25,11 +25,14 @@ from ..simulate.serving import EngineOptions, Limits, ServingFigures, simulate
 from ..simulate.traffic import Arrivals, Lengths, Uniform, make_requests
 from .asked import Asked
 from .base import Wish
+from .copies import serve_more
+from .space.copies import most_copies
 from .space.variants import as_named, asked_for
 
 POLICY = "vllm"
 REQUESTS = 1000  # that each finalist is served
-MOST_FINALISTS = 6
+MOST_FINALISTS = 8
+COUNTS = (2, 4)  # of pipelines side by side that are looked at where nobody says how many
 SHOWN_EVERY = 16  # served requests, of which a bar is told
 LIMITED = ("ttft", "latency")  # terms whose limits the simulation holds, and not the searches
 FRONT = ("throughput", "latency")
@@ -53,6 +56,10 @@ class Trial:
     def rank(self) -> tuple[int, float, int]:
         """Less is better: more requests within the limits, then the lower p99 of TTFT, then fewer nodes."""
         return -self.good, self.figures.ttft_s.p99, len({span.node for span in self.plan.placement})
+
+    def goodput_per_s(self, wanted: Goodput) -> float:
+        """Of requests that come for ever; those by time until the last one is served would count its time too."""
+        return wanted.rate_per_s * self.good / REQUESTS
 
 
 def with_goodput(
@@ -82,13 +89,13 @@ def with_goodput(
     wanted = asked.wish.goodput
     assert wanted is not None
     request: Request = asked.question
-    crowded = _crowded(asked, wanted, found)
+    crowded = crowded_by(asked, wanted, found)
     finalists = _finalists(crowded, asked, seconds, solve)
     requests = arrivals(request.workload, wanted.rate_per_s, seed)
     trials: list[Trial] = []
     refused: list[InputError] = []
     for number, plan in enumerate(finalists):
-        shown = None if watch is None else _shown(watch, number, len(finalists))
+        shown = None if watch is None else bar_of(watch, number, len(finalists))
         try:
             trial, ended = tried(plan, request, requests, wanted, shown)
         except InputError as error:
@@ -103,9 +110,13 @@ def with_goodput(
     if not trials:
         raise refused[0]
     best = min(trials, key=Trial.rank)
-    notes = _notes(best, wanted, seed, len(trials), crowded.question.workload.concurrency)
+    notes = (*_notes(best, wanted, seed, len(trials)), crowd_note(crowded))
     notes += tuple(f"a finalist could not be simulated: {error}" for error in refused[:1])
-    return _told(best, wanted, finalists, notes)
+    plan = told(best, wanted, finalists, notes)
+    value = plan.figures["goodput_per_s"]
+    return replace(
+        plan, objective=ObjectiveValue(GOODPUT, value, "requests/s", "maximize", None, None, proven_optimal=False)
+    )
 
 
 def arrivals(workload: Workload, rate_per_s: float, seed: int) -> Requests:
@@ -116,7 +127,7 @@ def arrivals(workload: Workload, rate_per_s: float, seed: int) -> Requests:
     return make_requests(Arrivals(rate_per_s).draw(rng, REQUESTS), mix, rng, name="lengths of the workload")
 
 
-def _shown(watch: Watch, number: int, count: int) -> Callable[[float, int], None]:
+def bar_of(watch: Watch, number: int, count: int) -> Callable[[float, int], None]:
     """What a simulation calls with its time and the requests served, to show how far all of them are."""
 
     def show(_: float, served: int) -> None:
@@ -157,10 +168,12 @@ def tried(
     return Trial(plan, run.figures, round(run.figures.goodput_per_s * run.figures.seconds)), not run.interrupted
 
 
-def _crowded(asked: Asked, wanted: Goodput, found: Found) -> Asked:
+def crowded_by(asked: Asked, wanted: Goodput, found: Found) -> Asked:
     """The question with as many sequences in flight as come while one is served: Little's law, to a power of two."""
     work = asked.question.workload
-    plan = found(replace(asked, wish=_by(asked, "latency", limited=False), question=replace(asked.question, copies=1)))
+    plan = found(
+        replace(asked, wish=by_term(asked, "latency", limited=False), question=replace(asked.question, copies=1))
+    )
     if plan is None:
         return asked
     alone = term_values(plan, asked.kind.terms)
@@ -170,43 +183,75 @@ def _crowded(asked: Asked, wanted: Goodput, found: Found) -> Asked:
     return replace(asked, question=replace(asked.question, workload=replace(work, concurrency=count)))
 
 
-def _by(asked: Asked, name: str, *, limited: bool) -> Wish:
+def by_term(asked: Asked, name: str, *, limited: bool) -> Wish:
     """The wish for another objective, with or without the limits that the simulation holds."""
     own = asked.wish.objective
-    limits = {term: limit for term, limit in own.limits.items() if limited or term not in LIMITED}
     front = FRONT if name == "" else ()
-    return Wish(replace(own, weights={name or GROUND: 1.0}, limits=limits, pareto=front))
+    return Wish(replace(own, weights={name or GROUND: 1.0}, limits=kept_limits(asked, limited=limited), pareto=front))
 
 
-def _parts(asked: Asked, own: Asked) -> Iterator[Asked]:
+def kept_limits(asked: Asked, *, limited: bool) -> dict[str, float]:
+    """Limits by term, with or without those that the simulation holds."""
+    return {term: limit for term, limit in asked.wish.objective.limits.items() if limited or term not in LIMITED}
+
+
+def parts_of(asked: Asked, own: Asked) -> Iterator[tuple[Asked, bool]]:
     """The same question by the objectives that bound goodput: throughput first, under the limits last.
 
-    Throughput counts with as many sequences as come (`asked`), and with as many as the user says (`own`): fewer of
-    them wait less, in several pipelines perhaps.
+    With each, whether a proof that it has no plan holds for what was asked. Throughput counts with as many sequences as
+    come (`asked`), and with as many as the user says (`own`): fewer of them wait less, in several pipelines perhaps.
+    These serve fewer tokens than one that all nodes share, and each at its own pace.
     """
     request: Request = asked.question
-    yield replace(asked, wish=_by(asked, "throughput", limited=False))
+    first = replace(asked, wish=by_term(asked, "throughput", limited=False))
+    yield first, True
     if own.question.workload != request.workload:
-        yield replace(own, wish=_by(own, "throughput", limited=False))
+        yield replace(own, wish=by_term(own, "throughput", limited=False)), True
     if (request.copies or 0) < 2:  # several pipelines go with throughput only; "auto" may be one
         single = replace(asked, question=replace(request, copies=1))
-        yield from (replace(single, wish=_by(asked, name, limited=False)) for name in ("latency", "ttft"))
-        front = replace(single, wish=_by(asked, "", limited=False))
+        for name in ("latency", "ttft"):
+            yield replace(single, wish=by_term(asked, name, limited=False)), True
+        front = replace(single, wish=by_term(asked, "", limited=False))
         if request.kind == "pipeline" and len(front.tasks()) == 1:  # of many problems a front takes long
-            yield front
-    yield replace(asked, wish=_by(asked, "throughput", limited=True))
+            yield front, True
+    if not request.copies and serve_more(first):
+        for count in (number for number in COUNTS if number <= most_copies(request)):
+            yield replace(first, question=replace(request, copies=count)), False
+    yield replace(asked, wish=by_term(asked, "throughput", limited=True)), False
 
 
 def _finalists(asked: Asked, own: Asked, seconds: float, solve: Solve) -> list[Plan]:
     """Distinct plans to be simulated: the best by each objective, then some of the front between them."""
-    parts = list(_parts(asked, own))
-    best, front = [], []
+    parts = list(parts_of(asked, own))
+    best, front = answers(parts, seconds / len(parts), solve)
+    found = distinct(best)
+    between = [plan for plan in distinct([*found, *front]) if plan not in found]
+    return [*found, *_spread(between, MOST_FINALISTS - len(found))][:MOST_FINALISTS]
+
+
+def answers(parts: Sequence[tuple[Asked, bool]], seconds: float, solve: Solve) -> tuple[list[Plan], list[Plan]]:
+    """The best plans of several questions and those of their fronts, up to the search that Ctrl-C ends.
+
+    Parameters
+    ----------
+    parts : sequence of (Asked, bool)
+        Questions, and whether a proof that one has no plan holds for what was asked.
+    seconds : float
+        For each.
+    solve : callable
+
+    Raises
+    ------
+    InfeasibleError, NotFoundError
+        It is proven that there is no plan; none was found.
+    """
+    best, front = list[Plan](), list[Plan]()
     failures: list[NotFoundError] = []
-    for part in parts:
+    for part, whole in parts:
         try:
-            plan, *others = solve(part, seconds / len(parts))
+            plan, *others = solve(part, seconds)
         except InfeasibleError:
-            if part is not parts[-1]:  # only the last one has the limits that a plan may miss
+            if whole:
                 raise
             continue
         except NotFoundError as error:
@@ -216,14 +261,12 @@ def _finalists(asked: Asked, own: Asked, seconds: float, solve: Solve) -> list[P
         front += others
         if plan.status == "interrupted":
             break
-    if not best:
+    if not best and failures:
         raise failures[0]
-    found = _distinct(best)
-    between = [plan for plan in _distinct([*found, *front]) if plan not in found]
-    return [*found, *_spread(between, MOST_FINALISTS - len(found))][:MOST_FINALISTS]
+    return best, front
 
 
-def _distinct(plans: Sequence[Plan]) -> list[Plan]:
+def distinct(plans: Sequence[Plan]) -> list[Plan]:
     """The first plan of each layout."""
     found: dict[object, Plan] = {}
     for plan in plans:
@@ -238,13 +281,11 @@ def _spread(plans: Sequence[Plan], most: int) -> list[Plan]:
     return [plans[(2 * k + 1) * len(plans) // (2 * most)] for k in range(most)]
 
 
-def _told(best: Trial, wanted: Goodput, finalists: Sequence[Plan], notes: tuple[str, ...]) -> Plan:
-    """The best finalist with its simulated figures."""
+def told(best: Trial, wanted: Goodput, finalists: Sequence[Plan], notes: tuple[str, ...]) -> Plan:
+    """A finalist with its simulated figures, the effort of all and notes of how it was found."""
     plan, ran = best.plan, best.figures
-    # Of requests that come for ever; those by time until the last one is served would count its time too.
-    value = wanted.rate_per_s * best.good / REQUESTS
     simulated = {
-        "goodput_per_s": value,
+        "goodput_per_s": best.goodput_per_s(wanted),
         "simulated_ttft_p50_s": ran.ttft_s.p50,
         "simulated_ttft_p99_s": ran.ttft_s.p99,
         "simulated_time_per_token_p50_s": ran.time_per_token_s.p50,
@@ -254,7 +295,6 @@ def _told(best: Trial, wanted: Goodput, finalists: Sequence[Plan], notes: tuple[
     return replace(
         plan,
         status="interrupted" if interrupted else plan.status,
-        objective=ObjectiveValue(GOODPUT, value, "requests/s", "maximize", None, None, proven_optimal=False),
         figures=Figures({**plan.figures, **{name: one for name, one in simulated.items() if math.isfinite(one)}}),
         pareto=(),
         evaluations=sum(one.evaluations for one in finalists),
@@ -265,16 +305,24 @@ def _told(best: Trial, wanted: Goodput, finalists: Sequence[Plan], notes: tuple[
     )
 
 
-def _notes(best: Trial, wanted: Goodput, seed: int, count: int, flying: int) -> tuple[str, ...]:
-    """How the goodput was found, in words."""
+def simulated_words(wanted: Goodput, seed: int) -> str:
+    """What was simulated, in words."""
     limits = (("TTFT", wanted.ttft_s), ("time per token", wanted.time_per_token_s))
     words = " and ".join(f"{name} up to {in_words(limit)}" for name, limit in limits if math.isfinite(limit))
     stream = f"{REQUESTS} requests at {wanted.rate_per_s:.4g}/s (Poisson, seed {seed}), policy {POLICY}"
+    return f"simulated, {stream}, {words}"
+
+
+def crowd_note(crowded: Asked) -> str:
+    """For how many sequences the searches plan, in words."""
+    flying = crowded.question.workload.concurrency
+    return f"searched with {flying} sequences in flight, which come while one is served or are asked for"
+
+
+def _notes(best: Trial, wanted: Goodput, seed: int, count: int) -> tuple[str, ...]:
+    """How the goodput was found, in words."""
     best_of = f"the best of {count} finalists" if count > 1 else "the only finalist"
-    notes = [
-        f"goodput: simulated, {stream}, {words}: {best_of}",
-        f"searched with {flying} sequences in flight, which come while one is served or are asked for",
-    ]
+    notes = [f"goodput: {simulated_words(wanted, seed)}: {best_of}"]
     if best.good == 0:
         first, between = best.figures.ttft_s.p50, best.figures.time_per_token_s.p50
         seen = f"TTFT {in_words(first)}" + (f", time per token {in_words(between)}" if between > 0 else "")

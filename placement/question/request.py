@@ -130,6 +130,8 @@ class Request:
     goodput : bool
         What is wanted is the rate that is served within the limits on TTFT and time per token (`question.goodput`);
         `objective` is then the one by which single layouts are judged.
+    least_goodput_per_s : float or None
+        Requests/s that must be served within these limits, beside another objective; None: no such limit.
     across_hosts : bool
         Devices of different hosts may hold blocks together where their links are stated.
     draft : Draft or None
@@ -152,6 +154,7 @@ class Request:
     away: tuple[Away, ...] = ()
     choices: Choices | None = None
     goodput: bool = False
+    least_goodput_per_s: float | None = None
     across_hosts: bool = False
     draft: Draft | None = None
 

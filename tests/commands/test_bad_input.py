@@ -58,6 +58,14 @@ ARGUMENTS: dict[str, tuple[list[str], str]] = {
     "goodput at no rate": (["--objective", "goodput", "--rate", "0/s"], "--rate: expected requests by time above 0"),
     "two rates": (["--objective", "goodput", "--rate", "1/s,2/s"], "--rate: expected requests by time above 0"),
     "goodput in a front": (["--objective", "goodput,latency"], "stands alone"),
+    "a limit on goodput without a rate": (
+        ["--limit", "goodput=3/s", "--limit", "ttft=2s"],
+        "workload.rate: goodput needs",
+    ),
+    "a limit on goodput of tokens": (
+        ["--limit", "goodput=3 token/s"],
+        "limits.goodput: expected requests by time above 0",
+    ),
     "goodput explained": (
         ["--objective", "goodput", "--rate", "1/s", "--limit", "ttft=2s", "--explain"],
         "--explain: does not apply to goodput",

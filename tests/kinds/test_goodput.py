@@ -34,6 +34,7 @@ def cluster(rate: str | float | None = "3/s", **more: Any) -> dict[str, Any]:
         "limits": {"ttft": "500 ms", "time_per_token": "150 ms"},
         "nodes": [{"name": "fast", "count": 2, **fast}, {"name": "slow", **slow}],
         "network": {"default": {"bandwidth": "1 Gbit/s", "latency": "20 ms"}},
+        "copies": 1,  # a look at several takes its time
     } | more
 
 
@@ -100,7 +101,14 @@ def test_limits_that_nobody_meets_are_an_answer() -> None:
 
 
 @pytest.mark.parametrize(
-    "more", [{"copies": 2}, {"copies": "auto"}, {"placement": "replicated"}], ids=["copies", "auto", "replicated"]
+    "more",
+    [
+        {"copies": 2},
+        {"copies": "auto"},
+        pytest.param({"copies": None}, marks=pytest.mark.slow),
+        {"placement": "replicated"},
+    ],
+    ids=["copies", "auto", "nobody says", "replicated"],
 )
 def test_several_chains(more: dict[str, Any]) -> None:
     """Pipelines side by side and replicated placements are simulated with all their chains."""

@@ -110,6 +110,7 @@ def _request(entry: ClusterFile, folder: Path, model: object | None) -> Request:
         server_push=entry.server_push,
         copies=entry.copies,
         goodput=entry.objective == GOODPUT,
+        least_goodput_per_s=entry.limits.goodput,
         choices=_choices(entry, models),
         across_hosts=entry.across_hosts,
         draft=draft,

@@ -51,7 +51,7 @@ class WorkloadEntry(Entry):
     context: Open | None = Field(
         default=None, description="tokens of prompt and output together; max: the longest that fits"
     )
-    rate: RequestRate | None = Field(default=None, description="requests by time, for the objective goodput: 4/s")
+    rate: RequestRate | None = Field(default=None, description="requests by time, for goodput: 4/s")
 
 
 class Limits(Entry):
@@ -72,13 +72,16 @@ class Limits(Entry):
     price: PriceLimit | None = Field(default=None, description="of all nodes in use")
     energy: Energy | None = Field(default=None, description="per generated token")
     bottleneck: Duration | None = Field(default=None, description="of the slowest stage or link")
+    goodput: RequestRate | None = Field(
+        default=None, description="the least requests by time that are served within ttft and time_per_token, simulated"
+    )
 
     def by_term(self, terms: TermSet) -> dict[str, float]:
         """Return the limits that are given, by the term that each one bounds; an `InputError` for one of no term."""
         limits: dict[str, float] = {}
         for name in type(self).model_fields:
             value = getattr(self, name)
-            if value is None:
+            if value is None or name == GOODPUT:  # which no term says: it is simulated
                 continue
             if name not in terms.limits:
                 kind = "pipelines" if terms is REPLICATED else "replicated placements"
