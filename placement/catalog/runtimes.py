@@ -42,6 +42,14 @@ def runtime_at(name: str, date: str) -> str:
     return min(older)[1] if older else name
 
 
+def meanings(name: str) -> Iterator[str]:
+    """Yield the runtime that a name or alias means, then those that it inherits from, nearest first."""
+    meant = runtime_aliases().get(name, "")
+    while meant:
+        yield meant
+        meant = entries()[meant].get("inherits", "")
+
+
 def _ancestors(name: str) -> Iterator[str]:
     """Runtimes that one inherits from, as long as each is another's release."""
     while "before" in entries().get(name, {}):
@@ -51,10 +59,8 @@ def _ancestors(name: str) -> Iterator[str]:
 
 def stored_format(runtime: str, weights: str) -> str:
     """Return the format that a runtime's own files have where people name another: GGUF files of MXFP4 models, say."""
-    name = runtime_aliases().get(runtime, "")
-    while name:
+    for name in meanings(runtime):
         formats = entries()[name].get("stored_as", {})
         if weights.strip().lower() in formats:
             return str(formats[weights.strip().lower()])
-        name = entries()[name].get("inherits", "")
     return weights

@@ -138,7 +138,7 @@ def under(request: Request, runtime: Runtime) -> tuple[Request, ...]:
     rules = request.constraints if holds.runs == "any" else replace(request.constraints, contiguous=True)
     if not holds.layers:  # slices of every layer: what it runs is one group of devices that holds all of them
         rules = replace(rules, max_nodes=1)
-    note = f"planned under the rules of {runtime.name}"
+    note = rules_note(runtime, request.runtime)
     cluster = replace(request.cluster, notes=(*request.cluster.notes, note))
     base = replace(
         request,
@@ -162,6 +162,12 @@ def under(request: Request, runtime: Runtime) -> tuple[Request, ...]:
             f"{runtime.name} needs all nodes {COMMON[holds.alike]}, pins and include name others", "runtime"
         )
     return tuple(replace(base, constraints=_only(rules, names, request)) for names in chosen)
+
+
+def rules_note(runtime: Runtime, asked: str) -> str:
+    """Under whose rules a plan was made: those of the runtime that was asked for, or that it is a release of."""
+    also = f", which {asked} runs" if asked not in ("", runtime.name) else ""
+    return f"planned under the rules of {runtime.name}{also}"
 
 
 def as_run_by(runtime: Runtime, request: Request, cpus: Collection[str] = ()) -> Request:

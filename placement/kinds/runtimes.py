@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from ..catalog.runtimes import runtime_aliases
 from ..errors import InputError, nearest, shown
-from ..export import make_runtime, runtime_names
+from ..export import runtime_names
 from ..export.checks import under
 from ..question.request import Request
+from .rules import exporter_of
 from .space.hosts import degrees_of
 
 
@@ -30,7 +31,8 @@ def ensure_degrees(request: Request, where: str) -> Request:
     Runtimes with unequal shares can divide anything, and nobody doubts a node that somebody has measured.
     """
     model, name = request.model, request.runtime
-    if not model.heads or (name in runtime_names() and make_runtime(name).holds.shares):
+    exporter = exporter_of(name)
+    if not model.heads or (exporter is not None and exporter.holds.shares):
         return request
     for node in request.cluster.nodes:
         many = node.tensor_parallel
@@ -45,6 +47,7 @@ def under_runtime(request: Request) -> tuple[Request, ...]:
     """The questions that stand for a request: itself, or those whose answers its runtime can hold."""
     if not request.runtime:
         return (request,)
-    if request.runtime not in runtime_names():  # only its costs are known: it holds any plan
+    exporter = exporter_of(request.runtime)
+    if exporter is None:  # only its costs are known: it holds any plan
         return (replace(request, runtime="", costs=request.runtime),)
-    return under(request, make_runtime(request.runtime))
+    return under(request, exporter)

@@ -11,6 +11,8 @@ from placement.question.case import ReplicatedCase
 from placement.question.request import Request
 from placement.question.workload import Workload
 
+from ..rules import exporter_name
+
 # Bytes/s of a network card that never binds: a cluster file gives links only.
 WIDE = 1e15
 
@@ -63,7 +65,7 @@ def case_of(request: Request, *, most: IntArray | None = None) -> ReplicatedCase
         must=_must(request),
         max_nodes=rules.max_nodes or 0,
     )
-    if request.runtime == "petals" and not request.server_push:
+    if exporter_name(request.runtime) == "petals" and not request.server_push:
         built = built.through_client()  # as every release runs its chains
     kinds = tuple(node.device or node.name for node in cluster.nodes)
     regions = tuple(node.region for node in cluster.nodes)

@@ -16,7 +16,7 @@ from objectives.combine import Objective, TermSet
 from objectives.spans import Span
 from placement.costs.intervals import cost_notes, intervals_of
 from placement.errors import InputError
-from placement.export import make_runtime, runtime_names
+from placement.export.checks import rules_note
 from placement.petals.request import limits as petals_limits
 from placement.petals.request import servers_only, with_client
 from placement.plan.compare import Neighbour
@@ -33,6 +33,7 @@ from placement.search.problem import IntArray
 
 from ..base import FoundBy, Reasons, Task, Wish
 from ..pipeline.plan import groups_of
+from ..rules import exporter_of
 from ..runtimes import ensure_degrees, ensure_known_runtime
 from ..space.variants import as_named, asked_for, group_variants
 from .case import case_of
@@ -228,20 +229,20 @@ class ReplicatedKind:
             return ReplicatedTask(question, wish.objective)
         ensure_enough_nodes(question, "min_replicas")
         notes = (*question.model.notes, *question.cluster.notes)
-        if question.runtime not in runtime_names():  # none, or one that only costs are known of
+        runtime = exporter_of(question.runtime)
+        if runtime is None:  # none, or one that only costs are known of
             return ReplicatedTask(case_of(question), wish.objective, notes=notes, request=question)
-        runtime = make_runtime(question.runtime)
         if not runtime.holds.replicas:
             raise InputError(f"{runtime.name} holds every block once, the placement is replicated", "runtime")
         layers = servers_only(question)
         case = case_of(layers, most=petals_limits(layers))
-        notes = (*notes, f"planned under the rules of {runtime.name}")
+        notes = (*notes, rules_note(runtime, question.runtime))
         return ReplicatedTask(case, wish.objective, client_ends=True, notes=notes, request=question)
 
 
 def _forms_groups(question: Request | ReplicatedCase) -> TypeGuard[Request]:
     """Whether devices may join: not under a runtime whose servers are single nodes."""
-    return isinstance(question, Request) and question.runtime not in runtime_names()
+    return isinstance(question, Request) and exporter_of(question.runtime) is None
 
 
 def _on_groups(question: Request | ReplicatedCase) -> Iterator[Request]:

@@ -19,12 +19,12 @@ from objectives.pipeline.tables import CostTables
 from objectives.pipeline.together import Holders
 from placement.costs.build import build_tables
 from placement.costs.parts import can_leave
-from placement.export import make_runtime
 from placement.export.checks import as_run_by
 from placement.question.alike import kinds_of_nodes
 from placement.question.cluster import Cluster, Node
 from placement.question.request import Away, Constraints, Request
 
+from ..rules import exporter_of
 from .groups import SHARES, group_node
 from .hosts import computed, copies_of_cache, degrees_of
 from .variants import holds_of, repeated_cache
@@ -53,9 +53,10 @@ def holders_of(request: Request) -> Holders | None:
     request : Request
         Of pipelines, no part of a block apart yet.
     """
-    holds = holds_of(request)
-    if holds is not None:
-        request = as_run_by(make_runtime(request.runtime), request)
+    exporter = exporter_of(request.runtime)
+    holds = None if exporter is None else exporter.holds
+    if exporter is not None:
+        request = as_run_by(exporter, request)
     cluster = request.cluster
     kinds = kinds_of_nodes(cluster.nodes, ("name", "members", "shares", "host"))
     free = [k for k, node in enumerate(cluster.nodes) if node.name not in request.constraints.exclude]

@@ -14,13 +14,13 @@ from itertools import islice, product
 
 from placement.costs.parts import can_leave
 from placement.errors import InputError, nearest
-from placement.export import make_runtime, runtime_names
 from placement.export.base import Holds
 from placement.export.checks import as_run_by
 from placement.plan.plan import PlacedSpan, Plan
 from placement.question.model import Block, Model
 from placement.question.request import Away, Constraints, Request
 
+from ..rules import exporter_of
 from .groups import Sharing, group_name, grouped, home_of, members_of, ways
 from .hosts import Grouping, Host, Mark, across, copies_of_cache, degrees_of, groupings, hosts_of
 from .parts import Proposed, linked_both, part_variants, words
@@ -102,16 +102,17 @@ def variants_of(request: Request) -> tuple[list[Variant], str]:
 
 def _apart(request: Request) -> Iterator[Proposed]:
     """Questions with parts away, where the runtime can hold them."""
-    holds = holds_of(request)
-    if holds is None:
+    exporter = exporter_of(request.runtime)
+    if exporter is None:
         yield from part_variants(request, hosts=len(request.cluster.nodes))
-    elif holds.parts:
-        yield from part_variants(as_run_by(make_runtime(request.runtime), request), holds.parts)
+    elif exporter.holds.parts:
+        yield from part_variants(as_run_by(exporter, request), exporter.holds.parts)
 
 
 def holds_of(request: Request) -> Holds | None:
     """What the runtime of a question can hold; None where it names none, or one of which only the costs are known."""
-    return make_runtime(request.runtime).holds if request.runtime in runtime_names() else None
+    exporter = exporter_of(request.runtime)
+    return None if exporter is None else exporter.holds
 
 
 def group_variants(request: Request) -> Iterator[Request]:
