@@ -83,6 +83,7 @@ class ReplicatedData(NamedTuple):
     batch: FloatArray
     caught: FloatArray
     behind: FloatArray
+    ring: FloatArray
     concurrency: float
     prompt_tokens: float
     output_tokens: float
@@ -179,6 +180,7 @@ def replicated_data(
         batch=zeros(n),
         caught=zeros(n),
         behind=zeros(n + 1),
+        ring=zeros((4, n)),
         concurrency=tables.concurrency,
         prompt_tokens=tables.prompt_tokens,
         output_tokens=tables.output_tokens,
