@@ -150,7 +150,7 @@ def rates_of(node: Node, model: Model, costs: RuntimeCosts) -> Rates:
         weights_bytes_per_s=min(width * share, unpacked) if unpacked else width * share,
         cache_bytes_per_s=width * cached,
         score_bytes_per_flop=get("score_bytes", 0.0) * cached / FLOPS_PER_SCORE,
-        flops_per_s=peak * compute,
+        flops_per_s=peak * compute * get("format_compute", 1.0),
         attention_flops_per_s=vectors * get("attention_compute", 0.0),
         step_attention_flops_per_s=vectors * get("step_attention_compute", 0.0),
         decode_flops_per_s=peak * node.compute_efficiency / work if work else float("inf"),

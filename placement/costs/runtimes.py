@@ -28,6 +28,7 @@ KEYS: Mapping[str, str] = MappingProxyType(
         "quantized_bandwidth": "what quantized weights reach of `bandwidth`",
         "compute": "sustained over peak in matrix products of 16 bits and many rows",
         "quantized_compute": "the same for quantized weights, of the peak of `quantized_in`",
+        "format_compute": "what products of a number format reach of the compute of others, the file's own too",
         "attention_compute": "sustained over peak in attention scores of a prompt, in kernels of their own",
         "step_attention_compute": "the same of a decode step",
         "half_rows": "rows of a matrix product at which half of `compute` is reached",

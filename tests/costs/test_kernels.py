@@ -94,3 +94,24 @@ def test_processors_have_no_tiles_to_fill() -> None:
     for device in ("cpu-ddr5-2ch-64gb", "raspberry-pi-5-8gb"):
         found = rates(device, "q4_k_m")
         assert (found.half_rows, found.expert_half_rows) == (0, 0)
+
+
+@pytest.mark.parametrize("own", [{}, {"efficiency": {"compute": 0.1}}])
+def test_formats_without_tiles_multiply_slower_on_processors(own: dict[str, object]) -> None:
+    """q4_1 has half of q8_0's rate of products on a CPU, beside an efficiency of the file too; on GPUs all of it."""
+    for device, share in (("cpu-ddr5-2ch-64gb", 0.53), ("rtx-3090", 1.0)):
+        found = []
+        for weights in ("q4_1", "q8_0"):
+            data = {"model": "llama-3.1-8b", "quantization": weights, "nodes": [{"name": "a", "device": device, **own}]}
+            request = read_request(data)
+            found.append(rates_of(request.cluster.nodes[0], request.model, runtime_costs("llama.cpp")).flops_per_s)
+        assert found[0] == pytest.approx(share * found[1])
+
+
+def test_old_cards_had_no_graphs() -> None:
+    """Turing and Volta launched every kernel by itself until July 2026; no release is faster than the next."""
+    for kind in ("turing", "volta", "consumer-ampere"):
+        overheads = [runtime_costs(name).figure(kind, "overhead_us") or 0.0 for name in RELEASES]
+        assert overheads == sorted(overheads, reverse=True)
+    old, new = (runtime_costs("llama.cpp-2026").figure(kind, "overhead_us") for kind in ("turing", "consumer-ampere"))
+    assert (old or 0.0) > (new or 0.0)
