@@ -41,6 +41,8 @@ VOCABULARY = 32_000
 SERVERS = (0, 1, 2, 3)
 SEEN = {("smollm2-135m", 1), ("0.3b", 2), ("0.8b", 0), ("1.5b", 3)}
 Q8_0_BYTES, Q8_0_WEIGHTS = 34, 32
+SCALES = {"Q6_K": 208, "Q4_1": (0, 2), "Q5_1": (0, 2), "Q4_K": (0, 2)}
+"""Where the 16-bit scales of a block stand, if not only at its beginning."""
 
 
 def main() -> int:
@@ -88,15 +90,25 @@ def models(folder: Path, *, small: bool = False) -> dict[str, Path]:
 
 
 def write_random(
-    path: Path, hidden: int, wide: int, layers: int, heads: int, kv_heads: int, *, vocabulary: int
+    path: Path,
+    hidden: int,
+    wide: int,
+    layers: int,
+    heads: int,
+    kv_heads: int,
+    *,
+    vocabulary: int,
+    weights: str = "Q8_0",
 ) -> None:
-    """Write a Llama in q8_0 with random weights and no vocabulary: only its speed means something.
+    """Write a Llama with random weights and no vocabulary: only its speed means something.
 
     Parameters
     ----------
     path : Path
     hidden, wide, layers, heads, kv_heads, vocabulary : int
         Shape of the model.
+    weights : str
+        Number format of all matrices, in ggml's words.
     """
     import gguf
 
@@ -114,8 +126,11 @@ def write_random(
     writer.add_tokenizer_model("no_vocab")
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q8_0)
 
+    kind = gguf.GGMLQuantizationType[weights]
+    sizes = gguf.GGML_QUANT_SIZES[kind]
+
     def matrix(name: str, rows: int, columns: int) -> None:
-        writer.add_tensor(name, q8_0(rng, rows, columns), raw_dtype=gguf.GGMLQuantizationType.Q8_0)
+        writer.add_tensor(name, random_blocks(rng, rows, columns, sizes, SCALES.get(weights, 0)), raw_dtype=kind)
 
     def ones(name: str) -> None:
         writer.add_tensor(name, np.ones(hidden, dtype=np.float32))
@@ -141,12 +156,24 @@ def write_random(
     writer.close()
 
 
-def q8_0(rng: np.random.Generator, rows: int, columns: int) -> npt.NDArray[np.uint8]:
-    """Random weights in q8_0: a 16-bit scale and 32 signed bytes a block, (rows, bytes)."""
-    blocks = rows * columns // Q8_0_WEIGHTS
-    data = np.empty((blocks, Q8_0_BYTES), dtype=np.uint8)
-    data[:, :2] = np.frombuffer(np.float16(1e-4).tobytes(), dtype=np.uint8)
-    data[:, 2:] = np.resize(rng.integers(0, 256, 1 << 20, dtype=np.uint8), (blocks, Q8_0_WEIGHTS))
+def random_blocks(
+    rng: np.random.Generator, rows: int, columns: int, sizes: tuple[int, int], scales: int | tuple[int, ...]
+) -> npt.NDArray[np.uint8]:
+    """Random quantized weights, (rows, bytes).
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    rows, columns : int
+    sizes : tuple of int
+        Weights and bytes of a block.
+    scales : int or tuple of int
+        Bytes of a block at which 16-bit scales stand: these are small numbers, all else is random.
+    """
+    blocks = rows * columns // sizes[0]
+    data = np.resize(rng.integers(0, 256, 1 << 20, dtype=np.uint8), (blocks, sizes[1]))
+    for at in (scales,) if isinstance(scales, int) else scales:
+        data[:, at : at + 2] = np.frombuffer(np.float16(1e-4).tobytes(), dtype=np.uint8)
     return data.reshape(rows, -1)
 
 

@@ -117,15 +117,21 @@ def _device_entries(first: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str
         yield from load(f"devices/{file.name}")["devices"].items()
 
 
-@lru_cache(maxsize=1)
-def class_parents() -> Mapping[str, str]:
-    """Return the device classes, each with its parent; empty for one that has none."""
-    return MappingProxyType({name: entry.get("parent", "") for name, entry in load("devices.yaml")["classes"].items()})
+@lru_cache(maxsize=2)
+def class_parents(*, reads: bool = False) -> Mapping[str, str]:
+    """Return the device classes, each with its parent; empty for one that has none.
+
+    With `reads`, the class that follows for the bandwidth: cards of one generation read alike, whatever their class.
+    """
+    entries: Mapping[str, Mapping[str, Any]] = load("devices.yaml")["classes"]
+    usual = {name: entry.get("parent", "") for name, entry in entries.items()}
+    alike = {name: entry["reads_like"] for name, entry in entries.items() if reads and "reads_like" in entry}
+    return MappingProxyType({**usual, **alike})
 
 
-def lineage(kind: str) -> Iterator[str]:
-    """Yield a device class, its parents, and "any"."""
-    parents = class_parents()
+def lineage(kind: str, figure: str = "") -> Iterator[str]:
+    """Yield a device class, its parents, and "any": those that a figure of `runtimes.yaml` follows, by default all."""
+    parents = class_parents(reads=figure == "bandwidth")
     while kind:
         yield kind
         kind = parents.get(kind, "")
@@ -139,7 +145,7 @@ def _classes() -> Mapping[str, Mapping[str, Any]]:
     found: dict[str, Mapping[str, Any]] = {}
     for name, entry in entries.items():  # a parent stands before its children
         parent = found.get(entry.get("parent", ""), {})
-        found[name] = {**parent, **{key: value for key, value in entry.items() if key != "parent"}}
+        found[name] = {**parent, **{key: value for key, value in entry.items() if key not in ("parent", "reads_like")}}
     return MappingProxyType(found)
 
 

@@ -151,7 +151,7 @@ def _analytic(node: Node, block: Block, rates: Rates, grid: FloatArray) -> Block
     serial = 1.0 + rates.serial_share * (node.tensor_parallel - 1)
     launches_s = rates.overhead_s + (rates.expert_overhead_s if block.experts else 0.0)
     unpacking_s = block.flops_per_token / rates.decode_flops_per_s
-    power = OVERLAP if rates.overlap else 1.0
+    power = min(OVERLAP, rates.power)
     arithmetic = (_product_flops(rates, block, grid) if rates.half_rows else grid * block.flops_per_token) / (
         rates.flops_per_s
     )

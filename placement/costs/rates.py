@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from ..catalog import hardware
@@ -34,7 +35,10 @@ class Rates:
     attention_flops_per_s, step_attention_flops_per_s : float
         Attention scores of a prompt and of a decode step, in kernels of their own; 0: with the products, at their rate.
     half_rows, small_rows : float
-        A product of m rows takes as long as m + min(half_rows, small_rows * (m - 1)) at the full rate.
+        A product of m rows takes as long as m + min(half_rows, small_rows * (m - 1)) at the full rate, less one row
+        where traffic comes on top.
+    expert_half_rows, expert_small_rows : float
+        The same for the m rows that are routed to one expert.
     overhead_s, expert_overhead_s, sequence_s : float
         Per block and pass; more for a block with experts; per block-free pass and sequence.
     launches_overlap : bool
@@ -43,9 +47,9 @@ class Rates:
         One all-reduce, beside its link.
     serial_share : float
         Part of a block that tensor parallelism does not split.
-    overlap : bool
-        Arithmetic and memory traffic of a block hide each other (a plain roofline, and prefetching CPUs); else they
-        add up, as in matrix products of few rows on GPUs.
+    power : float
+        A block whose arithmetic and memory traffic take a and t takes (a ** power + t ** power) ** (1 / power):
+        infinite where they hide each other (a plain roofline, and prefetching CPUs), 1 where they add up.
     star : bool
         One root speaks with all others in turn in an all-reduce; else a ring.
     """
@@ -59,13 +63,15 @@ class Rates:
     step_attention_flops_per_s: float = 0.0
     half_rows: float = 0.0
     small_rows: float = 0.0
+    expert_half_rows: float = 0.0
+    expert_small_rows: float = 0.0
     overhead_s: float = 0.0
     expert_overhead_s: float = 0.0
     sequence_s: float = 0.0
     launches_overlap: bool = False
     all_reduce_s: float = 0.0
     serial_share: float = 0.0
-    overlap: bool = True
+    power: float = math.inf
     star: bool = False
 
     def attention_s(self, flops: float, cache_bytes: float, *, decode: bool) -> float:
@@ -80,13 +86,36 @@ class Rates:
         decode : bool
             Of a decode step; else of a prompt.
         """
-        moved = cache_bytes if decode else cache_bytes + flops * self.score_bytes_per_flop
         rate = self.step_attention_flops_per_s if decode else self.attention_flops_per_s
-        return max(flops / (rate or self.flops_per_s), moved / self.cache_bytes_per_s)
+        scores_s = 0.0 if decode else flops * self.score_bytes_per_flop / self.cache_bytes_per_s  # of one token, few
+        return max(flops / (rate or self.flops_per_s), cache_bytes / self.cache_bytes_per_s) + scores_s
+
+    @property
+    def attention_joins(self) -> bool:
+        """Whether attention is a part of one plain roofline with the products; else kernels of its own follow them."""
+        return math.isinf(self.power) and not self.attention_flops_per_s
 
     def rows(self, rows: float) -> float:
-        """Rows at the full rate that take as long as a product of `rows` rows."""
-        return rows + min(self.half_rows, self.small_rows * max(0.0, rows - 1.0))
+        """Rows at the full rate that take as long as a product of `rows` rows.
+
+        Where arithmetic and traffic do not hide each other, the first row hides behind the weights
+        that are read for it.
+        """
+        more = max(0.0, rows - 1.0)
+        return (rows if math.isinf(self.power) else more) + min(self.half_rows, self.small_rows * more)
+
+    def expert_rows(self, rows: float) -> float:
+        """The same for a product of the rows that are routed to one expert."""
+        more = max(0.0, rows - 1.0)
+        first = rows if math.isinf(self.power) else more
+        return first + min(self.expert_half_rows, self.expert_small_rows * more)
+
+    def busy_s(self, arithmetic_s: float, memory_s: float) -> float:
+        """Seconds of arithmetic and memory traffic together."""
+        less, most = sorted((arithmetic_s, memory_s))
+        if math.isinf(self.power) or not less:
+            return most
+        return float(most * (1.0 + (less / most) ** self.power) ** (1.0 / self.power))
 
 
 def rates_of(node: Node, model: Model, costs: RuntimeCosts) -> Rates:
@@ -121,19 +150,21 @@ def rates_of(node: Node, model: Model, costs: RuntimeCosts) -> Rates:
         weights_bytes_per_s=min(width * share, unpacked) if unpacked else width * share,
         cache_bytes_per_s=width * cached,
         score_bytes_per_flop=get("score_bytes", 0.0) * cached / FLOPS_PER_SCORE,
-        flops_per_s=peak * compute,
+        flops_per_s=peak * compute * get("format_compute", 1.0),
         attention_flops_per_s=vectors * get("attention_compute", 0.0),
         step_attention_flops_per_s=vectors * get("step_attention_compute", 0.0),
         decode_flops_per_s=peak * node.compute_efficiency / work if work else float("inf"),
         half_rows=get("half_rows", 0.0),
         small_rows=get("small_rows", 0.0),
+        expert_half_rows=get("expert_half_rows", get("half_rows", 0.0)),
+        expert_small_rows=get("expert_small_rows", get("small_rows", 0.0)),
         overhead_s=overhead_s,
         expert_overhead_s=get("expert_overhead_us", 0.0) * 1e-6 + _waits_s(node, get),
         sequence_s=get("sequence_us", 0.0) * 1e-6,
         launches_overlap=costs.launches_overlap and accelerator,
         all_reduce_s=get("all_reduce_us", 0.0) * 1e-6,
         serial_share=get("serial_share", 0.0),
-        overlap=not accelerator,
+        power=costs.power if accelerator else math.inf,
         star=costs.hops.star,
     )
 
@@ -203,7 +234,7 @@ class _Figures:
 
     def __call__(self, key: str, otherwise: float) -> float:
         of_format = self.costs.formats.get(self.weights.lower(), {})
-        for figures in (of_format, *(of_format.get(name, {}) for name in lineage(self.kind))):
+        for figures in (of_format, *(of_format.get(name, {}) for name in lineage(self.kind, key))):
             if key in figures:
                 return float(figures[key])
         found = self.costs.figure(self.kind, key)

@@ -66,20 +66,15 @@ def pass_s(rates: Rates, node: Node, block: Block, work: Work) -> float:
     -------
     float
     """
-    apart = rates.attention_flops_per_s > 0.0
-    flops = product_flops(rates, block, work) + (0.0 if apart else work.attention_flops)
-    arithmetic_s = flops / rates.flops_per_s
-    # Bytes as if all were read at the rate of caches: of one rate for both, this is the plain sum.
-    moved = read_bytes(node, block, work.tokens) * (rates.cache_bytes_per_s / rates.weights_bytes_per_s)
-    if not apart:
-        moved += work.cache_bytes
-        if not work.decode:  # of a single token, scores are few
-            moved += work.attention_flops * rates.score_bytes_per_flop
-    memory_s = moved / rates.cache_bytes_per_s
+    arithmetic_s = product_flops(rates, block, work) / rates.flops_per_s
+    memory_s = read_bytes(node, block, work.tokens) / rates.weights_bytes_per_s
+    if rates.attention_joins:
+        arithmetic_s += work.attention_flops / rates.flops_per_s
+        memory_s += work.cache_bytes / rates.cache_bytes_per_s
     # Unpacking happens once for the rows of a step, however many sequences they are of.
     unpacking_s = block.flops_per_token / rates.decode_flops_per_s if work.decode else 0.0
-    busy_s = max(arithmetic_s if rates.overlap else arithmetic_s + memory_s, memory_s, unpacking_s)
-    if apart:
+    busy_s = max(rates.busy_s(arithmetic_s, memory_s), unpacking_s)
+    if not rates.attention_joins:
         busy_s += rates.attention_s(work.attention_flops, work.cache_bytes, decode=work.decode)
     if node.tensor_parallel > 1:
         busy_s *= 1.0 + rates.serial_share * (node.tensor_parallel - 1)
@@ -108,7 +103,7 @@ def product_flops(rates: Rates, block: Block, work: Work) -> float:
     active = block.expert_bytes * block.experts_per_token / block.experts
     share = active / (active + block.weight_bytes - block.expert_bytes)
     rows = max(1.0, tokens * block.experts_per_token / touched)
-    return float(flops * ((1.0 - share) * dense + share * rates.rows(rows) / rows))
+    return float(flops * ((1.0 - share) * dense + share * rates.expert_rows(rows) / rows))
 
 
 def all_reduce_s(rates: Rates, node: Node, block: Block, tokens: float) -> float:

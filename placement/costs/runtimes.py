@@ -28,10 +28,13 @@ KEYS: Mapping[str, str] = MappingProxyType(
         "quantized_bandwidth": "what quantized weights reach of `bandwidth`",
         "compute": "sustained over peak in matrix products of 16 bits and many rows",
         "quantized_compute": "the same for quantized weights, of the peak of `quantized_in`",
+        "format_compute": "what products of a number format reach of the compute of others, the file's own too",
         "attention_compute": "sustained over peak in attention scores of a prompt, in kernels of their own",
         "step_attention_compute": "the same of a decode step",
         "half_rows": "rows of a matrix product at which half of `compute` is reached",
         "small_rows": "cost of a product of one row, in rows",
+        "expert_half_rows": "as half_rows, of the products of one expert: tiles that its rows do not fill",
+        "expert_small_rows": "as small_rows, of the products of one expert",
         "cache_bandwidth": "what reading caches reaches of `bandwidth`: less than 1 without fused attention",
         "score_bytes": "bytes through memory per attention score of a prompt, without fused attention",
         "core_gb_s": "GB of quantized weights that one core of a CPU reads and unpacks in a second",
@@ -133,6 +136,8 @@ class RuntimeCosts:
         Products of 16 bits accumulate in 16 bits, which doubles the rate of consumer cards.
     launches_overlap : bool
         Launches run ahead of the device (eager torch): a block takes the longer of both, not the sum.
+    power : float
+        How far arithmetic and memory traffic of a block hide each other on accelerators (`Rates.power`): 1 not at all.
     hops : Hops
     memory : PassMemory
     source : str
@@ -150,6 +155,7 @@ class RuntimeCosts:
     quantized_in: Mapping[str, str] = field(default_factory=dict)
     half_accumulation: bool = False
     launches_overlap: bool = False
+    power: float = 1.0
     hops: Hops = Hops()
     memory: PassMemory = PassMemory()
     source: str = ""
@@ -165,7 +171,7 @@ class RuntimeCosts:
 
 
 def _nearest(tables: tuple[Figures, ...], kind: str, key: str) -> float | None:
-    for name in lineage(kind):
+    for name in lineage(kind, key):
         for classes in tables:
             if key in classes.get(name, ()):
                 return float(classes[name][key])
@@ -231,6 +237,7 @@ def _runtime(
         quantized_in=entry.get("quantized_in", base.quantized_in),
         half_accumulation=entry.get("half_accumulation", base.half_accumulation),
         launches_overlap=entry.get("launches_overlap", base.launches_overlap),
+        power=float(entry.get("power", base.power)),
         hops=replace(base.hops, **_seconds(entry.get("hops", {}))),
         memory=replace(base.memory, **_bytes(entry.get("memory", {}))),
         source=entry["source"],

@@ -63,7 +63,7 @@ def _moved(whole: System, part: System, x: FloatArray, base: FloatArray, slopes:
     # Every unknown of the whole is one of the part, its nearest parent there, or its hand-written figure.
     spread, fixed = np.zeros((len(x), len(part.wanted))), whole.priors - x
     for j, unknown in enumerate(whole.wanted):
-        for kind in lineage(unknown.kind):
+        for kind in lineage(unknown.kind, unknown.key):
             k = part.number.get((unknown.runtime, kind, unknown.key))
             if k is not None:
                 spread[j, k], fixed[j] = 1.0, -x[j]

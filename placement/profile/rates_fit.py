@@ -38,6 +38,7 @@ MOST = {
     "small_rows": 50.0,
     "overhead_us": 5000.0,
     "pass_us": 30_000.0,
+    "work": 100.0,
 }
 LEAST = {"half_rows": 1.0, "small_rows": 0.1, "overhead_us": 2.0, "pass_us": 10.0}
 
@@ -89,14 +90,14 @@ def unknowns(cases: Sequence[Case]) -> list[Unknown]:
     found: list[Unknown] = []
     for runtime in dict.fromkeys(owner(case) for case in cases):
         mine = [k for k, case in enumerate(cases) if owner(case) == runtime]
-        kinds = sorted({kind for k in mine for kind in lineage(cases[k].device_class)})
         for key, informs in _KEYS.items():
-            for kind in kinds:
+            lines = {k: tuple(lineage(cases[k].device_class, key)) for k in mine}
+            for kind in sorted({kind for line in lines.values() for kind in line}):
                 if not _has_level(key, kind):
                     continue
-                inside = [k for k in mine if kind in lineage(cases[k].device_class) and informs(cases[k])]
+                inside = [k for k in mine if kind in lines[k] and informs(cases[k])]
                 if len(inside) >= LEAST_CASES and len(sources(cases[k] for k in inside)) >= LEAST_SOURCES:
-                    touched = [k for k in mine if kind in lineage(cases[k].device_class)]
+                    touched = [k for k in mine if kind in lines[k]]
                     found.append(Unknown(runtime, kind, key, tuple(touched)))
     return found
 
@@ -107,6 +108,8 @@ def _has_level(key: str, kind: str) -> bool:
         return kind == "any"
     if key in ("overhead_us", "quantized_bandwidth"):
         return kind in ROOTS
+    if key == "work":
+        return kind == "apple"
     return kind not in ("any", "gpu")
 
 
@@ -118,9 +121,10 @@ _KEYS: Mapping[str, Callable[[Case], bool]] = {
     "bandwidth": lambda case: "generation" in case.measured,
     "quantized_bandwidth": lambda case: "generation" in case.measured and not _wide(case),
     "overhead_us": lambda case: "generation" in case.measured,
+    "work": lambda case: "generation" in case.measured and not _wide(case),
     "compute": lambda case: "prompt" in case.measured and _wide(case),
     "quantized_compute": lambda case: "prompt" in case.measured and not _wide(case),
-    "half_rows": lambda case: any(block.experts for block in case.request.model.blocks) and "prompt" in case.measured,
+    "half_rows": lambda case: case.row.concurrency > 1,
     "small_rows": lambda case: case.row.concurrency > 1,
 }
 
@@ -254,7 +258,7 @@ class System:
         """
         out = []
         for k, unknown in enumerate(self.wanted):
-            above = list(lineage(unknown.kind))[1:]
+            above = list(lineage(unknown.kind, unknown.key))[1:]
             parents = (self.number.get((unknown.runtime, kind, unknown.key)) for kind in above)
             parent = next((number for number in parents if number is not None), None)
             if parent is None:

@@ -194,7 +194,8 @@ def test_a_runtime_as_it_was() -> None:
     assert runtime_at("llama.cpp", "2024-05") == "llama.cpp-2024"
     assert runtime_at("ollama", "2023") == runtime_at("llama.cpp", "2024-01") == "llama.cpp-2023"
     assert runtime_at("llama.cpp", "2025-09") == runtime_at("llama.cpp", "2026-01") == "llama.cpp-2025"
-    assert runtime_at("llama.cpp", "2026-02") == runtime_at("llama.cpp", "") == "llama.cpp"
+    assert runtime_at("llama.cpp", "2026-02") == runtime_at("llama.cpp", "2026-07") == "llama.cpp-2026"
+    assert runtime_at("llama.cpp", "2026-08") == runtime_at("llama.cpp", "") == "llama.cpp"
     assert runtime_at("llama.cpp-rocm", "2025-08") == "llama.cpp-rocm-2025"
     assert runtime_at("llama.cpp-rocm", "2026-01") == "llama.cpp-rocm"
     assert runtime_at("accelerate", "2022-09") == "accelerate"
@@ -206,7 +207,9 @@ def test_what_differs_from_the_measured_runtime_wins_over_its_fit() -> None:
     now, before, oldest = (runtime_costs(name) for name in ("llama.cpp", "llama.cpp-2025", "llama.cpp-2024"))
     assert before.figure("strix", "quantized_compute") == oldest.figure("strix", "quantized_compute") == 0.17
     assert 0.2 < (now.figure("strix", "quantized_compute") or 0.0) < 0.3
-    assert (oldest.figure("strix", "half_rows") or 0.0) > (before.figure("strix", "half_rows") or 0.0)
+    rows = [costs.figure("strix", "expert_half_rows") or 0.0 for costs in (oldest, before, now)]
+    assert rows == sorted(rows, reverse=True)
+    assert len(set(rows)) == 3
     assert before.figure("strix", "bandwidth") == now.figure("strix", "bandwidth")
     assert before.figure("consumer-ampere", "quantized_compute") == now.figure("consumer-ampere", "quantized_compute")
 
