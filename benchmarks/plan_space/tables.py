@@ -54,7 +54,7 @@ def told(plan: Plan | None) -> str:
         gap = "" if plan.objective.gap is None else f", at most {plan.objective.gap:.0%} more"
         return f"**{rate:.4g}**{gap} ({len(plan.chains)} pipelines of {', '.join(plan.chains[0].nodes)} and so on)"
     spans = [
-        f"{span.node} {span.stop - span.start}{' ' + span.away + ' away' if span.away else ''}"
+        f"{span.node} {span.stop - span.start}{f' {span.parts_words} away' if span.away else ''}"
         for span in plan.placement
     ]
     proof = ", proven" if plan.objective.proven_optimal else ""

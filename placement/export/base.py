@@ -138,6 +138,8 @@ class Source:
         Nodes that are CPUs with the main memory of their host.
     together : mapping of str to int
         Devices of each node.
+    cached : frozenset of int
+        Decoder layers that have a KV cache; empty: all of them.
     """
 
     text: str
@@ -149,6 +151,7 @@ class Source:
     memory: Mapping[str, float] = field(default_factory=dict)
     memories: tuple[str, ...] = ()
     together: Mapping[str, int] = field(default_factory=dict)
+    cached: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
         if len(self.text) > LONGEST_SPLIT:

@@ -40,10 +40,10 @@ def refusals(name: str, holds: Holds, plan: Plan) -> list[str]:
     if lacking := [names[block] for block in range(plan.n_blocks) if block not in held][:1]:
         return [f"the plan gives block {lacking[0]} to no node"]
     parts = stages(plan)
-    away = next((span for span in plan.placement if span.away and span.away not in holds.parts), None)
+    away = next((span for span in plan.placement if set(span.parts) - set(holds.parts)), None)
     if away is not None:
         keeps = f"leaves {' and '.join(holds.parts)} elsewhere at most" if holds.parts else "keeps a layer in one piece"
-        return [f"{name} {keeps}, the plan leaves {away.away} of '{away.node}' on '{away.home}'"]
+        return [f"{name} {keeps}, the plan leaves {away.parts_words} of '{away.node}' on '{away.home}'"]
     homes = dict.fromkeys(span.home for span in plan.placement if span.home)
     if len(homes) > 1:
         return [f"{name} leaves parts of layers in one main memory, the plan in those of {' and '.join(homes)}"]

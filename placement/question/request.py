@@ -35,6 +35,11 @@ class Constraints:
     contiguous: bool = True
 
 
+PARTS = ("experts", "ffn", "cache")
+"""Parts of a block that may lie apart from the rest, in the order in which they are named."""
+CACHE = "cache"
+
+
 @dataclass(frozen=True, slots=True)
 class Away:
     """One part of some blocks that lies in the main memory of a host, whose CPU computes it for the cards beside it.
@@ -126,7 +131,8 @@ class Request:
         Pipelines side by side, each on nodes of its own; 0: as many as are best, also where that takes long. None: one,
         or several where a look at them within the time limit shows that they serve more.
     away : tuple of Away
-        Parts of blocks that lie apart from the rest, of every block one at most; empty: every block lies in one piece.
+        Parts of blocks that lie apart from the rest: of a block its experts or its FFN at most, and its cache beside
+        them. Empty: every block lies in one piece.
     goodput : bool
         What is wanted is the rate that is served within the limits on TTFT and time per token (`question.goodput`);
         `objective` is then the one by which single layouts are judged.
@@ -159,6 +165,10 @@ class Request:
     draft: Draft | None = None
 
     @property
-    def away_by_block(self) -> dict[int, Away]:
+    def away_by_block(self) -> dict[int, tuple[Away, ...]]:
         """What lies apart of each block of which something does, by the block's number."""
-        return {block: away for away in self.away for block in away.blocks}
+        found: dict[int, tuple[Away, ...]] = {}
+        for away in self.away:
+            for block in away.blocks:
+                found[block] = (*found.get(block, ()), away)
+        return found

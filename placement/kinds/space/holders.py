@@ -22,7 +22,8 @@ from placement.costs.parts import can_leave
 from placement.export.checks import as_run_by
 from placement.question.alike import kinds_of_nodes
 from placement.question.cluster import Cluster, Node
-from placement.question.request import Away, Constraints, Request
+from placement.question.model import Model
+from placement.question.request import CACHE, Away, Constraints, Request
 
 from ..rules import exporter_of
 from .groups import SHARES, group_node
@@ -167,7 +168,7 @@ def _sizes(concurrency: int, holders: int) -> npt.NDArray[np.int64]:
 
 
 def _tables(request: Request, one: Made, sizes: Sequence[int], *, grouped: bool) -> Iterator[CostTables]:
-    """The tables of a holder with its blocks whole, and with each part of all blocks that can leave it."""
+    """The tables of a holder with its blocks whole, and with each choice of parts of all blocks that can leave it."""
     copies = copies_of_cache(request.model, len(one.members)) if len(one.members) > 1 else 1
     plain = replace(request, model=repeated_cache(request.model, copies), constraints=Constraints(), away=())
     card = replace(one.node, name="holder", host="")
@@ -177,11 +178,17 @@ def _tables(request: Request, one: Made, sizes: Sequence[int], *, grouped: bool)
         return
     for home, latency, bandwidth in one.homes:
         pair = _pair([card, replace(home, name="home", host="")], latency, bandwidth)
-        for part in one.node.offload if holds is None else (name for name in one.node.offload if name in holds.parts):
-            blocks = tuple(b for b, block in enumerate(request.model.blocks) if can_leave(block, part))
-            if blocks:
-                away = (Away(part, blocks, "home", ("holder",)),)
-                yield build_tables(replace(plain, cluster=pair, away=away), sizes=sizes)
+        for away in _aways(request.model, [part for part in one.node.offload if holds is None or part in holds.parts]):
+            yield build_tables(replace(plain, cluster=pair, away=away), sizes=sizes)
+
+
+def _aways(model: Model, parts: Sequence[str]) -> Iterator[tuple[Away, ...]]:
+    """Each part of all blocks that have it, by itself and with the cache beside it."""
+    able = {part: tuple(b for b, block in enumerate(model.blocks) if can_leave(block, part)) for part in parts}
+    aways = [Away(part, blocks, "home", ("holder",)) for part, blocks in able.items() if blocks]
+    yield from ((away,) for away in aways)
+    cache = [away for away in aways if away.part == CACHE]
+    yield from ((away, *cache) for away in aways if cache and away.part != CACHE)
 
 
 def _pair(nodes: Sequence[Node], latency: float, bandwidth: float) -> Cluster:

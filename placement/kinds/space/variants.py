@@ -90,7 +90,7 @@ def variants_of(request: Request) -> tuple[list[Variant], str]:
     if apart and holds_of(asked) is None and len(grouped) <= MOST_GROUPED:
         both = [proposed for variant in grouped for proposed in _apart(variant.request)]
     parted = [Variant(proposed.request, wider=True, least=proposed.least) for proposed in (*apart, *both)]
-    room = max(0, MOST_VARIANTS - len(parted) - 1)
+    room = max(MOST_VARIANTS // 2, MOST_VARIANTS - len(parted) - 1)
     found = [Variant(asked), *grouped[:room], *parted]
     if len(found) == 1:
         return found, ""
@@ -222,8 +222,8 @@ def _away(placement: Sequence[PlacedSpan], request: Request) -> Iterator[Away]:
     """What a layout leaves in main memory, by part and home."""
     found: dict[tuple[str, str], list[PlacedSpan]] = {}
     for span in placement:
-        if span.away is not None and span.home is not None:
-            found.setdefault((span.away, span.home), []).append(span)
+        for part in span.parts if span.home is not None else ():
+            found.setdefault((part, span.home), []).append(span)
     for (part, home), apart in found.items():
         cards = tuple(dict.fromkeys(span.node for span in apart))
         machine = request.cluster.nodes[request.cluster.index(home)]

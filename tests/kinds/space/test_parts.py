@@ -69,6 +69,16 @@ def test_experts_and_feed_forwards_leave_together(seed: int) -> None:
     ensure_best(data, min(best_split(choice) for choice in choices(read_request(data))))
 
 
+@pytest.mark.parametrize("seed", some_quick((30, 22, *range(12)), 1))
+def test_caches_leave_beside_weights(seed: int) -> None:
+    """The answer equals enumeration over all choices of weights, with the caches of all layers there or at home."""
+    rng = np.random.default_rng(seed)
+    data = offloading(rng, cards=1 + seed % 2, blocks=6, mixed=seed % 3 == 0, cached=True)
+    data |= {"objective": ("latency", "ttft", "request_time")[seed % 3]}
+    data["workload"]["concurrency"] = 1
+    ensure_best(data, min(best_split(choice) for choice in choices(read_request(data))))
+
+
 def test_both_parts_where_one_is_not_enough() -> None:
     """A card that holds the model only without its experts and without the FFN of its dense layers leaves both."""
     data = offloading(np.random.default_rng(0), cards=1, blocks=8, mixed=True)
