@@ -56,6 +56,8 @@ class Holds:
         Members of a group may hold unequal parts.
     cpu : str
         What it does with nodes that are CPUs, for people.
+    cpu_first : bool
+        The CPU of the host that runs holds the first layers, or parts only.
     """
 
     runs: str = "one"
@@ -71,6 +73,7 @@ class Holds:
     copies: bool = False
     everywhere: bool = False
     cpu: str = "yes"
+    cpu_first: bool = False
 
 
 @dataclass(frozen=True, slots=True)

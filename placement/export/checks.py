@@ -111,6 +111,14 @@ def cluster_refusals(runtime: Runtime, plan: Plan, request: Request) -> list[str
     values = sorted({str(common(node, holds.alike)) for node in nodes})
     if len(values) > 1:
         found.append(f"{runtime.name} needs all nodes {COMMON[holds.alike]}; the plan has {', '.join(values)}")
+    if holds.cpu_first:
+        memories = [node.name for node in request.cluster.nodes if node.main_memory]
+        homes = {span.home for span in plan.placement if span.home} or set(memories if len(memories) == 1 else ())
+        found += [
+            f"{runtime.name} keeps the first layers on the CPU, the plan gives '{name}' others"
+            for name in sorted(homes & used)
+            if not _first(plan, name)
+        ]
     if holds.tied == "together":
         holder = {block: span.node for span in plan.placement for block in range(span.start, span.stop)}
         for tie in request.model.ties:
@@ -118,6 +126,12 @@ def cluster_refusals(runtime: Runtime, plan: Plan, request: Request) -> list[str
                 words = " and ".join(request.model.blocks[block].name for block in tie.blocks)
                 found.append(f"{runtime.name} keeps tied weights on one device: {words} share a tensor")
     return found
+
+
+def _first(plan: Plan, node: str) -> bool:
+    """Whether what a node holds begins with the first decoder layer, if it holds any, and has no gaps."""
+    held = sorted({block for span in plan.placement if span.node == node for block in range(span.start, span.stop)})
+    return held in (list(range(len(held))), list(range(1, len(held) + 1)))
 
 
 def common(node: Node, alike: str) -> str | int:
@@ -154,7 +168,7 @@ def under(request: Request, runtime: Runtime) -> tuple[Request, ...]:
     if holds.embed == "head":
         return _rings(base)
     if len(groups) == 1:
-        return (base,)
+        return cpu_first(base) if holds.cpu_first else (base,)
     wanted = {*rules.include, *rules.pins.values()}
     chosen = [names for names in groups.values() if wanted <= set(names) and not set(names) <= set(rules.exclude)]
     if not chosen:
@@ -168,6 +182,29 @@ def rules_note(runtime: Runtime, asked: str) -> str:
     """Under whose rules a plan was made: those of the runtime that was asked for, or that it is a release of."""
     also = f", which {asked} runs" if asked not in ("", runtime.name) else ""
     return f"planned under the rules of {runtime.name}{also}"
+
+
+def cpu_first(request: Request) -> tuple[Request, ...]:
+    """The questions in which a CPU with main memory holds the first layers, or parts of layers only.
+
+    One for each CPU that may be the one of the host that runs, with the embedding there; one without any. What the
+    question says of its nodes comes first: where it leaves none of these, it stays as it is.
+    """
+    rules, model = request.constraints, request.model
+    out = {*rules.exclude, *rules.parts_only}
+    homes = [node.name for node in request.cluster.nodes if node.main_memory and node.name not in out]
+    others = [name for name in request.cluster.names if name not in (*out, *homes)]
+    wanted = {*rules.include, *rules.pins.values()}
+    pins = {model.blocks[model.index(block)].name: name for block, name in rules.pins.items()}
+    found = []
+    if others and not wanted & set(homes):
+        found.append(replace(rules, parts_only=(*rules.parts_only, *homes)))
+    for home in homes:
+        rest = tuple(name for name in homes if name != home)
+        if pins.get(EMBED, home) == home and not wanted & set(rest):
+            first: dict[str | int, str] = {**pins, EMBED: home}
+            found.append(replace(rules, pins=first, parts_only=(*rules.parts_only, *rest)))
+    return tuple(replace(request, constraints=one) for one in found) if homes and found else (request,)
 
 
 def as_run_by(runtime: Runtime, request: Request, cpus: Collection[str] = ()) -> Request:

@@ -31,6 +31,7 @@ class LlamaCpp(Checked):
         shares=True,
         parts=("experts", "ffn", "cache"),
         cpu="the first layers, on the host that runs",
+        cpu_first=True,
     )
 
     def write(self, plan: Plan, target: Target) -> Exported:

@@ -26,6 +26,8 @@ class Constraints:
         How many nodes may be used.
     contiguous : bool
         True: every node holds one run of blocks (and tied blocks beside it). False: any number of runs.
+    parts_only : tuple of str
+        Nodes that may hold parts of others' blocks, and none of their own.
     """
 
     pins: Mapping[str | int, str] = field(default_factory=dict)
@@ -33,6 +35,7 @@ class Constraints:
     exclude: tuple[str, ...] = ()
     max_nodes: int | None = None
     contiguous: bool = True
+    parts_only: tuple[str, ...] = ()
 
 
 PARTS = ("experts", "ffn", "cache")

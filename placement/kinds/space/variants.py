@@ -15,7 +15,7 @@ from itertools import islice, product
 from placement.costs.parts import can_leave
 from placement.errors import InputError, nearest
 from placement.export.base import Holds
-from placement.export.checks import as_run_by
+from placement.export.checks import as_run_by, cpu_first
 from placement.plan.plan import PlacedSpan, Plan
 from placement.question.model import Block, Model
 from placement.question.request import Away, Constraints, Request
@@ -106,7 +106,9 @@ def _apart(request: Request) -> Iterator[Proposed]:
     if exporter is None:
         yield from part_variants(request, hosts=len(request.cluster.nodes))
     elif exporter.holds.parts:
-        yield from part_variants(as_run_by(exporter, request), exporter.holds.parts)
+        asked = as_run_by(exporter, request)
+        for question in cpu_first(asked) if exporter.holds.cpu_first else (asked,):
+            yield from part_variants(question, exporter.holds.parts)
 
 
 def holds_of(request: Request) -> Holds | None:
