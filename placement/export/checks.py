@@ -195,15 +195,14 @@ def cpu_first(request: Request) -> tuple[Request, ...]:
     homes = [node.name for node in request.cluster.nodes if node.main_memory and node.name not in out]
     others = [name for name in request.cluster.names if name not in (*out, *homes)]
     wanted = {*rules.include, *rules.pins.values()}
-    pins = {model.blocks[model.index(block)].name: name for block, name in rules.pins.items()}
+    pins: dict[str | int, str] = {model.blocks[model.index(block)].name: name for block, name in rules.pins.items()}
     found = []
     if others and not wanted & set(homes):
         found.append(replace(rules, parts_only=(*rules.parts_only, *homes)))
     for home in homes:
         rest = tuple(name for name in homes if name != home)
         if pins.get(EMBED, home) == home and not wanted & set(rest):
-            first: dict[str | int, str] = {**pins, EMBED: home}
-            found.append(replace(rules, pins=first, parts_only=(*rules.parts_only, *rest)))
+            found.append(replace(rules, pins={**pins, EMBED: home}, parts_only=(*rules.parts_only, *rest)))
     return tuple(replace(request, constraints=one) for one in found) if homes and found else (request,)
 
 

@@ -224,8 +224,9 @@ def _away(placement: Sequence[PlacedSpan], request: Request) -> Iterator[Away]:
     """What a layout leaves in main memory, by part and home."""
     found: dict[tuple[str, str], list[PlacedSpan]] = {}
     for span in placement:
-        for part in span.parts if span.home is not None else ():
-            found.setdefault((part, span.home), []).append(span)
+        if span.home is not None:
+            for part in span.parts:
+                found.setdefault((part, span.home), []).append(span)
     for (part, home), apart in found.items():
         cards = tuple(dict.fromkeys(span.node for span in apart))
         machine = request.cluster.nodes[request.cluster.index(home)]
