@@ -140,7 +140,8 @@ def group_choices(request: Request) -> Iterator[Variant]:
         return
     most = max(len(members[0].devices) for members in hosts.values())
     degrees = degrees_of(model, most)
-    uneven = range(2, most + 1) if degrees and (holds is None or holds.shares) else ()
+    shares = holds is None or holds.shares
+    uneven = range(2, most + 1) if degrees and shares else degrees  # unlike devices may have equal shares too
     choices = [
         [
             tuple(_same(host, members[0], grouping) for host in members)
@@ -151,7 +152,8 @@ def group_choices(request: Request) -> Iterator[Variant]:
     for choice in islice(product(*choices), 4 * MOST_VARIANTS):
         groups = tuple(group for of_kind in choice for of_host in of_kind for group in of_host)
         if groups and _allowed(request, groups):
-            yield from (Variant(request, True, groups=groups, shares=how, alone=one) for how in ways(cluster, groups))
+            for how in ways(cluster, groups) if shares else ("equal",):
+                yield Variant(request, True, groups=groups, shares=how, alone=one)
 
 
 def _allowed(request: Request, groups: Grouping) -> bool:
