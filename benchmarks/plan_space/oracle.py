@@ -38,7 +38,8 @@ def question(seed: int) -> tuple[dict[str, Any], float]:
     rng = np.random.default_rng(seed)
     parts = bool(seed % 2)
     if parts:
-        data = offloading(rng, cards=1 + seed % 4 // 2, blocks=6, mixed=seed % 5 in (0, 2))
+        some = {"mixed": seed % 5 in (0, 2), "cached": seed % 7 in (0, 1, 3, 5)}
+        data = offloading(rng, cards=1 + seed % 4 // 2, blocks=6, **some)
         data["objective"] = ("latency", "ttft", "request_time")[seed % 3]
         data["workload"]["concurrency"] = 1
     else:

@@ -1,6 +1,8 @@
 """The best plan of each space on machines that people have: layers whole, groups, parts, the default, and copies.
 
 python -m benchmarks.plan_space.tables --seconds 6 --out tables.md
+
+Exits with 1 where the default, or `copies: auto`, is worse than the best of the narrower spaces.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from placement.plan.plan import Plan
 
 from .machines import MACHINES
 
+ALIKE = 1e-9
 SPACES = ("layers whole", "groups", "parts", "default", "copies")
 
 
@@ -44,17 +47,24 @@ def solved(data: dict[str, Any], seconds: float) -> Plan | None:
         return None
 
 
+def rate_of(plan: Plan | None) -> float:
+    """The rate that is compared; none of no plan."""
+    if plan is None:
+        return 0.0
+    alone = plan.objective.name == "latency"  # one sequence: decode steps; many: a stream, prompts included
+    return float(plan.figures.decode_tokens_per_s if alone else plan.figures.tokens_per_s)
+
+
 def told(plan: Plan | None) -> str:
     """A plan in a few words: its rate, and what lies where."""
     if plan is None:
         return "none fits"
-    alone = plan.objective.name == "latency"  # one sequence: decode steps; many: a stream, prompts included
-    rate = plan.figures.decode_tokens_per_s if alone else plan.figures.tokens_per_s
+    rate = rate_of(plan)
     if plan.chains:
         gap = "" if plan.objective.gap is None else f", at most {plan.objective.gap:.0%} more"
         return f"**{rate:.4g}**{gap} ({len(plan.chains)} pipelines of {', '.join(plan.chains[0].nodes)} and so on)"
     spans = [
-        f"{span.node} {span.stop - span.start}{' ' + span.away + ' away' if span.away else ''}"
+        f"{span.node} {span.stop - span.start}{f' {span.parts_words} away' if span.away else ''}"
         for span in plan.placement
     ]
     proof = ", proven" if plan.objective.proven_optimal else ""
@@ -62,23 +72,29 @@ def told(plan: Plan | None) -> str:
     return f"**{rate:.4g}**{proof} ({shown})"
 
 
-def main() -> None:
-    """Print the table."""
+def main() -> int:
+    """Print the table; return 1 where a wider space has a worse plan."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=6.0, help="of search for each plan")
     parser.add_argument("--out", type=Path, help="write the table here")
     options = parser.parse_args()
     lines = [f"| machine, model | {' | '.join(SPACES)} |", f"| --- | {' | '.join('---' for _ in SPACES)} |"]
+    worse = []
     for name, data in MACHINES.items():
         began = time.perf_counter()
         plans = {space: solved(narrowed(data, space), options.seconds) for space in SPACES}
         lines.append(f"| {name}: {data['model']} | {' | '.join(told(plan) for plan in plans.values())} |")
+        best = max(map(rate_of, plans.values()))
+        worse += [f"{name}: {space}" for space in ("default", "copies") if rate_of(plans[space]) < best * (1 - ALIKE)]
         print(lines[-1], f"{time.perf_counter() - began:.1f} s", file=sys.stderr)
     text = "\n".join(lines) + "\n"
     if options.out:
         options.out.write_text(text, encoding="utf-8")
     print(text)
+    for found in worse:
+        print(f"worse than a narrower space: {found}", file=sys.stderr)
+    return int(bool(worse))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -35,12 +35,16 @@ class Holders:
         `RANGE_SLACK`: they grow with the sequences, if not strictly where prompts fill every pass.
     rates : Rounds
         Seconds of each holder in the place of a node; shares, passes and the host's seconds are those of all.
+    work : Rounds or None
+        Seconds of device time, where they may be less than those that a round lasts; None: the same.
     allowed : bool array (H, L)
         Which holder may hold which block.
     devices : array (H, K)
         Devices of each class in a holder.
     room_bytes : array (H,)
         Memory of a holder for weights and caches.
+    largest_bytes : float
+        The most memory of any holder.
     supply : array (K,)
         Devices of each class in all.
     weight_bytes, kv_bytes : float
@@ -61,6 +65,8 @@ class Holders:
     kv_bytes: float
     hop_s: float
     ends_s: float
+    largest_bytes: float
+    work: Rounds | None = None
 
 
 def least_together(holders: Holders, sequences: int) -> float:
@@ -133,12 +139,14 @@ class _Market:
         exact = np.where(holders.sizes[many + 1] - holders.sizes[many] > 1, 1.0 - RANGE_SLACK, 1.0)[:, None, None]
         self.short = (exact * rates.short_s[many][:, :, kinds]).transpose(1, 0, 2)
         self.convoy = (exact * rates.convoy_s[many][:, :, kinds]).transpose(1, 0, 2)
-        self.busy = (self.short + rates.share[many][None, :, None] * self.convoy) / most[None, :, None]
+        work = holders.work or rates
+        busy = exact * (work.short_s + work.share[:, None, None] * work.convoy_s)[many][:, :, kinds]
+        self.busy = busy.transpose(1, 0, 2) / most[None, :, None]
         self.counts, self.possible = counts, bool(holders.allowed.any(axis=0).all())
         self.devices, self.supply = holders.devices, holders.supply
         each = holders.room_bytes / holders.devices.sum(axis=1)
         room = np.where(holders.devices > 0, np.maximum(each, 0.0)[:, None], 0.0).max(axis=0) @ holders.supply
-        stages = np.ceil((holders.weight_bytes + holders.kv_bytes) / max(holders.room_bytes.max(), 1e-9) - 1e-9)
+        stages = np.ceil((holders.weight_bytes + holders.kv_bytes) / max(holders.largest_bytes, 1e-9) - 1e-9)
         hops = holders.ends_s + max(0.0, stages - 1.0) * holders.hop_s
         self.beside = rates.fixed_s[many] + rates.passes[many] * hops
         deep = np.array([1, 2, 3, 4, 5, 6, 7, 8, *(2**k for k in range(4, 13)), 1 << 30], dtype=np.float64)
@@ -208,8 +216,9 @@ class _Market:
 
 def _alike(holders: Holders) -> tuple[IntArray, FloatArray]:
     """One block of each kind that nobody tells apart, and how many of each there are."""
-    rates = holders.rates
-    columns = np.concatenate([rates.short_s, rates.convoy_s, holders.allowed[None].astype(np.float64)])
+    rates, work = holders.rates, holders.work
+    seconds = [rates.short_s, rates.convoy_s, *([work.short_s, work.convoy_s] if work else [])]
+    columns = np.concatenate([*seconds, holders.allowed[None].astype(np.float64)])
     flat = columns.reshape(-1, columns.shape[-1]).T
     _, first, counts = np.unique(flat, axis=0, return_index=True, return_counts=True)
     return first.astype(np.int64), counts.astype(np.float64)

@@ -87,7 +87,7 @@ def _table(by: str, found: list[Traded]) -> Table:
 
 def _layout(one: Traded) -> str:
     spans = [
-        f"{span.node} {span.stop - span.start}{f' ({span.away} away)' if span.away else ''}"
+        f"{span.node} {span.stop - span.start}{f' ({span.parts_words} away)' if span.away else ''}"
         for span in one.plan.placement
     ]
     return "; ".join(spans[:4]) + (f"; {len(spans) - 4} more" if len(spans) > 4 else "")

@@ -119,7 +119,7 @@ def _finite(bandwidth: np.ndarray) -> np.ndarray:
 def _allowed(request: Request) -> np.ndarray:
     rules: Constraints = request.constraints
     allowed = np.ones((request.cluster.n_nodes, request.model.n_blocks), dtype=bool)
-    for name in rules.exclude:
+    for name in (*rules.exclude, *rules.parts_only):
         allowed[request.cluster.index(name)] = False
     for block, name in rules.pins.items():
         column, node = request.model.index(block), request.cluster.index(name)

@@ -18,13 +18,12 @@ from objectives.pipeline.tables import CostTables
 
 from ..question.cluster import Cluster, Node
 from ..question.model import Block, Model, Part
-from ..question.request import Away, Constraints, Request
+from ..question.request import CACHE, PARTS, Away, Constraints, Request
 from ..question.workload import Workload
 from .passes import BlockCosts, block_costs, joined, token_grid
 from .runtimes import RuntimeCosts
 
 Build = Callable[[Request], CostTables]
-CACHE = "cache"
 
 
 def can_leave(block: Block, part: str) -> bool:
@@ -48,6 +47,14 @@ def without(block: Block, part: str) -> Block:
         parts=tuple(piece for piece in block.parts if piece.name != part),
     )
     return replace(rest, expert_bytes=0.0, experts=0, experts_per_token=0) if part == "experts" else rest
+
+
+def rest_of(request: Request, block: int) -> Block:
+    """A block without what lies apart of it."""
+    rest = request.model.blocks[block]
+    for away in sorted(request.away_by_block.get(block, ()), key=lambda away: away.part == CACHE):
+        rest = without(rest, away.part)
+    return rest
 
 
 def alone(block: Block, part: str) -> Block:
@@ -79,10 +86,9 @@ def tables_apart(request: Request, build: Build) -> CostTables:
     build : callable
         Makes the tables of a question whose blocks lie in one piece.
     """
-    apart = request.away_by_block
-    rest = tuple(without(block, apart[b].part) if b in apart else block for b, block in enumerate(request.model.blocks))
+    rest = tuple(rest_of(request, b) for b in range(request.model.n_blocks))
     tables = build(replace(request, model=replace(request.model, blocks=rest), away=()))
-    for away in request.away:
+    for away in sorted(request.away, key=lambda away: (PARTS.index(away.part), away.home)):  # sums in one order
         tables = _with_part(tables, request, away, build)
     return tables
 
@@ -184,7 +190,7 @@ def span_costs_apart(request: Request, node: str, span: tuple[int, int], costs: 
         if number not in apart:
             found += _alone_costs(cluster.nodes[card], model, work, block, costs)
             continue
-        away = apart[number]
+        (away,) = apart[number]
         home = cluster.index(away.home)
         latency, byte_s = _there_and_back(cluster, card, home)
         part = alone(block, away.part)

@@ -56,6 +56,8 @@ class Holds:
         Members of a group may hold unequal parts.
     cpu : str
         What it does with nodes that are CPUs, for people.
+    cpu_first : bool
+        The CPU of the host that runs holds the first layers, or parts only.
     """
 
     runs: str = "one"
@@ -71,6 +73,7 @@ class Holds:
     copies: bool = False
     everywhere: bool = False
     cpu: str = "yes"
+    cpu_first: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +141,8 @@ class Source:
         Nodes that are CPUs with the main memory of their host.
     together : mapping of str to int
         Devices of each node.
+    cached : frozenset of int
+        Decoder layers that have a KV cache; empty: all of them.
     """
 
     text: str
@@ -149,6 +154,7 @@ class Source:
     memory: Mapping[str, float] = field(default_factory=dict)
     memories: tuple[str, ...] = ()
     together: Mapping[str, int] = field(default_factory=dict)
+    cached: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
         if len(self.text) > LONGEST_SPLIT:

@@ -40,10 +40,10 @@ def refusals(name: str, holds: Holds, plan: Plan) -> list[str]:
     if lacking := [names[block] for block in range(plan.n_blocks) if block not in held][:1]:
         return [f"the plan gives block {lacking[0]} to no node"]
     parts = stages(plan)
-    away = next((span for span in plan.placement if span.away and span.away not in holds.parts), None)
+    away = next((span for span in plan.placement if set(span.parts) - set(holds.parts)), None)
     if away is not None:
         keeps = f"leaves {' and '.join(holds.parts)} elsewhere at most" if holds.parts else "keeps a layer in one piece"
-        return [f"{name} {keeps}, the plan leaves {away.away} of '{away.node}' on '{away.home}'"]
+        return [f"{name} {keeps}, the plan leaves {away.parts_words} of '{away.node}' on '{away.home}'"]
     homes = dict.fromkeys(span.home for span in plan.placement if span.home)
     if len(homes) > 1:
         return [f"{name} leaves parts of layers in one main memory, the plan in those of {' and '.join(homes)}"]
@@ -111,6 +111,14 @@ def cluster_refusals(runtime: Runtime, plan: Plan, request: Request) -> list[str
     values = sorted({str(common(node, holds.alike)) for node in nodes})
     if len(values) > 1:
         found.append(f"{runtime.name} needs all nodes {COMMON[holds.alike]}; the plan has {', '.join(values)}")
+    if holds.cpu_first:
+        memories = [node.name for node in request.cluster.nodes if node.main_memory]
+        homes = {span.home for span in plan.placement if span.home} or set(memories if len(memories) == 1 else ())
+        found += [
+            f"{runtime.name} keeps the first layers on the CPU, the plan gives '{name}' others"
+            for name in sorted(homes & used)
+            if not _first(plan, name)
+        ]
     if holds.tied == "together":
         holder = {block: span.node for span in plan.placement for block in range(span.start, span.stop)}
         for tie in request.model.ties:
@@ -118,6 +126,12 @@ def cluster_refusals(runtime: Runtime, plan: Plan, request: Request) -> list[str
                 words = " and ".join(request.model.blocks[block].name for block in tie.blocks)
                 found.append(f"{runtime.name} keeps tied weights on one device: {words} share a tensor")
     return found
+
+
+def _first(plan: Plan, node: str) -> bool:
+    """Whether what a node holds begins with the first decoder layer, if it holds any, and has no gaps."""
+    held = sorted({block for span in plan.placement if span.node == node for block in range(span.start, span.stop)})
+    return held in (list(range(len(held))), list(range(1, len(held) + 1)))
 
 
 def common(node: Node, alike: str) -> str | int:
@@ -154,7 +168,7 @@ def under(request: Request, runtime: Runtime) -> tuple[Request, ...]:
     if holds.embed == "head":
         return _rings(base)
     if len(groups) == 1:
-        return (base,)
+        return cpu_first(base) if holds.cpu_first else (base,)
     wanted = {*rules.include, *rules.pins.values()}
     chosen = [names for names in groups.values() if wanted <= set(names) and not set(names) <= set(rules.exclude)]
     if not chosen:
@@ -168,6 +182,28 @@ def rules_note(runtime: Runtime, asked: str) -> str:
     """Under whose rules a plan was made: those of the runtime that was asked for, or that it is a release of."""
     also = f", which {asked} runs" if asked not in ("", runtime.name) else ""
     return f"planned under the rules of {runtime.name}{also}"
+
+
+def cpu_first(request: Request) -> tuple[Request, ...]:
+    """The questions in which a CPU with main memory holds the first layers, or parts of layers only.
+
+    One for each CPU that may be the one of the host that runs, with the embedding there; one without any. What the
+    question says of its nodes comes first: where it leaves none of these, it stays as it is.
+    """
+    rules, model = request.constraints, request.model
+    out = {*rules.exclude, *rules.parts_only}
+    homes = [node.name for node in request.cluster.nodes if node.main_memory and node.name not in out]
+    others = [name for name in request.cluster.names if name not in (*out, *homes)]
+    wanted = {*rules.include, *rules.pins.values()}
+    pins: dict[str | int, str] = {model.blocks[model.index(block)].name: name for block, name in rules.pins.items()}
+    found = []
+    if others and not wanted & set(homes):
+        found.append(replace(rules, parts_only=(*rules.parts_only, *homes)))
+    for home in homes:
+        rest = tuple(name for name in homes if name != home)
+        if pins.get(EMBED, home) == home and not wanted & set(rest):
+            found.append(replace(rules, pins={**pins, EMBED: home}, parts_only=(*rules.parts_only, *rest)))
+    return tuple(replace(request, constraints=one) for one in found) if homes and found else (request,)
 
 
 def as_run_by(runtime: Runtime, request: Request, cpus: Collection[str] = ()) -> Request:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from ..errors import InputError
 from ..plan.plan import PlacedSpan, Plan
+from ..question.request import CACHE
 from .base import Exported, Holds, Source, Stage, Target, nodes_line, on_node, stages
 from .checks import Checked
 from .llama_read import HOST_CPU, overrides_text, read
@@ -30,6 +31,7 @@ class LlamaCpp(Checked):
         shares=True,
         parts=("experts", "ffn", "cache"),
         cpu="the first layers, on the host that runs",
+        cpu_first=True,
     )
 
     def write(self, plan: Plan, target: Target) -> Exported:
@@ -60,10 +62,11 @@ class LlamaCpp(Checked):
             )
         else:
             words.append("--device none -ngl 0")
-        words += _overrides(parts, devices, counts, on_cpu, names, dict(servers))
-        words += _parts(apart, plan.n_blocks - 2)
+        moved = _overrides(parts, devices, counts, on_cpu, names, dict(servers))
+        words += [*moved, *_parts(apart, plan.n_blocks - 2)]
         lost = ["the embedding stays in the main memory of the host that runs, whichever node the plan gives it"]
-        if any(word.startswith("-ot") for word in words):
+        lost += _caches_elsewhere(plan)
+        if moved:
             lost.append("the KV cache follows --tensor-split, not -ot: of layers moved by -ot it is on another device")
         if servers:
             lost.append("RPC has no encryption and no password: keep its ports inside a network of your own")
@@ -80,8 +83,19 @@ def _parts(apart: Sequence[PlacedSpan], n_layers: int) -> list[str]:
     """The flags for parts of layers in main memory, part by part."""
     layers: dict[str, list[int]] = {}
     for span in apart:
-        layers.setdefault(span.away or "", []).extend(range(span.start - 1, span.stop - 1))
+        for part in span.parts:
+            layers.setdefault(part, []).extend(range(span.start - 1, span.stop - 1))
     return [flag for part, numbers in layers.items() for flag in overrides_text(part, numbers, n_layers)]
+
+
+def _caches_elsewhere(plan: Plan) -> list[str]:
+    """What `-nkvo` does beyond a plan that leaves the caches of some layers only."""
+    homes = {span.home for span in plan.placement if CACHE in span.parts}
+    kept = [span for span in plan.placement if CACHE not in span.parts and span.node not in homes]
+    layers = sum(min(span.stop, plan.n_blocks - 1) - max(span.start, 1) for span in kept)
+    if not homes or layers <= 0:
+        return []
+    return [f"-nkvo moves the caches and states of all layers: of {layers} the plan leaves them where their layer is"]
 
 
 def _group_line(plan: Plan, target: Target) -> Exported:

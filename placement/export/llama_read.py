@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..errors import InputError, shown
-from ..plan.plan import PlacedSpan
+from ..plan.plan import BESIDE, PlacedSpan
 from ..quantities import whole_number
 from .base import Source, counts_in, merged, named_nodes, ranges_text
 from .flags import Flags
@@ -131,9 +131,8 @@ def _with_parts(flags: Flags, source: Source, layout: _Layout) -> tuple[PlacedSp
         host = host or _home(source, layout)
     held = [host if node == HOST_CPU else node for node in held]
     if flags.has(*CACHE):
-        if any(away):
-            raise InputError(f"{flags.first(CACHE)} beside parts of layers in main memory: one of the two is read")
-        away = ["cache" if node != host else "" for node in held]
+        caches = [not source.cached or layer in source.cached for layer in range(source.n_layers)]
+        away = [BESIDE.join(filter(None, (part, "cache" * cache))) for part, cache in zip(away, caches, strict=True)]
     spans = [PlacedSpan(held[0], 0, 1)]
     for layer, (node, part) in enumerate(zip(held, away, strict=True)):
         apart = (part, host) if part and node != host else (None, None)

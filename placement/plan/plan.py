@@ -16,6 +16,7 @@ from ..files import plain, read_json, write_atomic
 from .picture import Picture
 
 VERSION = "0.1.0"
+BESIDE = "+"  # between two parts of one block that lie elsewhere
 # Keys of the document that are left out where they are empty.
 OPTIONAL = (
     "intervals",
@@ -83,8 +84,8 @@ class Figures(Mapping[str, float]):
 class PlacedSpan:
     """Node `node` holds the blocks ``start <= b < stop``.
 
-    With `away`, that part of each of them ("experts", "ffn", "cache") lies in the main memory of the node `home`, whose
-    CPU computes it.
+    With `away`, that part of each of them ("experts", "ffn", "cache", or the cache beside one of the others:
+    "experts+cache", "ffn+cache") lies in the main memory of the node `home`, whose CPU computes it.
     """
 
     node: str
@@ -92,6 +93,16 @@ class PlacedSpan:
     stop: int
     away: str | None = None
     home: str | None = None
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The parts of its blocks that lie elsewhere."""
+        return tuple(self.away.split(BESIDE)) if self.away else ()
+
+    @property
+    def parts_words(self) -> str:
+        """The parts of its blocks that lie elsewhere, for people."""
+        return " and ".join(self.parts)
 
 
 @dataclass(frozen=True, slots=True)

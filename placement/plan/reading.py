@@ -36,7 +36,7 @@ class SpanEntry(Entry):
     node: Name
     start: Block
     stop: Block
-    away: Annotated[str, Field(pattern="^(experts|ffn|cache)$")] | None = None
+    away: Annotated[str, Field(pattern=r"^(cache|(experts|ffn)(\+cache)?)$")] | None = None
     home: Name | None = None
 
     @model_validator(mode="after")

@@ -26,6 +26,8 @@ class Constraints:
         How many nodes may be used.
     contiguous : bool
         True: every node holds one run of blocks (and tied blocks beside it). False: any number of runs.
+    parts_only : tuple of str
+        Nodes that may hold parts of others' blocks, and none of their own.
     """
 
     pins: Mapping[str | int, str] = field(default_factory=dict)
@@ -33,6 +35,12 @@ class Constraints:
     exclude: tuple[str, ...] = ()
     max_nodes: int | None = None
     contiguous: bool = True
+    parts_only: tuple[str, ...] = ()
+
+
+PARTS = ("experts", "ffn", "cache")
+"""Parts of a block that may lie apart from the rest, in the order in which they are named."""
+CACHE = "cache"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +134,8 @@ class Request:
         Pipelines side by side, each on nodes of its own; 0: as many as are best, also where that takes long. None: one,
         or several where a look at them within the time limit shows that they serve more.
     away : tuple of Away
-        Parts of blocks that lie apart from the rest, of every block one at most; empty: every block lies in one piece.
+        Parts of blocks that lie apart from the rest: of a block its experts or its FFN at most, and its cache beside
+        them. Empty: every block lies in one piece.
     goodput : bool
         What is wanted is the rate that is served within the limits on TTFT and time per token (`question.goodput`);
         `objective` is then the one by which single layouts are judged.
@@ -159,6 +168,10 @@ class Request:
     draft: Draft | None = None
 
     @property
-    def away_by_block(self) -> dict[int, Away]:
+    def away_by_block(self) -> dict[int, tuple[Away, ...]]:
         """What lies apart of each block of which something does, by the block's number."""
-        return {block: away for away in self.away for block in away.blocks}
+        found: dict[int, tuple[Away, ...]] = {}
+        for away in self.away:
+            for block in away.blocks:
+                found[block] = (*found.get(block, ()), away)
+        return found

@@ -184,7 +184,7 @@ def _card(
 ) -> Card:
     spans = [(span.start, span.stop) for span in plan.placement if span.node == place.name] or in_chains(plan, place)
     away = [span for span in plan.placement if span.home == place.name]
-    parts = " and ".join(dict.fromkeys(span.away for span in away if span.away))
+    parts = " and ".join(dict.fromkeys(part for span in away for part in span.parts))
     scale = (CARD - 16) / max(1, plan.n_blocks)
     strips = tuple((round(8 + start * scale, 1), round((stop - start) * scale, 1)) for start, stop in spans)
     device = place.device or (size(place.memory_bytes) if place.memory_bytes > 0 else "")

@@ -82,7 +82,7 @@ def strips_of(plan: Plan, name: str) -> tuple[Strip, ...]:
     for span in plan.placement:
         if span.node == name or span.home == name:
             here = span.node == name
-            title = blocks_of(plan, span) if here else f"{span.away} of {blocks_of(plan, span)}"
+            title = blocks_of(plan, span) if here else f"{span.parts_words} of {blocks_of(plan, span)}"
             found.append(
                 Strip(round(span.start * share, 2), round((span.stop - span.start) * share, 2), title, bool(span.away))
             )
@@ -92,7 +92,7 @@ def strips_of(plan: Plan, name: str) -> tuple[Strip, ...]:
 def held_words(plan: Plan, name: str) -> str:
     """What a node holds, in words."""
     own = [blocks_of(plan, span) for span in plan.placement if span.node == name]
-    for_others = [f"{span.away} of {blocks_of(plan, span)}" for span in plan.placement if span.home == name]
+    for_others = [f"{span.parts_words} of {blocks_of(plan, span)}" for span in plan.placement if span.home == name]
     found = [*own, *(words.partition(", ")[0] for words in for_others)]
     return "; ".join(found[:4]) + (f"; {len(found) - 4} more" if len(found) > 4 else "") or "idle"
 

@@ -67,7 +67,7 @@ def blocks_of(plan: Plan, span: PlacedSpan) -> str:
     """Names of the first and the last block, and how many there are."""
     names = plan.block_names[span.start : span.stop]
     words = f"{''.join(names)} (1)" if len(names) < 2 else f"{names[0]} .. {names[-1]} ({len(names)})"
-    return f"{words}, {span.away} on {span.home}" if span.away else words
+    return f"{words}, {span.parts_words} on {span.home}" if span.away else words
 
 
 def memory_cell(use: NodeUse, ascii_only: bool) -> Text:

@@ -29,7 +29,7 @@ def ensure_whole(plan: Plan, where: str = "plan") -> None:
             )
     for span in plan.placement:
         if span.away:
-            apart = f"the {span.away} of blocks {span.start} to {span.stop - 1} lies apart from '{span.node}'"
+            apart = f"the {span.parts_words} of blocks {span.start} to {span.stop - 1} lies apart from '{span.node}'"
             raise InputError(f"{apart}, which is not run; plan with offload: none", where)
 
 

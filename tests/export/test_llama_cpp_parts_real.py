@@ -142,6 +142,21 @@ def test_experts_lie_in_main_memory(layers: tuple[int, ...], flag: str, mixture:
     assert_same(text, alone)
 
 
+def test_caches_and_experts_lie_in_main_memory(mixture: Path, alone: str) -> None:
+    """-nkvo beside --n-cpu-moe: all caches and the experts of two layers are the CPU's, the rest is the card's."""
+    layers = [PlacedSpan("card", block, block + 1, "cache", "cpu") for block in range(3, N_LAYERS + 1)]
+    both = [PlacedSpan("card", block, block + 1, "experts+cache", "cpu") for block in (1, 2)]
+    ends = PlacedSpan("card", 0, 1), PlacedSpan("card", N_LAYERS + 1, N_LAYERS + 2)
+    plan = plan_of([ends[0], *both, *layers, ends[1]], N_LAYERS, ("card", "cpu"))
+    words, text, log = run(plan, mixture)
+    assert "-nkvo" in words
+    assert "--n-cpu-moe" in words
+    assert set(CACHES.findall(log)) == {"CPU"}
+    moved = {f"blk.{layer}.ffn_{kind}_exps.weight" for layer in (0, 1) for kind in ("gate", "up", "down")}
+    assert {name for name, _ in OVERRIDE.findall(log)} == moved
+    assert_same(text, alone)
+
+
 def test_the_cache_lies_in_main_memory(mixture: Path, alone: str) -> None:
     """-nkvo: all caches are in the CPU's memory, all weights on the card; without it none is."""
     words, text, log = run(parted(tuple(range(N_LAYERS)), "cache"), mixture)

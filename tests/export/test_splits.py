@@ -85,6 +85,22 @@ def test_the_cache_in_main_memory() -> None:
     }
 
 
+def test_caches_beside_experts() -> None:
+    """`-nkvo --n-cpu-moe 12`: all caches are in main memory, experts of some layers beside; whole layers stay whole."""
+    found = layers("-ngl 40 --n-cpu-moe 12 -nkvo", "llama.cpp", MIXTURE, "cpu", "g-0")
+    assert found == ["cpu"] * 10 + ["g-0-experts+cache"] * 3 + ["g-0-cache"] * 36 + ["g-0"]
+
+
+def test_layers_without_a_cache_keep_nothing_elsewhere() -> None:
+    """Where some layers have a state instead of a cache, the plan leaves caches only; the text says what else moves."""
+    hybrid = asked("qwen3-next-80b-a3b", [CPU, {"name": "g", **CARD, "memory": "80 GiB"}], quantization="q4_k_m")
+    plan, _ = import_split("-ngl 99 -nkvo", "llama.cpp", hybrid, nodes=("g",))
+    full = sum(span.stop - span.start for span in plan.placement if span.away == "cache")
+    assert full == sum(block.kv_bytes_per_token > 0 for block in hybrid.model.blocks)
+    lost = export_plan(plan, "llama.cpp", at={"g": "CUDA0"}).lost
+    assert any(f"of {48 - full} the plan leaves them where their layer is" in line for line in lost)
+
+
 def test_a_tensor_split_is_a_group() -> None:
     """`-sm tensor -ts 2,1,1` is one group with these shares."""
     plan, _ = import_split("-sm tensor -ngl 99 -ts 2,1,1", "llama.cpp", DENSE, nodes=("g-0", "g-1", "g-2"))
@@ -201,12 +217,12 @@ def test_exo_holds_the_ends_on_every_rank() -> None:
 SOME_EXPERTS = r"-ot 'blk\.(20|21|22)\.ffn_(up|down|gate|gate_up)_exps=CPU'"
 
 
-@pytest.mark.parametrize("flag", ["--n-cpu-moe 12", "--cpu-moe", SOME_EXPERTS, "-nkvo"])
+@pytest.mark.parametrize("flag", ["--n-cpu-moe 12", "--cpu-moe", SOME_EXPERTS, "-nkvo", "-nkvo --n-cpu-moe 12"])
 def test_parts_survive_the_way_through_flags(flag: str) -> None:
     """A layout with parts in main memory, written for llama.cpp and read again, is the same."""
     plan, _ = import_split(f"-ngl 99 -ts 1,1 {flag}", "llama.cpp", MIXTURE, nodes=("g-0", "g-1"))
     text = export_plan(plan, "llama.cpp", at={"g-0": "CUDA0", "g-1": "CUDA1"}).text
-    assert flag.split()[0] in text
+    assert all(word in text for word in flag.split() if word.startswith("-"))
     again, _ = import_split(text, "llama.cpp", MIXTURE, nodes=("g-0", "g-1"))
     assert again.placement == plan.placement
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from placement.costs.parts import can_leave
 from placement.errors import InputError
 from placement.export import make_runtime
 from placement.export.base import EMBED, HEAD, Source
 from placement.export.checks import as_run_by
 from placement.plan.plan import Plan
-from placement.question.request import Request
+from placement.question.request import CACHE, Request
 
 from ..base import Wish
 from .kind import PIPELINE
@@ -65,6 +66,7 @@ def import_split(
         {node.name: node.memory_bytes - node.reserve_bytes for node in machines},
         tuple(node.name for node in machines if node.main_memory),
         {node.name: node.tensor_parallel for node in machines},
+        frozenset(layer for layer, block in enumerate(model.blocks[1:-1]) if can_leave(block, CACHE)),
     )
     chosen, cpus = make_runtime(runtime), {node for node, where in (at or {}).items() if where.lower() == "cpu"}
     return PIPELINE.judge(as_run_by(chosen, request, cpus), Wish(request.objective), chosen.read(source))

@@ -177,7 +177,7 @@ class PipelineKind:
             variants = with_running(variants, running)
         if request.runtime:
             variants = [
-                Variant(part, variant.wider, variant.least)
+                Variant(part, variant.wider or bool(part.constraints.parts_only), variant.least)
                 for variant in variants
                 for part in under_runtime(variant.request)
             ]

@@ -70,10 +70,11 @@ def places_of(request: Request, tables: CostTables, spans: Sequence[Span], fligh
     """The nodes with what their memory is used for, with so many sequences in flight."""
     weights = node_sums(tables, spans, tables.weight_bytes)
     caches = node_sums(tables, spans, tables.kv_bytes) * flight
-    for block, away in request.away_by_block.items():
-        home, part = request.cluster.index(away.home), alone(request.model.blocks[block], away.part)
-        weights[home] += part.weight_bytes
-        caches[home] += flight * part.kv_bytes(request.workload.context_tokens)
+    for away in request.away:
+        home = request.cluster.index(away.home)
+        for part in (alone(request.model.blocks[block], away.part) for block in away.blocks):
+            weights[home] += part.weight_bytes
+            caches[home] += flight * part.kv_bytes(request.workload.context_tokens)
     return kept_places(request, weights, caches)
 
 

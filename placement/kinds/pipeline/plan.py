@@ -10,8 +10,8 @@ from objectives.spans import Span
 from placement.costs.intervals import cost_notes, intervals_of
 from placement.costs.parts import alone
 from placement.costs.speculation import round_s, tokens_per_round
-from placement.plan.plan import Figures, Limiter, NodeUse, ObjectiveValue, PlacedGroup, PlacedSpan, Plan
-from placement.question.request import Request
+from placement.plan.plan import BESIDE, Figures, Limiter, NodeUse, ObjectiveValue, PlacedGroup, PlacedSpan, Plan
+from placement.question.request import PARTS, Request
 
 from .problem import PipelineProblem
 
@@ -72,20 +72,20 @@ def plan_of(request: Request, problem: PipelineProblem, spans: Sequence[Span], v
 def placed_spans(request: Request, node: str, span: Span) -> list[PlacedSpan]:
     """A run of blocks, cut where a part of them begins or ends to lie apart."""
     known = request.away_by_block
-    apart = [known.get(block) for block in range(span.start, span.stop)]
+    apart = [known.get(block, ()) for block in range(span.start, span.stop)]
     cuts = [k for k in range(1, len(apart)) if apart[k] != apart[k - 1]]
     found = []
     for start, stop in pairwise([0, *cuts, len(apart)]):
-        away = apart[start]
-        where = (None, None) if away is None else (away.part, away.home)
+        parts = sorted((away.part for away in apart[start]), key=PARTS.index)
+        where = (BESIDE.join(parts), apart[start][0].home) if parts else (None, None)
         found.append(PlacedSpan(node, span.start + start, span.start + stop, *where))
     return found
 
 
 def bytes_away(request: Request, node: str, in_flight: int) -> float:
     """Bytes of parts that lie on a node while others hold the rest of their blocks."""
-    blocks, apart = request.model.blocks, request.away_by_block
-    parts = [alone(blocks[block], away.part) for block, away in apart.items() if away.home == node]
+    blocks = request.model.blocks
+    parts = [alone(blocks[block], away.part) for away in request.away if away.home == node for block in away.blocks]
     context = request.workload.context_tokens
     return sum(part.weight_bytes + in_flight * part.kv_bytes(context) for part in parts)
 

@@ -19,19 +19,23 @@ from objectives.pipeline.tables import CostTables
 from objectives.pipeline.together import Holders
 from placement.costs.build import build_tables
 from placement.costs.parts import can_leave
+from placement.costs.runtimes import costs_or_generic
 from placement.export.checks import as_run_by
 from placement.question.alike import kinds_of_nodes
 from placement.question.cluster import Cluster, Node
-from placement.question.request import Away, Constraints, Request
+from placement.question.model import Model
+from placement.question.request import CACHE, PARTS, Away, Constraints, Request
 
 from ..rules import exporter_of
+from .crowds import best_groups, can_stand_for, members_alone, of_fewer_kinds, sizes_of_groups
 from .groups import SHARES, group_node
 from .hosts import computed, copies_of_cache, degrees_of
 from .variants import holds_of, repeated_cache
 
 FloatArray = npt.NDArray[np.float64]
-MOST_HOLDERS = 96  # beside single devices
-MOST_KINDS = 500  # of single devices
+MOST_HOLDERS = 192  # tables of groups that are listed one by one
+MOST_KINDS = 500  # tables of single devices
+NAMES = ("name", "members", "shares", "host")
 SIZES = ((64, 1.05), (16, 1.2), (8, 1.5))  # micro-batch sizes up to which each is looked at; then ranges that grow so
 MOST_SECONDS = 12_000  # of holders and sizes; where there are more, sizes are fewer
 
@@ -45,8 +49,21 @@ class Made:
     homes: tuple[tuple[Node, float, float], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A holder: devices that it takes, seconds of rounds and of work (B, 1, L), memory for weights and caches."""
+
+    members: tuple[int, ...]
+    rounds: Rounds
+    work: Rounds
+    room_bytes: float
+
+
 def holders_of(request: Request) -> Holders | None:
-    """The holders of a question; None where they are too many.
+    """The holders of a question; where they are too many, fewer that are no slower (see `crowds`).
+
+    None where the processors of a host could form too many groups, or nodes are of too many kinds that no other kind
+    can stand for.
 
     Parameters
     ----------
@@ -57,30 +74,107 @@ def holders_of(request: Request) -> Holders | None:
     holds = None if exporter is None else exporter.holds
     if exporter is not None:
         request = as_run_by(exporter, request)
+    request = _of_fewer_kinds(request)
     cluster = request.cluster
-    kinds = kinds_of_nodes(cluster.nodes, ("name", "members", "shares", "host"))
+    kinds = kinds_of_nodes(cluster.nodes, NAMES)
     free = [k for k, node in enumerate(cluster.nodes) if node.name not in request.constraints.exclude]
-    made: dict[object, Made] = {}
-    single = len({kinds[k] for k in free})
-    most = MOST_HOLDERS + single
-    if single > MOST_KINDS:
+    if len({kinds[k] for k in free}) > 2 * MOST_KINDS:
         return None
-    for members in (*((k,) for k in free), *(_groups(request, free, kinds) if holds is None or holds.groups else ())):
+    pools = list(_pools(request, free, kinds)) if holds is None or holds.groups else []
+    listed, crowds = _listed(request, pools, grouped=holds is None)
+    if any(not can_stand_for([cluster.nodes[k] for k in pool]) for pool in crowds):
+        return None
+    made: dict[object, Made] = {}
+    for members in (*((k,) for k in free), *listed):
         for one in _made(request, members, kinds):
             made.setdefault((tuple(sorted(kinds[k] for k in members)), one.node.shares), one)
-            if len(made) > most:
-                return None
-    sizes = _sizes(request.workload.concurrency, len(made))
-    rows: list[tuple[Made, CostTables]] = []
+    sizes = _sizes(request.workload.concurrency, len(made) + sum(map(len, crowds)))
+    rows, first = list[Row](), None
     for one in made.values():
-        rows += [(one, tables) for tables in _tables(request, one, sizes[:-1].tolist(), grouped=holds is None)]
-        if len(rows) > most:
-            return None
-    return _joined(request, rows, sizes, [kinds[k] for k in free])
+        for tables in _tables(request, one, sizes[:-1].tolist(), grouped=holds is None):
+            first = first or tables
+            rows.append(_row(one.members, tables))
+    largest = max(row.room_bytes for row in rows)
+    for pool in crowds:
+        more, room = _crowd(request, pool, kinds, sizes[:-1].tolist(), grouped=holds is None)
+        rows, largest = rows + more, max(largest, room)
+    return None if first is None else _joined(request, first, rows, sizes, [kinds[k] for k in free], largest)
 
 
-def _groups(request: Request, free: Sequence[int], kinds: Sequence[int]) -> Iterator[tuple[int, ...]]:
-    """Devices that may join, one of each choice of kinds in each kind of host; with `across_hosts`, over hosts too."""
+def _of_fewer_kinds(request: Request) -> Request:
+    """The question with no slower nodes of fewer kinds, where there are too many."""
+    nodes = request.cluster.nodes
+    parts = any(node.main_memory for node in nodes) and any(node.offload for node in nodes)
+    most = MOST_KINDS // (1 + len(list(_aways(request.model, PARTS)))) if parts else MOST_KINDS
+    if len(set(kinds_of_nodes(nodes, NAMES))) <= most:
+        return request
+    return replace(request, cluster=replace(request.cluster, nodes=of_fewer_kinds(nodes, most)))
+
+
+def _row(members: tuple[int, ...], tables: CostTables) -> Row:
+    rounds = tables.rounds("throughput")
+    return Row(members, rounds, rounds, float(tables.capacity_bytes[0]))
+
+
+def _crowd(
+    request: Request, pool: Sequence[int], kinds: Sequence[int], sizes: Sequence[int], *, grouped: bool
+) -> tuple[list[Row], float]:
+    """All groups of a pool: a row for each kind of member and choice of parts, and the memory of the largest group."""
+    cluster, dtype = request.cluster, request.model.compute_dtype
+    fastest = _fastest(cluster, pool, pool)
+    if fastest is None:
+        return [], 0.0
+    ordered = sorted(pool, key=lambda k: (not cluster.nodes[k].offload, k))
+    homes = _homes(request, ordered, kinds)
+    around = [
+        list(_tables(request, Made(node, tuple(pool[: counts[0]]), homes), sizes, grouped=grouped))
+        for counts in sizes_of_groups(len(pool))
+        for node in best_groups(cluster, pool, counts, fastest, dtype)
+    ]
+    lasting = [_least(tables) for tables in zip(*around, strict=True)]
+    memory, rows = costs_or_generic(request.runtime or request.costs).memory, []
+    for number in {kinds[k]: k for k in reversed(pool)}.values():
+        node = cluster.nodes[number]
+        # Of what a group keeps for itself, the part of one member may be as little as its own reserve.
+        room = node.memory_bytes * (1.0 - memory.fragmentation) - node.reserve_bytes * memory.reserve_share
+        mine = [
+            list(_tables(request, Made(alone, (number,), homes), sizes, grouped=grouped))
+            for alone in members_alone(cluster, pool, number, dtype)
+        ]
+        works = [_least(tables) for tables in zip(*mine, strict=True)]
+        rows += [Row((number,), both[0], both[1], room) for both in zip(lasting, works, strict=False)]
+    return rows, max(float(tables[0].capacity_bytes[0]) for tables in around)
+
+
+def _least(tables: Sequence[CostTables]) -> Rounds:
+    """The least seconds of any of the first nodes of tables."""
+    rounds = [one.rounds("throughput") for one in tables]
+    short = np.min([one.short_s[:, :1] for one in rounds], axis=0)
+    return replace(rounds[0], short_s=short, convoy_s=np.min([one.convoy_s[:, :1] for one in rounds], axis=0))
+
+
+def _listed(
+    request: Request, pools: Sequence[list[list[int]]], *, grouped: bool
+) -> tuple[list[tuple[int, ...]], list[list[int]]]:
+    """The groups of pools that have few, and the devices of those that have too many."""
+    found, crowds, tables = list[tuple[int, ...]](), list[list[int]](), 0
+    nodes = request.cluster.nodes
+    parts = 1 + (len(list(_aways(request.model, PARTS))) if grouped else 0)
+    hosts = {node.host for node in nodes if node.main_memory}
+    for classes in sorted(pools, key=lambda classes: prod(len(members) + 1 for members in classes)):
+        few = prod(len(members) + 1 for members in classes) <= 4 * MOST_HOLDERS or len(classes) == 1
+        choices = list(_choices(request, classes)) if few else []
+        apart = any(nodes[k].offload and nodes[k].host in hosts for members in classes for k in members)
+        tables += len(choices) * (len(SHARES) if len(classes) > 1 else 1) * (parts if apart else 1)
+        if few and tables <= MOST_HOLDERS:
+            found += choices
+        elif degrees_of(request.model, sum(map(len, classes))):
+            crowds.append([k for members in classes for k in members])
+    return found, crowds
+
+
+def _pools(request: Request, free: Sequence[int], kinds: Sequence[int]) -> Iterator[list[list[int]]]:
+    """Devices that may join by class, of each kind of host; with `across_hosts`, those of one class of all hosts."""
     nodes, seen = request.cluster.nodes, set[tuple[int, ...]]()
     pools: dict[tuple[str, bool], list[int]] = {}
     for k in free:
@@ -95,16 +189,14 @@ def _groups(request: Request, free: Sequence[int], kinds: Sequence[int]) -> Iter
         mark = tuple(sorted(kinds[k] for k in inside))
         if host and mark not in seen:
             seen.add(mark)
-            yield from _choices(request, list(classes.values()))
+            yield list(classes.values())
     for members in everywhere.values() if request.across_hosts else ():
-        yield from _choices(request, [members])
+        yield [members]
 
 
 def _choices(request: Request, classes: Sequence[Sequence[int]]) -> Iterator[tuple[int, ...]]:
     """Numbers of devices of each class, alike ones only where they divide heads."""
     degrees = degrees_of(request.model, sum(map(len, classes)))
-    if not degrees or prod(len(members) + 1 for members in classes) > 4 * MOST_HOLDERS:
-        degrees = degrees if len(classes) == 1 else []
     for counts in product(*(range(len(members) + 1) for members in classes)):
         alike = sum(count > 0 for count in counts) == 1
         if sum(counts) > 1 and degrees and (sum(counts) in degrees or not alike):
@@ -167,7 +259,7 @@ def _sizes(concurrency: int, holders: int) -> npt.NDArray[np.int64]:
 
 
 def _tables(request: Request, one: Made, sizes: Sequence[int], *, grouped: bool) -> Iterator[CostTables]:
-    """The tables of a holder with its blocks whole, and with each part of all blocks that can leave it."""
+    """The tables of a holder with its blocks whole, and with each choice of parts of all blocks that can leave it."""
     copies = copies_of_cache(request.model, len(one.members)) if len(one.members) > 1 else 1
     plain = replace(request, model=repeated_cache(request.model, copies), constraints=Constraints(), away=())
     card = replace(one.node, name="holder", host="")
@@ -177,11 +269,17 @@ def _tables(request: Request, one: Made, sizes: Sequence[int], *, grouped: bool)
         return
     for home, latency, bandwidth in one.homes:
         pair = _pair([card, replace(home, name="home", host="")], latency, bandwidth)
-        for part in one.node.offload if holds is None else (name for name in one.node.offload if name in holds.parts):
-            blocks = tuple(b for b, block in enumerate(request.model.blocks) if can_leave(block, part))
-            if blocks:
-                away = (Away(part, blocks, "home", ("holder",)),)
-                yield build_tables(replace(plain, cluster=pair, away=away), sizes=sizes)
+        for away in _aways(request.model, [part for part in one.node.offload if holds is None or part in holds.parts]):
+            yield build_tables(replace(plain, cluster=pair, away=away), sizes=sizes)
+
+
+def _aways(model: Model, parts: Sequence[str]) -> Iterator[tuple[Away, ...]]:
+    """Each part of all blocks that have it, by itself and with the cache beside it."""
+    able = {part: tuple(b for b, block in enumerate(model.blocks) if can_leave(block, part)) for part in parts}
+    aways = [Away(part, blocks, "home", ("holder",)) for part, blocks in able.items() if blocks]
+    yield from ((away,) for away in aways)
+    cache = [away for away in aways if away.part == CACHE]
+    yield from ((away, *cache) for away in aways if cache and away.part != CACHE)
 
 
 def _pair(nodes: Sequence[Node], latency: float, bandwidth: float) -> Cluster:
@@ -194,38 +292,41 @@ def _pair(nodes: Sequence[Node], latency: float, bandwidth: float) -> Cluster:
 
 
 def _joined(
-    request: Request, rows: Sequence[tuple[Made, CostTables]], sizes: npt.NDArray[np.int64], kinds: Sequence[int]
+    request: Request,
+    whole: CostTables,
+    rows: Sequence[Row],
+    sizes: npt.NDArray[np.int64],
+    kinds: Sequence[int],
+    largest: float,
 ) -> Holders:
     """The holders as arrays; each is the first node of its tables."""
-    rounds = [tables.rounds("throughput") for _, tables in rows]
-    first, number = rounds[0], {kind: place for place, kind in enumerate(sorted(set(kinds)))}
-    all_kinds = kinds_of_nodes(request.cluster.nodes, ("name", "members", "shares", "host"))
+    number = {kind: place for place, kind in enumerate(sorted(set(kinds)))}
+    all_kinds = kinds_of_nodes(request.cluster.nodes, NAMES)
     devices = np.zeros((len(rows), len(number)))
-    for row, (one, _) in enumerate(rows):
+    for row, one in enumerate(rows):
         np.add.at(devices[row], [number[all_kinds[k]] for k in one.members], 1.0)
-    whole = rows[0][1]
+    crowded = any(row.work is not row.rounds for row in rows)
     hop_s, ends_s = _least_hops(request.cluster)
     return Holders(
         sizes=sizes,
-        rates=Rounds(
-            short_s=np.stack([one.short_s[:, 0] for one in rounds], axis=1),
-            convoy_s=np.stack([one.convoy_s[:, 0] for one in rounds], axis=1),
-            share=first.share,
-            tokens=first.tokens,
-            prompts=first.prompts,
-            passes=first.passes,
-            fixed_s=first.fixed_s,
-            staged=first.staged,
-        ),
+        rates=_side_by_side([row.rounds for row in rows]),
+        work=_side_by_side([row.work for row in rows]) if crowded else None,
         allowed=np.ones((len(rows), request.model.n_blocks), dtype=bool),
         devices=devices,
-        room_bytes=np.array([float(tables.capacity_bytes[0]) for _, tables in rows]),
+        room_bytes=np.array([row.room_bytes for row in rows]),
+        largest_bytes=largest,
         supply=np.bincount([number[kind] for kind in kinds], minlength=len(number)).astype(np.float64),
         weight_bytes=float(whole.weight_bytes.sum()),
         kv_bytes=float(whole.kv_bytes.sum()),
         hop_s=hop_s,
         ends_s=ends_s,
     )
+
+
+def _side_by_side(rounds: Sequence[Rounds]) -> Rounds:
+    """The first nodes of several as the nodes of one."""
+    short = np.stack([one.short_s[:, 0] for one in rounds], axis=1)
+    return replace(rounds[0], short_s=short, convoy_s=np.stack([one.convoy_s[:, 0] for one in rounds], axis=1))
 
 
 def _least_hops(cluster: Cluster) -> tuple[float, float]:

@@ -21,7 +21,7 @@ from objectives.pipeline.tables import CostTables
 from placement.costs.build import build_tables
 from placement.costs.parts import can_leave
 from placement.question.cluster import Node
-from placement.question.request import Away, Request
+from placement.question.request import CACHE, PARTS, Away, Request
 
 from .cover import between, countable, cover
 
@@ -33,8 +33,6 @@ KindOfPart = tuple[float, float, npt.NDArray[np.bool_]]
 MOST_NODES = 7  # of which every order is tried
 MOST_TRIED = 12
 SLACK = 5e-10  # of a bound, for rounding
-PARTS = ("experts", "ffn", "cache")
-CACHE = "cache"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +46,7 @@ class Proposed:
 def part_variants(request: Request, kinds: Collection[str] = PARTS, *, hosts: int = 1) -> Iterator[Proposed]:
     """Questions in which cards leave parts of their blocks in the main memory of their host.
 
-    Weights of several parts leave together, each block one of them; the cache leaves by itself.
+    Weights of several parts leave together, each block one of them, with or without the cache of all layers.
 
     Parameters
     ----------
@@ -62,14 +60,18 @@ def part_variants(request: Request, kinds: Collection[str] = PARTS, *, hosts: in
     for home in request.cluster.nodes:
         if home.main_memory and home.host and home.name not in request.constraints.exclude:
             homes.setdefault(home.host, []).append(tuple(_leaving(request, home, kinds)))
-    weights = [[tuple(away for away in aways if away.part != CACHE) for aways in host] for host in homes.values()]
-    for aways in (aways for host in weights for aways in host if aways):
-        yield from _choices(request, aways)
-    firsts = [host[0] for host in weights if host[0]]
+    firsts = []
+    for host in homes.values():
+        for number, aways in enumerate(host):
+            weights = tuple(away for away in aways if away.part != CACHE)
+            firsts += [weights] if weights and not number else []
+            for base in (request, *_without_cache(request, aways)):
+                if base.away:
+                    yield Proposed(base, np.inf)
+                if weights:
+                    yield from _choices(base, weights)
     if 1 < len(firsts) <= hosts:
         yield from _choices(request, tuple(away for aways in firsts for away in aways))
-    for away in (away for host in homes.values() for aways in host for away in aways if away.part == CACHE):
-        yield from _cache(request, away)
 
 
 def _leaving(request: Request, home: Node, kinds: Collection[str]) -> Iterator[Away]:
@@ -89,21 +91,24 @@ def linked_both(request: Request, card: str, home: str) -> bool:
     return bool(cluster.bandwidth_bytes_per_s[pair] > 0 and cluster.bandwidth_bytes_per_s[pair[::-1]] > 0)
 
 
-def _cache(request: Request, everything: Away) -> Iterator[Proposed]:
+def _without_cache(request: Request, aways: Sequence[Away]) -> Iterator[Request]:
     """The question with the cache of all layers in main memory, where that has room: of all layers, or of none."""
-    home = request.cluster.index(everything.home)
-    room = float(build_tables(replace(request, away=())).capacity_bytes[home])
-    if room > float(build_tables(replace(request, away=(everything,))).capacity_bytes[home]) >= 0:
-        yield Proposed(replace(request, away=(everything,)), np.inf)
+    for away in aways:
+        if away.part == CACHE:
+            home = request.cluster.index(away.home)
+            found = replace(request, away=(away,))
+            room = (float(build_tables(one).capacity_bytes[home]) for one in (request, found))
+            if next(room) > next(room) >= 0:
+                yield found
 
 
 def _choices(request: Request, everything: tuple[Away, ...]) -> Iterator[Proposed]:
-    """The choices of blocks worth a search, each once."""
-    whole = build_tables(replace(request, away=()))
+    """The choices of blocks worth a search, each once, beside what is away already."""
+    whole = build_tables(request)
     of_home: dict[str, tuple[Away, ...]] = {}
     for away in everything:
         of_home[away.home] = (*of_home.get(away.home, ()), away)
-    apart = {home: build_tables(replace(request, away=aways)) for home, aways in of_home.items()}
+    apart = {home: build_tables(replace(request, away=(*request.away, *aways))) for home, aways in of_home.items()}
     space = Space(request, whole, apart, everything)
     least = space.bound(request.objective)
     tried: dict[tuple[Away, ...], None] = {}
@@ -122,7 +127,7 @@ def _choices(request: Request, everything: tuple[Away, ...]) -> Iterator[Propose
         for away in aways:
             held[away.home] += sum(space.freed[b] for b in away.blocks)
         if all(held[home] <= room for home, room in rooms.items()):
-            yield Proposed(replace(request, away=aways), least)
+            yield Proposed(replace(request, away=(*request.away, *aways)), least)
 
 
 def _wanted(objective: Objective, tables: CostTables) -> Iterator[tuple[Weigh, int]]:
@@ -165,7 +170,7 @@ class Space:
     ----------
     request : Request
     whole : CostTables
-        With every block in one piece.
+        With every block in one piece but for what is away already.
     apart : mapping of str to CostTables
         By the home of the parts: with every part away that can be there.
     everything : tuple of Away
@@ -353,5 +358,8 @@ def _hop(tables: CostTables, cost: Additive, source: int, target: int, cut: int)
 
 def words(requests: Sequence[Request]) -> str:
     """The parts that may lie apart in some of the questions."""
-    parts = dict.fromkeys(away.part for request in requests for away in request.away)
-    return f"{' or '.join(sorted(parts, key=PARTS.index))} in main memory" if parts else ""
+    known = [{away.part for away in request.away} for request in requests]
+    parts = sorted(set().union(*known), key=PARTS.index)
+    joint = any(CACHE in one and len(one) > 1 for one in known)
+    told = f"{' or '.join(parts[:-1])} or cache or both" if joint else " or ".join(parts)
+    return f"{told} in main memory" if parts else ""

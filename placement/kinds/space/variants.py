@@ -15,7 +15,7 @@ from itertools import islice, product
 from placement.costs.parts import can_leave
 from placement.errors import InputError, nearest
 from placement.export.base import Holds
-from placement.export.checks import as_run_by
+from placement.export.checks import as_run_by, cpu_first
 from placement.plan.plan import PlacedSpan, Plan
 from placement.question.model import Block, Model
 from placement.question.request import Away, Constraints, Request
@@ -90,7 +90,7 @@ def variants_of(request: Request) -> tuple[list[Variant], str]:
     if apart and holds_of(asked) is None and len(grouped) <= MOST_GROUPED:
         both = [proposed for variant in grouped for proposed in _apart(variant.request)]
     parted = [Variant(proposed.request, wider=True, least=proposed.least) for proposed in (*apart, *both)]
-    room = max(0, MOST_VARIANTS - len(parted) - 1)
+    room = max(MOST_VARIANTS // 2, MOST_VARIANTS - len(parted) - 1)
     found = [Variant(asked), *grouped[:room], *parted]
     if len(found) == 1:
         return found, ""
@@ -106,7 +106,9 @@ def _apart(request: Request) -> Iterator[Proposed]:
     if exporter is None:
         yield from part_variants(request, hosts=len(request.cluster.nodes))
     elif exporter.holds.parts:
-        yield from part_variants(as_run_by(exporter, request), exporter.holds.parts)
+        asked = as_run_by(exporter, request)
+        for question in cpu_first(asked) if exporter.holds.cpu_first else (asked,):
+            yield from part_variants(question, exporter.holds.parts)
 
 
 def holds_of(request: Request) -> Holds | None:
@@ -138,7 +140,8 @@ def group_choices(request: Request) -> Iterator[Variant]:
         return
     most = max(len(members[0].devices) for members in hosts.values())
     degrees = degrees_of(model, most)
-    uneven = range(2, most + 1) if degrees and (holds is None or holds.shares) else ()
+    shares = holds is None or holds.shares
+    uneven = range(2, most + 1) if degrees and shares else degrees  # unlike devices may have equal shares too
     choices = [
         [
             tuple(_same(host, members[0], grouping) for host in members)
@@ -149,7 +152,8 @@ def group_choices(request: Request) -> Iterator[Variant]:
     for choice in islice(product(*choices), 4 * MOST_VARIANTS):
         groups = tuple(group for of_kind in choice for of_host in of_kind for group in of_host)
         if groups and _allowed(request, groups):
-            yield from (Variant(request, True, groups=groups, shares=how, alone=one) for how in ways(cluster, groups))
+            for how in ways(cluster, groups) if shares else ("equal",):
+                yield Variant(request, True, groups=groups, shares=how, alone=one)
 
 
 def _allowed(request: Request, groups: Grouping) -> bool:
@@ -222,8 +226,9 @@ def _away(placement: Sequence[PlacedSpan], request: Request) -> Iterator[Away]:
     """What a layout leaves in main memory, by part and home."""
     found: dict[tuple[str, str], list[PlacedSpan]] = {}
     for span in placement:
-        if span.away is not None and span.home is not None:
-            found.setdefault((span.away, span.home), []).append(span)
+        if span.home is not None:
+            for part in span.parts:
+                found.setdefault((part, span.home), []).append(span)
     for (part, home), apart in found.items():
         cards = tuple(dict.fromkeys(span.node for span in apart))
         machine = request.cluster.nodes[request.cluster.index(home)]

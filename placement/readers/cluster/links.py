@@ -84,11 +84,12 @@ def connect(
         everything = range(len(nodes) + 1)
         tables.put(everything, everything, link_speed(network.default, "network.default"), both=False)
     _put_regions(tables, regions, network)
+    _forget_inside(tables, groups)
     for group in groups:
         if group.siblings is not None and len(group.members) > 1:
             tables.put(group.members, group.members, group.siblings, both=False)
     _put_pairs(tables, nodes, groups, network, client)
-    hosts = _hosts(tables, groups, notes)
+    hosts = _hosts(tables, nodes, groups, notes)
     _assume(tables, regions, groups, len(nodes), hosts, notes)
     nodes = [replace(node, host=hosts.get(k, "")) for k, node in enumerate(nodes)]
     np.fill_diagonal(tables.bandwidth, np.inf)
@@ -124,6 +125,17 @@ def _region(regions: Mapping[str, Sequence[int]], name: str, where: str) -> Sequ
     return regions[name]
 
 
+def _forget_inside(tables: _Tables, groups: Sequence[Group]) -> None:
+    """Of several machines, lines for everything or a region speak of the network between them, not of their buses."""
+    machines: dict[str, list[int]] = {}
+    for group in groups:
+        machines.setdefault(f"host {group.host}" if group.host else f"entry {group.name}", []).extend(group.members)
+    hosts = {f"host {group.host}" for group in groups if group.host}
+    for machine in hosts if len(machines) > 1 else ():
+        inside = np.ix_(machines[machine], machines[machine])
+        tables.bandwidth[inside] = tables.latency[inside] = 0.0
+
+
 def _put_pairs(
     tables: _Tables, nodes: Sequence[Node], groups: Sequence[Group], network: Network, client: Client
 ) -> None:
@@ -156,18 +168,20 @@ def _put_pairs(
         tables.put(rows, columns, link_speed(entry, where), both=not one_way)
 
 
-def _hosts(tables: _Tables, groups: Sequence[Group], notes: list[str]) -> dict[int, str]:
+def _hosts(tables: _Tables, nodes: Sequence[Node], groups: Sequence[Group], notes: list[str]) -> dict[int, str]:
     """The host of each node that has one: stated, or that of an entry whose devices are linked to each other.
 
-    Entries of one host that nothing links are taken to share its bus, at the speed of the slower device's link.
+    Entries of one host that nothing links are taken to share its bus, at the speed of the slower device's link; that of
+    a processor leads to other hosts.
     """
     named: dict[str, list[Group]] = {}
     for group in groups:
         if group.host:
             named.setdefault(group.host, []).append(group)
     for host, members in named.items():
-        speeds = [speed for group in members if (speed := group.siblings or group.assumed) is not None]
-        for group in members:
+        cards = [group for group in members if not nodes[group.members[0]].main_memory]
+        speeds = [speed for group in cards if (speed := group.siblings or group.assumed) is not None]
+        for group in cards:
             if group.assumed is not None:
                 tables.put_missing(group.members, group.assumed)
         everything = [index for group in members for index in group.members]

@@ -10,8 +10,9 @@ from placement.catalog import hardware
 from placement.errors import InputError, shown
 from placement.files.entries import MAX_NODES
 from placement.question.cluster import CLIENT, Node
+from placement.question.request import PARTS
 
-from ..schema.nodes import PARTS, LinkEntry, NodeEntry
+from ..schema.nodes import LinkEntry, NodeEntry
 from .instances import hosts_apart
 
 

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from placement.errors import shown
 from placement.files.entries import MAX_COUNT, Bool, Count, Entry, Name, PositiveInt
 from placement.quantities import whole_number
+from placement.question.request import PARTS
 
 from .. import units
 from .fields import (
@@ -144,7 +145,6 @@ def _as_parts(value: object) -> object:
     return tuple(dict.fromkeys(given))
 
 
-PARTS = ("experts", "ffn", "cache")
 Parts: Any = Annotated[tuple[str, ...], BeforeValidator(_as_parts, json_schema_input_type=str | list[str])]
 Degree: Any = Annotated[int, BeforeValidator(_as_degree, json_schema_input_type=int | str)]
 

@@ -12,12 +12,12 @@ import numpy as np
 from objectives.pipeline.tables import CostTables
 from placement.costs.build import build_tables
 from placement.costs.engines import HostCosts, engine_notes, host_costs, serving_costs
-from placement.costs.parts import CACHE, span_costs_apart
+from placement.costs.parts import span_costs_apart
 from placement.costs.passes import BlockCosts, span_costs, token_grid
 from placement.errors import InputError
 from placement.plan.plan import PlacedChain, PlacedSpan, Plan
 from placement.question.model import Model
-from placement.question.request import Request
+from placement.question.request import CACHE, Request
 
 from .kernels.events import FloatArray, Machine
 from .options import EngineOptions

@@ -133,18 +133,24 @@ def minimised(value: float, maximised: bool) -> float:
     return 1.0 / value if maximised else value
 
 
-def offloading(rng: np.random.Generator, cards: int, blocks: int, *, mixed: bool = False) -> dict[str, Any]:
+def offloading(
+    rng: np.random.Generator, cards: int, blocks: int, *, mixed: bool = False, cached: bool = False
+) -> dict[str, Any]:
     """A cluster file of cards that may leave the FFN of their layers in the main memory of their host.
 
-    `mixed`: some of the layers have routed experts, which may leave too.
+    `mixed`: some of the layers have routed experts, which may leave too; `cached`: caches are large, and may leave.
     """
     data = host(rng, cards, blocks, alike=bool(rng.integers(2)))
     layer = float(data["model"]["blocks"][1]["weights"].split()[0])
     ffn = 0.7 * layer
     data["model"]["blocks"][1]["ffn_weights"] = f"{ffn:.3f} GB"
     for node in data["nodes"]:
-        node |= {"tensor_parallel": 1, "offload": ["experts", "ffn"] if mixed else "ffn"}
+        node |= {"tensor_parallel": 1, "offload": ["experts"] * mixed + ["ffn"] + ["cache"] * cached}
     need = (blocks - 2) * layer
+    if cached:
+        cache = layer * rng.uniform(0.2, 1.5)
+        data["model"]["blocks"][1]["kv_per_token"] = f"{1e6 * cache / 320:.0f} kB"  # prompt and output
+        need += (blocks - 2) * cache
     data["nodes"].append(
         {
             "name": "cpu",
@@ -175,16 +181,30 @@ def _mix(rng: np.random.Generator, blocks: list[dict[str, Any]], layer: float) -
 
 
 def choices(request: Request, cards: Sequence[str] = ()) -> list[Request]:
-    """The question with every choice of blocks whose FFN or experts lie in main memory, as far as that holds them."""
+    """The question with every choice of blocks whose FFN or experts lie in main memory, as far as that holds them.
+
+    Where cards may leave their caches, once more with those of all layers there.
+    """
     cards, model = tuple(cards) or request.cluster.names[:-1], request.model
+    caches = tuple(b for b, block in enumerate(model.blocks) if can_leave(block, "cache"))
+    cache = Away("cache", caches, "cpu", cards)
+    bases = [request]
+    if all("cache" in node.offload for node in request.cluster.nodes[:-1]):
+        bases.append(replace(request, away=(cache,)))
+    return [choice for base in bases for choice in _beside(base, cards)]
+
+
+def _beside(request: Request, cards: tuple[str, ...]) -> list[Request]:
+    """Every choice of weights beside what is away already, as far as main memory holds both."""
+    model = request.model
     able = {b: part for b, block in enumerate(model.blocks) for part in ("experts", "ffn") if can_leave(block, part)}
     room = float(build_tables(request).capacity_bytes[-1])
     subsets = chain.from_iterable(combinations(able, k) for k in range(1, len(able) + 1))
     size = {b: alone(model.blocks[b], part).weight_bytes for b, part in able.items()}
-    found = [request]
+    found = [request] if room >= 0 else []
     for chosen in subsets:
         if sum(size[b] for b in chosen) <= room:
             parts = {part: tuple(b for b in chosen if able[b] == part) for part in ("experts", "ffn")}
             aways = tuple(Away(part, blocks, "cpu", cards) for part, blocks in parts.items() if blocks)
-            found.append(replace(request, away=aways))
+            found.append(replace(request, away=(*request.away, *aways)))
     return found

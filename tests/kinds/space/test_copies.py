@@ -24,6 +24,7 @@ from placement.errors import PlacementError
 from placement.kinds import copies
 from placement.kinds.asked import Asked, ask
 from placement.kinds.copies import bounded, most_together
+from placement.kinds.space import holders
 from placement.kinds.space.beside import renamed
 from placement.kinds.space.copies import apportioned, dealt, part_of
 from placement.optimize import judge
@@ -141,17 +142,24 @@ def test_a_bound_that_a_plan_contradicts_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("seed", some_quick(range(30), 6))
-def test_the_bound_holds_for_everything_that_can_be_enumerated(seed: int) -> None:
-    """On three devices: all ways to deal them and the sequences, all groups, parts in main memory, orders and cuts."""
+def test_the_bound_holds_for_everything_that_can_be_enumerated(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On three devices: all ways to deal them and the sequences, all groups, parts in main memory, orders and cuts.
+
+    So do bounds where groups, and then nodes too, are taken to be too many to be listed.
+    """
     rng = np.random.default_rng(seed)
     parts = seed % 3 == 0
     data = offloading(rng, 2, 4, mixed=bool(seed % 2)) if parts else host(rng, 3, 4, alike=bool(seed % 3 - 1))
     data |= {"objective": "throughput"}
     data["workload"]["concurrency"] = 4
     request = read_request(data)
-    best, most = best_together(request, parts=parts), most_together(request)
-    assert most is not None
-    assert best <= most * (1 + 1e-9)
+    best = best_together(request, parts=parts)
+    for limits in ({}, {"MOST_HOLDERS": 0}, {"MOST_KINDS": 1}):
+        for name, value in limits.items():
+            monkeypatch.setattr(holders, name, value)
+        most = most_together(request)
+        assert most is not None
+        assert best <= most * (1 + 1e-9)
 
 
 @settings(deadline=None, max_examples=20)

@@ -12,6 +12,7 @@ from placement import optimize
 from placement.catalog.hardware import devices, lineage
 from placement.costs.build import build_tables
 from placement.errors import InfeasibleError, InputError
+from placement.export.api import export_plan
 from placement.kinds.space.variants import group_variants, variants_of, with_groups
 from placement.optimize import judge
 from placement.readers.cluster.read import read_request
@@ -219,3 +220,13 @@ def test_groups_across_hosts_need_links_and_alike_hosts() -> None:
     cut = linked.cluster.bandwidth_bytes_per_s.copy()
     cut[0, 1] = 0.0
     assert not list(group_variants(replace(linked, cluster=replace(linked.cluster, bandwidth_bytes_per_s=cut))))
+
+
+def test_unlike_cards_have_equal_shares_where_a_runtime_knows_no_others() -> None:
+    """vLLM divides equally: two unlike cards of one size are a group of two all the same, where that serves more."""
+    nodes = [{"name": "new", "device": "rtx-4090", "host": "pc"}, {"name": "old", "device": "rtx-3090", "host": "pc"}]
+    work = {"prompt_tokens": 2048, "output_tokens": 512, "concurrency": 16}
+    data = {"model": "qwen3-32b", "quantization": "fp8", "workload": work, "objective": "throughput", "nodes": nodes}
+    plan = optimize(None, data | {"runtime": "vllm", "copies": 1}, time_limit=2).plan
+    assert [(group.devices, group.shares) for group in plan.groups] == [(("new", "old"), ())]
+    assert "--tensor-parallel-size 2" in export_plan(plan, "vllm").text

@@ -13,10 +13,11 @@ from placement import optimize
 from placement.costs.build import build_tables
 from placement.costs.parts import alone, can_leave, without
 from placement.errors import PlacementError
+from placement.export.api import export_plan, refusals
 from placement.kinds.space.groups import ways
 from placement.kinds.space.variants import with_groups
 from placement.optimize import judge
-from placement.plan.plan import Plan
+from placement.plan.plan import PlacedSpan, Plan
 from placement.question.model import Block
 from placement.question.request import Away
 from placement.readers.cluster.read import read_request
@@ -64,6 +65,16 @@ def test_experts_and_feed_forwards_leave_together(seed: int) -> None:
     """
     rng = np.random.default_rng(seed)
     data = offloading(rng, cards=1 + seed % 2, blocks=6, mixed=True)
+    data |= {"objective": ("latency", "ttft", "request_time")[seed % 3]}
+    data["workload"]["concurrency"] = 1
+    ensure_best(data, min(best_split(choice) for choice in choices(read_request(data))))
+
+
+@pytest.mark.parametrize("seed", some_quick((30, 22, *range(12)), 1))
+def test_caches_leave_beside_weights(seed: int) -> None:
+    """The answer equals enumeration over all choices of weights, with the caches of all layers there or at home."""
+    rng = np.random.default_rng(seed)
+    data = offloading(rng, cards=1 + seed % 2, blocks=6, mixed=seed % 3 == 0, cached=True)
     data |= {"objective": ("latency", "ttft", "request_time")[seed % 3]}
     data["workload"]["concurrency"] = 1
     ensure_best(data, min(best_split(choice) for choice in choices(read_request(data))))
@@ -127,6 +138,32 @@ def test_a_large_mixture_keeps_its_attention_on_the_card() -> None:
     again, broken = judge(None, PC, plan.placement)
     assert not broken
     assert again.figures == plan.figures
+
+
+@pytest.mark.parametrize("model", some_quick(["gpt-oss-120b", "llama-3.1-70b"], 1))
+def test_llama_cpp_keeps_the_first_layers_on_the_cpu(model: str) -> None:
+    """What is planned for llama.cpp on a card that is too small can be written for it: a CPU's layers come first."""
+    card = {**GPU, "device": "rtx-3060-12gb", "memory": "4 GiB"}
+    format_of = {"llama-3.1-70b": {"quantization": "q4_k_m"}}
+    data = {**PC, **format_of.get(model, {}), "model": model, "nodes": [card, CPU], "runtime": "llama.cpp"}
+    plan = optimize(None, data, time_limit=3).plan
+    request = read_request(data)
+    assert plan.placement[0].node == "cpu"
+    assert not refusals(plan, "llama.cpp", request)
+    assert "-ngl" in export_plan(plan, "llama.cpp", at={"cpu": "CPU", "gpu": "CUDA0"}, request=request).text
+    late = judge(None, data, [PlacedSpan("gpu", 0, 2), PlacedSpan("cpu", 2, plan.n_blocks)])[0]
+    assert refusals(late, "llama.cpp", request) == [
+        "llama.cpp keeps the first layers on the CPU, the plan gives 'cpu' others"
+    ]
+
+
+def test_what_is_missing_under_llama_cpp_is_told_once() -> None:
+    """A model too large for card and memory together: one line with the bytes of both."""
+    data = {**PC, "model": "llama-3.1-405b", "quantization": "q4_k_m", "runtime": "llama.cpp"}
+    with pytest.raises(PlacementError) as caught:
+        optimize(None, data, time_limit=2)
+    assert str(caught.value).count("are missing") == 1
+    assert "fits nowhere" not in str(caught.value)
 
 
 def test_the_rest_and_the_part_are_the_block() -> None:

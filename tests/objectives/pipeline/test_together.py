@@ -78,6 +78,7 @@ def single(instance: CostTables) -> Holders:
         kv_bytes=float(instance.kv_bytes.sum()),
         hop_s=float(inner.min()) if n > 1 else 0.0,
         ends_s=0.0,
+        largest_bytes=float(instance.capacity_bytes.max()),
     )
 
 

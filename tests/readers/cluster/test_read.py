@@ -312,3 +312,21 @@ def test_an_instance_type_with_tensor_parallelism() -> None:
     assert request.cluster.nodes[0].price_per_hour == pytest.approx(21.957642 / 2)
     with pytest.raises(InputError, match="divisor of the 8 devices"):
         read("nodes: [{name: p4, device: p4d.24xlarge, tensor_parallel: 3}]")
+
+
+def test_the_network_of_a_processor_is_not_the_bus_of_its_host() -> None:
+    """A card before the main memory of a CPU of the catalog reaches it over its own bus."""
+    card, cpu = {"device": "rtx-3090", "host": "pc"}, {"device": "cpu-ddr5-2ch-64gb", "host": "pc"}
+    cluster = read_request({"model": "llama-3.1-8b", "nodes": [{"name": "g", **card}, {"name": "c", **cpu}]}).cluster
+    assert cluster.bandwidth_bytes_per_s[0, 1] == cluster.bandwidth_bytes_per_s[1, 0] == 25e9
+
+
+@pytest.mark.parametrize("network", [{"default": "ethernet-1g"}, {"within": {"default": "ethernet-1g"}}])
+def test_lines_for_everything_speak_of_what_is_between_machines(network: dict[str, object]) -> None:
+    """Of two hosts on a network, each has its own bus inside; of one host alone, the line is that bus."""
+    both = [{"name": f"g{k}", "device": "a100-80gb-sxm", "host": f"h{k}", "count": 2} for k in range(2)]
+    cluster = read_request({"model": "llama-3.1-8b", "nodes": both, "network": network}).cluster
+    assert cluster.bandwidth_bytes_per_s[0, 1] == cluster.bandwidth_bytes_per_s[3, 2] == 240e9  # NVLink
+    assert cluster.bandwidth_bytes_per_s[0, 2] == cluster.bandwidth_bytes_per_s[3, 0] == 0.117e9
+    alone = read_request({"model": "llama-3.1-8b", "nodes": both[:1], "network": network}).cluster
+    assert alone.bandwidth_bytes_per_s[0, 1] == 0.117e9
