@@ -41,7 +41,7 @@ VOCABULARY = 32_000
 SERVERS = (0, 1, 2, 3)
 SEEN = {("smollm2-135m", 1), ("0.3b", 2), ("0.8b", 0), ("1.5b", 3)}
 Q8_0_BYTES, Q8_0_WEIGHTS = 34, 32
-SCALES = {"Q6_K": 208, "Q4_1": (0, 2), "Q5_1": (0, 2), "Q4_K": (0, 2)}
+SCALES: dict[str, tuple[int, ...]] = {"Q6_K": (208,), "Q4_1": (0, 2), "Q5_1": (0, 2), "Q4_K": (0, 2)}
 """Where the 16-bit scales of a block stand, if not only at its beginning."""
 
 
@@ -130,7 +130,7 @@ def write_random(
     sizes = gguf.GGML_QUANT_SIZES[kind]
 
     def matrix(name: str, rows: int, columns: int) -> None:
-        writer.add_tensor(name, random_blocks(rng, rows, columns, sizes, SCALES.get(weights, 0)), raw_dtype=kind)
+        writer.add_tensor(name, random_blocks(rng, rows, columns, sizes, SCALES.get(weights, (0,))), raw_dtype=kind)
 
     def ones(name: str) -> None:
         writer.add_tensor(name, np.ones(hidden, dtype=np.float32))
@@ -157,7 +157,7 @@ def write_random(
 
 
 def random_blocks(
-    rng: np.random.Generator, rows: int, columns: int, sizes: tuple[int, int], scales: int | tuple[int, ...]
+    rng: np.random.Generator, rows: int, columns: int, sizes: tuple[int, int], scales: tuple[int, ...]
 ) -> npt.NDArray[np.uint8]:
     """Random quantized weights, (rows, bytes).
 
@@ -167,12 +167,12 @@ def random_blocks(
     rows, columns : int
     sizes : tuple of int
         Weights and bytes of a block.
-    scales : int or tuple of int
+    scales : tuple of int
         Bytes of a block at which 16-bit scales stand: these are small numbers, all else is random.
     """
     blocks = rows * columns // sizes[0]
     data = np.resize(rng.integers(0, 256, 1 << 20, dtype=np.uint8), (blocks, sizes[1]))
-    for at in (scales,) if isinstance(scales, int) else scales:
+    for at in scales:
         data[:, at : at + 2] = np.frombuffer(np.float16(1e-4).tobytes(), dtype=np.uint8)
     return data.reshape(rows, -1)
 
