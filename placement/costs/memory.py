@@ -32,7 +32,7 @@ def workspace_bytes(model: Model, workload: Workload, costs: RuntimeCosts) -> fl
     return costs.memory.activations * pass_tokens(workload, costs) * widest + logits
 
 
-def _is_kept(node: Node) -> bool:
+def keeps_reserve(node: Node) -> bool:
     """Whether no runtime gets the reserve: the system keeps it (unified memory), or somebody stated another one."""
     if "apple" in lineage(class_of(node)):
         return True
@@ -59,5 +59,5 @@ def capacity_bytes(node: Node, model: Model, workload: Workload, costs: RuntimeC
     memory = costs.memory
     accelerator = "cpu" not in lineage(class_of(node)) and "edge" not in lineage(class_of(node))
     context = memory.context_bytes * node.tensor_parallel if accelerator else 0.0
-    kept = max(node.reserve_bytes * (1.0 if _is_kept(node) else memory.reserve_share), context)
+    kept = max(node.reserve_bytes * (1.0 if keeps_reserve(node) else memory.reserve_share), context)
     return node.memory_bytes * (1.0 - memory.fragmentation) - kept - workspace_bytes(model, workload, costs)
