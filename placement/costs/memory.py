@@ -10,6 +10,7 @@ A node must keep free, for the part of the model that it may get::
 
 from __future__ import annotations
 
+from ..catalog import hardware
 from ..catalog.hardware import lineage
 from ..question.cluster import Node
 from ..question.model import Model
@@ -31,6 +32,14 @@ def workspace_bytes(model: Model, workload: Workload, costs: RuntimeCosts) -> fl
     return costs.memory.activations * pass_tokens(workload, costs) * widest + logits
 
 
+def keeps_reserve(node: Node) -> bool:
+    """Whether no runtime gets the reserve: the system keeps it (unified memory), or somebody stated another one."""
+    if "apple" in lineage(class_of(node)):
+        return True
+    usual = hardware.device(node.device).reserve_bytes * node.tensor_parallel if node.device else 0.0
+    return not node.members and abs(node.reserve_bytes - usual) > 1.0
+
+
 def capacity_bytes(node: Node, model: Model, workload: Workload, costs: RuntimeCosts) -> float:
     """Memory of a node that is left for weights and caches.
 
@@ -50,5 +59,5 @@ def capacity_bytes(node: Node, model: Model, workload: Workload, costs: RuntimeC
     memory = costs.memory
     accelerator = "cpu" not in lineage(class_of(node)) and "edge" not in lineage(class_of(node))
     context = memory.context_bytes * node.tensor_parallel if accelerator else 0.0
-    kept = max(node.reserve_bytes * memory.reserve_share, context)
+    kept = max(node.reserve_bytes * (1.0 if keeps_reserve(node) else memory.reserve_share), context)
     return node.memory_bytes * (1.0 - memory.fragmentation) - kept - workspace_bytes(model, workload, costs)

@@ -103,7 +103,8 @@ class PassMemory:
     fragmentation : float
         Share of the memory that stays unused.
     reserve_share : float
-        What of the device's own reserve (catalog or file) is still kept: the context stands for it where it is 0.
+        What of the catalog's reserve of a device is still kept: the context stands for it where it is 0. The part of
+        unified memory that the system keeps, and what the file states, is kept.
     """
 
     context_bytes: float = 0.0

@@ -67,7 +67,8 @@ def _with_longest(asked: Asked, found: Found) -> Asked:
     def of(steps: int) -> Asked:
         context = steps * CONTEXT_STEP
         work = replace(asked.question.workload, prompt_tokens=max(1, context - output))
-        return _noted(asked, f"context: {context:,} tokens, prompt and output, are the most that fit", workload=work)
+        told = f"context: {context:,} tokens, prompt and output, are the most that fit; the model may be made for fewer"
+        return _noted(asked, told, workload=work)
 
     least = output // CONTEXT_STEP + 1
     steps = _largest(lambda steps: found(of(steps)) is not None, least, LONGEST_CONTEXT // CONTEXT_STEP)
@@ -81,7 +82,9 @@ def _with_most(asked: Asked, found: Found) -> Asked:
 
     def of(sequences: int) -> Asked:
         work = replace(asked.question.workload, concurrency=sequences)
-        return _noted(asked, f"concurrency: {sequences} sequences are the most that were found to fit", workload=work)
+        told = f"concurrency: {sequences} sequences are the most that were found to fit"
+        # Several pipelines may serve more with fewer of them: not what was asked, unless the file says so.
+        return _noted(asked, told, workload=work, copies=1 if asked.question.copies is None else asked.question.copies)
 
     def fits(sequences: int) -> bool:
         plan = found(of(sequences))

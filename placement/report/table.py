@@ -26,6 +26,7 @@ MOST_POINTS = 15
 def plan_view(plan: Plan, *, ascii_only: bool = False) -> RenderableType:
     """Everything about one plan."""
     parts: list[RenderableType] = [headline(plan), stage_table(plan, ascii_only=ascii_only)]
+    parts += [Text(line, style="dim") for line in homes_of_parts(plan)]
     parts += [Text(f"idle: {line}", style="dim") for line in [idle_nodes(plan)] if line]
     parts += [Text(""), facts(plan)]
     parts += [Text(f"note: {note}", style="dim") for note in plan.notes]
@@ -88,9 +89,21 @@ def busy_cell(use: NodeUse, slowest: float, *, hot: bool, ascii_only: bool) -> T
     return text.append(f" {seconds(use.busy_s)}", style="default")
 
 
+def homes_of_parts(plan: Plan) -> list[str]:
+    """A line for each node that holds parts of others' blocks and none of its own: what, and how much."""
+    own = {span.node for span in plan.placement}
+    found = []
+    for use in plan.nodes:
+        parts = dict.fromkeys(part for span in plan.placement if span.home == use.name for part in span.parts)
+        if parts and use.name not in own:
+            room = f"{size(use.memory_used_bytes)} of {size(use.memory_bytes)}"
+            found.append(f"beside them: {use.name} with {' and '.join(parts)} ({room})")
+    return found
+
+
 def idle_nodes(plan: Plan) -> str:
     """Names of the nodes that hold nothing."""
-    used = {span.node for span in plan.placement}
+    used = {name for span in plan.placement for name in (span.node, span.home)}
     idle = [f"{node.name} ({size(node.memory_bytes)})" for node in plan.nodes if node.name not in used]
     more = f" and {len(idle) - MOST_IDLE} more" if len(idle) > MOST_IDLE else ""
     return ", ".join(idle[:MOST_IDLE]) + more

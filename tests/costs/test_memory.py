@@ -64,3 +64,16 @@ def test_the_generic_profile_keeps_its_reserve() -> None:
     node, model = request.cluster.nodes[0], request.model
     kept = node.reserve_bytes + 4 * 512 * 8192
     assert capacity_bytes(node, model, request.workload, runtime_costs("")) == pytest.approx(node.memory_bytes - kept)
+
+
+def test_what_the_system_keeps_no_runtime_gets() -> None:
+    """A Mac's part of unified memory, and a reserve that the file states, are kept under every runtime."""
+    for runtime in ("llama.cpp", "vllm", ""):
+        costs = runtime_costs(runtime)
+        mac = question("m3-max-64gb", "llama-3-8b", "q4_k_m")
+        assert capacity_bytes(mac.cluster.nodes[0], mac.model, mac.workload, costs) <= 48 * 2**30
+        card = question("rtx-4090", "llama-3-8b", "q4_k_m")
+        node = card.cluster.nodes[0]
+        less = replace(node, reserve_bytes=node.reserve_bytes + 6 * 2**30)
+        before, after = (capacity_bytes(one, card.model, card.workload, costs) for one in (node, less))
+        assert before - after >= 5 * 2**30

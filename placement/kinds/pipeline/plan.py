@@ -35,7 +35,11 @@ def plan_of(request: Request, problem: PipelineProblem, spans: Sequence[Span], v
     nodes = tuple(
         NodeUse(
             node.name,
-            max(node.memory_bytes - node.reserve_bytes, float(problem.tables.capacity_bytes[k])),
+            max(
+                node.memory_bytes - node.reserve_bytes,
+                float(problem.tables.capacity_bytes[k])
+                + bytes_away(request, node.name, request.workload.concurrency),  # taken off before
+            ),
             terms.memory_bytes[k] + bytes_away(request, node.name, terms.in_flight),
             terms.busy_s[k],
         )

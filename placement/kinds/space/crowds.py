@@ -16,6 +16,7 @@ from itertools import chain, pairwise
 
 from placement.catalog import hardware
 from placement.catalog.hardware import lineage
+from placement.costs.memory import keeps_reserve
 from placement.costs.runtimes import class_of
 from placement.question.alike import MAPPINGS
 from placement.question.cluster import Cluster, Node
@@ -65,7 +66,7 @@ def _look(node: Node) -> Hashable:
     """All of a node that is not merged, and which figures are stated."""
     skipped = {"name", "host", "members", "shares", *MERGED, *MEASURED, *MAPPINGS}
     plain = tuple(getattr(node, field.name) for field in fields(Node) if field.name not in skipped)
-    stated = (*_stated(node, node.device), node.pass_overhead_s > 0)
+    stated = (*_stated(node, node.device), node.pass_overhead_s > 0, keeps_reserve(node))
     lengths = tuple(len(getattr(node, name)) for name in MEASURED)
     tables = tuple((size, len(row)) for size, row in sorted(node.decode_table.items()))
     return plain, stated, class_of(node), tuple(sorted(node.compute_flops_per_s)), lengths, tables
@@ -180,6 +181,7 @@ def best_groups(
                 device=device,
                 overhead_s=own if device else lowest,
                 tensor_parallel=least,
+                members=tuple(node.name for node in inside[:least]),  # a group, whose reserves are its runtime's
                 topology=next(way for way in ("tree", "ring", "host") if way in topologies),
                 all_reduce_latency_s=fastest[0],
                 all_reduce_bandwidth_bytes_per_s=fastest[1],

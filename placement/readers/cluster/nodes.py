@@ -111,6 +111,9 @@ def _node(entry: NodeEntry, where: str, n_blocks: int, notes: list[str]) -> Node
         raise InputError(f"expected less than the memory ({base.memory_bytes:g} bytes)", f"{where}.reserve")
     latency, bandwidth = 0.0, math.inf
     if many > 1:
+        if entry.count is not None and entry.count > 1:
+            total = entry.count * many
+            notes.append(f"nodes of '{entry.name}': {entry.count} of {many} devices each, {total} devices in all")
         if entry.interconnect is not None:
             speed = link_speed(entry.interconnect, f"{where}.interconnect")
         elif entry.device is not None:

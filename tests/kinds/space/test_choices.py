@@ -70,3 +70,12 @@ def test_mistakes_are_told_in_one_line(work: dict[str, Any], told: str) -> None:
     """The key path, what was expected, what was found."""
     with pytest.raises(InputError, match=told):
         read_request(asked(**work))
+
+
+def test_the_most_sequences_are_those_of_the_plan() -> None:
+    """Several pipelines, which may serve more with fewer sequences, are not what the most sequences are asked of."""
+    nodes = [{**CARD, "name": "a", "count": 2, "host": "pc", "memory": "24 GiB"}]
+    data = asked(context=2048, concurrency="max") | {"nodes": nodes}
+    plan = optimize(None, data, time_limit=1).plan
+    assert f"concurrency: {plan.figures.in_flight:.0f} sequences are the most that were found to fit" in plan.notes
+    assert not plan.chains

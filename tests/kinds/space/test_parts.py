@@ -21,6 +21,7 @@ from placement.plan.plan import PlacedSpan, Plan
 from placement.question.model import Block
 from placement.question.request import Away
 from placement.readers.cluster.read import read_request
+from placement.report.table import homes_of_parts, idle_nodes
 from tests.sampled import some_quick
 
 from .instances import CPU, best_split, choices, minimised, offloading, possible
@@ -138,6 +139,15 @@ def test_a_large_mixture_keeps_its_attention_on_the_card() -> None:
     again, broken = judge(None, PC, plan.placement)
     assert not broken
     assert again.figures == plan.figures
+    assert all(use.memory_used_bytes <= use.memory_bytes for use in plan.nodes)
+
+
+def test_who_computes_for_others_is_not_idle() -> None:
+    """A CPU that holds experts and no block of its own is shown with them, not among the idle nodes."""
+    plan = optimize(None, PC | {"runtime": "llama.cpp"}, time_limit=1).plan
+    assert {span.node for span in plan.placement} == {"gpu"}
+    assert idle_nodes(plan) == ""
+    assert homes_of_parts(plan)[0].startswith("beside them: cpu with experts (")
 
 
 @pytest.mark.parametrize("model", some_quick(["gpt-oss-120b", "llama-3.1-70b"], 1))

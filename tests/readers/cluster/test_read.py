@@ -330,3 +330,10 @@ def test_lines_for_everything_speak_of_what_is_between_machines(network: dict[st
     assert cluster.bandwidth_bytes_per_s[0, 2] == cluster.bandwidth_bytes_per_s[3, 0] == 0.117e9
     alone = read_request({"model": "llama-3.1-8b", "nodes": both[:1], "network": network}).cluster
     assert alone.bandwidth_bytes_per_s[0, 1] == 0.117e9
+
+
+def test_the_devices_of_nodes_of_several_are_counted_for_people() -> None:
+    """`count` says how many nodes there are, `tensor_parallel` how many devices each has; the product is told."""
+    node = {"name": "a", "device": "a100-80gb-sxm", "count": 4, "tensor_parallel": 2}
+    notes = read_request({"model": "llama-3.1-8b", "nodes": [node]}).cluster.notes
+    assert "nodes of 'a': 4 of 2 devices each, 8 devices in all" in notes
