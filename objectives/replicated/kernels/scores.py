@@ -10,7 +10,7 @@ import numpy.typing as npt
 from objectives.combine import REPLICATED, Objective
 from objectives.jit import fill, inner, kernel
 
-from ..node_kinds import kinds, wide_links
+from ..node_kinds import families, kinds, wide_links
 from ..served import at_size, links_s, own_s
 from ..tables import FloatArray, IntArray, ReplicatedTables
 from ..terms import idle_s
@@ -84,6 +84,7 @@ class ReplicatedData(NamedTuple):
     caught: FloatArray
     behind: FloatArray
     ring: FloatArray
+    family: IntArray
     concurrency: float
     prompt_tokens: float
     output_tokens: float
@@ -181,6 +182,7 @@ def replicated_data(
         caught=zeros(n),
         behind=zeros(n + 1),
         ring=zeros((4, n)),
+        family=families(tables),
         concurrency=tables.concurrency,
         prompt_tokens=tables.prompt_tokens,
         output_tokens=tables.output_tokens,

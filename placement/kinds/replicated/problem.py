@@ -11,6 +11,7 @@ import numpy as np
 from objectives.combine import Objective
 from objectives.replicated.bounds import lower_bound
 from objectives.replicated.kernels.scores import replicated_batch, replicated_data
+from objectives.replicated.node_kinds import regions
 from objectives.replicated.tables import FloatArray, IntArray, ReplicatedTables
 from objectives.replicated.terms import ReplicatedTerms, ReplicatedViolation, replicated_terms, replicated_violation
 from objectives.spans import Span
@@ -88,6 +89,19 @@ class ReplicatedProblem:
         genomes = np.zeros((n, self.genome_size), dtype=np.int64)
         for genome in genomes:
             replicated_from_keys(rng.random(self.n_keys), self.data, genome)
+        return genomes
+
+    def random_by_regions(self, rng: np.random.Generator, n: int) -> IntArray:
+        """Genomes of random partitions into stages whose chains pass one region after the other."""
+        region = regions(self.tables)
+        genomes = np.zeros((n, self.genome_size), dtype=np.int64)
+        for genome in genomes:
+            order = rng.permutation(int(region.max(initial=0)) + 1)
+            keys = np.empty(self.n_keys)
+            rank = np.lexsort((rng.random(len(region)), order[region]))
+            keys[rank] = (np.arange(len(region)) + 0.5) / len(region)
+            keys[-1] = rng.random()
+            replicated_from_keys(keys, self.data, genome)
         return genomes
 
     def to_keys(self, genome: IntArray) -> FloatArray:

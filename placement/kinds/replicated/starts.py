@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise, permutations
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from objectives.replicated.tables import IntArray
+from objectives.replicated.node_kinds import regions
+from objectives.replicated.tables import IntArray, ReplicatedTables
 
 from .kernels.stages import decode_stages
 from .solvers.yardsticks import EqualStages, Petals, Separate
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 MOST_COUNTS = 24
 SMALL = 200
+MOST_ORDERS, REGION_COUNTS = 24, 8  # orders of regions, and numbers of stages for each
+FEW = 6  # regions of which all orders are looked at
 
 
 def staged(problem: ReplicatedProblem, stage: IntArray, count: int) -> IntArray | None:
@@ -28,17 +32,66 @@ def staged(problem: ReplicatedProblem, stage: IntArray, count: int) -> IntArray 
 
 def balanced(problem: ReplicatedProblem, count: int) -> IntArray | None:
     """Deal nodes, the fastest first, each to the stage that is slowest so far; equal numbers of blocks at first."""
+    stage = np.zeros(problem.tables.n_nodes, dtype=np.int64)
+    deal(problem, stage, np.arange(len(stage)), 0, count, count)
+    return staged(problem, stage, count)
+
+
+def deal(problem: ReplicatedProblem, stage: IntArray, nodes: IntArray, first: int, count: int, of: int) -> None:
+    """Deal some nodes to `count` stages from `first` on, of `of` stages in all, the fastest to the slowest so far."""
     tables = problem.tables
-    size = min(-(-tables.n_blocks // count), tables.rate.shape[1])
+    size = min(-(-tables.n_blocks // of), tables.rate.shape[1])
     speed = tables.rate[:, size - 1]
     # Nodes that cannot hold so many blocks go last, to stages that the sizing may shrink.
-    order = np.lexsort((-tables.rate[:, 0], -speed))
-    totals, stage = np.zeros(count), np.zeros(tables.n_nodes, dtype=np.int64)
+    order = nodes[np.lexsort((-tables.rate[nodes, 0], -speed[nodes]))]
+    totals = np.zeros(count)
     for node in order:
         slowest = int(totals.argmin())
-        stage[node] = slowest
+        stage[node] = first + slowest
         totals[slowest] += max(float(speed[node]), 1e-9)
-    return staged(problem, stage, count)
+
+
+def short_orders(tables: ReplicatedTables, region: IntArray) -> list[tuple[int, ...]]:
+    """Orders of regions by the latency of the way from the client through all of them and back, the shortest first.
+
+    Of more than `FEW` regions only ways that go on to the nearest one next.
+    """
+    number, client = int(region.max()) + 1, tables.client
+    ends = [np.flatnonzero(region == r) for r in range(number)] + [np.array([client])]
+    far = np.array([[tables.latency_s[np.ix_(a, b)].mean() for b in ends] for a in ends])
+
+    def nearest_next(first: int) -> tuple[int, ...]:
+        order = [first]
+        while len(order) < number:
+            order.append(min(set(range(number)) - set(order), key=lambda r: (far[order[-1], r], r)))
+        return tuple(order)
+
+    orders = list(permutations(range(number))) if number <= FEW else [nearest_next(r) for r in range(number)]
+    ways = {order: sum(far[a, b] for a, b in pairwise((number, *order, number))) for order in orders}
+    return sorted(orders, key=lambda order: (ways[order], order))[:MOST_ORDERS]
+
+
+def by_regions(problem: ReplicatedProblem, counts: IntArray) -> list[IntArray]:
+    """Placements whose chains pass one region after the other, in many orders; stages by what a region can compute."""
+    region = regions(problem.tables)
+    number = int(region.max(initial=0)) + 1
+    if number < 2:
+        return []
+    least, most = max(number, int(counts[0])), int(counts[-1])
+    some = np.unique(np.geomspace(least, max(least, most), REGION_COUNTS).round().astype(np.int64))
+    found = []
+    for order in short_orders(problem.tables, region):
+        for count in some.tolist():
+            size = min(-(-problem.tables.n_blocks // count), problem.tables.rate.shape[1])
+            speed = np.array([problem.tables.rate[region == r, size - 1].sum() for r in order])
+            ends = np.cumsum(np.maximum(speed, 1e-9)) / max(float(speed.sum()), 1e-9) * (count - number)
+            stops = np.minimum(ends.round().astype(np.int64), count - number) + np.arange(1, number + 1)
+            stage, first = np.zeros(len(region), dtype=np.int64), 0
+            for r, stop in zip(order, stops.tolist(), strict=True):
+                deal(problem, stage, np.flatnonzero(region == r), first, stop - first, count)
+                first = stop
+            found.append(staged(problem, stage, first))
+    return [row for row in found if row is not None]
 
 
 def chain(problem: ReplicatedProblem) -> IntArray | None:
@@ -54,6 +107,7 @@ def constructive(problem: ReplicatedProblem) -> IntArray:
     most = min(tables.n_nodes, tables.n_blocks, tables.max_stages)
     counts = np.unique(np.geomspace(least, max(least, most), MOST_COUNTS).round().astype(np.int64))
     rows = [balanced(problem, int(count)) for count in counts] + [chain(problem), *yardsticks(problem)]
+    rows += by_regions(problem, counts) if problem.data.ordered else []
     found = [row for row in rows if row is not None]
     if not found:
         found = [problem.random(np.random.default_rng(0), 1)[0]]

@@ -19,6 +19,8 @@ from .stages import compact, decode_stages, read_stages, write_stages
 def move_nodes(stage, count, d, rng):
     """Change the partition by one random step; return the new number of stages."""
     n = d.n_nodes
+    if d.ordered and rng.random() < 0.1:
+        return move_family(stage, count, d, rng)
     move = rng.random()
     i = below(rng, n)
     if move < 0.35:
@@ -67,13 +69,51 @@ def move_nodes(stage, count, d, rng):
 
 
 @inner
+def move_family(stage, count, d, rng):
+    """Move the nodes of one family that lie in one stage, or are idle; return the new number of stages.
+
+    To another stage, or to one of their own: nodes that serve as a stage do not serve one by one.
+    """
+    n = d.n_nodes
+    i = below(rng, n)
+    family, source = d.family[i], stage[i]
+    target = below(rng, count)
+    if rng.random() < 0.5:
+        target = below(rng, count + 1)
+        for j in range(n):
+            if stage[j] >= target:
+                stage[j] += 1
+        source = source + 1 if source >= target else source
+        count += 1
+    elif source >= 0 and rng.random() < 0.2:
+        target = -1
+    for j in range(n):
+        if d.family[j] == family and stage[j] == source:
+            stage[j] = target
+    return count
+
+
+@inner
 def reorder(stage, count, d, rng, out):
-    """Exchange two stages with their sizes, or move one elsewhere: what matters where links are slow."""
-    sizes, rank = d.sizes[0], d.sizes[2]
+    """Exchange two stages with their sizes, move or turn round a run of them: what matters where links are slow."""
+    sizes, rank, old = d.sizes[0], d.sizes[2], d.sizes[1]
     a, b = below(rng, count), below(rng, count)
     for s in range(count):
         rank[s] = s
-    if rng.random() < 0.5:
+    move = rng.random()
+    if move < 0.3:
+        # A run changes places with the one behind it, or is turned round.
+        a, b = min(a, b), max(a, b) + 1
+        middle = a + below(rng, b - a)
+        for s in range(count):
+            old[s] = sizes[s]
+        for s in range(a, b):
+            if move < 0.2:
+                rank[s] = s + b - middle if s < middle else s + a - middle
+            else:
+                rank[s] = a + b - 1 - s
+            sizes[rank[s]] = old[s]
+    elif move < 0.6:
         rank[a], rank[b] = b, a
         sizes[a], sizes[b] = sizes[b], sizes[a]
     else:

@@ -36,16 +36,21 @@ class Turn:
         Part of the moves that change single spans, as chains that part need; 0: the problem's own.
     fresh : bool
         Begin from random placements: the best so far may lie in a valley that no walk leaves.
+    regional : bool
+        Such that chains pass one region after the other, where there are several.
     """
 
     walk: Solver
     unaligned: float = 0.0
     fresh: bool = False
+    regional: bool = False
 
 
 FIRST_CYCLE = 200_000
 TURNS = (
-    Turn(Annealing(hot=0.05, first_cycle=FIRST_CYCLE)),
+    Turn(Annealing(hot=0.5, first_cycle=FIRST_CYCLE)),
+    Turn(Annealing(hot=0.2, first_cycle=FIRST_CYCLE), unaligned=0.5),
+    Turn(Annealing(hot=0.5, first_cycle=FIRST_CYCLE), fresh=True, regional=True),
     Turn(Annealing(hot=0.2, first_cycle=FIRST_CYCLE), unaligned=0.5),
     Turn(Tabu(), unaligned=0.5, fresh=True),
     Turn(Annealing(hot=0.05, first_cycle=FIRST_CYCLE)),
@@ -64,13 +69,13 @@ class ReplicatedPortfolio:
         Rounds of packing (which are shorter) per round of annealing: for flow where the order of stages matters, for
         flow where it does not, and for all other objectives.
     first_turn, last_turn : int
-        Rounds of the first turn, and the longest.
+        Rounds of the first two turns, and the longest; every second turn is twice as long.
     """
 
     packing_ordered: float = 2.0
     packing_free: float = 20.0
     packing_other: float = 0.2
-    first_turn: int = 4
+    first_turn: int = 6
     last_turn: int = 240
 
     def search(self, problem: Problem, rng: np.random.Generator, start: IntArray) -> Iterator[Proposal]:
@@ -93,7 +98,7 @@ class ReplicatedPortfolio:
         while True:
             kind = TURNS[number % len(TURNS)]
             turned = problem.loose(kind.unaligned) if kind.unaligned else problem
-            begin = problem.random(rng, FRESH) if kind.fresh else pool.start()
+            begin = _fresh(problem, rng, kind.regional) if kind.fresh else pool.start()
             turn = _cooling(kind.walk, length * round_size(turned, 20_000, 100)).search(turned, rng, begin)
             for _ in range(length):
                 debt += rounds
@@ -103,12 +108,20 @@ class ReplicatedPortfolio:
                 yield self.take(pool, next(turn), type(kind.walk).__name__.lower())
                 for proof in islice(proofs, PROOFS):
                     yield self.take(pool, proof, "patterns")
-            length, number = min(2 * length, self.last_turn), number + 1
+            number += 1
+            length = min(2 * length if number % 2 == 0 else length, self.last_turn)
 
     def take(self, pool: _Pool, proposal: Proposal, name: str) -> Proposal:
         """Keep what is good of a proposal, and put the part's name on it."""
         pool.offer(proposal.genomes)
         return replace(proposal, solver=name)
+
+
+def _fresh(problem: ReplicatedProblem, rng: np.random.Generator, regional: bool) -> IntArray:
+    """Random placements to begin from, the best first; `regional`: chains pass one region after the other."""
+    found = problem.random_by_regions(rng, FRESH) if regional else problem.random(rng, FRESH)
+    costs, violations = problem.evaluate(found)
+    return found[np.lexsort((costs, violations))]
 
 
 def _cooling(walk: Solver, moves: int) -> Solver:
