@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -136,6 +136,12 @@ def lineage(kind: str, figure: str = "") -> Iterator[str]:
         yield kind
         kind = parents.get(kind, "")
     yield "any"
+
+
+def common_class(kinds: Collection[str]) -> str:
+    """Return the nearest class that all of these are or descend from; empty where only "any" is left."""
+    first, *others = (tuple(lineage(kind)) for kind in kinds)
+    return next(kind if kind != "any" else "" for kind in first if all(kind in other for other in others))
 
 
 @lru_cache(maxsize=1)

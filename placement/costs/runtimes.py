@@ -183,6 +183,8 @@ def class_of(node: Node) -> str:
     """Return the device class of a node; of a node without a device the one that its figures look like."""
     if node.device:
         return hardware.device(node.device).kind
+    if node.device_class:
+        return node.device_class
     if node.main_memory:
         return "cpu"
     formats = set(node.compute_flops_per_s)

@@ -24,8 +24,8 @@ class Node:
     memory_bytes : float
         Memory of the node, all its devices together.
     region : str
-    device : str
-        Catalog name, or empty.
+    device, device_class : str
+        Catalog name, or empty; the class that unlike devices of a group have in common, or empty.
     compute_flops_per_s : mapping of str to float
         Peak FLOP/s by number format ("bfloat16", "fp8", "int8", "float32"); the key "any" serves every format.
     memory_bandwidth_bytes_per_s : float
@@ -78,6 +78,7 @@ class Node:
     memory_bytes: float
     region: str = "default"
     device: str = ""
+    device_class: str = ""
     compute_flops_per_s: Mapping[str, float] = field(default_factory=dict)
     memory_bandwidth_bytes_per_s: float = 0.0
     compute_efficiency: float = 1.0

@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable, Iterator, Sequence
 from dataclasses import fields, replace
 from heapq import nlargest, nsmallest
-from itertools import chain, pairwise
+from itertools import chain, combinations, pairwise
 
 from placement.catalog import hardware
-from placement.catalog.hardware import lineage
+from placement.catalog.hardware import common_class, lineage
 from placement.costs.memory import keeps_reserve
 from placement.costs.runtimes import class_of
 from placement.question.alike import MAPPINGS
@@ -146,11 +146,12 @@ def members_alone(cluster: Cluster, pool: Sequence[int], number: int, dtype: str
         Number format of the model's products.
     """
     nodes, node = [cluster.nodes[k] for k in pool], cluster.nodes[number]
-    for lead, device, same in _leads(nodes):
+    for lead, device, kind, same in _leads(nodes):
         if device in ("", node.device):
             own = node.overhead_s if same else STATED_S
             overhead = own if device else max(node.overhead_s, STATED_S)
-            yield replace(_as_led([node], nodes, lead, dtype, 1), device=device, overhead_s=overhead)
+            alone = _as_led([node], nodes, lead, dtype, 1)
+            yield replace(alone, device=device, device_class=kind, overhead_s=overhead)
 
 
 def best_groups(
@@ -171,7 +172,7 @@ def best_groups(
     """
     nodes, (least, most) = [cluster.nodes[k] for k in pool], counts
     topologies = {node.topology for node in nodes}
-    for lead, device, same in _leads(nodes):
+    for lead, device, kind, same in _leads(nodes):
         inside = [node for node in nodes if device in ("", node.device)]
         if len(inside) >= least:
             lowest = max(min(node.overhead_s for node in inside), STATED_S)
@@ -179,6 +180,7 @@ def best_groups(
             yield replace(
                 _as_led(inside, nodes, lead, dtype, most),
                 device=device,
+                device_class=kind,
                 overhead_s=own if device else lowest,
                 tensor_parallel=least,
                 members=tuple(node.name for node in inside[:least]),  # a group, whose reserves are its runtime's
@@ -198,18 +200,20 @@ def sizes_of_groups(most: int) -> list[tuple[int, int]]:
     return found
 
 
-def _leads(nodes: Sequence[Node]) -> list[tuple[Node, str, bool]]:
-    """Nodes that lead a group in all ways that matter, the group's device, and whether all of it have one overhead.
+def _leads(nodes: Sequence[Node]) -> list[tuple[Node, str, str, bool]]:
+    """Nodes that lead a group in all ways that matter, its device or class, and whether all of it have one overhead.
 
     A group has the efficiencies of its first member, where its rates are told by; what matters is only whether somebody
-    stated them. Of unlike devices it has no device of the catalog.
+    stated them. Of unlike devices it has no device of the catalog, but a class that two of them have in common.
     """
-    found: dict[tuple[str, bool, bool], tuple[Node, str, bool]] = {}
+    found: dict[tuple[str, str, bool, bool], tuple[Node, str, str, bool]] = {}
+    kinds = sorted({class_of(node) for node in nodes})
+    shared = sorted({"", *kinds, *map(common_class, combinations(kinds, 2))})
     for node in nodes:
-        for device in dict.fromkeys((node.device, "")):
-            key = device, *_stated(node, device)[:2]
+        for device, kind in dict.fromkeys(((node.device, ""), *(("", kind) for kind in shared))):
+            key = device, kind, *_stated(node, device)[:2]
             same = len({other.overhead_s for other in nodes if other.device == device}) == 1
-            found.setdefault(key, (node, device, same))
+            found.setdefault(key, (node, device, kind, same))
     return list(found.values())
 
 

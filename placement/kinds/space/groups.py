@@ -11,6 +11,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from placement.catalog.hardware import common_class
+from placement.costs.runtimes import class_of
 from placement.question.alike import kinds_of_nodes
 from placement.question.cluster import Cluster, FloatArray, Node
 
@@ -120,10 +122,12 @@ def group_node(
     part = [percent / sum(percents) for percent in percents] or [1.0 / len(nodes)] * len(nodes)
     formats = {name for node in nodes for name in node.compute_flops_per_s}
     compute, reading = nodes[0].compute_efficiency, nodes[0].bandwidth_efficiency
+    alike = len({node.device for node in nodes}) == 1
     return replace(
         nodes[0],
         name=group_name(cluster, group, percents),
-        device=nodes[0].device if len({node.device for node in nodes}) == 1 else "",
+        device=nodes[0].device if alike else "",
+        device_class="" if alike else common_class([class_of(node) for node in nodes]),
         # The member that is full first fills the group; what a runtime keeps for itself is taken off this later.
         memory_bytes=min(node.memory_bytes / share for node, share in zip(nodes, part, strict=True)),
         reserve_bytes=max(node.reserve_bytes / share for node, share in zip(nodes, part, strict=True)),

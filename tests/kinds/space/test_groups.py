@@ -11,8 +11,10 @@ import pytest
 from placement import optimize
 from placement.catalog.hardware import devices, lineage
 from placement.costs.build import build_tables
+from placement.costs.runtimes import class_of
 from placement.errors import InfeasibleError, InputError
 from placement.export.api import export_plan
+from placement.kinds.space.groups import group_node
 from placement.kinds.space.variants import group_variants, variants_of, with_groups
 from placement.optimize import judge
 from placement.readers.cluster.read import read_request
@@ -230,3 +232,16 @@ def test_unlike_cards_have_equal_shares_where_a_runtime_knows_no_others() -> Non
     plan = optimize(None, data | {"runtime": "vllm", "copies": 1}, time_limit=2).plan
     assert [(group.devices, group.shares) for group in plan.groups] == [(("new", "old"), ())]
     assert "--tensor-parallel-size 2" in export_plan(plan, "vllm").text
+
+
+@pytest.mark.parametrize(
+    ("second", "kind"),
+    [("rtx-2070", "nvidia"), ("rtx-5090", "consumer-blackwell"), ("rx-7900-xtx", "gpu"), ("rtx-5060-ti-16gb", "")],
+)
+def test_unlike_cards_have_the_costs_of_their_common_class(second: str, kind: str) -> None:
+    """The nearest class of the catalog that all are of, of any card where makers differ; none for one device twice."""
+    nodes = [{"name": "a", "device": "rtx-5060-ti-16gb", "host": "pc"}, {"name": "b", "device": second, "host": "pc"}]
+    request = read_request({"model": "llama-3.1-8b", "quantization": "q4_k_m", "nodes": nodes})
+    node = group_node(request.cluster, (0, 1), "speed", (1e-5, 1e10))
+    assert (node.device_class, node.device) == (kind, "" if second != "rtx-5060-ti-16gb" else second)
+    assert class_of(node) == (kind or "consumer-blackwell")
