@@ -11,6 +11,7 @@ from itertools import islice
 
 import numpy as np
 
+from objectives.replicated.node_kinds import regions
 from placement.search.problem import Problem
 from placement.search.solver import IntArray, NotApplicableError, Proposal, Solver, round_size
 from placement.search.solvers.annealing import Annealing
@@ -48,6 +49,14 @@ class Turn:
 
 FIRST_CYCLE = 200_000
 TURNS = (
+    Turn(Annealing(hot=0.05, first_cycle=FIRST_CYCLE)),
+    Turn(Annealing(hot=0.2, first_cycle=FIRST_CYCLE), unaligned=0.5),
+    Turn(Tabu(), unaligned=0.5, fresh=True),
+    Turn(Annealing(hot=0.05, first_cycle=FIRST_CYCLE)),
+    Turn(Annealing(hot=0.5, first_cycle=FIRST_CYCLE), unaligned=1.0, fresh=True),
+)
+# Of several regions: hotter, since chains that pass them in another order lie behind high ridges.
+REGIONAL_TURNS = (
     Turn(Annealing(hot=0.5, first_cycle=FIRST_CYCLE)),
     Turn(Annealing(hot=0.2, first_cycle=FIRST_CYCLE), unaligned=0.5),
     Turn(Annealing(hot=0.5, first_cycle=FIRST_CYCLE), fresh=True, regional=True),
@@ -68,14 +77,15 @@ class ReplicatedPortfolio:
     packing_ordered, packing_free, packing_other : float
         Rounds of packing (which are shorter) per round of annealing: for flow where the order of stages matters, for
         flow where it does not, and for all other objectives.
-    first_turn, last_turn : int
-        Rounds of the first two turns, and the longest; every second turn is twice as long.
+    first_turn, first_regional, last_turn : int
+        Rounds of the first turn, of the first two where there are several regions, and of the longest.
     """
 
     packing_ordered: float = 2.0
     packing_free: float = 20.0
     packing_other: float = 0.2
-    first_turn: int = 6
+    first_turn: int = 4
+    first_regional: int = 6
     last_turn: int = 240
 
     def search(self, problem: Problem, rng: np.random.Generator, start: IntArray) -> Iterator[Proposal]:
@@ -88,7 +98,9 @@ class ReplicatedPortfolio:
         pool = _Pool(problem, start)
         packing = Packing().search(problem, rng, start)
         proofs = _proofs(problem, rng, start)
-        length, debt, number = self.first_turn, 0.0, 0
+        several = int(regions(problem.tables).max(initial=0)) > 0
+        turns, length = (REGIONAL_TURNS, self.first_regional) if several else (TURNS, self.first_turn)
+        debt, number = 0.0, 0
         if problem.objective.single != "flow":
             rounds = self.packing_other
         else:
@@ -96,7 +108,7 @@ class ReplicatedPortfolio:
         if problem.data.n_nodes > MANY and problem.objective.single == "flow":
             rounds = max(rounds, self.packing_free)
         while True:
-            kind = TURNS[number % len(TURNS)]
+            kind = turns[number % len(turns)]
             turned = problem.loose(kind.unaligned) if kind.unaligned else problem
             begin = _fresh(problem, rng, kind.regional) if kind.fresh else pool.start()
             turn = _cooling(kind.walk, length * round_size(turned, 20_000, 100)).search(turned, rng, begin)
@@ -109,7 +121,8 @@ class ReplicatedPortfolio:
                 for proof in islice(proofs, PROOFS):
                     yield self.take(pool, proof, "patterns")
             number += 1
-            length = min(2 * length if number % 2 == 0 else length, self.last_turn)
+            if number % 2 == 0 or not several:
+                length = min(2 * length, self.last_turn)
 
     def take(self, pool: _Pool, proposal: Proposal, name: str) -> Proposal:
         """Keep what is good of a proposal, and put the part's name on it."""
@@ -118,8 +131,10 @@ class ReplicatedPortfolio:
 
 
 def _fresh(problem: ReplicatedProblem, rng: np.random.Generator, regional: bool) -> IntArray:
-    """Random placements to begin from, the best first; `regional`: chains pass one region after the other."""
-    found = problem.random_by_regions(rng, FRESH) if regional else problem.random(rng, FRESH)
+    """Random placements to begin from; `regional`: chains pass one region after the other, the best first."""
+    if not regional:
+        return problem.random(rng, FRESH)
+    found = problem.random_by_regions(rng, FRESH)
     costs, violations = problem.evaluate(found)
     return found[np.lexsort((costs, violations))]
 
