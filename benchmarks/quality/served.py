@@ -3,11 +3,14 @@
 python -m benchmarks.quality.served ranks   [--instances DIR] [--placements 100] [--requests 300] [--edges exact]
 python -m benchmarks.quality.served gains   [--instances DIR] [--seeds 3] [--seconds 10]
 python -m benchmarks.quality.served solvers [--instances DIR] [--seeds 3] [--seconds 5]
+python -m benchmarks.quality.served seeds   [--instances DIR] [--seeds 3] [--seconds 10] [--invented 6]
 
 ``ranks``: Spearman's correlation of the estimate with the closed-loop simulation over varied placements, and that of
 two simulations that differ in their seed alone: noise between them bounds what any estimate can reach. ``gains``: plans
 made for served throughput and for flow, simulated, against the better of Petals' and equal stages. ``solvers``: median
-value of every solver over seeds, flow and served, after equal seconds. Without a folder of cases clusters are invented.
+value of every solver over seeds, flow and served, after equal seconds. ``seeds``: what each seed finds, by the estimate
+and in the simulation, and how far apart. Without a folder of cases clusters are invented, two of three over several
+regions.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from objectives.combine import REPLICATED
+from objectives.replicated.node_kinds import regions
 from placement.kinds.replicated.problem import ReplicatedProblem
 from placement.kinds.replicated.solvers.portfolio import ReplicatedPortfolio
 from placement.kinds.replicated.solvers.yardsticks import EqualStages, Petals
@@ -153,12 +157,34 @@ def solvers(case: ReplicatedCase, options: argparse.Namespace) -> None:
         print(f"| {case.name} | {name} | {best:.1f} | {' | '.join(cells)} |", flush=True)
 
 
+def seeds(case: ReplicatedCase, options: argparse.Namespace) -> None:
+    """Print rows of a table: what each seed finds by the estimate, and what that serves in the simulation."""
+    problem = ReplicatedProblem(case.tables, objective_of("served", REPLICATED))
+    starts = problem.starts()
+    run(problem, ReplicatedPortfolio(), rng=np.random.default_rng(0), start=starts, stop=time_limit(0.1))  # compiles
+    rows = []
+    for seed in range(options.seeds):
+        rng, stop = np.random.default_rng(seed), time_limit(options.seconds)
+        found = run(problem, ReplicatedPortfolio(), rng=rng, start=starts, stop=stop)
+        served = simulated(problem, problem.encode(found.spans), 1, options.requests)
+        rows.append((problem.objective.value(found.score.cost), served))
+    for name, values in zip(("estimate", "simulated"), np.array(rows).T, strict=True):
+        each = ", ".join(f"{value:.1f}" for value in values)
+        apart = values.max() / values.min() - 1
+        areas = int(regions(case.tables).max(initial=0)) + 1
+        print(
+            f"| {case.name} | {case.tables.n_nodes} | {areas} | {name} | {each} | {values.mean():.1f} | {apart:.1%} |",
+            flush=True,
+        )
+
+
 def main() -> None:
     """Parse, read or invent, measure."""
     parts: dict[str, Callable[[ReplicatedCase, argparse.Namespace], None]] = {
         "ranks": ranks,
         "gains": gains,
         "solvers": solvers,
+        "seeds": seeds,
     }
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=tuple(parts))
@@ -175,6 +201,9 @@ def main() -> None:
     if options.part == "solvers":
         print(f"| case | objective | best start | {' | '.join(SOLVERS)} |")
         print("| --- | --- |" + " --- |" * (len(SOLVERS) + 1))
+    if options.part == "seeds":
+        print("| case | nodes | regions | tokens/s | each seed | mean | best over worst |")
+        print("| --- | --- | --- | --- | --- | --- | --- |")
     for case in cases:
         parts[options.part](case, options)
 
