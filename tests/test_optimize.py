@@ -136,6 +136,7 @@ def test_a_start_for_another_model_is_refused() -> None:
         optimize(None, other, start=plan)
 
 
+@pytest.mark.slow
 def test_custom_objective_with_every_search_agrees_with_the_built_in_one() -> None:
     """A function that returns the latency finds what the latency finds."""
 

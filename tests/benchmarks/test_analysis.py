@@ -103,6 +103,7 @@ def test_texts() -> None:
     assert markdown.cell_text(gaps.Cell(np.inf, np.inf, 0, 1, True, 0)) == ""
 
 
+@pytest.mark.slow
 def test_ranks() -> None:
     """The better solver ranks first; equal ones share their rank and differ by nothing."""
     pytest.importorskip("scipy")

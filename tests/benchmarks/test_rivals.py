@@ -20,6 +20,7 @@ def solve(problem: PipelineProblem, solver: object, evaluations: int = 10**9) ->
     return run(problem, solver, rng=np.random.default_rng(0), start=none, stop=stop)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", range(3))
 def test_cp_sat_is_exhaustive(block: int) -> None:
     """On random contiguous instances with every kind of constraint: the same optimum, and a bound that meets it."""

@@ -63,6 +63,7 @@ def test_broken_rules_are_named(swarm: Path, cli: Cli) -> None:
     assert "node 'z', which the cluster lacks" in unknown.stderr
 
 
+@pytest.mark.slow
 def test_moved_bytes_count_against_the_running_plan(swarm: Path, plan: Path, cli: Cli) -> None:
     """Staying is free; a front trades bytes against tokens; the limit holds."""
     stay = cli("solve", swarm, "--from", plan, "--objective", "moved_bytes", "--time-limit", "0.3", "--json")
@@ -123,6 +124,7 @@ def test_one_loader_takes_every_kind(plan: Path) -> None:
     assert Plan.from_dict(loaded.to_dict()) == loaded
 
 
+@pytest.mark.slow
 def test_ctrl_c_gives_the_best_so_far(swarm: Path, tmp_path: Path) -> None:
     """The signal comes once placements were scored: exit code 130, the plan on stdout and in the file."""
     arguments = ["solve", str(swarm), "--json", "--out", "plan.json"]

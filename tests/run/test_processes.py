@@ -16,6 +16,7 @@ pytest.importorskip("accelerate")
 from placement.plan.plan import PlacedChain, Route
 from placement.run import run_plan
 from tests.run.tiny_models import greedy, plan_by_hand, small_cluster, some_prompts
+from tests.sampled import some_quick
 
 Make = Callable[[str], Path]
 
@@ -30,7 +31,7 @@ SPLITS = {
 }
 
 
-@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("split", some_quick(list(SPLITS), 3))
 def test_llama_tokens_equal_for_every_split(tiny_model: Make, split: str) -> None:
     """1 to 6 workers, uneven and single-block stages, non-contiguous plans: the tokens do not depend on it."""
     folder, prompts = tiny_model("llama"), some_prompts(2)
@@ -81,6 +82,7 @@ def test_figures_are_measured_and_written(tiny_model: Make, tmp_path: Path) -> N
     assert len(json.loads((tmp_path / "trace.json").read_text())["traceEvents"]) > 18
 
 
+@pytest.mark.slow
 def test_sequences_in_flight_overlap(tiny_model: Make) -> None:
     """All sequences have a first token before any has its last; with one in flight, each waits for the one before."""
     plan = plan_by_hand(("a", 0, 3), ("b", 3, 6))

@@ -85,6 +85,7 @@ def test_rubbish_is_refused(rubbish: bytes, serving: bool) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_silence_has_an_end() -> None:
     """Who connects and says nothing is given up after the limit, before the proof and after it."""
     own, far = socket.socketpair()

@@ -36,6 +36,7 @@ def program(*words: str) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, text=True, env=env)
 
 
+@pytest.mark.slow
 def test_a_killed_parent_leaves_no_child() -> None:
     """The kernel ends the child, which nothing else could reach."""
     parent = program("-c", PARENT)

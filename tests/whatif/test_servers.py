@@ -86,6 +86,7 @@ def test_unknown_servers_are_named() -> None:
         own({**FLEET, "servers": FLEET["servers"][2:]}, [], ["large"], [])
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """A fleet and a swarm: more servers never serve less, less never more; a front asks for an objective."""
     monkeypatch.chdir(tmp_path)

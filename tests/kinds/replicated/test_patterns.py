@@ -187,6 +187,7 @@ def test_what_it_does_not_cover_is_one_line() -> None:
         optimize(None, read_helix(make_case(0)), objective="served", solver="patterns")
 
 
+@pytest.mark.slow
 def test_missing_packages_are_one_line() -> None:
     """Without pyomo or highspy it says which packages it needs, and the portfolio goes on without it."""
     code = """

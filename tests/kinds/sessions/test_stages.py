@@ -12,7 +12,7 @@ from .fleets import fleet
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_stages_keep_room_for_their_sessions(seed: int) -> None:
     """A stage's servers together hold the sessions that it is for, and its lines cover all blocks."""
     few = fleet(seed, servers=9)

@@ -115,6 +115,7 @@ def cache(model: Model, tokens: int) -> float:
     return sum(block.kv_bytes(tokens) for block in model.blocks)
 
 
+@pytest.mark.slow
 def test_sparse_attention_keeps_the_keys_of_its_index() -> None:
     """DeepSeek-V3.2: 1,152 B of latent and 132 B of index per layer and token, as vLLM keeps them."""
     model = read(DEEPSEEK_V32)
@@ -131,6 +132,7 @@ def test_experts_beside_a_dense_network_and_two_shapes_of_cache() -> None:
     assert [part.name for part in model.blocks[1].parts] == ["attention", "ffn", "experts"]
 
 
+@pytest.mark.slow
 def test_layers_that_attend_to_an_image_hold_no_text() -> None:
     """Llama 3.2 90B Vision: 80 of 100 layers cache the text, 4,096 B each per token; the others are named."""
     model = read(MLLAMA)
