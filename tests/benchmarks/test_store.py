@@ -40,7 +40,7 @@ def written(path: Path, records: list[Record]) -> None:
 
 
 @given(st.lists(runs, max_size=4), runs, st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_a_cut_costs_the_record_that_it_hits(
     tmp_path_factory: pytest.TempPathFactory, records: list[Record], more: Record, data: st.DataObject
 ) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from placement.cli import run
+from tests.sampled import some_quick
 
 from .conftest import TINY, Cli
 
@@ -196,7 +197,9 @@ def test_mistake(name: str, folder: Path, capsys: pytest.CaptureFixture[str]) ->
     assert (folder / "kept.json").read_text() == "before"
 
 
-@pytest.mark.parametrize("name", ["solve, wrong unit", "solve, unknown option", "file, broken", "unknown command"])
+@pytest.mark.parametrize(
+    "name", some_quick(["solve, wrong unit", "solve, unknown option", "file, broken", "unknown command"], 1)
+)
 def test_mistake_in_a_process(name: str, process: Cli, folder: Path) -> None:
     """The same in a process of its own; with --json stdout is one document that says it too."""
     arguments, line = CASES[name]

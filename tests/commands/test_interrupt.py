@@ -75,6 +75,7 @@ def pressed_at_best(command: list[str], folder: Path) -> tuple[int, str, bytes]:
     return process.returncode, out, seen
 
 
+@pytest.mark.slow
 def test_ctrl_c_at_a_terminal(tiny: Path, tmp_path: Path) -> None:
     """A progress bar with the best value is on a terminal's stderr; Ctrl-C then ends the search with a plan."""
     command = ["solve", str(tiny), *ENDLESS, "--time-limit", "200", "--out", "plan.json"]
@@ -85,6 +86,7 @@ def test_ctrl_c_at_a_terminal(tiny: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("objective", some_quick(["rate", "response"], 1))
+@pytest.mark.slow
 def test_ctrl_c_on_a_fleet(objective: str, tmp_path: Path) -> None:
     """Fleets whose sessions reserve caches: the best so far, written and shown."""
     servers = [{"id": f"s{k}", "memory_gb": 10 + k, "tau_c_s": 0.3, "tau_p_s": 0.1} for k in range(5)]

@@ -40,6 +40,7 @@ def test_table(cli: Cli, tiny: Path) -> None:
     assert "latency 98.1 ms" in done.stdout
 
 
+@pytest.mark.slow
 def test_table_without_unicode(process: Cli, tiny: Path) -> None:
     """A terminal that knows ASCII only gets bars of '#'."""
     done = process("solve", tiny, "--time-limit", 5, PYTHONIOENCODING="ascii", PYTHONUTF8="0")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tests.sampled import some_quick
+
 HOSTILE = {
     "substitution": "$(touch CANARY)",
     "backticks": "`touch CANARY`",
@@ -34,3 +36,7 @@ HOSTILE = {
     "triple quote": '"""\nimport os\n"""',
     "letters": "ünit 日本語 \U0001f600 \u202eabc",
 }
+
+_NAMES = sorted(HOSTILE, key=lambda name: list(HOSTILE).index(name) % 3)
+KINDS = some_quick(_NAMES, len(_NAMES) // 3)
+"""Every third name each time, the others with the slow tests."""

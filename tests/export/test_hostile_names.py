@@ -22,7 +22,7 @@ from placement.export.base import Source
 from placement.plan.plan import Figures, Plan
 from placement.report.page import page
 
-from .hostile import HOSTILE
+from .hostile import HOSTILE, KINDS
 from .plans import from_owners
 
 SHELL = ["vllm", "sglang", "llama.cpp", "prima.cpp", "parallax", "megatron", "petals"]
@@ -55,7 +55,7 @@ def model_of(name: str) -> str | None:
 
 
 @pytest.mark.parametrize("runtime", SHELL)
-@pytest.mark.parametrize("kind", HOSTILE)
+@pytest.mark.parametrize("kind", KINDS)
 def test_shell(runtime: str, kind: str, tmp_path: Path) -> None:
     """Bash reads it, runs the same programs as for harmless names, and hands the model's name over as it is."""
     name = HOSTILE[kind]
@@ -84,20 +84,20 @@ def test_shell(runtime: str, kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("runtime", ["deepspeed", "torch"])
-@pytest.mark.parametrize("kind", HOSTILE)
+@pytest.mark.parametrize("kind", KINDS)
 def test_python(runtime: str, kind: str) -> None:
     """The program is that of harmless names; names are comments only."""
     found = ast.dump(ast.parse(exported(runtime, HOSTILE[kind], model_of(HOSTILE[kind]) or "m")))
     assert found == ast.dump(ast.parse(exported(runtime, "a")))
 
 
-@pytest.mark.parametrize("kind", HOSTILE)
+@pytest.mark.parametrize("kind", KINDS)
 def test_toml(kind: str) -> None:
     """TOML reads the same table."""
     assert tomllib.loads(exported("torchtitan", HOSTILE[kind])) == tomllib.loads(exported("torchtitan", "a"))
 
 
-@pytest.mark.parametrize("kind", HOSTILE)
+@pytest.mark.parametrize("kind", KINDS)
 def test_json(kind: str) -> None:
     """JSON holds the very names."""
     name = HOSTILE[kind]
@@ -109,7 +109,7 @@ def test_json(kind: str) -> None:
     )
 
 
-@pytest.mark.parametrize("kind", HOSTILE)
+@pytest.mark.parametrize("kind", KINDS)
 def test_compose(kind: str) -> None:
     """A YAML loader finds two services; with variables put in, as compose does, the model's name is as it was."""
     name = HOSTILE[kind]
@@ -121,7 +121,7 @@ def test_compose(kind: str) -> None:
         assert not re.search(r"(?<!\$)(?:\$\$)*\$(?!\$)", service["command"][3])
 
 
-@pytest.mark.parametrize("kind", HOSTILE)
+@pytest.mark.parametrize("kind", KINDS)
 def test_systemd(kind: str) -> None:
     """Units have their lines and no others; the command has its words, by the rules of systemd.syntax(7)."""
     name = HOSTILE[kind]
@@ -183,7 +183,7 @@ def shape_of(name: str) -> Shape:
     return shape
 
 
-@pytest.mark.parametrize("kind", HOSTILE)
+@pytest.mark.parametrize("kind", KINDS)
 def test_html(kind: str) -> None:
     """The page has the tags and attributes of harmless names, and shows the name as text."""
     name = HOSTILE[kind]
@@ -196,7 +196,7 @@ def test_html(kind: str) -> None:
 
 
 @pytest.mark.parametrize("runtime", [*SHELL, "deepspeed", "torch", "torchtitan"])
-@pytest.mark.parametrize("kind", HOSTILE)
+@pytest.mark.parametrize("kind", KINDS)
 def test_names_read_back(runtime: str, kind: str) -> None:
     """The comment that names the nodes gives the very names back."""
     text = exported(runtime, HOSTILE[kind])

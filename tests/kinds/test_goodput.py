@@ -73,6 +73,7 @@ def test_the_plan_has_what_was_simulated() -> None:
     assert Plan.from_dict(plan.to_dict()) == plan
 
 
+@pytest.mark.slow
 def test_no_answer_to_another_objective_serves_more() -> None:
     """Neither the best throughput nor the best latency nor the best TTFT has more requests within the limits."""
     data = cluster("8/s")

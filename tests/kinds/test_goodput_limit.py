@@ -56,6 +56,7 @@ def test_the_plan_serves_as_much_as_is_asked_and_says_so() -> None:
     assert Plan.from_dict(plan.to_dict()) == plan
 
 
+@pytest.mark.slow
 def test_more_costs_more() -> None:
     """The slow node alone is the cheapest plan, and too slow for some; a limit takes a dearer one that serves them."""
     little, much = solved(priced("3/s")), solved(priced("3.9/s"))
@@ -66,6 +67,7 @@ def test_more_costs_more() -> None:
 
 
 @pytest.mark.parametrize("objective", ["throughput", {"price": 1.0, "latency": 10.0}], ids=["rate", "mix"])
+@pytest.mark.slow
 def test_rates_and_mixes_are_kept_in_their_order(objective: str | Mapping[str, float]) -> None:
     """No plan that a higher limit asks for is better by the objective."""
     plan = solved(priced("3/s", objective=objective))

@@ -38,7 +38,7 @@ from placement.report.tree import map_view
 from placement.report.whatif import whatif_view
 from placement.whatif.answers import Row, row_of
 from tests.export import test_hostile_names as of_runtimes
-from tests.export.hostile import HOSTILE
+from tests.export.hostile import HOSTILE, KINDS
 from tests.export.test_hostile_names import Shape
 
 from .questions import plan_of
@@ -223,7 +223,7 @@ ROWS: dict[str, Callable[[str], None]] = {
 
 
 @pytest.mark.parametrize("row", ROWS)
-@pytest.mark.parametrize("kind", HOSTILE)
+@pytest.mark.parametrize("kind", KINDS)
 def test_writer(row: str, kind: str) -> None:
     """What comes out has the shape of harmless names."""
     ROWS[row](HOSTILE[kind])

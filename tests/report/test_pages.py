@@ -117,7 +117,7 @@ def test_every_point_of_a_front_has_its_map(name: str) -> None:
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium here: apt-get install chromium")
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("dark", some_quick([False, True], 1), ids=["light", "dark"])
 @pytest.mark.parametrize("width", some_quick([1400, 400], 1))
 def test_pages_in_a_browser(width: int, dark: bool, tmp_path: Path) -> None:
     """Nothing overflows or is cut off, the console is silent, and the page follows the colour scheme."""

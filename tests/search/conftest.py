@@ -30,5 +30,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if parameters is None or "test_solver_contract" not in item.nodeid:
             continue
         example, name = parameters.params["example"], parameters.params["name"]
-        if example not in QUICK or (name in LOOPS and example.startswith(OTHER_KINDS)):
+        in_python = example == "custom" and name != "annealing"
+        if example not in QUICK or in_python or (name in LOOPS and example.startswith(OTHER_KINDS)):
             item.add_marker(pytest.mark.slow)

@@ -27,6 +27,7 @@ def walked(sweeps: int, temperatures: list[float], seed: int = 0) -> tuple[np.nd
     return states, costs, best
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 def test_costs_belong_to_the_states(seed: int) -> None:
     """After every number of sweeps, exchanges included; checked inside."""

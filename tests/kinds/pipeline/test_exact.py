@@ -52,7 +52,7 @@ def random_problem(seed: int) -> PipelineProblem:
     return PipelineProblem(instance, random_objective(rng, values[broken <= broken.min()]))
 
 
-@pytest.mark.parametrize("block", some_quick(range(10), 1))
+@pytest.mark.parametrize("block", some_quick(range(10), 0))
 def test_exact_is_exhaustive(block: int) -> None:
     """On random tiny instances with all kinds of constraints, objectives and limits."""
     for seed in range(25 * block, 25 * block + 25):

@@ -80,6 +80,7 @@ def test_a_case_without_seconds_has_the_terms_of_the_reference(left_out: tuple[s
         np.testing.assert_allclose(found, problem.score(problem.decode(row)).values, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_moves_keep_genomes_well_formed(seed: int) -> None:
     """Spans lie within the model and within what nodes can hold; encode undoes decode."""

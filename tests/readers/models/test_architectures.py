@@ -123,6 +123,7 @@ def test_sparse_attention_keeps_the_keys_of_its_index() -> None:
     assert cache(model, 32_768) == pytest.approx(2.57e9, rel=0.002)
 
 
+@pytest.mark.slow
 def test_experts_beside_a_dense_network_and_two_shapes_of_cache() -> None:
     """Gemma 4 26B-A4B has 25.23 B parameters; its cache of 32,768 tokens is 0.881 GB; the vision tower is an extra."""
     model = read(GEMMA_4)

@@ -74,7 +74,7 @@ def test_the_kernel_is_its_plain_twin(tokens: int, sequences: int, context: int)
     assert compiled == pytest.approx(pass_seconds(costs, tokens, sequences, pairs, cache), rel=1e-9)
 
 
-@pytest.mark.parametrize("policy", ["vllm", "orca"])
+@pytest.mark.parametrize("policy", some_quick(["vllm", "orca"], 1))
 @pytest.mark.parametrize("nodes", some_quick([1, 4], 1))
 def test_littles_law(policy: str, nodes: int) -> None:
     """In steady state requests in the system are their rate times their time in it, within 1%."""
