@@ -101,14 +101,15 @@ class Rates:
         Where arithmetic and traffic do not hide each other, the first row hides behind the weights
         that are read for it.
         """
-        more = max(0.0, rows - 1.0)
-        return (rows if math.isinf(self.power) else more) + min(self.half_rows, self.small_rows * more)
+        return self._padded(rows, self.half_rows, self.small_rows)
 
     def expert_rows(self, rows: float) -> float:
         """The same for a product of the rows that are routed to one expert."""
+        return self._padded(rows, self.expert_half_rows, self.expert_small_rows)
+
+    def _padded(self, rows: float, half: float, small: float) -> float:
         more = max(0.0, rows - 1.0)
-        first = rows if math.isinf(self.power) else more
-        return first + min(self.expert_half_rows, self.expert_small_rows * more)
+        return (rows if math.isinf(self.power) else more) + min(half, small * more)
 
     def busy_s(self, arithmetic_s: float, memory_s: float) -> float:
         """Seconds of arithmetic and memory traffic together."""

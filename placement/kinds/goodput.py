@@ -94,13 +94,7 @@ def with_goodput(
     requests = arrivals(request.workload, wanted.rate_per_s, seed)
     trials: list[Trial] = []
     refused: list[InputError] = []
-    for number, plan in enumerate(finalists):
-        shown = None if watch is None else bar_of(watch, number, len(finalists))
-        try:
-            trial, ended = tried(plan, request, requests, wanted, shown)
-        except InputError as error:
-            refused.append(error)
-            continue
+    for trial, ended, _ in trials_of(finalists, request, requests, wanted, watch, refused):
         if not ended:
             if not trials:
                 raise KeyboardInterrupt
@@ -110,8 +104,7 @@ def with_goodput(
     if not trials:
         raise refused[0]
     best = min(trials, key=Trial.rank)
-    notes = (*_notes(best, wanted, seed, len(trials)), crowd_note(crowded))
-    notes += tuple(f"a finalist could not be simulated: {error}" for error in refused[:1])
+    notes = (*_notes(best, wanted, seed, len(trials)), *searched_notes(crowded, refused))
     plan = told(best, wanted, finalists, notes)
     value = plan.figures["goodput_per_s"]
     return replace(
@@ -127,7 +120,38 @@ def arrivals(workload: Workload, rate_per_s: float, seed: int) -> Requests:
     return make_requests(Arrivals(rate_per_s).draw(rng, REQUESTS), mix, rng, name="lengths of the workload")
 
 
-def bar_of(watch: Watch, number: int, count: int) -> Callable[[float, int], None]:
+def trials_of(
+    finalists: Sequence[Plan],
+    request: Request,
+    requests: Requests,
+    wanted: Goodput,
+    watch: Watch | None,
+    refused: list[InputError],
+) -> Iterator[tuple[Trial, bool, int]]:
+    """Yield what finalists served, whether the simulation came to its end, and how many were looked at so far.
+
+    Parameters
+    ----------
+    finalists : sequence of Plan
+    request : Request
+        The question as it was asked.
+    requests : Requests
+    wanted : Goodput
+    watch : callable or None
+    refused : list of InputError
+        Gets why a finalist could not be simulated.
+    """
+    for number, plan in enumerate(finalists):
+        shown = None if watch is None else _bar(watch, number, len(finalists))
+        try:
+            trial, ended = tried(plan, request, requests, wanted, shown)
+        except InputError as error:
+            refused.append(error)
+            continue
+        yield trial, ended, number + 1
+
+
+def _bar(watch: Watch, number: int, count: int) -> Callable[[float, int], None]:
     """What a simulation calls with its time and the requests served, to show how far all of them are."""
 
     def show(_: float, served: int) -> None:
@@ -313,10 +337,11 @@ def simulated_words(wanted: Goodput, seed: int) -> str:
     return f"simulated, {stream}, {words}"
 
 
-def crowd_note(crowded: Asked) -> str:
-    """For how many sequences the searches plan, in words."""
+def searched_notes(crowded: Asked, refused: Sequence[InputError]) -> tuple[str, ...]:
+    """For how many sequences the searches plan, and why a finalist could not be simulated, in words."""
     flying = crowded.question.workload.concurrency
-    return f"searched with {flying} sequences in flight, which come while one is served or are asked for"
+    crowd = f"searched with {flying} sequences in flight, which come while one is served or are asked for"
+    return crowd, *(f"a finalist could not be simulated: {error}" for error in refused[:1])
 
 
 def _notes(best: Trial, wanted: Goodput, seed: int, count: int) -> tuple[str, ...]:

@@ -30,15 +30,14 @@ from .goodput import (
     Watch,
     answers,
     arrivals,
-    bar_of,
-    crowd_note,
     crowded_by,
     distinct,
     kept_limits,
     parts_of,
+    searched_notes,
     simulated_words,
     told,
-    tried,
+    trials_of,
 )
 
 RUNGS = 3
@@ -82,7 +81,7 @@ def with_goodput_limit(
     requests = arrivals(asked.question.workload, wanted.rate_per_s, seed)
     best, enough, refused, count = _first_that_serves(finalists, asked.question, requests, wanted, watch)
     words = simulated_words(wanted, seed)
-    notes = (crowd_note(crowded), *(f"a finalist could not be simulated: {error}" for error in refused[:1]))
+    notes = searched_notes(crowded, refused)
     served, least = f"{best.goodput_per_s(wanted):.4g}", f"{wanted.least_per_s:.4g}"
     if enough:
         note = (
@@ -104,17 +103,11 @@ def _first_that_serves(
     """
     assert wanted.least_per_s is not None
     trials, refused = list[Trial](), list[InputError]()
-    for number, plan in enumerate(finalists):
-        shown = None if watch is None else bar_of(watch, number, len(finalists))
-        try:
-            trial, ended = tried(plan, request, requests, wanted, shown)
-        except InputError as error:
-            refused.append(error)
-            continue
+    for trial, ended, count in trials_of(finalists, request, requests, wanted, watch, refused):
         if not ended:
             raise KeyboardInterrupt
         if trial.goodput_per_s(wanted) >= wanted.least_per_s * (1.0 - NEAR):
-            return trial, True, refused, number + 1
+            return trial, True, refused, count
         trials.append(trial)
     if not trials:
         raise refused[0]
