@@ -19,9 +19,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..regions import regions
 from .additive import FloatArray, IntArray
 from .kernels.stages import StageData
 
+STEP = 2.0  # times by which the lengths that join regions are longer than those within, at least
 MOST_WORK = 2e7  # nodes times blocks squared: some tenths of a second
 
 
@@ -39,7 +41,7 @@ def region_bound(d: StageData, counts: IntArray) -> float:
     if n < 2 or float(counts.sum()) * m**2 > MOST_WORK:
         return -np.inf
     hops = _cheapest_hops(d)
-    region = regions(hops)
+    region = regions(hops + hops.T, STEP)
     if region.max() == 0:
         return -np.inf
     # First and last block are often unlike the rest: without them, no run of the others looks cheaper than it is.
@@ -74,35 +76,6 @@ def _client_hops(d: StageData) -> tuple[FloatArray, FloatArray]:
     into = np.where(d.cut_bytes[0] <= d.most_bytes[n, :n], d.latency[n, :n] + d.volume[0] * d.per_byte[n, :n], np.inf)
     back = np.where(d.cut_bytes[-1] <= d.most_bytes[:n, n], d.latency[:n, n] + d.volume[-1] * d.per_byte[:n, n], np.inf)
     return into, back
-
-
-def regions(hops: FloatArray) -> IntArray:
-    """Number the single-linkage clusters of types by hops there and back, cut where the joining lengths jump most."""
-    n = len(hops)
-    near = hops + hops.T
-    joined, best, lengths, edges = np.zeros(n, dtype=bool), near[0].copy(), [], []
-    origin = np.zeros(n, dtype=np.int64)
-    joined[0] = True
-    for _ in range(n - 1):
-        j = int(
-            np.where(joined, np.inf, best).argmin() if (best[~joined] < np.inf).any() else np.flatnonzero(~joined)[0]
-        )
-        lengths.append(float(best[j]))
-        edges.append((int(origin[j]), j))
-        joined[j] = True
-        closer = near[j] < best
-        best[closer], origin[closer] = near[j][closer], j
-    order = np.argsort(lengths, kind="stable")
-    ranked = np.array(lengths)[order]
-    top = float(ranked[np.isfinite(ranked)].max(initial=0.0)) or 1.0
-    ranked = np.clip(ranked, 1e-6 * top, 1e3 * top)  # where no link is, the jump is large
-    jumps = ranked[1:] / ranked[:-1]
-    keep = int(jumps.argmax()) + 1 if len(jumps) and jumps.max() > 2.0 else n - 1
-    label = np.arange(n)
-    for k in order[:keep]:
-        a, b = (label[v] for v in edges[k])
-        label[label == b] = a
-    return np.unique(label, return_inverse=True)[1].astype(np.int64)
 
 
 def _pieces(d: StageData, first: int, last: int) -> FloatArray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..regions import regions as regions_of
 from .tables import FloatArray, IntArray, ReplicatedTables
 
 STEP = 3.0  # times by which a hop between regions is longer than one within, at least
@@ -52,36 +53,13 @@ def kinds(tables: ReplicatedTables, fine: bool) -> IntArray:
 
 
 def regions(tables: ReplicatedTables) -> IntArray:
-    """Number the regions of nodes: those within one reach each other by hops that are shorter than any way out.
-
-    Hops of a token in seconds are sorted, and the widest step between two in a row, as a ratio, parts near from far. No
-    step of `STEP` or more: one region. A region is what near hops join.
-    """
+    """Number the regions of nodes, by the seconds of a token's hop the slower way."""
     n = tables.n_nodes
-    if n < 3:
-        return np.zeros(n, dtype=np.int64)
     band = tables.bandwidth_bytes_per_s[:n, :n]
-    size = float(tables.token_bytes + tables.activation_bytes)
     seconds = np.full((n, n), np.inf)
-    np.divide(size, band, out=seconds, where=band > 0)
+    np.divide(float(tables.token_bytes + tables.activation_bytes), band, out=seconds, where=band > 0)
     seconds = np.maximum(seconds + tables.latency_s[:n, :n], 1e-9)
-    seconds = np.maximum(seconds, seconds.T)
-    found = np.unique(seconds[~np.eye(n, dtype=bool) & np.isfinite(seconds)])
-    steps = found[1:] / found[:-1]
-    if not len(steps) or steps.max() < STEP:
-        return np.zeros(n, dtype=np.int64)
-    near = seconds <= found[int(steps.argmax())]
-    region, count = np.full(n, -1, dtype=np.int64), 0
-    for i in range(n):
-        if region[i] < 0:
-            todo = [i]
-            while todo:
-                j = todo.pop()
-                if region[j] < 0:
-                    region[j] = count
-                    todo += np.flatnonzero(near[j] & (region < 0)).tolist()
-            count += 1
-    return region
+    return regions_of(np.maximum(seconds, seconds.T), STEP)
 
 
 def families(tables: ReplicatedTables) -> IntArray:

@@ -10,9 +10,10 @@ import pytest
 from objectives.combine import Objective
 from objectives.pipeline.additive import weighted_cost
 from objectives.pipeline.node_types import Caps, stage_data
-from objectives.pipeline.region_bounds import region_bound, regions
+from objectives.pipeline.region_bounds import STEP, region_bound
 from objectives.pipeline.relaxation import Relaxation, Relaxed
 from objectives.pipeline.tables import CostTables
+from objectives.regions import regions
 from placement.kinds.pipeline.problem import PipelineProblem
 from placement.kinds.pipeline.solvers.exhaustive import Exhaustive
 from placement.search.loop import run
@@ -79,12 +80,12 @@ def test_homes_that_must_be_visited_pay_for_it() -> None:
 
 
 def test_any_partition_is_valid_and_one_region_says_nothing() -> None:
-    assert regions(np.full((4, 4), 1.0)).tolist() == [0, 0, 0, 0]
+    assert regions(np.full((4, 4), 1.0), STEP).tolist() == [0, 0, 0, 0]
     far = np.full((4, 4), 100.0)
     far[:2, :2] = far[2:, 2:] = 1.0
-    assert regions(far).tolist() == [0, 0, 1, 1]
+    assert regions(far, STEP).tolist() == [0, 0, 1, 1]
     unlinked = np.where(far > 1, np.inf, far)
-    assert len(set(regions(unlinked).tolist())) == 2
+    assert len(set(regions(unlinked, STEP).tolist())) == 2
     instance = tables(np.random.default_rng(0), 3, 5)
     relaxation = Relaxation(instance, 0)
     d = stage_data(instance, relaxation.members, weighted_cost(instance, {"latency": 1.0}), Caps())
