@@ -11,6 +11,9 @@ fixed point of R = N / rate, the seconds of a round. What a step takes:
   mean, less one. But a prompt gathers all that catch up with it, and where nothing overtakes, this wave stays together:
   whoever breaks off its front finds the ring full of waves of one, as many as the busiest node begins in a round.
   Prompts of others ride along, one for each `out` requests of a wave of geometric size: a gathered one follows its own.
+  A node gathers what comes while it serves: no wave is smaller than that, nor, where several nodes lead to it and who
+  comes is chance, than load + exp(-load) (N. T. J. Bailey, "On queueing processes with bulk service", Journal of the
+  Royal Statistical Society B 16(1), 1954). Without it slow nodes beside fast ones would serve more than they can.
 - waits. In a ring in which nothing overtakes, whoever left the node before with a gap keeps it: nobody waits while the
   N requests, one by one, are served within a round, N s <= R. Beyond, waits grow up to the point where waves merge: one
   that meets another waits for what is left of its service, half of it in the mean, and for all of it at the busiest
@@ -39,6 +42,7 @@ from .tables import FloatArray, ReplicatedTables
 FILL, SPARE = 1.03, 0.5
 ROUNDS = 12  # of the fixed point
 BALANCE = 4  # rounds that shift routing away from nodes whose caches would overflow
+MOST_VISITS = 1.0 - 1e-6  # above, nobody else could take what a node has no room for
 POWER = 1.5  # how much routing prefers fast nodes: weights are seconds per token to this power, inverted
 # Raw capacity over max flow, at most: measured rates are those of the batches that a node's cache holds when it holds
 # as many requests as it can; with less of a load nodes reach about twice as much. Held against the event simulation.
@@ -142,8 +146,29 @@ def serve(tables: ReplicatedTables, spans: Sequence[Span], flow: float) -> Servi
                 over[i] = max(1.0, flying * float(visits[i]) / room[i])
                 if span_of[i].stop < tables.n_blocks and after[i]:
                     over[i] = max(over[i], min(over[b] for b in after[i]))
-                factor[i] /= over[i]
+            for i, less in _odds(span_of, visits, over).items():
+                factor[i] /= less
     return _fixed_point(tables, span_of, weights, visits, flying, flow)
+
+
+def _odds(span_of: dict[int, Span], visits: FloatArray, over: dict[int, float]) -> dict[int, float]:
+    """What divides each node's preference so that its visits fall to a part 1 / `over`.
+
+    Those that overflow among the nodes of one start give to the others there: shares are odds, so that a preference
+    falls by more than the visits do. Where all overflow nobody can take more.
+    """
+    given: dict[int, float] = {}
+    kept: dict[int, float] = {}
+    for i, more in over.items():
+        if more > 1.0:
+            start = span_of[i].start
+            given[start] = given.get(start, 0.0) + float(visits[i])
+            kept[start] = kept.get(start, 0.0) + float(visits[i]) / more
+    return {
+        i: more * (1.0 - kept[start]) / (1.0 - given[start]) if given[start := span_of[i].start] < MOST_VISITS else more
+        for i, more in over.items()
+        if more > 1.0
+    }
 
 
 def own_s(tables: ReplicatedTables, node: int) -> float:
@@ -308,7 +333,8 @@ def _fixed_point(
         ttft = light_ttft + waits + full * float((visit * alone).sum())
         trip = max(least, float(np.sqrt(trip * _trip_s(step, ttft, out))))
         wave = flying * busiest / trip * visit / visit.max()
-        batch = np.minimum(np.maximum(1.0, wave), most)
+        own = _gathered(flying / trip * visit * (alone + batch / out * ring.prompt_s), ring.order)
+        batch = np.minimum(np.maximum(wave, own), most)
     return Service(
         weights.copy(),
         visits.copy(),
@@ -325,6 +351,12 @@ def _fixed_point(
 def _trip_s(step: float, ttft: float, out: float) -> float:
     """Seconds of a request per output token: the first token comes with the prompt."""
     return ((out - 1.0) * step + ttft) / out
+
+
+def _gathered(load: FloatArray, order: FloatArray) -> FloatArray:
+    """Requests (U,) that a node takes at once in the mean if `load` come while it serves, one by one or by chance."""
+    gathered: FloatArray = order * np.maximum(1.0, load) + (1.0 - order) * (load + np.exp(-load))
+    return gathered
 
 
 def _found(chance: FloatArray, most: FloatArray, waves: FloatArray, gathered: float) -> FloatArray:

@@ -9,7 +9,7 @@ import numpy as np
 
 from objectives.jit import fill, inner
 
-from ..served import BALANCE, FILL, POWER, SPARE
+from ..served import BALANCE, FILL, MOST_VISITS, POWER, SPARE
 from .flow import COUNT, KIND, NEXT, START, STOP, add_arc, dinic, meets, put_arc
 
 
@@ -137,9 +137,11 @@ def room_of_chains(d, count):
 
 @inner
 def shift(d, count, pairs, flying):
-    """Divide the factors of groups by how far their caches overflow, or those of all that may follow them."""
-    over = d.behind
+    """Turn preferences away from groups whose caches overflow, or those of all that may follow them; see `_odds`."""
+    over, given, kept = d.behind, d.overflow[0], d.overflow[1]
     fill(over, count, 0.0)
+    fill(given, d.n_blocks + 1, 0.0)
+    fill(kept, d.n_blocks + 1, 0.0)
     p = pairs
     for k in range(count - 1, -1, -1):
         g = d.order[k]
@@ -153,7 +155,15 @@ def shift(d, count, pairs, flying):
         over[g] = max(1.0, mine)
         if d.group[STOP, g] < d.n_blocks and least < np.inf:
             over[g] = max(over[g], least)
-        d.factor[g] /= over[g]
+        if over[g] > 1.0:
+            given[d.group[START, g]] += d.visits[g]
+            kept[d.group[START, g]] += d.visits[g] / over[g]
+    for g in range(count):
+        if d.useful[g] and over[g] > 1.0:
+            start, less = d.group[START, g], over[g]
+            if given[start] < MOST_VISITS:
+                less *= (1.0 - kept[start]) / (1.0 - given[start])
+            d.factor[g] /= less
 
 
 @inner

@@ -57,6 +57,7 @@ class ReplicatedData(NamedTuple):
     path: IntArray
     room: FloatArray
     cover: FloatArray
+    overflow: FloatArray
     holders: IntArray
     stage: IntArray
     other: IntArray
@@ -163,6 +164,7 @@ def replicated_data(
         path=zeros(vertices, dtype=np.int64),
         room=zeros(most_arcs),
         cover=zeros(blocks + 1),
+        overflow=np.zeros((2, blocks + 1)),
         holders=zeros(blocks + 1, dtype=np.int64),
         stage=zeros(n, dtype=np.int64),
         other=zeros(n, dtype=np.int64),

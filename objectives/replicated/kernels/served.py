@@ -226,7 +226,9 @@ def serve(d, count, flow):
         for g in range(count):
             if d.useful[g] and d.visits[g] > 0.0:
                 wave = flying * busiest / trip * d.ring[EACH, g] / most_visit
-                d.batch[g] = min(max(1.0, wave), d.ring[MOST, g])
+                load = flying / trip * d.ring[EACH, g] * (d.ring[ALONE, g] + d.batch[g] / out * d.ring[PROMPT, g])
+                own = d.caught[g] * max(1.0, load) + (1.0 - d.caught[g]) * (load + np.exp(-load))
+                d.batch[g] = min(max(wave, own), d.ring[MOST, g])
     served = min(flying / trip, HEADROOM * flow * out / (d.prompt_tokens + out))
     return served, light_step, light_ttft, best_chain_s(d, count, pairs)
 
