@@ -108,7 +108,7 @@ HELIX: Document = {
         "sink_latency": 0.01,
     },
     "coordinator": {"nic_in": 1e8, "nic_out": 1e8},
-    "workload": {"mean_prompt_tokens": 64, "mean_output_tokens": 16},
+    "workload": {"mean_prompt_tokens": 64, "mean_output_tokens": 16, "cache_fill": 0.9, "length_product": 1.1},
 }
 _SPANS = [{"node": "a", "start": 0, "stop": 4}, {"node": "b", "start": 4, "stop": 8}]
 RUN: Document = {

@@ -126,8 +126,8 @@ def serve(tables: ReplicatedTables, spans: Sequence[Span], flow: float) -> Servi
     span_of = {span.node: span for span in spans}
     own = {i: (span.stop - span.start) * own_s(tables, i) for i, span in span_of.items()}
     raw = {(a, b): (own[b] + hop_s(tables, a, b)) ** -POWER for a, row in after.items() for b in row}
-    tokens = tables.prompt_tokens + tables.output_tokens
-    room = {i: float(tables.kv_tokens[i, span.stop - span.start - 1]) / tokens for i, span in span_of.items()}
+    rooms = tables.request_room
+    room = {i: float(rooms[i, span.stop - span.start - 1]) for i, span in span_of.items()}
     flying = min(tables.concurrency, max(1.0, FILL * _room_of_chains(tables, spans, room, after) - SPARE))
     factor = dict.fromkeys(span_of, 1.0)
     order = [client, *(span.node for span in sorted(spans, key=lambda span: span.stop))]

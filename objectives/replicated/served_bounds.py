@@ -67,7 +67,7 @@ def round_trip_bound_s(tables: ReplicatedTables) -> tuple[float, float]:
 def in_flight_bound(tables: ReplicatedTables) -> float:
     """Requests in flight at most."""
     blocks = np.arange(1, tables.rate.shape[1] + 1)
-    room = tables.kv_tokens * (tables.rate > 0) / (tables.prompt_tokens + tables.output_tokens)
+    room = tables.request_room * (tables.rate > 0)
     most = float((blocks * room).max(axis=1).sum()) / tables.n_blocks
     return min(tables.concurrency, max(1.0, FILL * most))
 

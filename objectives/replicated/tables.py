@@ -60,6 +60,11 @@ class ReplicatedTables:
         Nodes and the block that each of them must hold; block -1: any.
     max_nodes : int
         Most nodes in use; 0 when free.
+    cache_fill : float
+        Part of the caches that a stream fills, above 0 and at most 1: whoever lets requests in may keep some back.
+    length_product : float
+        Mean of a request's prompt times output tokens, over the product of both means; 1 where they are independent.
+        Requests with long outputs stay long, so that those in flight have longer prompts where it is above 1.
     """
 
     n_blocks: int
@@ -89,6 +94,8 @@ class ReplicatedTables:
     max_stages: int
     must: IntArray = field(default_factory=lambda: np.zeros((0, 2), dtype=np.int64))
     max_nodes: int = 0
+    cache_fill: float = 1.0
+    length_product: float = 1.0
 
     def __post_init__(self) -> None:
         n, k = self.rate.shape
@@ -120,6 +127,10 @@ class ReplicatedTables:
                 array.setflags(write=False)
         if k < 1 or k > self.n_blocks:
             raise ValueError(f"Expected rates for 1 to {self.n_blocks} blocks, got {k} columns.")
+        if not 0.0 < self.cache_fill <= 1.0:
+            raise ValueError(f"Expected cache_fill above 0 and at most 1, got {self.cache_fill}.")
+        if not 0.0 < self.length_product < np.inf:
+            raise ValueError(f"Expected length_product above 0, got {self.length_product}.")
 
     @property
     def n_nodes(self) -> int:
@@ -130,6 +141,20 @@ class ReplicatedTables:
     def client(self) -> int:
         """Row and column of the client in the link tables."""
         return self.n_nodes
+
+    @property
+    def cache_tokens_per_request(self) -> float:
+        """Tokens of cache that a request in flight reserves in each block, in the mean over those in flight.
+
+        A request is in flight for about as long as it has output tokens, so that its prompt counts by them.
+        """
+        return self.length_product * self.prompt_tokens + self.output_tokens
+
+    @property
+    def request_room(self) -> FloatArray:
+        """Requests for which a node that holds k + 1 blocks has room in the part of its caches in use, array (N, K)."""
+        room: FloatArray = self.cache_fill * self.kv_tokens / self.cache_tokens_per_request
+        return room
 
     @property
     def most_blocks(self) -> IntArray:

@@ -21,6 +21,8 @@ class ReplicatedCase:
     tables : ReplicatedTables
     block_names : tuple of str
         One per block.
+    notes : tuple of str
+        What was assumed, for the plan.
     """
 
     name: str
@@ -29,3 +31,4 @@ class ReplicatedCase:
     regions: tuple[str, ...]
     tables: ReplicatedTables
     block_names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()

@@ -99,11 +99,24 @@ def _case(file: HelixFile, partial: bool) -> ReplicatedCase:
         running=np.zeros((count, 2), dtype=np.int64),
         min_replicas=1,
         max_stages=count,
+        cache_fill=file.workload.cache_fill,
+        length_product=file.workload.length_product,
     )
     labels = tuple(f"{node.type}-{index if node.id is None else node.id}" for index, node in enumerate(file.nodes))
     ensure_different(labels, "nodes", "type and id")
     regions = tuple(node.region or "" for node in file.nodes)
-    return ReplicatedCase(file.name, labels, names, regions, tables, tuple(f"layer.{b}" for b in range(blocks)))
+    layers = tuple(f"layer.{b}" for b in range(blocks))
+    return ReplicatedCase(file.name, labels, names, regions, tables, layers, _notes(file, tables))
+
+
+def _notes(file: HelixFile, tables: ReplicatedTables) -> tuple[str, ...]:
+    """How many requests are in flight follows from two numbers that a file may leave to Helix's own."""
+    own = [name for name in ("cache_fill", "length_product") if name not in file.workload.model_fields_set]
+    assumed = f"; assumed, as Helix serves: workload.{' and workload.'.join(own)}" if own else ""
+    return (
+        f"requests fill {tables.cache_fill:.0%} of the caches of the fullest block and reserve "
+        f"{tables.cache_tokens_per_request:,.0f} tokens each in the mean{assumed}",
+    )
 
 
 def _check_type(kind: HelixType, where: str) -> None:

@@ -125,6 +125,10 @@ BAD: list[tuple[str, str, object, str]] = [
     ("helix", "node_types.T0.throughput", {}, "node_types.T0.throughput: expected a list, got {}"),
     ("helix", "node_types.T0.decode_ms_per_layer", [[0, 0]], "node_types.T0.decode_ms_per_layer: expected points in"),
     ("helix", "node_types.T0.decode_ms_per_layer", [[0]], "node_types.T0.decode_ms_per_layer[0]: expected at least 2"),
+    ("helix", "workload.cache_fill", 80, "workload.cache_fill: expected a number of at most 1, got 80"),
+    ("helix", "workload.cache_fill", 0, "workload.cache_fill: expected a number above 0, got 0"),
+    ("helix", "workload.length_product", 0, "workload.length_product: expected a number of at least 0.1, got 0"),
+    ("helix", "workload.length_product", "1", "workload.length_product: expected a number, got '1'"),
     ("runs", "measured", 3, "measured: expected a mapping, got 3"),
     ("runs", "measured.time_per_token_s", float("inf"), "measured.time_per_token_s: expected a"),
     ("runs", "blocks.0.start", -3, "blocks[0].start: expected a whole number of at least 0, got -3"),
@@ -194,6 +198,19 @@ def test_what_is_read_is_what_stands_there(tmp_path: Path) -> None:
     tables = read_helix(case()).tables
     assert tables.bandwidth_bytes_per_s.shape == (9, 9)
     assert tables.latency_s[8, :8].tolist() == [0.01] * 8
+
+
+def test_how_full_caches_are_is_said() -> None:
+    """What a case leaves to Helix's own rules is named in the notes, what it says itself is not called assumed."""
+    data = case()
+    (note,) = read_helix(data).notes
+    assert note.startswith("requests fill 80% of the caches of the fullest block and reserve 562 tokens each")
+    assert note.endswith("assumed, as Helix serves: workload.cache_fill and workload.length_product")
+    data["workload"] |= {"cache_fill": 1.0, "length_product": 1.0}
+    found = read_helix(data)
+    (note,) = found.notes
+    assert note.endswith("100% of the caches of the fullest block and reserve 500 tokens each in the mean")
+    assert np.array_equal(found.tables.request_room, found.tables.kv_tokens / 500.0)
 
 
 def test_round_trips_are_looked_up_by_name_first() -> None:

@@ -214,7 +214,7 @@ def _wanted(objective: Objective, *names: str) -> bool:
 
 def _serving(tables: ReplicatedTables, kind: IntArray, chosen: IntArray) -> dict[str, FloatArray]:
     """What the estimate of served throughput reads, by kind; the client is the last row and column of links."""
-    n, width, tokens = tables.n_nodes, tables.rate.shape[1], tables.prompt_tokens + tables.output_tokens
+    n, width = tables.n_nodes, tables.rate.shape[1]
     prompt, token = links_s(tables)
     share = 1.0 / tables.output_tokens
     hop = tables.latency_s * (1.0 + share) + token + prompt * share
@@ -227,14 +227,13 @@ def _serving(tables: ReplicatedTables, kind: IntArray, chosen: IntArray) -> dict
             small[a, a] = table[node, other]
     hop, latency, prompt, token = links
     own = np.array([own_s(tables, node) for node in chosen.tolist()])[:, None] * np.arange(1, width + 1)
-    room = tables.kv_tokens[chosen] / tokens
     return {
         "own": own,
         "hop": hop,
         "latency": latency,
         "prompt_link_s": prompt,
         "token_link_s": token,
-        "kv_room": room,
+        "kv_room": tables.request_room[chosen],
         "prompt_s": np.array([at_size(tables.prompt_at, tables.prompt_s[i], tables.prompt_tokens) for i in chosen]),
         "decode_at": tables.decode_at.copy(),
         "decode_s": tables.decode_s[chosen],

@@ -226,7 +226,7 @@ class ReplicatedKind:
 
     def _task(self, question: Request | ReplicatedCase, wish: Wish) -> ReplicatedTask:
         if isinstance(question, ReplicatedCase):
-            return ReplicatedTask(question, wish.objective)
+            return ReplicatedTask(question, wish.objective, notes=question.notes)
         ensure_enough_nodes(question, "min_replicas")
         notes = (*question.model.notes, *question.cluster.notes)
         runtime = exporter_of(question.runtime)

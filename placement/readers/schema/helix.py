@@ -20,6 +20,7 @@ from placement.files.entries import (
 
 from .fleet import Identity
 
+Product: Any = Annotated[float, Field(strict=True, ge=0.1, le=10.0, allow_inf_nan=False)]
 Row: Any = Annotated[list[NonNegativeNumber], Field(max_length=MAX_COUNT, fail_fast=True)]
 Table: Any = Annotated[list[Row], Field(max_length=MAX_COUNT, fail_fast=True)]
 
@@ -87,11 +88,27 @@ class HelixCoordinator(Entry):
     nic_out: PositiveNumber
 
 
+# Helix's own ("offline" serving): the caches of the fullest block are filled to 0.8. Y. Mei et al., ASPLOS 2025,
+# doi:10.1145/3669940.3707215.
+CACHE_FILL = 0.8
+# The conversations of Azure's trace of 2023 (P. Patel et al., "Splitwise", ISCA 2024, arXiv:2311.18677), whose lengths
+# Helix draws: prompts of 4 to 2,048 and outputs of 4 to 1,024 tokens, 4,428 of the first 5,000 requests.
+LENGTH_PRODUCT = 1.155
+
+
 class HelixWork(Entry):
     """The requests."""
 
     mean_prompt_tokens: PositiveNumber = 512.0
     mean_output_tokens: PositiveNumber = 128.0
+    cache_fill: Probability = Field(
+        default=CACHE_FILL, description="part of the caches that requests fill; by default Helix's own"
+    )
+    length_product: Product = Field(
+        default=LENGTH_PRODUCT,
+        description="mean of prompt times output tokens of a request over the product of both means, from 0.1 to 10; "
+        "1 where they are independent, by default that of Azure's conversations",
+    )
     note: Any = unused("a remark")
 
 
