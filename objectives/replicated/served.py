@@ -41,8 +41,10 @@ from .tables import FloatArray, ReplicatedTables
 # and requests for which there is no room in the mean, since the next one does not fit any more.
 FILL, SPARE = 1.03, 0.5
 ROUNDS = 12  # of the fixed point
-BALANCE = 4  # rounds that shift routing away from nodes whose caches would overflow
-MOST_VISITS = 1.0 - 1e-6  # above, nobody else could take what a node has no room for
+# Rounds at most that shift routing away from nodes whose caches would overflow, and the part of their visits for which
+# all of them have room in the end.
+BALANCE, LEAST_SLACK = 8, 0.999
+NO_ROOM = 1e-9  # instead of no slack at all, so that every share stays above 0
 POWER = 1.5  # how much routing prefers fast nodes: weights are seconds per token to this power, inverted
 # Raw capacity over max flow, at most: measured rates are those of the batches that a node's cache holds when it holds
 # as many requests as it can; with less of a load nodes reach about twice as much. Held against the event simulation.
@@ -141,34 +143,32 @@ def serve(tables: ReplicatedTables, spans: Sequence[Span], flow: float) -> Servi
                 weights[a, b] = raw[a, b] * factor[b] / total
                 visits[b] += share * weights[a, b]
         if turn < BALANCE:
-            over: dict[int, float] = {}
+            slack: dict[int, float] = {}
             for i in reversed(order[1:]):
-                over[i] = max(1.0, flying * float(visits[i]) / room[i])
-                if span_of[i].stop < tables.n_blocks and after[i]:
-                    over[i] = max(over[i], min(over[b] for b in after[i]))
-            for i, less in _odds(span_of, visits, over).items():
-                factor[i] /= less
+                if visits[i] > 0.0:
+                    slack[i] = max(FILL * room[i] / (flying * float(visits[i])), NO_ROOM)
+                    if span_of[i].stop < tables.n_blocks:
+                        slack[i] = min(slack[i], max(slack[b] for b in after[i]))
+            if min(slack.values()) >= LEAST_SLACK:
+                break
+            for i, part in _shifted(span_of, visits, slack).items():
+                factor[i] *= part
     return _fixed_point(tables, span_of, weights, visits, flying, flow)
 
 
-def _odds(span_of: dict[int, Span], visits: FloatArray, over: dict[int, float]) -> dict[int, float]:
-    """What divides each node's preference so that its visits fall to a part 1 / `over`.
+def _shifted(span_of: dict[int, Span], visits: FloatArray, slack: dict[int, float]) -> dict[int, float]:
+    """What multiplies each node's preference so that nodes of one start give visits to those with room.
 
-    Those that overflow among the nodes of one start give to the others there: shares are odds, so that a preference
-    falls by more than the visits do. Where all overflow nobody can take more.
+    `slack` is for how many times its visits a node has room, and the best of those that may follow it. Below 1 visits
+    fall by it; above 1 they rise by their part of what all nodes of the start could take.
     """
     given: dict[int, float] = {}
-    kept: dict[int, float] = {}
-    for i, more in over.items():
-        if more > 1.0:
-            start = span_of[i].start
-            given[start] = given.get(start, 0.0) + float(visits[i])
-            kept[start] = kept.get(start, 0.0) + float(visits[i]) / more
-    return {
-        i: more * (1.0 - kept[start]) / (1.0 - given[start]) if given[start := span_of[i].start] < MOST_VISITS else more
-        for i, more in over.items()
-        if more > 1.0
-    }
+    free: dict[int, float] = {}
+    for i, times in slack.items():
+        to, more = (free, times - 1.0) if times > 1.0 else (given, 1.0 - times)
+        to[span_of[i].start] = to.get(span_of[i].start, 0.0) + float(visits[i]) * more
+    taken = {start: min(1.0, given.get(start, 0.0) / room) for start, room in free.items()}
+    return {i: 1.0 + (times - 1.0) * taken[span_of[i].start] if times > 1.0 else times for i, times in slack.items()}
 
 
 def own_s(tables: ReplicatedTables, node: int) -> float:

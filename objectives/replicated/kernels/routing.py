@@ -9,7 +9,7 @@ import numpy as np
 
 from objectives.jit import fill, inner
 
-from ..served import BALANCE, FILL, MOST_VISITS, POWER, SPARE
+from ..served import BALANCE, FILL, LEAST_SLACK, NO_ROOM, POWER, SPARE
 from .flow import COUNT, KIND, NEXT, START, STOP, add_arc, dinic, meets, put_arc
 
 
@@ -137,33 +137,37 @@ def room_of_chains(d, count):
 
 @inner
 def shift(d, count, pairs, flying):
-    """Turn preferences away from groups whose caches overflow, or those of all that may follow them; see `_odds`."""
-    over, given, kept = d.behind, d.overflow[0], d.overflow[1]
-    fill(over, count, 0.0)
+    """Shift preferences from groups whose caches overflow, or those of all that may follow them, to others.
+
+    See `_shifted` in `served.py`. Returns whether any overflows.
+    """
+    slack, given, free, worst = d.behind, d.overflow[0], d.overflow[1], np.inf
     fill(given, d.n_blocks + 1, 0.0)
-    fill(kept, d.n_blocks + 1, 0.0)
+    fill(free, d.n_blocks + 1, 0.0)
     p = pairs
     for k in range(count - 1, -1, -1):
         g = d.order[k]
         if not d.useful[g]:
             continue
-        room, least = group_room(d, g), np.inf
-        mine = flying * d.visits[g] / (d.group[COUNT, g] * room) if room > 0.0 else 1e9
+        most, start, visits = 0.0, d.group[START, g], d.visits[g]
         while p > 0 and d.joint[0, p - 1] == g:
             p -= 1
-            least = min(least, over[d.joint[1, p]])
-        over[g] = max(1.0, mine)
-        if d.group[STOP, g] < d.n_blocks and least < np.inf:
-            over[g] = max(over[g], least)
-        if over[g] > 1.0:
-            given[d.group[START, g]] += d.visits[g]
-            kept[d.group[START, g]] += d.visits[g] / over[g]
+            most = max(most, slack[d.joint[1, p]])
+        slack[g] = max(FILL * d.group[COUNT, g] * group_room(d, g) / (flying * visits), NO_ROOM)
+        if d.group[STOP, g] < d.n_blocks:
+            slack[g] = min(slack[g], most)
+        worst = min(worst, slack[g])
+        if slack[g] > 1.0:
+            free[start] += visits * (slack[g] - 1.0)
+        else:
+            given[start] += visits * (1.0 - slack[g])
     for g in range(count):
-        if d.useful[g] and over[g] > 1.0:
-            start, less = d.group[START, g], over[g]
-            if given[start] < MOST_VISITS:
-                less *= (1.0 - kept[start]) / (1.0 - given[start])
-            d.factor[g] /= less
+        if d.useful[g]:
+            start, times = d.group[START, g], slack[g]
+            if times > 1.0:
+                times = 1.0 + (times - 1.0) * min(1.0, given[start] / free[start])
+            d.factor[g] *= times
+    return worst < LEAST_SLACK
 
 
 @inner
@@ -192,6 +196,6 @@ def route(d, count, pairs):
                 share[k] = visits[a] * raw[k] * factor[d.joint[1, k]] / total
                 visits[d.joint[1, k]] += share[k]
             p = end
-        if turn < BALANCE:
-            shift(d, count, pairs, flying)
+        if turn == BALANCE or not shift(d, count, pairs, flying):
+            break
     return flying
