@@ -1,8 +1,14 @@
 """A small event simulation of a replicated placement under a closed stream: a new request whenever there is room.
 
-Iteration by iteration: a request draws a chain by the routing weights among nodes whose caches have room for all its
-tokens, sends its prompt through, then token after token. Nodes serve all that waits as one batch, links are first come
-first served. Enough to rank placements; lengths are uniform within half of their means.
+Iteration by iteration: a request draws a chain by the routing weights among nodes whose caches have room for it, sends
+its prompt through, then token after token. Nodes serve all that waits as one batch, links are first come first served.
+
+Where all of the caches may be filled, requests come whenever a chain has room for all their tokens. Where a part is
+kept back (`cache_fill` of the tables) they are let in one by one, as by Helix's offline mode (Y. Mei et al., ASPLOS
+2025, doi:10.1145/3669940.3707215): 20 at first, then one more 0.1 s after any has ended its prompt or its output,
+if the fullest block's caches, those of all its holders together, are no fuller than that part; a request is counted
+with its prompt and the mean output, and goes to no node whose own caches it would fill by more than 0.05 beyond the
+part. A request that finds no way is given up.
 """
 
 from __future__ import annotations
@@ -16,6 +22,9 @@ from objectives.replicated.tables import FloatArray, ReplicatedTables
 from objectives.spans import Span
 
 from .kernels.closed_loop import Stream, closed_loop
+from .traffic import paired_lengths
+
+NODE_SPARE = 0.05  # a node may be filled by so much more than the fullest block: Helix's 0.85 beside 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +57,26 @@ def simulate(
     *,
     warm_s: float = 60.0,
     seconds: float = 180.0,
+    lengths: tuple[FloatArray, FloatArray] | None = None,
 ) -> Served:
     """Simulate `seconds` of a closed stream after `warm_s` of warm-up.
 
     Parameters
     ----------
+    tables : ReplicatedTables
+    spans : sequence of Span
     weights : array (N + 1, N)
         Routing weights from each node, the client last, to each node that may follow; see `objectives.served`.
+    rng : numpy Generator
+    warm_s, seconds : float
+    lengths : tuple of two arrays (R,), optional
+        Prompt and output tokens of requests that each new one is drawn from. By default those of the tables: uniform
+        within half of their means where they are independent, else `paired_lengths`.
     """
+    if lengths is None:
+        lengths = (np.zeros(0), np.zeros(0))
+        if tables.length_product != 1.0:
+            lengths = paired_lengths(tables.prompt_tokens, tables.output_tokens, tables.length_product)
     n = tables.n_nodes
     start, stop, kv = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64), np.zeros(n)
     for span in spans:
@@ -80,6 +101,10 @@ def simulate(
         prompt_tokens=tables.prompt_tokens,
         output_tokens=tables.output_tokens,
         concurrency=min(tables.concurrency, float(MOST_IN_FLIGHT)),
+        prompts=np.asarray(lengths[0], dtype=np.float64),
+        outputs=np.asarray(lengths[1], dtype=np.float64),
+        fill=tables.cache_fill,
+        node_fill=min(1.0, tables.cache_fill + NODE_SPARE) if tables.cache_fill < 1.0 else 1.0,
     )
     return Served(*map(float, closed_loop(stream, rng, warm_s, warm_s + seconds, MOST_IN_FLIGHT)))
 
