@@ -16,7 +16,7 @@ from placement.search.kernels import inner, kernel
 
 ARRIVAL, DONE, NEW = 0, 1, 2
 TRIES = 4  # chains drawn before a request has to wait for room, or is given up
-GAP_S, FIRST = 0.1, 20  # requests that are let in one by one: seconds until the next, and how many begin
+GAP_S = 0.1  # until a request that is let in after another one comes
 
 
 class Stream(NamedTuple):
@@ -25,7 +25,8 @@ class Stream(NamedTuple):
     `weights` (N + 1, N) are routing weights, 0 where a chain cannot go. `prompts` and `outputs` are pairs of lengths in
     tokens that requests are drawn from; without any, lengths are uniform within half of their means. `fill` is the part
     of the fullest block's caches up to which requests are let in one by one, `node_fill` that of a single node's; at 1
-    they come whenever there is room.
+    they come whenever there is room. Of those let in one by one `first` begin with their prompts; if it is
+    0, as many as fill the caches are under way, from times spread over `spread_s`.
     """
 
     start: IntArray
@@ -48,6 +49,8 @@ class Stream(NamedTuple):
     outputs: FloatArray
     fill: float
     node_fill: float
+    spread_s: float
+    first: int
 
 
 @inner
@@ -137,15 +140,19 @@ def closed_loop(s, rng, warm_s, until_s, most):
     number, now, flying_time = 0, 0.0, 0.0
     tokens, firsts, first_s, token_s, timed = 0, 0, 0.0, 0.0, 0
     one_by_one = s.fill < 1.0
-    begun, admit = one_by_one, not one_by_one
-    if one_by_one:
-        for k in range(FIRST):
+    longest = s.outputs.max() if s.outputs.shape[0] > 0 else 1.5 * s.output_tokens + 1.0
+    begun = one_by_one and s.first > 0
+    admit = not begun
+    if begun:
+        for k in range(s.first):
             heappush(heap, (k * GAP_S, number, NEW, 0))
             number += 1
     while True:
         # Requests enter while there is room on some chain.
         while admit and n_free > 0 and flying < s.concurrency:
             p, o = draw_lengths(s, rng)
+            while one_by_one and not begun and rng.random() * longest > o:
+                p, o = draw_lengths(s, rng)  # those under way are there by the length of their outputs
             # Who lets in one by one does not know how long an output becomes.
             tokens_kept = p + (s.output_tokens if one_by_one else o)
             r, found = free[n_free - 1], 0
@@ -168,10 +175,16 @@ def closed_loop(s, rng, warm_s, until_s, most):
                 left[r], size[r], born[r] = max(1.0, np.round(o * rng.random())), 1.0, -1.0
             for k in range(found):
                 room[chain[r, k]] -= reserved[r]
+            if one_by_one and not begun:
+                admit = fullest(s, room) <= s.fill
             node = chain[r, 0]
             sent[r] = now
             leave = max(now, link_free[n, node]) + size[r] * s.token_bytes * s.per_byte[n, node]
-            link_free[n, node] = leave
+            if one_by_one and not begun:
+                # Not all at once: where nothing overtakes, a wave of all of them would stay together for minutes.
+                sent[r] = leave = rng.random() * s.spread_s
+            else:
+                link_free[n, node] = leave
             heappush(heap, (leave + s.latency[n, node], number, ARRIVAL, r))
             number += 1
         begun, admit = True, False
