@@ -20,14 +20,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from objectives.replicated.served import at_size
 from objectives.replicated.tables import FloatArray, ReplicatedTables
 from objectives.spans import Span
 
 from .kernels.closed_loop import Stream, closed_loop
 from .traffic import paired_lengths
 
-SPREAD_ROUNDS = 10  # decode steps of a lone request over which those that are under way at first begin
 NODE_SPARE = 0.05  # a node may be filled by so much more than the fullest block: Helix's 0.85 beside 0.8
 
 
@@ -111,7 +109,6 @@ def simulate(
         prompts=np.asarray(lengths[0], dtype=np.float64),
         outputs=np.asarray(lengths[1], dtype=np.float64),
         fill=tables.cache_fill,
-        spread_s=SPREAD_ROUNDS * _lone_step_s(tables, spans),
         first=first,
         node_fill=min(1.0, tables.cache_fill + NODE_SPARE) if tables.cache_fill < 1.0 else 1.0,
     )
@@ -127,15 +124,6 @@ def helix_run(
 ) -> Served:
     """The run by which Helix's authors compare placements; parameters are those of `simulate`."""
     return simulate(tables, spans, weights, rng, warm_s=60.0, seconds=600.0, lengths=lengths, first=20)
-
-
-def _lone_step_s(tables: ReplicatedTables, spans: Sequence[Span]) -> float:
-    """Seconds of a decode step of a lone request in all blocks, in the mean over their holders, without links."""
-    seconds, holders = np.zeros(tables.n_blocks), np.zeros(tables.n_blocks)
-    for span in spans:
-        seconds[span.start : span.stop] += at_size(tables.decode_at, tables.decode_s[span.node], 1.0)
-        holders[span.start : span.stop] += 1.0
-    return float((seconds / np.maximum(holders, 1.0)).sum())
 
 
 MOST_IN_FLIGHT = 20_000

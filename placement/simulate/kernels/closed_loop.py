@@ -26,7 +26,7 @@ class Stream(NamedTuple):
     tokens that requests are drawn from; without any, lengths are uniform within half of their means. `fill` is the part
     of the fullest block's caches up to which requests are let in one by one, `node_fill` that of a single node's; at 1
     they come whenever there is room. Of those let in one by one `first` begin with their prompts; if it is
-    0, as many as fill the caches are under way, from times spread over `spread_s`.
+    0, as many as fill the caches are under way.
     """
 
     start: IntArray
@@ -49,7 +49,6 @@ class Stream(NamedTuple):
     outputs: FloatArray
     fill: float
     node_fill: float
-    spread_s: float
     first: int
 
 
@@ -180,11 +179,7 @@ def closed_loop(s, rng, warm_s, until_s, most):
             node = chain[r, 0]
             sent[r] = now
             leave = max(now, link_free[n, node]) + size[r] * s.token_bytes * s.per_byte[n, node]
-            if one_by_one and not begun:
-                # Not all at once: where nothing overtakes, a wave of all of them would stay together for minutes.
-                sent[r] = leave = rng.random() * s.spread_s
-            else:
-                link_free[n, node] = leave
+            link_free[n, node] = leave
             heappush(heap, (leave + s.latency[n, node], number, ARRIVAL, r))
             number += 1
         begun, admit = True, False
