@@ -23,7 +23,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.instances import families
-from benchmarks.quality.served import simulated, spearman, varied
+from benchmarks.quality.replicated import simulated
+from benchmarks.quality.served import spearman, varied
 from objectives.combine import REPLICATED
 from placement.errors import InputError
 from placement.kinds.pipeline.plan import placed_spans

@@ -26,8 +26,9 @@ from placement.question.case import ReplicatedCase
 from placement.question.objective import objective_of
 from placement.readers.helix import load_helix, read_helix
 from placement.search.loop import run
+from placement.search.solver import IntArray
 from placement.search.stop import time_limit
-from placement.simulate.closed_loop import simulate
+from placement.simulate.closed_loop import helix_run, simulate
 
 # Invented nodes: blocks held, tokens/s of one block, fall of the rate with more blocks, ms per block (prompt, decode).
 TYPES = {
@@ -89,13 +90,18 @@ def cases_of(folder: Path | None, invented: int, *, partial: bool) -> list[Repli
     return [read_helix(invent(seed), partial=partial) for seed in range(invented)]
 
 
-def simulated(problem: ReplicatedProblem, genome: np.ndarray) -> float:
-    """Output tokens/s of a genome in the closed-loop simulation."""
+def simulated(problem: ReplicatedProblem, genome: IntArray, seed: int = 0, requests: int = REQUESTS) -> float:
+    """Output tokens/s in the simulation, over about so many requests, after a third as many of warm-up.
+
+    A case whose caches are filled in part, as by Helix's rules, is judged by Helix's run instead.
+    """
     spans = problem.decode(genome)
     service = problem.details(spans)[0].service
-    seconds = REQUESTS * problem.tables.output_tokens / max(service.tokens_per_s, 0.1)
-    rng = np.random.default_rng(0)
-    return simulate(problem.tables, spans, service.weights, rng, warm_s=0.3 * seconds, seconds=seconds).tokens_per_s
+    rng = np.random.default_rng(seed)
+    if problem.tables.cache_fill < 1.0:
+        return helix_run(problem.tables, spans, service.weights, rng).tokens_per_s
+    seconds = requests * problem.tables.output_tokens / max(service.tokens_per_s, 0.1)
+    return simulate(problem.tables, spans, service.weights, rng, warm_s=seconds / 3, seconds=seconds).tokens_per_s
 
 
 def measure(case: ReplicatedCase, objective: str, seeds: int, seconds: float, sim: bool) -> None:

@@ -34,9 +34,8 @@ from placement.search.kernels.loops import vary
 from placement.search.loop import run
 from placement.search.solver import IntArray
 from placement.search.stop import time_limit
-from placement.simulate.closed_loop import simulate
 
-from .replicated import cases_of
+from .replicated import cases_of, simulated
 
 MOST_WALKS = 1_000
 SOLVERS = ("auto", "patterns", "annealing", "genetic", "tabu", "pso", "nsga2")
@@ -70,15 +69,6 @@ def shape(problem: ReplicatedProblem, genome: IntArray) -> object:
     for span in problem.decode(genome):
         together.setdefault((span.start, span.stop), []).append(int(problem.data.kind[span.node]))
     return tuple(sorted((stop - start, *sorted(kinds)) for (start, stop), kinds in together.items()))
-
-
-def simulated(problem: ReplicatedProblem, genome: IntArray, seed: int, requests: int) -> float:
-    """Output tokens/s in the simulation, over about so many requests, after a third as many of warm-up."""
-    spans = problem.decode(genome)
-    service = problem.details(spans)[0].service
-    seconds = requests * problem.tables.output_tokens / max(service.tokens_per_s, 0.1)
-    rng = np.random.default_rng(seed)
-    return simulate(problem.tables, spans, service.weights, rng, warm_s=seconds / 3, seconds=seconds).tokens_per_s
 
 
 def spearman(a: Sequence[float], b: Sequence[float]) -> float:

@@ -127,7 +127,7 @@ BAD: list[tuple[str, str, object, str]] = [
     ("helix", "node_types.T0.decode_ms_per_layer", [[0]], "node_types.T0.decode_ms_per_layer[0]: expected at least 2"),
     ("helix", "workload.cache_fill", 80, "workload.cache_fill: expected a number of at most 1, got 80"),
     ("helix", "workload.cache_fill", 0, "workload.cache_fill: expected a number above 0, got 0"),
-    ("helix", "workload.length_product", 0, "workload.length_product: expected a number of at least 0.1, got 0"),
+    ("helix", "workload.length_product", 0, "workload.length_product: expected a number of at least 0.75, got 0"),
     ("helix", "workload.length_product", "1", "workload.length_product: expected a number, got '1'"),
     ("runs", "measured", 3, "measured: expected a mapping, got 3"),
     ("runs", "measured.time_per_token_s", float("inf"), "measured.time_per_token_s: expected a"),

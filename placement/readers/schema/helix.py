@@ -20,7 +20,7 @@ from placement.files.entries import (
 
 from .fleet import Identity
 
-Product: Any = Annotated[float, Field(strict=True, ge=0.1, le=10.0, allow_inf_nan=False)]
+Product: Any = Annotated[float, Field(strict=True, ge=0.75, le=1.25, allow_inf_nan=False)]
 Row: Any = Annotated[list[NonNegativeNumber], Field(max_length=MAX_COUNT, fail_fast=True)]
 Table: Any = Annotated[list[Row], Field(max_length=MAX_COUNT, fail_fast=True)]
 
@@ -106,8 +106,8 @@ class HelixWork(Entry):
     )
     length_product: Product = Field(
         default=LENGTH_PRODUCT,
-        description="mean of prompt times output tokens of a request over the product of both means, from 0.1 to 10; "
-        "1 where they are independent, by default that of Azure's conversations",
+        description="mean of prompt times output tokens of a request over the product of both means, "
+        "from 0.75 to 1.25; 1 where they are independent, by default that of Azure's conversations",
     )
     note: Any = unused("a remark")
 

@@ -1,4 +1,8 @@
-"""Events of a closed stream of requests on a replicated placement; see `placement/simulate/closed_loop.py`."""
+"""Events of a closed stream of requests on a replicated placement; see `placement/simulate/closed_loop.py`.
+
+Two ways to let requests in: whenever a chain has room for one (`fill` 1); or one by one (`fill` below 1), `GAP_S` after
+another one has ended its prompt or its output, as long as the fullest block's caches are no fuller than that.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +14,19 @@ import numpy as np
 from objectives.replicated.tables import FloatArray, IntArray
 from placement.search.kernels import inner, kernel
 
-ARRIVAL, DONE = 0, 1
-TRIES = 4  # chains drawn before a request has to wait for room
+ARRIVAL, DONE, NEW = 0, 1, 2
+TRIES = 4  # chains drawn before a request has to wait for room, or is given up
+GAP_S = 0.1  # until a request that is let in after another one comes
 
 
 class Stream(NamedTuple):
     """What the simulation reads; node N is the client.
 
-    `weights` (N + 1, N) are routing weights, 0 where a chain cannot go; `last` tells nodes that end at the last block.
+    `weights` (N + 1, N) are routing weights, 0 where a chain cannot go. `prompts` and `outputs` are pairs of lengths in
+    tokens that requests are drawn from; without any, lengths are uniform within half of their means. `fill` is the part
+    of the fullest block's caches up to which requests are let in one by one, `node_fill` that of a single node's; at 1
+    they come whenever there is room. Of those let in one by one `first` begin with their prompts; if it is
+    0, as many as fill the caches are under way.
     """
 
     start: IntArray
@@ -36,6 +45,36 @@ class Stream(NamedTuple):
     prompt_tokens: float
     output_tokens: float
     concurrency: float
+    prompts: FloatArray
+    outputs: FloatArray
+    fill: float
+    node_fill: float
+    first: int
+
+
+@inner
+def draw_lengths(s, rng):
+    """Prompt and output tokens of a request."""
+    if s.prompts.shape[0] > 0:
+        k = int(rng.random() * s.prompts.shape[0])
+        return s.prompts[k], s.outputs[k]
+    prompt = max(1.0, np.round(s.prompt_tokens * (0.5 + rng.random())))
+    return prompt, max(1.0, np.round(s.output_tokens * (0.5 + rng.random())))
+
+
+@inner
+def fullest(s, room):
+    """Part of the caches of a block, all its holders together, that is taken, of the block where it is largest."""
+    most = 0.0
+    for block in range(s.n_blocks):
+        taken, whole = 0.0, 0.0
+        for j in range(s.kv_tokens.shape[0]):
+            if s.start[j] <= block < s.stop[j]:
+                taken += s.node_fill * s.kv_tokens[j] - room[j]
+                whole += s.kv_tokens[j]
+        if whole > 0.0:
+            most = max(most, taken / whole)
+    return most
 
 
 @inner
@@ -80,7 +119,7 @@ def draw_chain(s, rng, room, tokens, chain):
 def closed_loop(s, rng, warm_s, until_s, most):
     """Simulate until `until_s`; return (decode tokens/s, mean in flight, s per token, TTFT s) after `warm_s`."""
     n = s.kv_tokens.shape[0]
-    room = s.kv_tokens.copy()
+    room = s.node_fill * s.kv_tokens
     chain, length = np.zeros((most, n + 1), np.int64), np.zeros(most, np.int64)
     place, left, size = np.zeros(most, np.int64), np.zeros(most), np.zeros(most)
     prompt, born, reserved = np.zeros(most), np.zeros(most), np.zeros(most)
@@ -99,30 +138,44 @@ def closed_loop(s, rng, warm_s, until_s, most):
     heappop(heap)
     number, now, flying_time = 0, 0.0, 0.0
     tokens, firsts, first_s, token_s, timed = 0, 0, 0.0, 0.0, 0
-    begun = False
-    admit = True
+    one_by_one = s.fill < 1.0
+    longest = s.outputs.max() if s.outputs.shape[0] > 0 else 1.5 * s.output_tokens + 1.0
+    begun = one_by_one and s.first > 0
+    admit = not begun
+    if begun:
+        for k in range(s.first):
+            heappush(heap, (k * GAP_S, number, NEW, 0))
+            number += 1
     while True:
         # Requests enter while there is room on some chain.
         while admit and n_free > 0 and flying < s.concurrency:
-            p = max(1.0, np.round(s.prompt_tokens * (0.5 + rng.random())))
-            o = max(1.0, np.round(s.output_tokens * (0.5 + rng.random())))
+            p, o = draw_lengths(s, rng)
+            while one_by_one and not begun and rng.random() * longest > o:
+                p, o = draw_lengths(s, rng)  # those under way are there by the length of their outputs
+            # Who lets in one by one does not know how long an output becomes.
+            tokens_kept = p + (s.output_tokens if one_by_one else o)
             r, found = free[n_free - 1], 0
             for _ in range(TRIES):
-                found = draw_chain(s, rng, room, p + o, chain[r])
+                found = draw_chain(s, rng, room, tokens_kept, chain[r])
                 if found > 0:
                     break
             if found == 0:
-                admit = False
+                if one_by_one and flying == 0:
+                    heappush(heap, (now + GAP_S, number, NEW, 0))
+                    number += 1
                 break
             n_free -= 1
             flying += 1
-            length[r], place[r], prompt[r], reserved[r], born[r] = found, 0, p, p + o, now
+            admit = not one_by_one
+            length[r], place[r], prompt[r], reserved[r], born[r] = found, 0, p, tokens_kept, now
             left[r], size[r] = o, p
             if not begun:
                 # The first ones are under way already, so that the stream starts near its steady state.
                 left[r], size[r], born[r] = max(1.0, np.round(o * rng.random())), 1.0, -1.0
             for k in range(found):
                 room[chain[r, k]] -= reserved[r]
+            if one_by_one and not begun:
+                admit = fullest(s, room) <= s.fill
             node = chain[r, 0]
             sent[r] = now
             leave = max(now, link_free[n, node]) + size[r] * s.token_bytes * s.per_byte[n, node]
@@ -138,6 +191,9 @@ def closed_loop(s, rng, warm_s, until_s, most):
         if time > warm_s:
             flying_time += (time - max(now, warm_s)) * flying
         now = time
+        if kind == NEW:
+            admit = True
+            continue
         if kind == ARRIVAL:
             r = who
             if place[r] == length[r]:
@@ -151,13 +207,18 @@ def closed_loop(s, rng, warm_s, until_s, most):
                         token_s += now - sent[r]
                     timed += size[r] == 1.0
                 left[r] -= 1.0
-                if left[r] <= 0.0:
+                ended = left[r] <= 0.0
+                if ended:
                     for k in range(length[r]):
                         room[chain[r, k]] += reserved[r]
                     free[n_free] = r
                     n_free += 1
                     flying -= 1
-                    admit = True
+                    admit = not one_by_one
+                if one_by_one and (ended or size[r] > 1.0) and fullest(s, room) <= s.fill:
+                    heappush(heap, (now + GAP_S, number, NEW, 0))
+                    number += 1
+                if ended:
                     continue
                 place[r], size[r], sent[r] = 0, 1.0, now
                 node = chain[r, 0]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from placement.errors import InputError
-from placement.simulate.traffic import LENGTHS, Arrivals, Prefixes, lengths_named, make_requests
+from placement.simulate.traffic import LENGTHS, Arrivals, Prefixes, lengths_named, make_requests, paired_lengths
 
 PUBLISHED = {"sharegpt": (161, 338), "alpaca": (19.31, 58.45), "chat": (1155, 211), "code": (2048, 28)}
 
@@ -76,3 +76,22 @@ def test_rates_above_zero(rate: float) -> None:
     """Zero is refused."""
     with pytest.raises(InputError, match="rate: expected requests/s above 0"):
         Arrivals(rate)
+
+
+@pytest.mark.parametrize("product", [0.75, 1.0, 1.155, 1.25])
+def test_paired_lengths_have_their_means_and_their_product(product: float) -> None:
+    """Whole tokens; the mean product is within 1% of what was asked for, and the seed alone decides."""
+    prompts, outputs = paired_lengths(763.0, 232.0, product)
+    assert prompts.mean() == pytest.approx(763.0, rel=1e-3)
+    assert outputs.mean() == pytest.approx(232.0, rel=1e-3)
+    assert (prompts * outputs).mean() == pytest.approx(product * 763.0 * 232.0, rel=0.01)
+    assert prompts.min() >= 1
+    assert (prompts == np.rint(prompts)).all()
+    assert (paired_lengths(763.0, 232.0, product)[1] == outputs).all()
+    assert (paired_lengths(763.0, 232.0, product, seed=1)[0] != prompts).any()
+
+
+def test_lengths_that_no_pairs_have_are_refused() -> None:
+    """Prompts and outputs cannot depend on each other as strongly as that."""
+    with pytest.raises(ValueError, match=r"Expected a product from 0\.75 to 1\.25, got 2\.0"):
+        paired_lengths(763.0, 232.0, 2.0)
