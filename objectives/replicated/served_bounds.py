@@ -13,7 +13,8 @@ from __future__ import annotations
 import numpy as np
 
 from .flow_bounds import capped_bound
-from .served import FILL, HEADROOM, at_size, links_s
+from .routing import FILL, at_size, links_s
+from .served import HEADROOM
 from .tables import FloatArray, ReplicatedTables
 
 

@@ -1,6 +1,6 @@
 """Compiled routing of requests over groups of like nodes: which follow each other, shares, and room of their caches.
 
-The twin of the first part of `serve` in `served.py`.
+The twin of `routing.py` one folder above.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import numpy as np
 
 from objectives.jit import fill, inner
 
-from ..served import BALANCE, FILL, LEAST_SLACK, NO_ROOM, POWER, SPARE
+from ..routing import BALANCE, FILL, LEAST_SLACK, NO_ROOM, POWER, SPARE
 from .flow import COUNT, KIND, NEXT, START, STOP, add_arc, dinic, meets, put_arc
 
 
@@ -139,7 +139,7 @@ def room_of_chains(d, count):
 def shift(d, count, pairs, flying):
     """Shift preferences from groups whose caches overflow, or those of all that may follow them, to others.
 
-    See `_shifted` in `served.py`. Returns whether any overflows.
+    See `_shifted` there. Returns whether any overflows.
     """
     slack, given, free, worst = d.behind, d.overflow[0], d.overflow[1], np.inf
     fill(given, d.n_blocks + 1, 0.0)

@@ -11,7 +11,7 @@ from objectives.combine import REPLICATED, Objective
 from objectives.jit import fill, inner, kernel
 
 from ..node_kinds import families, kinds, wide_links
-from ..served import at_size, links_s, own_s
+from ..routing import at_size, links_s, own_s
 from ..tables import FloatArray, IntArray, ReplicatedTables
 from ..terms import idle_s
 from .flow import COUNT, NEXT, START, STOP, grouped_flow, make_capacities, make_groups

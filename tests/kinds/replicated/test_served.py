@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from objectives.combine import REPLICATED
-from objectives.replicated.served import FILL, SPARE
+from objectives.replicated.routing import FILL, SPARE
 from objectives.replicated.tables import ReplicatedTables
 from objectives.spans import Span
 from placement import optimize
