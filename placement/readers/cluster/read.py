@@ -94,6 +94,7 @@ def _request(entry: ClusterFile, folder: Path, model: object | None) -> Request:
     notes: list[str] = []
     nodes, groups = expand(_with_degrees(entry), n_blocks=built.n_blocks, notes=notes)
     names = {group.name: [nodes[index].name for index in group.members] for group in groups}
+    notes += _beyond(built, workload)
     constraints = _constraints(entry, built, names)
     cluster = connect(nodes, groups, entry.network, entry.client, notes, constraints.exclude)
     return Request(
@@ -130,6 +131,14 @@ def _workload(entry: ClusterFile) -> Workload:
                 f"expected more than the {work.output_tokens} output tokens, got {work.context}", "workload.context"
             )
     return Workload(prompt, work.output_tokens, work.concurrency or 1, work.rate)
+
+
+def _beyond(model: Model, work: Workload) -> list[str]:
+    """A note of a context that the model was not made for."""
+    if not model.longest_context or work.context_tokens <= model.longest_context:
+        return []
+    told = f"{work.context_tokens:,} tokens of prompt and output are more than the {model.longest_context:,} that"
+    return [f"workload: {told} {model.name} was made for; runtimes refuse them until its positions are scaled"]
 
 
 def _choices(entry: ClusterFile, models: Sequence[Model]) -> Choices | None:
