@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from placement.catalog.runtimes import meanings, runtime_aliases
+from placement.errors import InputError
 from placement.export import make_runtime
-from placement.kinds.rules import exporter_name
+from placement.kinds.rules import exporter_name, written_for
 from placement.kinds.runtimes import under_runtime
 from placement.kinds.space.variants import holds_of, variants_of
 from placement.question.request import Request
@@ -37,6 +38,16 @@ def test_a_name_means_itself_before_what_it_inherits_from() -> None:
     assert [exporter_name(name) for name in ("ollama", "llama.cpp-2024", "vllm-v0")] == ["llama.cpp"] * 2 + ["vllm"]
     assert [exporter_name(name) for name in ("sglang", "accelerate", "exo")] == ["sglang", "accelerate", "exo"]
     assert [exporter_name(name) for name in ("", "mlx", "generic", "nobody")] == [""] * 4
+
+
+@pytest.mark.parametrize("name", sorted(runtime_aliases()))
+def test_a_plan_is_written_for_every_name(name: str) -> None:
+    """In the words of the runtime that it means; what only costs are known of is refused by its name."""
+    if exporter_name(name):
+        assert written_for(name) == exporter_name(name)
+        return
+    with pytest.raises(InputError, match=f"no plan is written for {name}, of which only the costs are known"):
+        written_for(name)
 
 
 @pytest.mark.parametrize("name", sorted(runtime_aliases()))
