@@ -15,7 +15,7 @@ from ..export.base import LONGEST_SPLIT
 from ..export.replicas import exportable
 from ..files import read_input, read_text, write_atomic
 from ..kinds import kind_named
-from ..kinds.called import Called, called_by_host
+from ..kinds.called import Called, called_by_host, numbered_on_host
 from ..kinds.pipeline.imported import import_split
 from ..kinds.rules import written_for
 from ..optimize import optimize
@@ -30,6 +30,8 @@ At = Annotated[
     list[str] | None,
     typer.Option("--at", metavar="NODE=ADDRESS", help="Where a node is: host:port, cuda:0, CUDA0, CPU; repeatable."),
 ]
+
+NUMBERED = ("vllm", "sglang")  # they call the GPUs of one host by number
 
 
 def register(app: typer.Typer) -> None:
@@ -80,6 +82,11 @@ def export(
     except RefusedError as error:
         raise error.under(str(plan)) from None
     lost = (*called.notes, *exported.lost)
+    if not model:
+        format_ = f", with weights in {chosen.weights}" if chosen.weights else ""
+        lost = (*lost, f"{chosen.model} stands for what {to} shall load{format_}: --model NAME")
+    elif chosen.weights:
+        lost = (*lost, f"memory was counted for weights in {chosen.weights}: {model} must have these")
     if to != asked_for:
         lost = (f"{asked_for} runs {to}: written in its words", *lost)
     remarks = [*_nearest_lines(found, chosen, held), *(f"note: {line}" for line in lost)]
@@ -105,6 +112,8 @@ def export(
 
 def called_in(plan: Plan, runtime: str, at: dict[str, str]) -> Called:
     """Addresses of a plan's nodes: those that were given, then what a runtime calls devices."""
+    if runtime in NUMBERED:
+        return numbered_on_host(plan, at)
     if runtime != "llama.cpp":
         return Called(at)
     here = {} if at else called_here(plan)

@@ -1,4 +1,4 @@
-"""Where a plan's nodes are in llama.cpp's words: devices of the host that runs, servers everywhere else."""
+"""Where a plan's nodes are in a runtime's words: devices of the host that runs, and for llama.cpp servers elsewhere."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from ..plan.plan import Plan
 CPU = "CPU"
 BACKENDS: Mapping[str, str] = {"cpu": CPU, "board": CPU, "apple": "MTL", "amd": "ROCm", "other": "Vulkan"}
 """By device class, what llama.cpp (2026, ggml/src/ggml-*) calls devices of it; all others are CUDA's."""
+GPUS = ("CUDA", "ROCm")
+"""Those whose devices CUDA_VISIBLE_DEVICES counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,19 @@ def called_by_host(plan: Plan, at: Mapping[str, str]) -> Called:
         another = f"--at {others[0]}=CUDA0 names a device of another host that shall run"
         notes.append(f"RPC servers elsewhere: {these}; {another}, --at {next(iter(names))}=HOST:50052 a server")
     return Called({**names, **at}, tuple(notes))
+
+
+def numbered_on_host(plan: Plan, at: Mapping[str, str]) -> Called:
+    """Number the GPUs of the plan as CUDA does, where all of them are in one host and nobody gave an address."""
+    places = _places(plan)
+    used = list(dict.fromkeys(member for node in _nodes(plan) for member in _members(plan, node)))
+    hosts = {_host(places[node]) for node in used if node in places}
+    if at or len(hosts) != 1 or not all(node in places and _backend(places[node]) in GPUS for node in used):
+        return Called(at)
+    gpus = [name for name, called in _devices(*hosts, places).items() if called != CPU]
+    numbers = {node: str(gpus.index(node)) for node in used}
+    told = f"GPUs of '{min(hosts)}' are numbered in the order of the file; --at NODE=NUMBER says otherwise"
+    return Called(numbers, (told,))
 
 
 def _places(plan: Plan) -> dict[str, Place]:

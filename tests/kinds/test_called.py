@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from placement.kinds.called import called_by_host
+from placement.kinds.called import called_by_host, numbered_on_host
 from placement.plan.picture import Picture, Place
 from placement.plan.plan import PlacedGroup, PlacedSpan, Plan
 from tests.export.plans import plan_of
@@ -80,6 +80,16 @@ def test_devices_of_a_group() -> None:
     picture = Picture(places=(Place("pair", host="pc", device="rtx-3090"),))
     found = called_by_host(drawn([PlacedSpan("pair", 0, 6)], picture, (group,)), {})
     assert found.at == {"a": "CUDA0", "b": "CUDA1"}
+
+
+def test_gpus_of_one_host_are_numbered() -> None:
+    """As CUDA numbers them, idle ones counted; nothing is numbered over two hosts, beside a processor, or again."""
+    cards = PlacedSpan("idle", 0, 3), PlacedSpan("card", 3, 6)
+    assert numbered_on_host(plan(*cards), {}).at == {"idle": "0", "card": "1"}
+    assert numbered_on_host(plan(*cards), {"idle": "5"}).at == {"idle": "5"}
+    for spans in ((PlacedSpan("mac", 0, 6),), (PlacedSpan("cpu", 0, 3), PlacedSpan("card", 3, 6))):
+        assert numbered_on_host(plan(*spans), {}).at == {}
+    assert numbered_on_host(plan(PlacedSpan("card", 0, 3), PlacedSpan("mac", 3, 6)), {}).at == {}
 
 
 def test_without_a_picture_nothing_is_named() -> None:

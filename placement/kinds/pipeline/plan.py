@@ -62,6 +62,8 @@ def plan_of(request: Request, problem: PipelineProblem, spans: Sequence[Span], v
         nodes=nodes,
         bottleneck=Limiter(limiter.kind, " -> ".join(names[k] for k in limiter.where), limiter.seconds),
         groups=groups_of(request, used),
+        weights=request.model.weights,
+        context_tokens=request.workload.context_tokens,
         notes=(
             *request.model.notes,
             *request.cluster.notes,
