@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..catalog.runtimes import meanings
+from ..catalog.runtimes import meanings, spelt
 from ..errors import InputError
 from ..export import make_runtime, runtime_names
 from ..export.base import Runtime
@@ -19,6 +19,7 @@ def exporter_name(runtime: str) -> str:
 
 def written_for(runtime: str) -> str:
     """Name of the exporter that writes for a runtime; one that only the costs are known of is refused by its name."""
+    runtime = spelt(runtime)
     name = exporter_name(runtime)
     if not name and any(meanings(runtime)):
         raise InputError(f"no plan is written for {runtime}, of which only the costs are known: {_known()}")

@@ -92,6 +92,9 @@ def test_catalog_is_large_and_varied() -> None:
         ("mistralai/Mistral-7B-Instruct-v0.3", "mistral-7b-v0.3"),
         ("gemma4:31b", "gemma-4-31b"),
         ("openai/gpt-oss-20b", "gpt-oss-20b"),
+        ("deepseek-r1:32b", "qwen2.5-32b"),
+        ("deepseek-r1:70b", "llama-3.3-70b"),
+        ("qwen3:30b", "qwen3-30b-a3b"),
     ],
 )
 def test_names_of_repositories_and_usual_spellings(spelling: str, name: str) -> None:
