@@ -15,7 +15,7 @@ from ..export.base import LONGEST_SPLIT
 from ..export.replicas import exportable
 from ..files import read_input, read_text, write_atomic
 from ..kinds import kind_named
-from ..kinds.called import Called, called_by_host, numbered_on_host
+from ..kinds.called import Called, called_for
 from ..kinds.pipeline.imported import import_split
 from ..kinds.rules import written_for
 from ..optimize import optimize
@@ -30,8 +30,6 @@ At = Annotated[
     list[str] | None,
     typer.Option("--at", metavar="NODE=ADDRESS", help="Where a node is: host:port, cuda:0, CUDA0, CPU; repeatable."),
 ]
-
-NUMBERED = ("vllm", "sglang")  # they call the GPUs of one host by number
 
 
 def register(app: typer.Typer) -> None:
@@ -76,7 +74,9 @@ def export(
     held = chosen
     if found and nearest is not None and request is not None:
         held = nearest_plan(chosen, asked_for, request, time_limit=time_limit, seed=seed)
-    called = called_in(held, to, pairs_of(at, "--at", "NODE=ADDRESS"))
+    addresses = pairs_of(at, "--at", "NODE=ADDRESS")
+    here = called_here(held) if to == "llama.cpp" and not addresses else {}
+    called = Called(here) if here else called_for(held, to, addresses)
     try:
         exported = export_plan(held, to, model=model, at=called.at, request=request, style=style)
     except RefusedError as error:
@@ -108,16 +108,6 @@ def export(
     elif out is None:
         typer.echo(exported.text, nl=False)
     return SOLVED
-
-
-def called_in(plan: Plan, runtime: str, at: dict[str, str]) -> Called:
-    """Addresses of a plan's nodes: those that were given, then what a runtime calls devices."""
-    if runtime in NUMBERED:
-        return numbered_on_host(plan, at)
-    if runtime != "llama.cpp":
-        return Called(at)
-    here = {} if at else called_here(plan)
-    return Called(here) if here else called_by_host(plan, at)
 
 
 def nearest_plan(plan: Plan, runtime: str, request: Request, *, time_limit: float = 10.0, seed: int = 0) -> Plan:

@@ -13,6 +13,7 @@ from ..plan.plan import Plan
 CPU = "CPU"
 BACKENDS: Mapping[str, str] = {"cpu": CPU, "board": CPU, "apple": "MTL", "amd": "ROCm", "other": "Vulkan"}
 """By device class, what llama.cpp (2026, ggml/src/ggml-*) calls devices of it; all others are CUDA's."""
+NUMBERED = ("vllm", "sglang")  # runtimes that call the GPUs of one host by number
 GPUS = ("CUDA", "ROCm")
 """Those whose devices CUDA_VISIBLE_DEVICES counts."""
 
@@ -23,6 +24,13 @@ class Called:
 
     at: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+
+def called_for(plan: Plan, runtime: str, at: Mapping[str, str]) -> Called:
+    """Addresses of a plan's nodes for an exporter: those that were given, then what the runtime calls devices."""
+    if runtime in NUMBERED:
+        return numbered_on_host(plan, at)
+    return called_by_host(plan, at) if runtime == "llama.cpp" else Called(at)
 
 
 def called_by_host(plan: Plan, at: Mapping[str, str]) -> Called:
