@@ -71,7 +71,7 @@ def numbered_on_host(plan: Plan, at: Mapping[str, str]) -> Called:
     hosts = {_host(places[node]) for node in used if node in places}
     if at or len(hosts) != 1 or not all(node in places and _backend(places[node]) in GPUS for node in used):
         return Called(at)
-    gpus = [name for name, called in _devices(*hosts, places).items() if called != CPU]
+    gpus = [name for name, called in _devices(min(hosts), places).items() if called != CPU]
     numbers = {node: str(gpus.index(node)) for node in used}
     told = f"GPUs of '{min(hosts)}' are numbered in the order of the file; --at NODE=NUMBER says otherwise"
     return Called(numbers, (told,))
