@@ -65,14 +65,15 @@ def called_by_host(plan: Plan, at: Mapping[str, str]) -> Called:
 
 
 def numbered_on_host(plan: Plan, at: Mapping[str, str]) -> Called:
-    """Number the GPUs of the plan as CUDA does, where all of them are in one host and nobody gave an address."""
+    """Number the GPUs of the plan as CUDA does, where all are of one make in one host and nobody gave an address."""
     places = _places(plan)
     used = list(dict.fromkeys(member for node in _nodes(plan) for member in _members(plan, node)))
     hosts = {_host(places[node]) for node in used if node in places}
-    if at or len(hosts) != 1 or not all(node in places and _backend(places[node]) in GPUS for node in used):
+    makes = {_backend(places[node]) if node in places else "" for node in used}
+    if at or len(hosts) != 1 or len(makes) != 1 or not makes <= set(GPUS):
         return Called(at)
-    gpus = [name for name, called in _devices(min(hosts), places).items() if called != CPU]
-    numbers = {node: str(gpus.index(node)) for node in used}
+    called = _devices(min(hosts), places)
+    numbers = {node: called[node].removeprefix(min(makes)) for node in used}
     told = f"GPUs of '{min(hosts)}' are numbered in the order of the file; --at NODE=NUMBER says otherwise"
     return Called(numbers, (told,))
 

@@ -87,7 +87,9 @@ def test_gpus_of_one_host_are_numbered() -> None:
     cards = PlacedSpan("idle", 0, 3), PlacedSpan("card", 3, 6)
     assert numbered_on_host(plan(*cards), {}).at == {"idle": "0", "card": "1"}
     assert numbered_on_host(plan(*cards), {"idle": "5"}).at == {"idle": "5"}
-    for spans in ((PlacedSpan("mac", 0, 6),), (PlacedSpan("cpu", 0, 3), PlacedSpan("card", 3, 6))):
+    assert numbered_on_host(plan(PlacedSpan("red", 0, 6)), {}).at == {"red": "0"}
+    beside = PlacedSpan("card", 3, 6)
+    for spans in ((PlacedSpan("mac", 0, 6),), (PlacedSpan("cpu", 0, 3), beside), (PlacedSpan("red", 0, 3), beside)):
         assert numbered_on_host(plan(*spans), {}).at == {}
     assert numbered_on_host(plan(PlacedSpan("card", 0, 3), PlacedSpan("mac", 3, 6)), {}).at == {}
 
