@@ -18,7 +18,7 @@ LAPTOP: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("memory", ["8 GiB", "20 GiB"])
+@pytest.mark.parametrize("memory", [pytest.param("8 GiB", marks=pytest.mark.slow), "20 GiB"])
 def test_only_a_proven_optimum_is_called_one(memory: str) -> None:
     """The winner's own question may be solved while another one, with parts in main memory, may hold a better plan."""
     nodes = [{**LAPTOP["nodes"][0], "memory": memory}, LAPTOP["nodes"][1]]
