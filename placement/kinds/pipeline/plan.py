@@ -154,4 +154,4 @@ def stream_note(request: Request, terms: Terms) -> tuple[str, ...]:
     count, rate = request.workload.concurrency, terms.values["decode_rate"]
     alone = f", {1.0 / rate:.4g} tokens/s of decode steps alone (decode_rate)" if rate > 0 else ""
     who = "one request" if count == 1 else f"{count} requests"
-    return (f"throughput: a closed stream of {who} under vllm, prompts included{alone}",)
+    return (f"throughput: a closed stream of {who}, scheduled as vLLM does, prompts included{alone}",)
