@@ -23,6 +23,11 @@ class SearchClock:
         with self._lock:
             return (self._since if self._pauses else time.perf_counter()) - self._spent
 
+    @property
+    def paused(self) -> bool:
+        """Whether kernels are being compiled."""
+        return self._pauses > 0
+
     def pause(self) -> None:
         """Stand still until as many times `resume` is called."""
         with self._lock:

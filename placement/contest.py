@@ -293,6 +293,11 @@ class Race:
         best = min(usable, key=lambda result: cost_of(result.plan))
         plan = best_plan([best.plan, *(result.plan for result in self.found if result is not best)], self.bounds)
         if not self.objective.pareto:
+            if best.stopped_by is StoppedBy.OPTIMAL and not plan.objective.proven_optimal:
+                # That of its own question is: another one, or what no question stands for, may hold a better plan.
+                late = any(result.stopped_by is StoppedBy.TIME for result in self.found)
+                ended = StoppedBy.TIME if late else StoppedBy.EXHAUSTED
+                best, plan = replace(best, stopped_by=ended), replace(plan, stopped_by=ended.name.lower())
             return replace(best, plan=plan)
         fronts = undominated([result.pareto for result in usable])
         front = sorted((plan for part in fronts for plan in part), key=cost_of)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
@@ -32,6 +32,11 @@ class Preset:
         Where the configuration and the count were published.
     aliases : tuple of str
         Other models of the same shapes, and names of repositories.
+    context : int
+        Tokens of prompt and output that it was made for, as the configuration or the publication says; of several
+        weights that share a name, the least.
+    contexts : mapping of str to int
+        The same of aliases that were made for others.
     """
 
     name: str
@@ -39,6 +44,13 @@ class Preset:
     parameters: int
     source: str
     aliases: tuple[str, ...] = ()
+    context: int = 0
+    contexts: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+
+    def context_of(self, name: str) -> int:
+        """Tokens that the model of one of its names was made for."""
+        own = {_plain(alias): tokens for alias, tokens in self.contexts.items()}
+        return own.get(_plain(name)) or own.get(_plain(name.rsplit("/", 1)[-1])) or self.context
 
 
 @cache
@@ -55,7 +67,9 @@ def models() -> Mapping[str, Preset]:
             source = str(entry["source"])
             others = dict.fromkeys([*_REPOSITORY.findall(source), *entry.get("aliases", ())])
             config = MappingProxyType(dict(entry["config"]))
-            found[name] = Preset(name, config, int(entry["parameters"]), source, tuple(others))
+            contexts = MappingProxyType(dict(entry.get("contexts", {})))
+            lengths = int(entry["context"]), contexts
+            found[name] = Preset(name, config, int(entry["parameters"]), source, tuple(others), *lengths)
     return MappingProxyType(found)
 
 

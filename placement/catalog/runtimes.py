@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from types import MappingProxyType
@@ -55,6 +56,25 @@ def _ancestors(name: str) -> Iterator[str]:
     while "before" in entries().get(name, {}):
         name = entries()[name]["inherits"]
         yield name
+
+
+def spelt(name: str) -> str:
+    """Return the known name that has the same letters and digits, whatever its case and signs; else the name itself."""
+    return name if name in runtime_aliases() else _by_letters().get(_letters(name), name)
+
+
+@lru_cache(maxsize=1)
+def _by_letters() -> Mapping[str, str]:
+    return MappingProxyType({_letters(name): name for name in runtime_aliases()})
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[\s_.:-]", "", name.lower())
+
+
+def files_of(runtime: str) -> str:
+    """Return the kind of files that a runtime loads, where it is a kind with formats of its own; empty elsewhere."""
+    return next((str(entries()[name]["files"]) for name in meanings(runtime) if "files" in entries()[name]), "")
 
 
 def stored_format(runtime: str, weights: str) -> str:

@@ -97,7 +97,7 @@ def _device(entry: Any) -> tuple[str, ...]:
 
 def _model(entry: Any) -> tuple[str, ...]:
     short = [alias for alias in entry.aliases if "/" not in alias]
-    return entry.name, f"{entry.parameters / 1e9:.2f} B", ", ".join(short), entry.source
+    return entry.name, f"{entry.parameters / 1e9:.2f} B", f"{entry.context:,}", ", ".join(short), entry.source
 
 
 def _instance(entry: Any) -> tuple[str, ...]:
@@ -122,7 +122,13 @@ COLUMNS: dict[Kind, tuple[tuple[str, Any], ...]] = {
         ("power", "right"),
         ("rent", "right"),
     ),
-    Kind.models: (("model", "left"), ("parameters", "right"), ("also", "left"), ("source", "left")),
+    Kind.models: (
+        ("model", "left"),
+        ("parameters", "right"),
+        ("context", "right"),
+        ("also", "left"),
+        ("source", "left"),
+    ),
     Kind.links: (("link", "left"), ("bandwidth", "right"), ("latency", "right")),
     Kind.instances: (
         ("instance", "left"),

@@ -74,7 +74,7 @@ def understood(asked: Asked) -> tuple[list[tuple[str, str]], tuple[str, ...]]:
     links = f"{scaled(float(rates.min()), 'B/s')} to {scaled(float(rates.max()), 'B/s')}" if rates.size else "none"
     facts += [
         ("model", f"{model.name}: {model.n_blocks} blocks, {size(weights)} of weights"),
-        ("cache", f"{size(cache)} for a sequence of {work.context_tokens} tokens, {work.concurrency} at once"),
+        ("cache", f"{size(cache)} for a sequence of {work.context_tokens} tokens, {_open(question, work.concurrency)}"),
         ("nodes", f"{cluster.n_nodes}: {', '.join(cluster.names[:8])}{', ...' if cluster.n_nodes > 8 else ''}"),
         ("memory", f"{size(memory)} of all nodes together"),
         ("links", links),
@@ -82,6 +82,14 @@ def understood(asked: Asked) -> tuple[list[tuple[str, str]], tuple[str, ...]]:
     if question.runtime:
         facts.append(("runtime", question.runtime))
     return facts, (*model.notes, *cluster.notes)
+
+
+def _open(question: Request, concurrency: int) -> str:
+    """How many sequences at once, and what the file leaves open."""
+    choices = question.choices
+    longer = "; as long as fits is asked for" if choices is not None and choices.context else ""
+    many = choices is not None and choices.concurrency
+    return ("as many at once as fit" if many else f"{concurrency} at once") + longer
 
 
 def _document(

@@ -15,7 +15,9 @@ from ..export.base import LONGEST_SPLIT
 from ..export.replicas import exportable
 from ..files import read_input, read_text, write_atomic
 from ..kinds import kind_named
+from ..kinds.called import Called, called_for
 from ..kinds.pipeline.imported import import_split
+from ..kinds.rules import written_for
 from ..optimize import optimize
 from ..plan.plan import Plan
 from ..profile.here import called_here
@@ -38,7 +40,9 @@ def register(app: typer.Typer) -> None:
 
 def export(
     plan: Annotated[Path, typer.Argument(metavar="PLAN.JSON", help="What `solve --out` wrote.")],
-    to: Annotated[str, typer.Option("--to", metavar="NAME", help="accelerate, vllm, llama.cpp, ... (see the README)")],
+    to: Annotated[
+        str, typer.Option("--to", metavar="NAME", help="accelerate, vllm, llama.cpp, ... or another name of one")
+    ],
     out: Out = None,
     model: Annotated[str, typer.Option("--model", metavar="NAME", help="What the runtime shall load.")] = "",
     at: At = None,
@@ -63,21 +67,29 @@ def export(
         raise InputError(f"plans of the kind {chosen.kind} are not exported", str(plan))
     if chosen.kind != "pipeline" and nearest is not None:
         raise InputError("plans for a runtime are searched for pipelines only; leave it out", "--nearest")
-    chosen = exportable(chosen)
+    chosen, asked_for, to = exportable(chosen), to, written_for(to)
     file = nearest or cluster
     request = request_of(file, None, None) if file is not None else None
     found = refusals(chosen, to, request)
     held = chosen
     if found and nearest is not None and request is not None:
-        held = nearest_plan(chosen, to, request, time_limit=time_limit, seed=seed)
+        held = nearest_plan(chosen, asked_for, request, time_limit=time_limit, seed=seed)
     addresses = pairs_of(at, "--at", "NODE=ADDRESS")
-    if to == "llama.cpp" and not addresses:
-        addresses = called_here(held)
+    here = called_here(held) if to == "llama.cpp" and not addresses else {}
+    called = Called(here) if here else called_for(held, to, addresses)
     try:
-        exported = export_plan(held, to, model=model, at=addresses, request=request, style=style)
+        exported = export_plan(held, to, model=model, at=called.at, request=request, style=style)
     except RefusedError as error:
         raise error.under(str(plan)) from None
-    remarks = [*_nearest_lines(found, chosen, held), *(f"note: {line}" for line in exported.lost)]
+    lost = (*called.notes, *exported.lost)
+    if not model:
+        format_ = f", with weights in {chosen.weights}" if chosen.weights else ""
+        lost = (*lost, f"{chosen.model} stands for what {to} shall load{format_}: --model NAME")
+    elif chosen.weights:
+        lost = (*lost, f"memory was counted for weights in {chosen.weights}: {model} must have these")
+    if to != asked_for:
+        lost = (f"{asked_for} runs {to}: written in its words", *lost)
+    remarks = [*_nearest_lines(found, chosen, held), *(f"note: {line}" for line in lost)]
     for line in remarks:
         say(line)
     if out is not None:
@@ -88,7 +100,7 @@ def export(
                 "runtime": to,
                 "text": exported.text,
                 "nodes": exported.nodes,
-                "lost": exported.lost,
+                "lost": lost,
                 "refused": found,
                 "plan": held.to_dict(),
             }
@@ -147,7 +159,8 @@ def import_(
     ensure_writable(out)
     request = _without_runtime(request_of(file, overrides, model))
     order = [name.strip() for name in nodes.split(",")] if nodes else []
-    plan, broken = import_split(_text(split), source, request, nodes=order, at=pairs_of(at, "--at", "NODE=ADDRESS"))
+    addresses = pairs_of(at, "--at", "NODE=ADDRESS")
+    plan, broken = import_split(_text(split), written_for(source), request, nodes=order, at=addresses)
     if out is not None:
         plan.save(out)
     if json:

@@ -14,6 +14,7 @@ from ..export.api import RefusedError, export_plan
 from ..files import read_json, write_atomic
 from ..kinds import kind_named
 from ..kinds.asked import ask
+from ..kinds.called import called_for
 from ..plan.plan import Plan
 from ..report.page import Command, Extras, page
 from .options import ModelName, Set
@@ -83,13 +84,14 @@ def commands_of(plan: Plan) -> tuple[tuple[Command, ...], tuple[tuple[str, str],
     names = runtime_names()
     for name in sorted(names, key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST)):
         try:
-            written = export_plan(plan, name)
+            called = called_for(plan, name, {})
+            written = export_plan(plan, name, at=called.at)
         except RefusedError as error:
             refused.append((name, error.reasons[0]))
         except InputError as error:
             refused.append((name, str(error)))
         else:
-            commands.append(Command(name, written.text, written.lost))
+            commands.append(Command(name, written.text, (*called.notes, *written.lost)))
     return tuple(commands), tuple(refused[:MOST_REFUSED])
 
 

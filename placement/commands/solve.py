@@ -12,6 +12,7 @@ from ..errors import InputError
 from ..export.api import export_plan, refusals
 from ..files import write_atomic
 from ..kinds.asked import Asked, ask
+from ..kinds.called import called_for
 from ..optimize import Result, Search, answer
 from ..plan.compare import Neighbour
 from ..plan.plan import Plan
@@ -112,7 +113,8 @@ def _show_command(asked: Asked, plan: Plan) -> None:
     at = called_here(plan)
     for runtime in ("llama.cpp", "vllm"):
         if not refusals(plan, runtime):
-            lines = export_plan(plan, runtime, at=at if runtime == "llama.cpp" else {}).text.splitlines()
+            where = at if runtime == "llama.cpp" else called_for(plan, runtime, {}).at
+            lines = export_plan(plan, runtime, at=where).text.splitlines()
             screen = console()
             screen.print(f"\nwith {runtime}:", style="bold")
             for line in lines:

@@ -96,7 +96,7 @@ class Target:
 
     def host(self, node: str) -> str:
         """Host name or address of a node, without a port."""
-        address = self.at.get(node, slug(node))
+        address = self.at.get(node, slug(self.members(node)[0]))
         return address.rpartition(":")[0] if ":" in address else address
 
 
@@ -243,6 +243,17 @@ def placed(runs: Sequence[tuple[str, int]], n_layers: int) -> tuple[PlacedSpan, 
 def node_order(plan: Plan) -> tuple[str, ...]:
     """Nodes in use, by their first block."""
     return tuple(dict.fromkeys(stage.node for stage in stages(plan)))
+
+
+def length_flag(flag: str, plan: Plan) -> str:
+    """The option that holds sequences to the context that memory was counted for; empty where that is not known."""
+    return f" {flag} {plan.context_tokens}" if plan.context_tokens else ""
+
+
+def length_note(plan: Plan) -> tuple[str, ...]:
+    """What that option means for whoever asks for more."""
+    told = f"sequences are held to {plan.context_tokens:,} tokens of prompt and output, for which memory was counted"
+    return (f"{told}: `workload.context` plans for more",) if plan.context_tokens else ()
 
 
 def nodes_line(nodes: Sequence[str]) -> str:

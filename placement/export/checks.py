@@ -49,7 +49,8 @@ def refusals(name: str, holds: Holds, plan: Plan) -> list[str]:
         return [f"{name} leaves parts of layers in one main memory, the plan in those of {' and '.join(homes)}"]
     if overlapping(plan) and not holds.replicas:
         return [f"{name} holds every block once, the plan has several copies"]
-    return [*_groups(name, holds, plan), *_runs(name, holds, parts), *_ends(name, holds, parts)]
+    memories = {place.name for place in (plan.picture.places if plan.picture else ()) if place.main_memory} | {*homes}
+    return [*_groups(name, holds, plan), *_runs(name, holds, parts), *_ends(name, holds, parts, memories)]
 
 
 def _groups(name: str, holds: Holds, plan: Plan) -> list[str]:
@@ -92,10 +93,11 @@ def _runs(name: str, holds: Holds, parts: tuple[Stage, ...]) -> list[str]:
     return []
 
 
-def _ends(name: str, holds: Holds, parts: tuple[Stage, ...]) -> list[str]:
+def _ends(name: str, holds: Holds, parts: tuple[Stage, ...], memories: Collection[str]) -> list[str]:
+    """`memories`: nodes that are main memory, where some runtimes keep the embedding."""
     found = []
     embed, head = (next(part for part in parts if getattr(part, end)) for end in (EMBED, HEAD))
-    if holds.embed == "first" and not embed.count:
+    if holds.embed == "first" and not embed.count and not (holds.cpu_first and embed.node in memories):
         found.append(f"{name} keeps the embedding with the first layer, the plan has it alone on '{embed.node}'")
     if holds.embed == "head" and embed.node != head.node:
         found.append(f"{name} keeps the embedding with the head: it is on '{embed.node}', the head on '{head.node}'")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
-from ..plan.plan import Plan
+from ..plan.plan import Figures, Plan
 from .base import Exported, Target, on_node, stages
 from .quoting import remark
 
@@ -31,7 +31,9 @@ def copies_of(plan: Plan) -> tuple[Plan, ...]:
     for chain in plan.chains:
         mine = tuple(span for span in plan.placement if span.node in chain.nodes)
         groups = tuple(group for group in plan.groups if group.name in chain.nodes)
-        found.append(replace(plan, placement=mine, groups=groups, chains=(), routing=()))
+        flight = chain.capacity or plan.figures.get("in_flight", len(plan.chains)) // len(plan.chains)
+        figures = Figures({**plan.figures, "in_flight": flight})
+        found.append(replace(plan, placement=mine, groups=groups, figures=figures, chains=(), routing=()))
     return tuple(found)
 
 
@@ -63,7 +65,10 @@ def together(texts: Sequence[Exported], plans: Sequence[Plan], weights: Sequence
     """
     nodes = tuple(dict.fromkeys(node for text in texts for node in text.nodes))
     lost = dict.fromkeys(line for text in texts for line in text.lost)
-    router = "several commands are several servers: a router in front of them sends each its part of the requests"
+    router = (
+        "several commands are several servers, on one host each with a --port of its own: a router in front of them "
+        "sends each its part of the requests"
+    )
     rounded = [round(weight, 4) for weight in weights]
     if all(text.text.lstrip().startswith(("{", "[")) for text in texts):
         data = [

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ..errors import InputError
 from ..plan.plan import PlacedSpan, Plan
 from ..question.request import CACHE
-from .base import Exported, Holds, Source, Stage, Target, nodes_line, on_node, stages
+from .base import Exported, Holds, Source, Stage, Target, length_note, nodes_line, on_node, stages
 from .checks import Checked
 from .llama_read import HOST_CPU, overrides_text, read
 from .quoting import ensure_different_hosts, shell_word, slug
@@ -63,9 +63,9 @@ class LlamaCpp(Checked):
         else:
             words.append("--device none -ngl 0")
         moved = _overrides(parts, devices, counts, on_cpu, names, dict(servers))
-        words += [*moved, *_parts(apart, plan.n_blocks - 2)]
+        words += [*moved, *_parts(apart, plan.n_blocks - 2), *_room(plan)]
         lost = ["the embedding stays in the main memory of the host that runs, whichever node the plan gives it"]
-        lost += _caches_elsewhere(plan)
+        lost += [*_caches_elsewhere(plan), *length_note(plan)]
         if moved:
             lost.append("the KV cache follows --tensor-split, not -ot: of layers moved by -ot it is on another device")
         if servers:
@@ -98,6 +98,12 @@ def _caches_elsewhere(plan: Plan) -> list[str]:
     return [f"-nkvo moves the caches and states of all layers: of {layers} the plan leaves them where their layer is"]
 
 
+def _room(plan: Plan) -> list[str]:
+    """Sequences in flight, and the context of all of them: the server would reserve what the model was made for."""
+    slots = max(1, int(plan.figures.get("in_flight", 1)))
+    return [f"-c {slots * plan.context_tokens} -np {slots}"] if plan.context_tokens else []
+
+
 def _group_line(plan: Plan, target: Target) -> Exported:
     """One group holds everything: `-sm tensor` with the shares of its devices."""
     group = plan.groups[0]
@@ -106,9 +112,10 @@ def _group_line(plan: Plan, target: Target) -> Exported:
     if len(places) == len(group.devices):
         words.append(f"--device {shell_word(','.join(places))}")
     parts = [f"{100 * share:.0f}" for share in group.shares] or ["1"] * len(group.devices)
-    words.append(f"-ts {','.join(parts)}")
+    words += [f"-ts {','.join(parts)}", *_room(plan)]
     lost = ("the embedding stays in the main memory of the host that runs", "-sm tensor needs a build of 2026 or later")
-    return Exported(f"{nodes_line(group.devices)}\n{' '.join(words)}\n", group.devices, lost)
+    text = f"{nodes_line(group.devices)}\n{' '.join(words)}\n"
+    return Exported(text, group.devices, (*lost, *length_note(plan)))
 
 
 def _cpu_layers(parts: Sequence[Stage], local: str) -> int:

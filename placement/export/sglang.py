@@ -15,6 +15,8 @@ from .base import (
     Source,
     Target,
     layers_text,
+    length_flag,
+    length_note,
     nodes_line,
     on_node,
     partition_text,
@@ -45,15 +47,24 @@ class Sglang(Checked):
         """The environment, and the command of each node; the first one is the meeting point."""
         parts = stages(plan)
         nodes = tuple(part.node for part in parts)
-        lines = [nodes_line(nodes), f"{partition_text(KEY, parts)}  # on every node"]
+        places = [where for node in nodes for where in target.devices(node)]
+        local = len(places) == len(nodes) * target.tensor_parallel and all(map(str.isdigit, places))
+        serve = (
+            f"python -m sglang.launch_server --model-path {shell_word(target.model)} --pp-size {len(nodes)} "
+            f"--tp-size {target.tensor_parallel}"
+        )
+        room, lines = length_flag("--context-length", plan), [nodes_line(nodes), partition_text(KEY, parts)]
+        if local:
+            lines += [on_node(part.node, layers_text(part)) for part in parts]
+            lines += [f'export CUDA_VISIBLE_DEVICES="{",".join(places)}"', serve + room]
+            return Exported("\n".join(lines) + "\n", nodes, length_note(plan))
+        lines[-1] += "  # on every node"
         for rank, part in enumerate(parts):
-            lines += [
-                on_node(part.node, layers_text(part)),
-                f"python -m sglang.launch_server --model-path {shell_word(target.model)} --pp-size {len(nodes)} "
-                f"--tp-size {target.tensor_parallel} --nnodes {len(nodes)} --node-rank {rank} "
-                f"--dist-init-addr {shell_word(target.host(nodes[0]))}:5000",
-            ]
-        return Exported("\n".join(lines) + "\n", nodes, ("the variable must be set on every node; it is read raw",))
+            meet = f"--dist-init-addr {shell_word(target.host(nodes[0]))}:5000"
+            words = f"--nnodes {len(nodes)} --node-rank {rank} {meet}"
+            lines += [on_node(part.node, layers_text(part)), f"{serve} {words}{room}"]
+        lost = ("the variable must be set on every node; it is read raw", *length_note(plan))
+        return Exported("\n".join(lines) + "\n", nodes, lost)
 
     def write_copies(self, plans: Sequence[Plan], target: Target) -> Exported | None:
         """One command with data parallelism, where each copy is one node and all are devices of one host."""
@@ -67,9 +78,9 @@ class Sglang(Checked):
             nodes_line(members),
             f'export CUDA_VISIBLE_DEVICES="{",".join(places)}"',
             f"python -m sglang.launch_server --model-path {shell_word(target.model)} "
-            f"--tp-size {target.tensor_parallel} --dp-size {len(plans)}",
+            f"--tp-size {target.tensor_parallel} --dp-size {len(plans)}" + length_flag("--context-length", plans[0]),
         ]
-        return Exported("\n".join(lines) + "\n", tuple(nodes))
+        return Exported("\n".join(lines) + "\n", tuple(nodes), length_note(plans[0]))
 
     def read(self, source: Source) -> tuple[PlacedSpan, ...]:
         """`SGLANG_PP_LAYER_PARTITION=13,51`, the numbers alone, or a command that leaves the list out."""

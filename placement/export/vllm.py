@@ -10,7 +10,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..plan.plan import PlacedSpan, Plan
-from .base import Exported, Holds, Source, Target, nodes_line, partition_text, stage_lines, stages
+from .base import (
+    Exported,
+    Holds,
+    Source,
+    Target,
+    length_flag,
+    length_note,
+    nodes_line,
+    partition_text,
+    stage_lines,
+    stages,
+)
 from .checks import Checked
 from .partition import Words, but_last, read_stages
 from .quoting import shell_word
@@ -58,12 +69,9 @@ class Vllm(Checked):
             f"vllm serve {shell_word(target.model)} --pipeline-parallel-size {len(nodes)} "
             f"--tensor-parallel-size {target.tensor_parallel} "
             f"--distributed-executor-backend {'mp' if local or len(nodes) == 1 else 'ray'}"
+            + length_flag("--max-model-len", plan)
         )
-        return Exported(
-            "\n".join(lines) + "\n",
-            nodes,
-            LOST,
-        )
+        return Exported("\n".join(lines) + "\n", nodes, (*LOST, *length_note(plan)))
 
     def write_copies(self, plans: Sequence[Plan], target: Target) -> Exported | None:
         """One command with data parallelism, where all copies are on the GPUs of one host."""
@@ -80,9 +88,9 @@ class Vllm(Checked):
             f'export CUDA_VISIBLE_DEVICES="{",".join(places)}"',
             f"vllm serve {shell_word(target.model)} --pipeline-parallel-size {len(parts[0])} "
             f"--tensor-parallel-size {target.tensor_parallel} --data-parallel-size {len(plans)} "
-            "--distributed-executor-backend mp",
+            "--distributed-executor-backend mp" + length_flag("--max-model-len", plans[0]),
         ]
-        return Exported("\n".join(lines) + "\n", nodes, LOST)
+        return Exported("\n".join(lines) + "\n", nodes, (*LOST, *length_note(plans[0])))
 
     def read(self, source: Source) -> tuple[PlacedSpan, ...]:
         """`VLLM_PP_LAYER_PARTITION=20,12`, the numbers alone, or a `vllm serve` that leaves the list out."""

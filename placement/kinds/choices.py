@@ -13,7 +13,7 @@ from .asked import Asked
 Found = Callable[[Asked], Plan | None]
 """A plan of a question after a short search; None where none was found."""
 
-LONGEST_CONTEXT = 1 << 20  # tokens
+LONGEST_CONTEXT = 1 << 20  # tokens, of a model that does not say for how many it was made
 CONTEXT_STEP = 256
 MOST_SEQUENCES = 1 << 12
 
@@ -61,17 +61,25 @@ def _with_format(asked: Asked, choices: Choices, found: Found) -> Asked:
 
 
 def _with_longest(asked: Asked, found: Found) -> Asked:
-    """The longest context, in steps of 256 tokens: prompt and output together."""
-    output = asked.question.workload.output_tokens
+    """The longest context that fits and that the model was made for, in steps of 256 tokens: prompt and output."""
+    model, output = asked.question.model, asked.question.workload.output_tokens
+    least = output // CONTEXT_STEP + 1
+    most = max(least, (model.longest_context or LONGEST_CONTEXT) // CONTEXT_STEP)
 
     def of(steps: int) -> Asked:
         context = steps * CONTEXT_STEP
         work = replace(asked.question.workload, prompt_tokens=max(1, context - output))
-        told = f"context: {context:,} tokens, prompt and output, are the most that fit; the model may be made for fewer"
-        return _noted(asked, told, workload=work)
+        why = "the most that fit" if model.longest_context else "the most that fit; the model may be made for fewer"
+        if model.longest_context and steps == most:
+            why = f"what {model.name} was made for; they fit"
+        return _noted(asked, f"context: {context:,} tokens, prompt and output, are {why}", workload=work)
 
-    least = output // CONTEXT_STEP + 1
-    steps = _largest(lambda steps: found(of(steps)) is not None, least, LONGEST_CONTEXT // CONTEXT_STEP)
+    def fits(steps: int) -> bool:
+        return found(of(steps)) is not None
+
+    # What most models were made for fits into most machines: asked first, it is often the only question.
+    whole = bool(model.longest_context) and fits(most)
+    steps = most if whole else _largest(fits, least, most)
     if steps is None:
         raise InfeasibleError([f"no plan was found for a context of {least * CONTEXT_STEP} tokens"])
     return of(steps)

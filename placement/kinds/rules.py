@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..catalog.runtimes import meanings
+from ..catalog.runtimes import meanings, spelt
+from ..errors import InputError
 from ..export import make_runtime, runtime_names
 from ..export.base import Runtime
 
@@ -14,6 +15,19 @@ def exporter_name(runtime: str) -> str:
     """
     known = runtime_names()
     return next((name for name in (runtime, *meanings(runtime)) if name in known), "")
+
+
+def written_for(runtime: str) -> str:
+    """Name of the exporter that writes for a runtime; one that only the costs are known of is refused by its name."""
+    runtime = spelt(runtime)
+    name = exporter_name(runtime)
+    if not name and any(meanings(runtime)):
+        raise InputError(f"no plan is written for {runtime}, of which only the costs are known: {_known()}")
+    return name or runtime  # of one that nobody knows the list tells the nearest name
+
+
+def _known() -> str:
+    return f"expected one of {', '.join(runtime_names())}"
 
 
 def exporter_of(runtime: str) -> Runtime | None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
 from ..errors import InputError
 from ..plan.plan import Plan
 from ..question.request import Request
 from .asked import Asked
 
-FIRST_CONTEXT, LAST_CONTEXT = 1024, 1 << 20  # tokens
+FIRST_CONTEXT, LAST_CONTEXT = 1024, 1 << 20  # tokens; the last of a model that does not say what it was made for
 MOST_SEQUENCES = 1 << 12
 BY = ("context", "concurrency", "quantization")
 Solve = Callable[[Asked], Plan | None]
@@ -64,12 +65,12 @@ def traded(asked: Asked, by: str, solve: Solve, late: Callable[[], bool] = lambd
 
 
 def _contexts(request: Request, asked: Request) -> Iterator[tuple[str, Request]]:
-    work, tokens = request.workload, FIRST_CONTEXT
-    while tokens <= LAST_CONTEXT:
+    work, last = request.workload, request.model.longest_context or LAST_CONTEXT
+    doubled = (FIRST_CONTEXT << step for step in range(last.bit_length()))
+    for tokens in (*takewhile(lambda tokens: tokens < last, doubled), last):
         if tokens > work.output_tokens:
             prompt = tokens - work.output_tokens
             yield f"{tokens:,} tokens", replace(request, workload=replace(work, prompt_tokens=prompt))
-        tokens *= 2
 
 
 def _sequences(request: Request, asked: Request) -> Iterator[tuple[str, Request]]:

@@ -24,6 +24,8 @@ class Place:
         Memory that the driver, the system or the runtime keeps.
     memory_bytes : float
         All of it.
+    main_memory : bool
+        The node is the processor of its host, with the main memory.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Place:
     pass_bytes: float = 0.0
     beside_bytes: float = 0.0
     memory_bytes: float = 0.0
+    main_memory: bool = False
 
     @property
     def free_bytes(self) -> float:

@@ -24,6 +24,7 @@ class PlaceEntry(Entry):
     pass_bytes: Number = 0.0
     beside_bytes: Number = 0.0
     memory_bytes: Number = 0.0
+    main_memory: Bool = False
 
 
 class LineEntry(Entry):

@@ -29,6 +29,8 @@ OPTIONAL = (
     "pareto",
     "groups",
     "space",
+    "weights",
+    "context_tokens",
     "picture",
 )
 
@@ -233,6 +235,10 @@ class Plan:
     space : str
         What was searched, in words, where it was more than layouts of whole layers on the nodes of the file: the bound
         is one on this space.
+    weights : str
+        Number format of the weights that memory was counted for; empty where it is not known.
+    context_tokens : int
+        Tokens of prompt and output that each sequence in flight has room for; 0 where that is not known.
     solver, seed, evaluations, seconds, stopped_by
         How it was found.
     notes : tuple of str
@@ -259,6 +265,8 @@ class Plan:
     pareto: tuple[FrontPoint, ...] = ()
     groups: tuple[PlacedGroup, ...] = ()
     space: str = ""
+    weights: str = ""
+    context_tokens: int = 0
     solver: str = ""
     seed: int = 0
     evaluations: int = 0

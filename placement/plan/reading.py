@@ -133,6 +133,8 @@ class PlanEntry(Entry):
     pareto: tuple[PointEntry, ...] = Field(default=(), max_length=MOST_ITEMS)
     groups: tuple[GroupEntry, ...] = Field(default=(), max_length=MOST_ITEMS)
     space: Text = ""
+    weights: Text = ""
+    context_tokens: Index = 0
     solver: Text = ""
     seed: Index = 0
     evaluations: Index = 0

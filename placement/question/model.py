@@ -213,6 +213,8 @@ class Model:
     heads, kv_heads : int
         Attention heads of a layer, and pieces into which its cache can be divided (its KV heads; 1 of a latent cache):
         devices that hold a layer together share them. 0 where they are not known.
+    longest_context : int
+        Tokens of prompt and output that it was made for; 0 where that is not known.
     """
 
     name: str
@@ -227,6 +229,7 @@ class Model:
     everywhere: tuple[int, ...] = ()
     heads: int = 0
     kv_heads: int = 0
+    longest_context: int = 0
 
     def __post_init__(self) -> None:
         names = [block.name for block in self.blocks]

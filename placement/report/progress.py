@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from objectives.clock import clock
+
 from ..plan.values import first_unit
 from ..quantities import percent, quantity
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from ..search.stop import Progress
 
 UNKNOWN = 1e6  # a time limit of as many seconds is none
+COMPILING = "compiling search kernels, once on this machine (not counted against the time limit)"
 
 
 class Move(Protocol):
@@ -69,17 +72,35 @@ def text_bar(total: float | None = None, *, first: str = "preparing", hidden: bo
         yield None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, ProgressColumn, Task, TimeElapsedColumn
     from rich.progress import Progress as Bar
+    from rich.text import Text
 
-    columns = (BarColumn(bar_width=20), TimeElapsedColumn(), TextColumn("{task.description}"))
-    with Bar(*columns, console=Console(stderr=True), transient=True, expand=False) as bar:
+    class Doing(ProgressColumn):
+        """What is done at the moment; drawn by a thread of its own, so that a search that compiles is seen to."""
+
+        def render(self, task: Task) -> Text:
+            return Text(doing(task.description), style="none")
+
+    with Bar(
+        BarColumn(bar_width=20),
+        TimeElapsedColumn(),
+        Doing(),
+        console=Console(stderr=True),
+        transient=True,
+        expand=False,
+    ) as bar:
         task = bar.add_task(first, total=total if total is not None and total < UNKNOWN else None)
 
         def move(done: float, text: str, total: float | None = None, /) -> None:
             bar.update(task, completed=done, description=text, total=total)
 
         yield move
+
+
+def doing(text: str) -> str:
+    """What to say at the moment: a text, unless kernels are being compiled, which stops all else."""
+    return COMPILING if clock.paused else text
 
 
 def describe(objective: Objective, progress: Progress) -> str:

@@ -128,8 +128,9 @@ def facts(plan: Plan) -> Table:
         table.add_row("price", quantity(figures.price_per_hour, PIPELINE.units["price"]))
     if figures.energy_per_token_j > 0:
         table.add_row("energy", quantity(figures.energy_per_token_j, PIPELINE.units["energy"]))
-    limiter = plan.bottleneck
-    table.add_row("bottleneck", f"{limiter.kind} {limiter.where}, busy {seconds(limiter.seconds)} per micro-batch")
+    limiter, share = plan.bottleneck, ", prompts included" if "decode_tokens_per_s" in figures else ""
+    busy = f"busy {seconds(limiter.seconds)} per micro-batch{share}"
+    table.add_row("bottleneck", f"{limiter.kind} {limiter.where}, {busy}")
     table.add_row("objective", objective_line(plan.objective))
     if plan.space:
         table.add_row("searched", plan.space)

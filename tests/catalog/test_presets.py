@@ -41,6 +41,23 @@ def test_parameters_agree_with_the_published_count(name: str) -> None:
     assert model.n_blocks == len([b for b in model.blocks if b.name.startswith("layer.")]) + 2
 
 
+@pytest.mark.parametrize("name", list(models()))
+def test_what_it_was_made_for(name: str) -> None:
+    """Every preset knows its longest context; its aliases that were made for another one are aliases of it."""
+    entry = models()[name]
+    assert 1024 <= read_model(name).longest_context == entry.context
+    assert set(entry.contexts) <= set(entry.aliases)
+    assert all(read_model(alias).longest_context == tokens for alias, tokens in entry.contexts.items())
+
+
+@pytest.mark.parametrize(
+    ("spelling", "tokens"), [("qwen3-coder-30b-a3b", 262144), ("qwen3:30b-a3b", 40960), ("zai-org/GLM-4.6", 202752)]
+)
+def test_models_of_one_shape_were_made_for_different_contexts(spelling: str, tokens: int) -> None:
+    """Each alias has its own; configuration files of its model that is named there (2026)."""
+    assert read_model(spelling).longest_context == tokens
+
+
 @pytest.mark.parametrize(("name", "count"), PUBLISHED.items())
 def test_headline_counts(name: str, count: int) -> None:
     """The six counts that the project promises."""
@@ -75,6 +92,9 @@ def test_catalog_is_large_and_varied() -> None:
         ("mistralai/Mistral-7B-Instruct-v0.3", "mistral-7b-v0.3"),
         ("gemma4:31b", "gemma-4-31b"),
         ("openai/gpt-oss-20b", "gpt-oss-20b"),
+        ("deepseek-r1:32b", "qwen2.5-32b"),
+        ("deepseek-r1:70b", "llama-3.3-70b"),
+        ("qwen3:30b", "qwen3-30b-a3b"),
     ],
 )
 def test_names_of_repositories_and_usual_spellings(spelling: str, name: str) -> None:

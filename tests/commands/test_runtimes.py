@@ -43,6 +43,28 @@ def test_export_import_score(cli: Cli, tiny: Path) -> None:
     assert json.loads(scored.stdout)["gap_to_best"] is not None
 
 
+PC = """
+model: gpt-oss-20b
+nodes:
+  - {name: card, device: rtx-3080-10gb, host: pc}
+  - {name: cpu, host: pc, main_memory: true, memory: 30 GiB, memory_bandwidth: 60 GB/s, compute: 1 TFLOP/s}
+network: {}
+"""
+
+
+def test_one_pc_runs_the_command_of_its_plan(cli: Cli, tmp_path: Path) -> None:
+    """Nobody names a runtime before the export: its other name will do, the card is a device of the host, no server."""
+    (tmp_path / "pc.yaml").write_text(PC, encoding="utf-8")
+    done = cli("solve", "pc.yaml", "--time-limit", "1", "--quiet", "--out", "plan.json")
+    assert done.returncode == 0, done.stderr
+    done = cli("export", "plan.json", "--to", "ollama")
+    assert done.returncode == 0, done.stderr
+    assert "note: ollama runs llama.cpp" in done.stderr
+    assert "note: the command runs on 'pc', where card is CUDA0" in done.stderr
+    assert "--device CUDA0" in done.stdout
+    assert "rpc" not in done.stdout
+
+
 def test_refusals_say_why_and_nearest_helps(cli: Cli, tiny: Path) -> None:
     """An embedding on its own is refused by vLLM; the nearest plan has it with layer 0, and both costs are told."""
     plan = solved(cli, tiny)

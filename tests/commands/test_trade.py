@@ -26,7 +26,7 @@ def test_a_longer_context_is_slower(cli: Cli, tmp_path: Path) -> None:
     assert [row["choice"] for row in rows[:2]] == ["1,024 tokens", "2,048 tokens"]
     values = [row["objective"]["value"] for row in rows]
     assert values == sorted(values)
-    assert len(values) < 11  # not everything fits
+    assert len(values) < 8  # not everything fits that the model was made for
     assert not any(row["beaten"] for row in rows)
 
 

@@ -94,6 +94,7 @@ def kept_places(request: Request, weights: FloatArray, caches: FloatArray) -> tu
             pass_bytes=float(per_pass) if weights[k] > 0 else 0.0,
             beside_bytes=float(max(0.0, node.memory_bytes - room[k] - per_pass)),
             memory_bytes=float(node.memory_bytes),
+            main_memory=node.main_memory,
         )
         for k, node in enumerate(request.cluster.nodes)
     )

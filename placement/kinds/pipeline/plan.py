@@ -62,6 +62,8 @@ def plan_of(request: Request, problem: PipelineProblem, spans: Sequence[Span], v
         nodes=nodes,
         bottleneck=Limiter(limiter.kind, " -> ".join(names[k] for k in limiter.where), limiter.seconds),
         groups=groups_of(request, used),
+        weights=request.model.weights,
+        context_tokens=request.workload.context_tokens,
         notes=(
             *request.model.notes,
             *request.cluster.notes,
@@ -152,4 +154,4 @@ def stream_note(request: Request, terms: Terms) -> tuple[str, ...]:
     count, rate = request.workload.concurrency, terms.values["decode_rate"]
     alone = f", {1.0 / rate:.4g} tokens/s of decode steps alone (decode_rate)" if rate > 0 else ""
     who = "one request" if count == 1 else f"{count} requests"
-    return (f"throughput: a closed stream of {who} under vllm, prompts included{alone}",)
+    return (f"throughput: a closed stream of {who}, scheduled as vLLM does, prompts included{alone}",)

@@ -2,7 +2,8 @@
 
 Errors of plans on the same devices go together, but not wholly: two plans whose values differ by less than the width of
 published comparisons are equally good for all that is known. Where a runtime is named whose costs were measured, the
-simplest of them is the answer, and the best found stays told in a note.
+simplest of them is the answer, and the best found stays told in a note. Elsewhere the best found is, as it is: but for
+devices that hold an embedding or a head and no layer, which few runtimes can do and nobody wants for so little.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from objectives.combine import Objective
 from objectives.spans import Span
-from placement.costs.intervals import OF_FIGURE, costs_are_known, told_apart_from
+from placement.costs.intervals import OF_FIGURE, costs_are_known, is_measured, told_apart_from
 from placement.costs.runtimes import costs_or_generic
 from placement.errors import InputError
 from placement.plan.plan import Plan
@@ -25,6 +26,8 @@ from .near import order_of, with_fewer, with_more
 from .plan import plan_of
 from .problem import PipelineProblem
 from .spans import numbered_spans
+
+ENDS = ("embed", "head")  # kinds of blocks that are no layers
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,19 +72,23 @@ def settled(best: Plan, answers: Sequence[Answer], running: Plan | None) -> Plan
         `best`, or the simplest that cannot be told from it; a note says which, and how it compares.
     """
     winner = next(one for one in answers if one.plan.placement == best.placement)
-    objective = winner.problem.objective
-    if best.status != "solved" or not comparable(winner.request, objective, winner.problem):
+    objective, spans = winner.problem.objective, spans_of(winner)
+    known = costs_are_known(winner.request)
+    if best.status != "solved" or not comparable(objective, winner.problem) or not (known or ends_alone(winner, spans)):
         return best
     width = told_apart_from(winner.request)
-    first = _choice(winner, spans_of(winner), running)
-    found = [first, *(_choice(one, spans_of(one), running) for one in answers if one is not winner)]
-    found += _simpler(winner, first.spans, running, width * first.cost)
-    if running is not None:
-        found += _kept(answers, running)
-    near = [one for one in found if one.cost <= width * first.cost]
+    first = _choice(winner, spans, running)
+    simpler = list(_simpler(winner, spans, running, width * first.cost))
+    if not known:
+        near = [first, *(one for one in simpler if not ends_alone(winner, one.spans))][:2]
+    else:
+        found = [first, *(_choice(one, spans_of(one), running) for one in answers if one is not winner), *simpler]
+        if running is not None:
+            found += _kept(answers, running)
+        near = [one for one in found if one.cost <= width * first.cost]
     taken = min(near, key=lambda one: one.simple)
     if taken.spans == first.spans and taken.of is winner:
-        return replace(best, notes=(*best.notes, *_runner_up(first, near, width, running)))
+        return replace(best, notes=(*best.notes, *(_runner_up(first, near, width, running) if known else ())))
     note = _told(taken, first, best, width)
     value = objective_value(objective, taken.cost, float("-inf"))
     plan = plan_of(taken.of.request, taken.of.problem, taken.spans, value)
@@ -90,11 +97,23 @@ def settled(best: Plan, answers: Sequence[Answer], running: Plan | None) -> Plan
     return with_bound(plan, best.objective.bound)
 
 
-def comparable(request: Request, objective: Objective, problem: PipelineProblem) -> bool:
-    """Whether the objective is one predicted figure, under costs that somebody measured."""
+def comparable(objective: Objective, problem: PipelineProblem) -> bool:
+    """Whether the objective is one predicted figure."""
     name = objective.single
     timed = name is not None and not objective.pareto and objective.terms.figures.get(name) in OF_FIGURE
-    return timed and problem.custom is None and costs_are_known(request)
+    return timed and problem.custom is None
+
+
+def ends_alone(answer: Answer, spans: Spans) -> bool:
+    """Whether a device holds an embedding or a head and no layer; in main memory they are where runtimes keep them.
+
+    Seconds that somebody measured are not taken for estimates.
+    """
+    nodes, blocks = answer.request.cluster.nodes, answer.request.model.blocks
+    if any(is_measured(nodes[span.node]) for span in spans):
+        return False
+    layers = {span.node for span in spans if any(blocks[k].kind not in ENDS for k in range(span.start, span.stop))}
+    return any(span.node not in layers and not nodes[span.node].main_memory for span in spans)
 
 
 def spans_of(answer: Answer) -> Spans:
@@ -182,5 +201,7 @@ def _value(choice: Choice, cost: float) -> str:
 
 
 def _limit(choice: Choice, width: float) -> str:
-    name = costs_or_generic(choice.of.request.runtime or choice.of.request.costs).name
-    return f"costs of {name} tell plans apart from {percent(width - 1.0)} on"
+    request = choice.of.request
+    name = costs_or_generic(request.runtime or request.costs).name
+    whose = f"costs of {name}" if costs_are_known(request) else "estimates by device class"
+    return f"{whose} tell plans apart from {percent(width - 1.0)} on"

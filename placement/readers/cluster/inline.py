@@ -52,6 +52,7 @@ def inline_model(entry: InlineModel, weights: str | None = None) -> Model:
         notes=tuple(notes),
         heads=entry.heads or 0,
         kv_heads=entry.kv_heads or entry.heads or 0,
+        longest_context=entry.context or 0,
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from objectives.combine import PIPELINE, REPLICATED, Objective
-from placement.catalog.runtimes import stored_format
+from placement.catalog.runtimes import files_of, spelt, stored_format
 from placement.errors import InputError, nearest
 from placement.files import read_document
 from placement.files.entries import MAX_BLOCKS, parse
@@ -19,6 +19,7 @@ from placement.question.model import Model
 from placement.question.request import Choices, Constraints, Request
 from placement.question.workload import Workload
 
+from ..models.quantization import QUANTIZATIONS
 from ..models.read import read_model
 from ..overrides import apply_overrides
 from ..schema.extras import Extras
@@ -31,6 +32,7 @@ from .links import connect
 from .nodes import expand, is_main_memory
 
 KEYS = ("model", "nodes")
+_OWN_KEYS = ("model", "quantization", "kv_dtype")  # errors of a model that are at keys of the cluster file
 
 
 def read_request(
@@ -78,6 +80,7 @@ def request_of(data: Mapping[str, Any], where: str, folder: Path, model: object 
         As for `read_request`.
     """
     entry = parse(ClusterFile, data, where)
+    entry = entry.model_copy(update={"runtime": spelt(entry.runtime)}) if entry.runtime else entry
     try:
         return _request(entry, folder, model)
     except InputError as error:
@@ -94,6 +97,7 @@ def _request(entry: ClusterFile, folder: Path, model: object | None) -> Request:
     notes: list[str] = []
     nodes, groups = expand(_with_degrees(entry), n_blocks=built.n_blocks, notes=notes)
     names = {group.name: [nodes[index].name for index in group.members] for group in groups}
+    notes += _beyond(built, workload)
     constraints = _constraints(entry, built, names)
     cluster = connect(nodes, groups, entry.network, entry.client, notes, constraints.exclude)
     return Request(
@@ -132,6 +136,14 @@ def _workload(entry: ClusterFile) -> Workload:
     return Workload(prompt, work.output_tokens, work.concurrency or 1, work.rate)
 
 
+def _beyond(model: Model, work: Workload) -> list[str]:
+    """A note of a context that the model was not made for."""
+    if not model.longest_context or work.context_tokens <= model.longest_context:
+        return []
+    told = f"{work.context_tokens:,} tokens of prompt and output are more than the {model.longest_context:,} that"
+    return [f"workload: {told} {model.name} was made for; runtimes refuse them until its positions are scaled"]
+
+
 def _choices(entry: ClusterFile, models: Sequence[Model]) -> Choices | None:
     several = tuple(models) if len(models) > 1 else ()
     found = Choices(several, entry.workload.context == 0, entry.workload.concurrency == 0)
@@ -165,12 +177,21 @@ def _model(entry: ClusterFile, folder: Path, given: object | None) -> Model:
     try:
         built = read_model(spec, **{key: value for key, value in options.items() if value is not None})
     except InputError as error:
-        raise error.under("model") from None
+        raise (error if error.where in _OWN_KEYS else error.under("model")) from None
+    built = replace(built, notes=(*built.notes, *_no_such_files(entry.runtime or "", built.weights)))
     if weights != named:
         built = replace(built, notes=(*built.notes, f"files of {entry.runtime} hold {named} models as {weights}"))
     if built.n_blocks > MAX_BLOCKS:
         raise InputError(f"expected at most {MAX_BLOCKS} blocks, got {built.n_blocks}", "model")
     return built
+
+
+def _no_such_files(runtime: str, weights: str) -> list[str]:
+    """A note where a runtime loads files of one kind, and weights are planned in a format that none of them has."""
+    known = QUANTIZATIONS.get(weights)
+    if files_of(runtime) != "GGUF" or known is None or known.in_gguf:
+        return []
+    return [f"{runtime} loads GGUF files, which hold no weights in {weights}: name a format of theirs (q8_0, q4_k_m)"]
 
 
 def _with_degrees(entry: ClusterFile) -> list[NodeEntry]:

@@ -13,8 +13,8 @@ from placement.files import read_document
 from placement.question.model import Model
 
 from .build import build_model
+from .facts import with_facts
 from .formulas import NotUnderstood, from_formulas
-from .heads import with_heads
 from .parts import Shape
 from .remembered import library_version, recall, remember
 from .stored.choice import choose_format
@@ -58,7 +58,7 @@ def read_config(
     shape = read_shape(values, where)
     title = name or _title(values, config)
     shape = replace(shape, notes=(*shape.notes, *chosen.notes))
-    return with_heads(build_model(shape, title, chosen.format, chosen.kv_dtype), values)
+    return with_facts(build_model(shape, title, chosen.format, chosen.kv_dtype), values)
 
 
 def read_shape(values: Mapping[str, Any], where: str = "config.json") -> Shape:

@@ -12,6 +12,7 @@ from placement.errors import InputError
 from placement.question.model import Block, Model, Tie
 
 from .build import TOKEN_BYTES, activation_bytes, block_parts
+from .facts import stretched
 from .fields import Fields, shown
 from .gguf_cache import CacheRules, LayerCache
 from .gguf_header import GgufHeader, GgufTensor, read_header
@@ -78,6 +79,7 @@ def read_gguf(path: str | Path, *, kv_dtype: str | None = None, name: str | None
         notes=(*file.notes, *rules.notes()),
         heads=rules.common("attention.head_count"),
         kv_heads=rules.kv_pieces(),
+        longest_context=_longest_context(file.keys),
     )
 
 
@@ -85,6 +87,11 @@ def tensor_bytes(tensor: GgufTensor, sizes: Mapping[int, tuple[int, int]]) -> in
     """Return the stored bytes of a tensor."""
     block, size = sizes[tensor.format]
     return tensor.params // block * size
+
+
+def _longest_context(keys: Fields) -> int:
+    scaling = (keys.asked(f"rope.scaling.{key}") for key in ("type", "factor", "original_context_length"))
+    return stretched(keys.asked("context_length"), *scaling)
 
 
 def _package() -> Any:

@@ -4,20 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
-
-from placement.question.model import Model
 
 _INSIDE = ("text_config", "language_config", "llm_config")
 _HEADS = ("num_attention_heads", "n_head", "num_heads")
 _KV_HEADS = ("num_key_value_heads", "n_head_kv", "num_kv_heads", "multi_query_group_num")
-
-
-def with_heads(model: Model, config: Mapping[str, Any]) -> Model:
-    """Return the model with the heads that its configuration states; as it is where that states none."""
-    heads, kv_heads = head_counts(config)
-    return replace(model, heads=heads, kv_heads=kv_heads) if heads else model
 
 
 def head_counts(config: Mapping[str, Any]) -> tuple[int, int]:
@@ -26,7 +17,7 @@ def head_counts(config: Mapping[str, Any]) -> tuple[int, int]:
     A number that differs from layer to layer counts as the greatest common divisor: what divides it divides them all.
     A latent cache is one piece (DeepSeek-AI, "DeepSeek-V2", 2024, arXiv:2405.04434, section 2.1).
     """
-    inner = next((config[key] for key in _INSIDE if isinstance(config.get(key), Mapping)), config)
+    inner = inner_config(config)
     heads = _count(inner, _HEADS)
     if not heads:
         return 0, 0
@@ -35,6 +26,11 @@ def head_counts(config: Mapping[str, Any]) -> tuple[int, int]:
     if inner.get("multi_query") is True and not inner.get("new_decoder_architecture"):
         return heads, 1
     return heads, _count(inner, _KV_HEADS) or heads
+
+
+def inner_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what a configuration says of its language model: a part of it, where there are towers beside."""
+    return next((config[key] for key in _INSIDE if isinstance(config.get(key), Mapping)), config)
 
 
 def common_count(values: Sequence[object]) -> int:

@@ -85,6 +85,11 @@ class Quantization:
     exceptions: Exceptions | None = None
     note: str = ""
 
+    @property
+    def in_gguf(self) -> bool:
+        """Whether GGUF files hold such weights, or may: what comes as MXFP4 or NVFP4 is taken over as it is."""
+        return bool(self.mix) or self.bits >= 16 or self.name.startswith("ud_") or self.name in ("mxfp4", "nvfp4")
+
     def bits_of(self, part: Part, at: Place) -> float:
         """Return the bits per weight of the tensors in `part`."""
         if self.mix:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,8 @@ def read_model(spec: str | Path | Model | Any, *, weights: str | None = None, kv
     if isinstance(spec, Model):
         return spec
     if isinstance(spec, str) and (found := _preset(spec)) is not None:
-        return read_config(found.config, weights=weights, kv_dtype=kv_dtype, name=_title(spec, found))
+        model = read_config(found.config, weights=weights, kv_dtype=kv_dtype, name=_title(spec, found))
+        return replace(model, longest_context=found.context_of(spec))
     if isinstance(spec, str | Path) and str(spec).strip():
         return _read_path(Path(os.path.expanduser(spec)), str(spec), weights, kv_dtype)
     module: Any = spec

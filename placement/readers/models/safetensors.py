@@ -18,8 +18,8 @@ from placement.question.model import Model
 
 from .build import build_model
 from .config import beside_of, load_json, read_config
+from .facts import with_facts
 from .fields import shown
-from .heads import with_heads
 from .language import find_language_model
 from .measured import Tensor, census, left_out, module_of, with_true_bytes
 from .names import is_buffer
@@ -112,7 +112,7 @@ def _teller(folder: Path, tensors: Sequence[Tensor], kv_dtype: str | None) -> Ca
         def by_tensors(weights: str | None) -> Model:
             chosen = choose_format(stored_format(values, beside_of(config), str(config)), weights, kv_dtype)
             noted = replace(shape, notes=(*shape.notes, *chosen.notes))
-            return with_heads(build_model(noted, name, chosen.format, chosen.kv_dtype), values)
+            return with_facts(build_model(noted, name, chosen.format, chosen.kv_dtype), values)
 
         return by_tensors
     return by_config

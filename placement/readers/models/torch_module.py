@@ -13,7 +13,7 @@ from placement.question.model import Model
 
 from .build import build_model
 from .config import read_config
-from .heads import with_heads
+from .facts import with_facts
 from .library.language import quiet, shape_of
 from .library.modules import Ran, model_of, on_meta, run_without_data
 from .library.structure import Structure, structure
@@ -86,7 +86,7 @@ def _language_model(module: Any, name: str, dtype: str, kv_dtype: str | None) ->
         return None
     finally:
         module.train(training)
-    return with_heads(build_model(shape, name, quantization(dtype), kv_dtype), config.to_dict())
+    return with_facts(build_model(shape, name, quantization(dtype), kv_dtype), config.to_dict())
 
 
 def _described(module: nn.Module, found: Structure, dtype: str, kv_dtype: str | None, name: str, reason: str) -> Model:

@@ -98,3 +98,4 @@ class InlineModel(Entry):
     kv_heads: Count | None = Field(
         default=None, description="pieces into which its cache can be divided; default: heads"
     )
+    context: PositiveInt | None = Field(default=None, description="tokens of prompt and output that it was made for")

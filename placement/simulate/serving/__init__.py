@@ -127,10 +127,15 @@ def serve(
         interrupted = True
     if engine.ledger.refused.all():
         longest = int((requests.prompt_tokens + requests.output_tokens).max())
-        room = max(engine.world.capacity(c) for c in range(serving.instances))
-        most = min(room, engine.options.max_model_len)
+        world, chains = engine.world, range(serving.instances)
+        room = max(world.capacity(c) for c in chains)
+        paged = max(world.blocks(c) for c in chains) * engine.options.block_size
+        kept = min(room, paged) if engine.scheduler.block else room
+        most = min(kept, engine.options.max_model_len)
+        fewer = "" if kept == room else f"; max_num_seqs={max(world.most)} sequences keep the rest, fewer leave more"
         raise InputError(
-            f"expected requests that fit into the caches ({most} tokens), got none (the longest has {longest} tokens)",
+            f"expected requests that fit into the caches ({most} tokens), got none (the longest has {longest} tokens)"
+            + fewer,
             requests.name,
         )
     busy, bin_s = busy_by_time(engine)

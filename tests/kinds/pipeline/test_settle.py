@@ -62,6 +62,40 @@ def test_without_a_runtime_the_fastest_is_taken() -> None:
     assert not any("no difference" in note for note in plan.notes)
 
 
+def unlike(**more: Any) -> dict[str, Any]:
+    """A 32 billion model that two of three cards hold, each on a host of its own; no runtime is named."""
+    devices = {"a": "rtx-3060-12gb", "b": "rtx-4060-ti-16gb", "c": "rtx-4070"}
+    return {
+        "model": "qwen2.5-32b",
+        "quantization": "q4_k_m",
+        "workload": {"context": 2048},
+        "nodes": [{"name": name, "device": device, **more} for name, device in devices.items()],
+        "network": {"default": {"link": "ethernet-10g"}},
+    }
+
+
+def test_no_third_device_for_an_embedding_alone() -> None:
+    """Without a runtime too: the embedding elsewhere saves 1 %, which estimates cannot tell; the best found is told."""
+    plan = optimize(None, unlike(), time_limit=1.0).plan
+    assert [span.node for span in plan.placement] == ["c", "a"]
+    note = next(note for note in plan.notes if "no difference" in note)
+    assert note.startswith("2 devices instead of 3")
+    assert "estimates by device class tell plans apart from 10% on" in note
+    assert "the best found is b=0:1,c=1:40,a=40:66, proven optimal" in note
+    assert plan.objective.bound is not None
+    assert plan.objective.bound < plan.objective.value < 1.02 * plan.objective.bound
+    assert not plan.objective.proven_optimal
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_what_is_no_end_or_is_measured_stays(ends: bool) -> None:
+    """A device with layers is in the best plan for a reason, and one's own measurements are no estimates."""
+    more: dict[str, Any] = {"decode_seconds_per_block": 0.001} if ends else {"memory": "9 GiB"}
+    plan = optimize(None, unlike(**more), time_limit=1.0).plan
+    assert plan.objective.proven_optimal
+    assert not any("no difference" in note for note in plan.notes)
+
+
 def test_a_yardstick_shows_its_own_split() -> None:
     """A split that is asked for by name stays as it is."""
     nodes = [CARDS[0], {**CARDS[1], "memory": "24 GiB"}]

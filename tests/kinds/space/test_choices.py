@@ -13,10 +13,12 @@ from placement.readers.cluster.read import read_request
 CARD: dict[str, Any] = {"name": "gpu", "memory": "12 GiB", "compute": "50 TFLOP/s", "memory_bandwidth": "360 GB/s"}
 
 
-def asked(memory: str = "12 GiB", formats: list[str] | str = "q8_0", **work: Any) -> dict[str, Any]:
+def asked(
+    memory: str = "12 GiB", formats: list[str] | str = "q8_0", model: Any = "llama-3.1-8b", **work: Any
+) -> dict[str, Any]:
     """Llama-3.1-8B on one card."""
     return {
-        "model": "llama-3.1-8b",
+        "model": model,
         "quantization": formats,
         "workload": {"output_tokens": 256, **work},
         "nodes": [{**CARD, "memory": memory}],
@@ -38,6 +40,31 @@ def test_the_longest_context_fits_and_a_longer_one_does_not() -> None:
     assert optimize(None, asked(context=context), time_limit=2).plan.status == "solved"
     with pytest.raises(InfeasibleError):
         optimize(None, asked(context=context * 17 // 16), time_limit=2)
+
+
+def test_the_longest_context_is_one_that_the_model_was_made_for() -> None:
+    """Where memory would hold more, the model ends it, exactly; the note says so."""
+    plan = optimize(None, asked("40 GiB", context="max"), time_limit=2).plan
+    told = next(note for note in plan.notes if note.startswith("context: "))
+    assert told == "context: 131,072 tokens, prompt and output, are what llama-3.1-8b was made for; they fit"
+
+
+def test_a_model_that_does_not_say_what_it_was_made_for() -> None:
+    """Memory alone ends the context of blocks inline without the key, and a note says so; the key ends it."""
+    layer = {"name": "layer", "repeat": 2, "weights": "1 GB", "kv_per_token": "100 kB", "activation_per_token": "8 kB"}
+    for stated, ending in (({}, "the model may be made for fewer"), ({"context": 2048}, "made for; they fit")):
+        plan = optimize(None, asked(model={"blocks": [layer], **stated}, context="max"), time_limit=2).plan
+        assert next(note for note in plan.notes if note.startswith("context: ")).endswith(ending)
+
+
+@pytest.mark.parametrize(("model", "tokens", "more"), [("llama-2-7b", 5000, 4096), ("qwq-32b", 65536, 40960)])
+def test_more_than_the_model_was_made_for_is_planned_with_a_note(model: str, tokens: int, more: int) -> None:
+    """A number is taken as it stands; the note names the model's own."""
+    request = read_request(asked(model=model, context=tokens))
+    assert request.workload.context_tokens == tokens
+    assert any(f"more than the {more:,} that {model} was made for" in note for note in request.cluster.notes)
+    fewer = read_request(asked(model=model, context=more)).cluster.notes
+    assert not any("was made for" in note for note in fewer)
 
 
 def test_the_most_sequences_have_room_for_their_caches() -> None:

@@ -293,6 +293,28 @@ def test_split_files(tmp_path: Path) -> None:
         read_gguf(tmp_path / "m-00001-of-00002.gguf")
 
 
+@pytest.mark.parametrize(
+    ("keys", "tokens"),
+    [
+        ({"context_length": ("add_uint32", 8192)}, 8192),
+        ({"context_length": ("add_uint32", 32768), "rope.scaling.type": ("add_string", "yarn")}, 32768),
+        (
+            {
+                "context_length": ("add_uint32", 32768),
+                "rope.scaling.type": ("add_string", "yarn"),
+                "rope.scaling.factor": ("add_float32", 4.0),
+                "rope.scaling.original_context_length": ("add_uint32", 32768),
+            },
+            131072,
+        ),
+        ({}, 0),
+    ],
+)
+def test_the_context_that_it_was_made_for(tmp_path: Path, keys: Any, tokens: int) -> None:
+    """The length in the metadata, stretched where positions are scaled from an original one."""
+    assert read_gguf(write(tmp_path / "m.gguf", extra=keys)).longest_context == tokens
+
+
 def test_missing_layer_and_missing_architecture(tmp_path: Path) -> None:
     """A file without tensors of a layer, or with a tower alone, is refused."""
     parts = [

@@ -18,6 +18,7 @@ from placement.question.requests import Requests, Shared
 from placement.readers.cluster.read import read_request
 from placement.simulate.serving import Load, serving_of, simulate
 from placement.simulate.serving.engine import Engine
+from placement.simulate.serving.options import EngineOptions
 from placement.simulate.serving.policies import POLICIES, make_policy
 from placement.simulate.serving.policies.base import Group, Pass
 from placement.simulate.serving.policies.disaggregated import DisaggregatedScheduler
@@ -218,6 +219,19 @@ def test_what_does_not_fit_is_refused_by_name() -> None:
     assert "1 requests refused" in run.notes[0]
     with pytest.raises(InputError, match=r"fit into the caches \(160 tokens\)"):
         simulate(plan, question, requests((0.1, 5000, 10)), options=options(kv_blocks=10))
+
+
+def test_room_that_other_sequences_keep_is_told() -> None:
+    """Windows of as many sequences as may run are set aside: what is left is told, and how to leave more."""
+    layer = {"weights": "1 GB", "kv_per_token": "1 MB", "activation_per_token": "8 kB"}
+    blocks = [{"name": "full", **layer}, {"name": "slide", **layer, "kv_window": 128}]
+    node = {"name": "a", "memory": "3 GiB", "compute": "9 TFLOP/s", "memory_bandwidth": "99 GB/s"}
+    question = read_request({"model": {"blocks": blocks}, "nodes": [node], "workload": {"context": 900}})
+    plan = optimize(None, question, time_limit=1).plan
+    with pytest.raises(InputError, match="max_num_seqs=256 sequences keep the rest, fewer leave more"):
+        simulate(plan, question, requests((0.0, 800, 10)), options=EngineOptions())
+    alone = simulate(plan, question, requests((0.0, 800, 10)), options=EngineOptions(max_num_seqs=1))
+    assert alone.figures.finished == 1
 
 
 def test_unknown_names_and_settings() -> None:
