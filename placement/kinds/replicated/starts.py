@@ -27,7 +27,7 @@ FEW = 6  # regions of which all orders are looked at
 def staged(problem: ReplicatedProblem, stage: IntArray, count: int) -> IntArray | None:
     """Genome of an ordered partition (stage of each node, -1: idle), its stages sized for the best flow."""
     genome = np.zeros(problem.genome_size, dtype=np.int64)
-    return genome if decode_stages(stage.copy(), count, problem.data, genome) else None
+    return genome if decode_stages(stage.copy(), count, problem.data, problem.data.rate, genome) else None
 
 
 def balanced(problem: ReplicatedProblem, count: int) -> IntArray | None:

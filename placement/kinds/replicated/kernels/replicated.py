@@ -1,6 +1,7 @@
 """Moves on replicated placements, and their registration with the search loops.
 
-Most moves change the ordered partition of nodes into stages and size all stages anew (`stages.py`); a part
+Most moves change the ordered partition of nodes into stages and size all stages anew (`stages.py`): for the flow, or
+for the requests in flight where those count, since sizes that are best for one may be far from it for the other. A part
 ``d.unaligned`` of them moves boundaries or single spans as they are, so that chains need not line up.
 """
 
@@ -13,6 +14,8 @@ from placement.search.kernels.draws import below, step_size
 from placement.search.kernels.encoding import provide
 
 from .stages import compact, decode_stages, read_stages, write_stages
+
+BY_CACHES = 0.5  # part of the moves that size stages for requests in flight
 
 
 @inner
@@ -176,6 +179,12 @@ def shift_spans(genome, d, rng, out):
 
 
 @inner
+def some_worth(d, rng):
+    """What the stages of a move are sized for: tokens/s, or requests in flight, which decide what many are served."""
+    return d.kv_room if d.want_served and rng.random() < BY_CACHES else d.rate
+
+
+@inner
 def replicated_neighbour(genome, d, rng, out):
     """Write a genome one random move away into `out` (a copy when the move drawn is impossible)."""
     if rng.random() < d.unaligned:
@@ -189,7 +198,7 @@ def replicated_neighbour(genome, d, rng, out):
     if count == 0:
         # No chain at all: deal the nodes out anew.
         count = random_stages(d, rng)
-        if not decode_stages(d.stage, count, d, out):
+        if not decode_stages(d.stage, count, d, some_worth(d, rng), out):
             copy(genome, out)
         return
     if d.ordered and rng.random() < 0.25:
@@ -197,7 +206,7 @@ def replicated_neighbour(genome, d, rng, out):
         reorder(d.stage, count, d, rng, out)
         return
     count = move_nodes(d.stage, count, d, rng)
-    if not decode_stages(d.stage, count, d, out):
+    if not decode_stages(d.stage, count, d, some_worth(d, rng), out):
         copy(genome, out)
 
 
@@ -226,7 +235,7 @@ def replicated_crossover(first, second, d, rng, out):
     for i in range(d.n_nodes):
         if rng.random() < share:
             d.stage[i] = d.other[i] * a // b if d.other[i] >= 0 else -1
-    if not decode_stages(d.stage, a, d, out):
+    if not decode_stages(d.stage, a, d, some_worth(d, rng), out):
         copy(first, out)
 
 
@@ -239,7 +248,7 @@ def replicated_from_keys(keys, d, out):
         for i in range(n):
             key = keys[i]
             d.stage[i] = min(max(int(key * count), 0), count - 1) if key < 1.0 else -1
-        if decode_stages(d.stage, count, d, out):
+        if decode_stages(d.stage, count, d, d.rate, out):
             return
         # Too few stages to hold all blocks.
         count += 1

@@ -1,4 +1,4 @@
-"""Stages of a replicated placement: read from spans, and sized as is best for the flow."""
+"""Stages of a replicated placement: read from spans, and sized as is best for the flow or for requests in flight."""
 
 from __future__ import annotations
 
@@ -76,19 +76,21 @@ def compact(stage, count, d):
 
 
 @inner
-def fill_sizes(stage, count, d):
+def fill_sizes(stage, count, d, worth):
     """Write the best numbers of blocks for the stages into ``d.sizes[0]``; return whether all blocks are covered.
 
-    With C_s(k) the tokens/s of stage s at k blocks, the largest F with sum_s max{k : C_s(k) >= F} >= L is found by
-    giving blocks one by one to the stage that stays fastest with one more. C_s need not fall with k: so its maxima over
-    k and more decide, a stage is then raised to a number of blocks at which it does run at F, and others are trimmed.
+    `worth` (kinds, k - 1) is what a node that holds k blocks carries: tokens/s (`d.rate`), or requests for whose caches
+    it has room (`d.kv_room`). With C_s(k) that of all nodes of stage s, the largest F with
+    sum_s max{k : C_s(k) >= F} >= L is found by giving blocks one by one to the stage that carries most with one more.
+    C_s need not fall with k: so its maxima over k and more decide, a stage is then raised to a number of blocks at
+    which it does carry F, and others are trimmed.
     """
     n, width, table, suffix, sizes = d.n_nodes, d.rate.shape[1], d.table, d.suffix, d.sizes[0]
     for s in range(count):
         fill(table[s], width, 0.0)
     for i in range(n):
         if stage[i] >= 0:
-            row, rate = table[stage[i]], d.rate[d.kind[i]]
+            row, rate = table[stage[i]], worth[d.kind[i]]
             for k in range(width):
                 row[k] += rate[k]
     for s in range(count):
@@ -160,10 +162,10 @@ def write_stages(stage, count, d, out):
 
 
 @kernel
-def decode_stages(stage, count, d, out):
-    """Size the stages and write their spans; return False when they cannot hold all blocks."""
+def decode_stages(stage, count, d, worth, out):
+    """Size the stages by `worth`, write their spans; return False when they cannot hold all blocks."""
     count = compact(stage, count, d)
-    if count == 0 or count > min(d.max_stages, d.n_blocks) or not fill_sizes(stage, count, d):
+    if count == 0 or count > min(d.max_stages, d.n_blocks) or not fill_sizes(stage, count, d, worth):
         return False
     write_stages(stage, count, d, out)
     return True
