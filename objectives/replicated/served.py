@@ -23,8 +23,8 @@ fixed point of R = N / rate, the seconds of a round. What a step takes:
   Those that come within L after it catch up, and are held up by L less the gap: L - R / 2 in the mean, L^2 / 2 R where
   L < R. Of more prompts that are met in a step each adds the busiest node's prompt.
 
-No constant is fitted but `HEADROOM` here, `FILL` and `POWER` of routing; `python -m benchmarks.fidelity.estimate` has the
-errors.
+No constant is fitted but `HEADROOM` here, and `FILL` and `POWER` of routing. The errors are those of
+`python -m benchmarks.fidelity.estimate`.
 """
 
 from __future__ import annotations
