@@ -135,7 +135,8 @@ def paired_lengths(
     """
     if not LEAST_PRODUCT <= product <= MOST_PRODUCT:
         raise ValueError(f"Expected a product from {LEAST_PRODUCT} to {MOST_PRODUCT}, got {product}.")
-    one, two = np.random.default_rng(seed).standard_normal((2, number))
+    rng = np.random.default_rng(seed)
+    one, two = rng.standard_normal((2, number))
     prompts = _ranked(one, PAIRED_PROMPTS)
     low, high = -1.0, 1.0  # how far both go together; the product rises with it
     for _ in range(40):
