@@ -86,7 +86,8 @@ def test_prompts_count() -> None:
     long, short = (planned(question(4, prompt, 128, 32))[0] for prompt in (1024, 16))
     assert long.figures.tokens_per_s < 0.67 * short.figures.tokens_per_s
     assert long.figures.decode_tokens_per_s > 0.67 * short.figures.decode_tokens_per_s
-    assert any(note.startswith("throughput: a closed stream of 32 requests, scheduled as vLLM does") for note in long.notes)
+    told = "throughput: a closed stream of 32 requests, scheduled as vLLM does"
+    assert any(note.startswith(told) for note in long.notes)
 
 
 def test_a_lone_request_is_served_as_it_passes() -> None:
