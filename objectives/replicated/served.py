@@ -14,6 +14,10 @@ fixed point of R = N / rate, the seconds of a round. What a step takes:
   A node gathers what comes while it serves: no wave is smaller than that, nor, where several nodes lead to it and who
   comes is chance, than load + exp(-load) (N. T. J. Bailey, "On queueing processes with bulk service", Journal of the
   Royal Statistical Society B 16(1), 1954). Without it slow nodes beside fast ones would serve more than they can.
+  Who shares a node with a prompt leaves it together with the prompt, some go with it to the next node as well, and
+  others come while it is served there: its wave is that of the node before, times the part that takes the same way, and
+  those who come during the prompt. One of `out` visits has a prompt, so that a request meets such a wave as often as it
+  has members.
 - waits. In a ring in which nothing overtakes, whoever left the node before with a gap keeps it: nobody waits while the
   N requests, one by one, are served within a round, N s <= R. Beyond, waits grow up to the point where waves merge: one
   that meets another waits for what is left of its service, half of it in the mean, and for all of it at the busiest
@@ -100,6 +104,8 @@ class _Ring:
         Chance that two who come one after the other come from the same node: 1 where nothing overtakes.
     kept : float
         Chance that they do so for a whole round.
+    behind_s : array (U,)
+        Requests that leave a node together with a prompt, over the rate of all: seconds.
     step_hops_s, prompt_hops_s : float
         Links of a decode step and of a prompt, latencies included.
     lost_links_s : float
@@ -113,6 +119,7 @@ class _Ring:
     prompt_s: FloatArray
     order: FloatArray
     kept: float
+    behind_s: FloatArray
     step_hops_s: float
     prompt_hops_s: float
     lost_links_s: float
@@ -142,10 +149,15 @@ def _ring(
         if b != client:
             order[b] += (share / float(visits[b])) ** 2 * (back if a == client else 1.0)
     held = np.array([float(span_of[i].stop - span_of[i].start) for i in nodes])
-    prompt_s = [at_size(tables.prompt_at, tables.prompt_s[i], tables.prompt_tokens) for i in nodes]
+    prompt_s = held * [at_size(tables.prompt_at, tables.prompt_s[i], tables.prompt_tokens) for i in nodes]
     own, mine = np.array(list(order.values())), visits[list(nodes)]
     kept = float(np.exp((mine * np.log(own)).sum()))
-    return _Ring(tables, nodes, held, mine, held * np.array(prompt_s), own, kept, step, prompt, lost)
+    behind = dict(zip(nodes, (mine * prompt_s).tolist(), strict=True))
+    for a, b, share in sorted(links, key=lambda link: span_of[link[0]].stop if link[0] != client else 0):
+        if client not in (a, b):
+            behind[b] += share / float(visits[b]) * share / float(visits[a]) * behind[a]
+    behind_s = np.array(list(behind.values()))
+    return _Ring(tables, nodes, held, mine, prompt_s, own, kept, behind_s, step, prompt, lost)
 
 
 def _fixed_point(
@@ -178,6 +190,7 @@ def _fixed_point(
         waves = calm / max(float((visit * lone).max()), 1e-300) * visit / visit.max()
         chance = np.minimum(2.0 * batch - 1.0, most)
         found = _found(chance, most, np.minimum(np.maximum(1.0, waves), most), gathered)
+        found = _with_prompts(found, np.minimum(ring.behind_s * flying / trip, most), out)
         decode, ride = ring.decode_s(found), (chance - 1.0) / out * ring.prompt_s
         calm, busiest = ring.step_hops_s + float((visit * decode).sum()), float((visit * served).max())
         bare = calm + float((visit * ride).sum())
@@ -223,6 +236,12 @@ def _found(chance: FloatArray, most: FloatArray, waves: FloatArray, gathered: fl
     """Requests (U,) of the wave in which one finds itself: by chance, or one that gathered all but waves of one."""
     found: FloatArray = chance + gathered * np.maximum(0.0, 1.0 + (most - waves) ** 2 / most - chance)
     return found
+
+
+def _with_prompts(found: FloatArray, behind: FloatArray, out: float) -> FloatArray:
+    """Requests (U,) of the wave in which one finds itself, where some waves are those of so many behind a prompt."""
+    larger: FloatArray = found + np.minimum(1.0, behind / out) * np.maximum(0.0, behind - found)
+    return larger
 
 
 def _full(one_by_one: float, bare: float) -> float:

@@ -183,7 +183,7 @@ def replicated_data(
         batch=zeros(n),
         caught=zeros(n),
         behind=zeros(n + 1),
-        ring=zeros((4, n)),
+        ring=zeros((5, n)),
         family=families(tables),
         concurrency=tables.concurrency,
         prompt_tokens=tables.prompt_tokens,

@@ -11,8 +11,8 @@ from .flow import COUNT, KIND, START, STOP
 from .routing import list_joints, mark_useful, route, sort_groups
 
 # Rows of the scratch `d.ring` (one column per group): visits of one node, most requests of a wave, seconds of a prompt
-# at a node, and of a decode step of a wave of the mean size.
-EACH, MOST, PROMPT, ALONE = range(4)
+# at a node, and of a decode step of a wave of the mean size, requests that leave a node with a prompt over the rate.
+EACH, MOST, PROMPT, ALONE, BEHIND = range(5)
 
 
 @inner
@@ -100,14 +100,32 @@ def kept_order(d, count):
 
 
 @inner
-def find_waves(d, count, gathered, waves, most_visit):
-    """Fill `d.behind` with seconds of a step of the wave in which one finds itself; see `_found` in `served.py`."""
+def follow_prompts(d, count, pairs):
+    """Fill row BEHIND of `d.ring`; see `_ring` in `served.py`."""
+    behind = d.ring[BEHIND]
+    for g in range(count):
+        behind[g] = d.ring[EACH, g] * d.ring[PROMPT, g]
+    for p in range(pairs):
+        a, b = d.joint[0, p], d.joint[1, p]
+        if a < count and d.share[p] > 0.0:
+            same = d.share[p] / (d.visits[a] * d.group[COUNT, b])
+            behind[b] += d.share[p] / d.visits[b] * same * behind[a]
+
+
+@inner
+def find_waves(d, count, gathered, waves, most_visit, rate):
+    """Fill `d.behind` with seconds of a step of the wave in which one finds itself.
+
+    See `_found` and `_with_prompts` in `served.py`; `rate` is that of all requests, in tokens/s.
+    """
     for g in range(count):
         if d.useful[g] and d.visits[g] > 0.0:
             visit, most = d.ring[EACH, g], d.ring[MOST, g]
             ones = min(max(1.0, waves * visit / most_visit), most)
             chance = min(2.0 * d.batch[g] - 1.0, most)
-            d.behind[g] = group_s(d, g, chance + gathered * max(0.0, 1.0 + (most - ones) ** 2 / most - chance))
+            found = chance + gathered * max(0.0, 1.0 + (most - ones) ** 2 / most - chance)
+            wave = min(d.ring[BEHIND, g] * rate, most)
+            d.behind[g] = group_s(d, g, found + min(1.0, wave / d.output_tokens) * max(0.0, wave - found))
 
 
 @inner
@@ -205,12 +223,13 @@ def serve(d, count, flow):
             least = max(least, flying * visit * (group_s(d, g, most) / most + prompt / out))
             most_prompt = max(most_prompt, visit * prompt)
             most_visit = max(most_visit, visit)
+    follow_prompts(d, count, pairs)
     light_step, light_ttft, calm = step, far_prompt + prompt_s, step
     trip = ((out - 1.0) * light_step + light_ttft) / out
     met = 1.0 - np.exp(-others / out)
     for _ in range(ROUNDS):
         lost = lost_s(d, count) + lost_far
-        find_waves(d, count, kept * min(1.0, lost / trip), calm / max(lone, 1e-300), most_visit)
+        find_waves(d, count, kept * min(1.0, lost / trip), calm / max(lone, 1e-300), most_visit, flying / trip)
         decode, ride, beside, busiest = services(d, count)
         bare = far + decode + ride
         trip = max(trip, bare)
