@@ -17,6 +17,7 @@ from placement.search.solver import IntArray, NotApplicableError, Proposal, Solv
 from placement.search.solvers.annealing import Annealing
 from placement.search.solvers.nsga2 import NSGA2
 from placement.search.solvers.tabu import Tabu
+from placement.search.solvers.tempering import Tempering
 
 from ..problem import ReplicatedProblem
 from .packing import Packing
@@ -77,6 +78,10 @@ class ReplicatedPortfolio:
     packing_ordered, packing_free, packing_other : float
         Rounds of packing (which are shorter) per round of annealing: for flow where the order of stages matters, for
         flow where it does not, and for all other objectives.
+    tempering : float
+        Rounds of replica exchange per round of annealing where there are several regions, but for flow: of walks from
+        many starts at once, those in worse valleys give way to the others, and no single turn decides the order of
+        regions.
     first_turn, first_regional, last_turn : int
         Rounds of the first turn, of the first two where there are several regions, and of the longest.
     """
@@ -84,8 +89,9 @@ class ReplicatedPortfolio:
     packing_ordered: float = 2.0
     packing_free: float = 20.0
     packing_other: float = 0.2
+    tempering: float = 2.0
     first_turn: int = 4
-    first_regional: int = 6
+    first_regional: int = 5
     last_turn: int = 240
 
     def search(self, problem: Problem, rng: np.random.Generator, start: IntArray) -> Iterator[Proposal]:
@@ -100,7 +106,9 @@ class ReplicatedPortfolio:
         proofs = _proofs(problem, rng, start)
         several = int(regions(problem.tables).max(initial=0)) > 0
         turns, length = (REGIONAL_TURNS, self.first_regional) if several else (TURNS, self.first_turn)
-        debt, number = 0.0, 0
+        exchange = Tempering(hot=0.3, cold=5e-3, replicas=12).search(problem, rng, start)
+        exchanges = self.tempering if several and problem.objective.single != "flow" else 0.0
+        debt, owed, number = 0.0, 0.0, 0
         if problem.objective.single != "flow":
             rounds = self.packing_other
         else:
@@ -117,6 +125,10 @@ class ReplicatedPortfolio:
                 while debt >= 1.0:
                     debt -= 1.0
                     yield self.take(pool, next(packing), "packing")
+                owed += exchanges
+                while owed >= 1.0:
+                    owed -= 1.0
+                    yield self.take(pool, next(exchange), "tempering")
                 yield self.take(pool, next(turn), type(kind.walk).__name__.lower())
                 for proof in islice(proofs, PROOFS):
                     yield self.take(pool, proof, "patterns")
