@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ from objectives.combine import REPLICATED
 from objectives.replicated.node_kinds import families, regions
 from objectives.replicated.tables import IntArray, ReplicatedTables
 from placement.kinds.replicated.problem import ReplicatedProblem
+from placement.kinds.replicated.solvers.portfolio import ReplicatedPortfolio
 from placement.kinds.replicated.starts import by_regions, short_orders
 from placement.question.objective import objective_of
 from placement.readers.helix import read_helix
@@ -80,3 +81,15 @@ def test_one_region_has_no_such_starts() -> None:
     """Where all links are alike there is no order of regions to begin with."""
     problem = ReplicatedProblem(tables_of([0, 0, 0, 0]), objective_of("served", REPLICATED))
     assert by_regions(problem, np.array([1, 4])) == []
+
+
+@pytest.mark.slow  # compiles a loop that few tests need
+@pytest.mark.parametrize(
+    ("objective", "places", "goes_along"),
+    [("served", [0, 0, 1, 1], True), ("served", [0, 0, 0, 0], False), ("flow", [0, 0, 1, 1], False)],
+)
+def test_replica_exchange_goes_along_over_wide_areas(objective: str, places: list[int], goes_along: bool) -> None:
+    """The portfolio has rounds of replica exchange where there are several regions, but for flow, and none in one."""
+    problem = ReplicatedProblem(tables_of(places), objective_of(objective, REPLICATED))
+    rounds = ReplicatedPortfolio().search(problem, np.random.default_rng(0), problem.starts())
+    assert ("tempering" in {proposal.solver for proposal in islice(rounds, 10)}) == goes_along
