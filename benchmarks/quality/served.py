@@ -8,9 +8,9 @@ python -m benchmarks.quality.served seeds   [--instances DIR] [--seeds 3] [--sec
 ``ranks``: Spearman's correlation of the estimate with the closed-loop simulation over varied placements, and that of
 two simulations that differ in their seed alone: noise between them bounds what any estimate can reach. ``gains``: plans
 made for served throughput and for flow, simulated, against the better of Petals' and equal stages. ``solvers``: median
-value of every solver over seeds, flow and served, after equal seconds. ``seeds``: what each seed finds, by the estimate
-and in the simulation, and how far apart. Without a folder of cases clusters are invented, two of three over several
-regions.
+value of every solver over seeds, flow and served, after equal seconds.
+``seeds``: what each seed finds, its stages in the order that plans have, by the estimate and in the simulation, and how
+far apart. Without a folder of cases clusters are invented, two of three over several regions.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import numpy as np
 
 from objectives.combine import REPLICATED
 from objectives.replicated.node_kinds import regions
+from placement.kinds.replicated.orders import better_order
 from placement.kinds.replicated.problem import ReplicatedProblem
 from placement.kinds.replicated.solvers.portfolio import ReplicatedPortfolio
 from placement.kinds.replicated.solvers.yardsticks import EqualStages, Petals
@@ -155,9 +156,11 @@ def seeds(case: ReplicatedCase, options: argparse.Namespace) -> None:
     rows = []
     for seed in range(options.seeds):
         rng, stop = np.random.default_rng(seed), time_limit(options.seconds)
-        found = run(problem, ReplicatedPortfolio(), rng=rng, start=starts, stop=stop)
-        served = simulated(problem, problem.encode(found.spans), 1, options.requests)
-        rows.append((problem.objective.value(found.score.cost), served))
+        spans = run(problem, ReplicatedPortfolio(), rng=rng, start=starts, stop=stop).spans
+        better = better_order(problem, spans, np.random.default_rng(seed))
+        genome = problem.encode(spans if better is None else better.spans)
+        served = simulated(problem, genome, 1, options.requests)
+        rows.append((problem.objective.value(float(problem.evaluate(genome[None])[0][0])), served))
     for name, values in zip(("estimate", "simulated"), np.array(rows).T, strict=True):
         each = ", ".join(f"{value:.1f}" for value in values)
         apart = values.max() / values.min() - 1

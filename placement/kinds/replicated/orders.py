@@ -54,7 +54,7 @@ def better_order(problem: ReplicatedProblem, spans: Sequence[Span], rng: np.rand
     if not len(stages) >= FEWEST_STAGES or len(spans) > MOST_NODES:
         return None
     first = tuple(spans)
-    near = _near(problem, first, [_laid(stages, rng.permutation(len(stages))) for _ in range(DRAWN)])
+    near = _near(problem, first, [_laid(stages, rng.permutation(len(stages)).tolist()) for _ in range(DRAWN)])
     seed = int(rng.integers(1 << 31))
     served = [_served(problem, order, seed) for order in (first, *near[:SIMULATED])]
     best = int(np.argmax(served))
