@@ -51,6 +51,27 @@ def deal(problem: ReplicatedProblem, stage: IntArray, nodes: IntArray, first: in
         totals[slowest] += max(float(speed[node]), 1e-9)
 
 
+def by_rules(problem: ReplicatedProblem, count: int) -> IntArray | None:
+    """Balanced stages of no more nodes than may be used, pinned ones in the stage where their block should be."""
+    tables = problem.tables
+    size = min(-(-tables.n_blocks // count), tables.rate.shape[1])
+    fastest = np.lexsort((-tables.rate[:, 0], -tables.rate[:, size - 1]))
+    wanted = dict(tables.must.tolist())
+    order = [*wanted, *(int(node) for node in fastest if node not in wanted)][: tables.max_nodes or tables.n_nodes]
+    stage, free = np.full(tables.n_nodes, -1, dtype=np.int64), list(range(count))
+    for node in order:
+        if (block := wanted.get(node, -1)) >= 0:
+            stage[node] = min(count - 1, block * count // tables.n_blocks)
+            free = [place for place in free if place != stage[node]]
+    rest = [node for node in order if stage[node] < 0]
+    for node, place in zip(rest, free, strict=False):
+        stage[node] = place
+    for node in rest[len(free) :]:
+        totals = np.bincount(stage[stage >= 0], tables.rate[stage >= 0, size - 1], count)
+        stage[node] = int(totals.argmin())
+    return staged(problem, stage, count)
+
+
 def short_orders(tables: ReplicatedTables, region: IntArray) -> list[tuple[int, ...]]:
     """Orders of regions by the latency of the way from the client through all of them and back, the shortest first.
 
@@ -101,13 +122,14 @@ def chain(problem: ReplicatedProblem) -> IntArray | None:
 
 
 def constructive(problem: ReplicatedProblem) -> IntArray:
-    """Balanced stages of many counts and the chain, the best first."""
+    """Balanced stages of many counts, those that rules ask for, and the chain, the best first."""
     tables = problem.tables
     least = max(1, -(-tables.n_blocks // int(tables.rate.shape[1])))
     most = min(tables.n_nodes, tables.n_blocks, tables.max_stages)
     counts = np.unique(np.geomspace(least, max(least, most), MOST_COUNTS).round().astype(np.int64))
     rows = [balanced(problem, int(count)) for count in counts] + [chain(problem), *yardsticks(problem)]
     rows += by_regions(problem, counts) if problem.data.ordered else []
+    rows += [by_rules(problem, int(count)) for count in counts] if tables.max_nodes or len(tables.must) else []
     found = [row for row in rows if row is not None]
     if not found:
         found = [problem.random(np.random.default_rng(0), 1)[0]]

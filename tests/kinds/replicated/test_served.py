@@ -215,6 +215,8 @@ def test_pins_include_and_max_nodes_are_kept() -> None:
         constraints=rules,
     )
     case = case_of(request)
+    problem = ReplicatedProblem(case.tables, objective_of("served", REPLICATED))
+    assert problem.evaluate(problem.starts())[1][0] == 0.0  # searches begin with one that keeps them
     plan = optimize(None, case, stop=max_evaluations(20_000), time_limit=60.0).plan
     held = {span.node: range(span.start, span.stop) for span in plan.placement}
     assert plan.status == "solved"
