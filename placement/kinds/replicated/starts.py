@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from objectives.replicated.node_kinds import regions
-from objectives.replicated.tables import IntArray, ReplicatedTables
+from objectives.replicated.tables import FloatArray, IntArray, ReplicatedTables
 
 from .kernels.stages import decode_stages
 from .solvers.yardsticks import EqualStages, Petals, Separate
@@ -37,14 +37,26 @@ def balanced(problem: ReplicatedProblem, count: int) -> IntArray | None:
     return staged(problem, stage, count)
 
 
-def deal(problem: ReplicatedProblem, stage: IntArray, nodes: IntArray, first: int, count: int, of: int) -> None:
-    """Deal some nodes to `count` stages from `first` on, of `of` stages in all, the fastest to the slowest so far."""
+def speeds(problem: ReplicatedProblem, of: int) -> FloatArray:
+    """Tokens/s of each node with as many blocks as a stage has in the mean, of `of` stages."""
     tables = problem.tables
     size = min(-(-tables.n_blocks // of), tables.rate.shape[1])
-    speed = tables.rate[:, size - 1]
+    speed: FloatArray = tables.rate[:, size - 1]
+    return speed
+
+
+def deal(problem: ReplicatedProblem, stage: IntArray, nodes: IntArray, first: int, count: int, of: int) -> None:
+    """Deal some nodes to `count` stages from `first` on, of `of` stages in all; these hold no others so far."""
+    deal_to(problem, stage, nodes, first, np.zeros(count), of)
+
+
+def deal_to(
+    problem: ReplicatedProblem, stage: IntArray, nodes: IntArray, first: int, totals: FloatArray, of: int
+) -> None:
+    """Deal some nodes, the fastest first, each to the slowest stage so far; `totals` are the stages' tokens/s."""
+    tables, speed = problem.tables, speeds(problem, of)
     # Nodes that cannot hold so many blocks go last, to stages that the sizing may shrink.
     order = nodes[np.lexsort((-tables.rate[nodes, 0], -speed[nodes]))]
-    totals = np.zeros(count)
     for node in order:
         slowest = int(totals.argmin())
         stage[node] = first + slowest
@@ -53,22 +65,17 @@ def deal(problem: ReplicatedProblem, stage: IntArray, nodes: IntArray, first: in
 
 def by_rules(problem: ReplicatedProblem, count: int) -> IntArray | None:
     """Balanced stages of no more nodes than may be used, pinned ones in the stage where their block should be."""
-    tables = problem.tables
-    size = min(-(-tables.n_blocks // count), tables.rate.shape[1])
-    fastest = np.lexsort((-tables.rate[:, 0], -tables.rate[:, size - 1]))
+    tables, speed = problem.tables, speeds(problem, count)
     wanted = dict(tables.must.tolist())
-    order = [*wanted, *(int(node) for node in fastest if node not in wanted)][: tables.max_nodes or tables.n_nodes]
-    stage, free = np.full(tables.n_nodes, -1, dtype=np.int64), list(range(count))
-    for node in order:
+    others = [int(node) for node in np.lexsort((-tables.rate[:, 0], -speed)) if node not in wanted]
+    chosen = [*wanted, *others][: tables.max_nodes or tables.n_nodes]
+    stage, totals = np.full(tables.n_nodes, -1, dtype=np.int64), np.zeros(count)
+    for node in chosen:
         if (block := wanted.get(node, -1)) >= 0:
             stage[node] = min(count - 1, block * count // tables.n_blocks)
-            free = [place for place in free if place != stage[node]]
-    rest = [node for node in order if stage[node] < 0]
-    for node, place in zip(rest, free, strict=False):
-        stage[node] = place
-    for node in rest[len(free) :]:
-        totals = np.bincount(stage[stage >= 0], tables.rate[stage >= 0, size - 1], count)
-        stage[node] = int(totals.argmin())
+            totals[stage[node]] += speed[node]
+    rest = np.array([node for node in chosen if stage[node] < 0], dtype=np.int64)
+    deal_to(problem, stage, rest, 0, totals, count)
     return staged(problem, stage, count)
 
 
