@@ -18,6 +18,7 @@ import numpy as np
 
 from objectives.combine import REPLICATED
 from objectives.replicated.flow_bounds import capped_bound
+from placement.kinds.replicated.orders import served_in_simulation
 from placement.kinds.replicated.problem import ReplicatedProblem
 from placement.kinds.replicated.solvers.chain import Chain
 from placement.kinds.replicated.solvers.portfolio import ReplicatedPortfolio
@@ -28,7 +29,7 @@ from placement.readers.helix import load_helix, read_helix
 from placement.search.loop import run
 from placement.search.solver import IntArray
 from placement.search.stop import time_limit
-from placement.simulate.closed_loop import helix_run, simulate
+from placement.simulate.closed_loop import helix_run
 
 # Invented nodes: blocks held, tokens/s of one block, fall of the rate with more blocks, ms per block (prompt, decode).
 TYPES = {
@@ -95,13 +96,10 @@ def simulated(problem: ReplicatedProblem, genome: IntArray, seed: int = 0, reque
 
     A case whose caches are filled in part, as by Helix's rules, is judged by Helix's run instead.
     """
-    spans = problem.decode(genome)
-    service = problem.details(spans)[0].service
-    rng = np.random.default_rng(seed)
-    if problem.tables.cache_fill < 1.0:
-        return helix_run(problem.tables, spans, service.weights, rng).tokens_per_s
-    seconds = requests * problem.tables.output_tokens / max(service.tokens_per_s, 0.1)
-    return simulate(problem.tables, spans, service.weights, rng, warm_s=seconds / 3, seconds=seconds).tokens_per_s
+    spans, rng = problem.decode(genome), np.random.default_rng(seed)
+    if problem.tables.cache_fill == 1.0:
+        return served_in_simulation(problem, spans, rng, requests)
+    return helix_run(problem.tables, spans, problem.details(spans)[0].service.weights, rng).tokens_per_s
 
 
 def measure(case: ReplicatedCase, objective: str, seeds: int, seconds: float, sim: bool) -> None:

@@ -23,7 +23,7 @@ from placement.petals.request import servers_only, with_client
 from placement.plan.compare import Neighbour
 from placement.plan.picture import Picture
 from placement.plan.plan import ObjectiveValue, PlacedSpan, Plan
-from placement.plan.values import objective_value, point_value
+from placement.plan.values import objective_value, point_value, with_bound
 from placement.question.case import ReplicatedCase
 from placement.question.objective import ObjectiveSpec, objective_of
 from placement.question.request import Request
@@ -132,25 +132,24 @@ class ReplicatedTask(Task):
 
     def reordered(self, best: Plan) -> Plan:
         """The plan for served throughput with its stages in the order that serves most in the simulation."""
-        objective, value = self.objective, best.objective
-        if objective.single != "throughput" or objective.pareto or value.proven_optimal or self.client_ends:
+        objective = self.objective
+        if objective.single != "throughput" or objective.pareto or best.objective.proven_optimal or self.client_ends:
             return best
         spans = numbered_spans(self.case, best.placement)
         found = better_order(self.problem, spans, np.random.default_rng(best.seed))
         if found is None:
             return best
-        weight = objective.weights["throughput"]
-        bound = -np.inf if value.bound is None else weight * TERMS.minimised("throughput", value.bound)
-        told = objective_value(objective, self.problem.score(found.spans).cost, bound)
-        plan = self.known(plan_of(self.case, self.problem, found.spans, told))
+        value = objective_value(objective, self.problem.score(found.spans).cost, -np.inf)
+        plan = with_bound(self.known(plan_of(self.case, self.problem, found.spans, value)), best.objective.bound)
         note = (
             f"stages are in an order that serves {found.after:,.1f} tokens/s in a short simulation, the one that was "
-            f"found {found.before:,.1f}; the estimate cannot tell them apart ({told.value:,.1f} and {value.value:,.1f})"
+            f"found {found.before:,.1f}; the estimate cannot tell them apart ({value.value:,.1f} and "
+            f"{best.objective.value:,.1f})"
         )
         return replace(
             best,
             placement=plan.placement,
-            objective=told,
+            objective=plan.objective,
             figures=plan.figures,
             intervals=plan.intervals,
             chains=plan.chains,

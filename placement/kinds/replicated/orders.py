@@ -21,6 +21,7 @@ FEWEST_STAGES = 6  # a chain of fewer leaves waves little room to part and meet
 MOST_NODES = 200  # beyond, simulations take longer than people wait after a search
 APART = 0.02  # the estimate says nothing about orders nearer than this; what the chosen one must serve more
 DRAWN, SIMULATED, REQUESTS = 200, 8, 300
+LEAST_TOKENS_PER_S = 0.1  # whatever serves less is simulated for no longer than what serves so many
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,10 @@ def better_order(problem: ReplicatedProblem, spans: Sequence[Span], rng: np.rand
     first = tuple(spans)
     near = _near(problem, first, [_laid(stages, rng.permutation(len(stages)).tolist()) for _ in range(DRAWN)])
     seed = int(rng.integers(1 << 31))
-    served = [_served(problem, order, seed) for order in (first, *near[:SIMULATED])]
+    served = [
+        served_in_simulation(problem, order, np.random.default_rng(seed), REQUESTS)
+        for order in (first, *near[:SIMULATED])
+    ]
     best = int(np.argmax(served))
     return Ordered(near[best - 1], served[0], served[best]) if served[best] > served[0] * (1.0 + APART) else None
 
@@ -93,9 +97,10 @@ def _near(
     return [order for order, cost, bad in zip(orders, costs[1:], broken[1:], strict=True) if bad == 0 and cost <= most]
 
 
-def _served(problem: ReplicatedProblem, spans: tuple[Span, ...], seed: int) -> float:
+def served_in_simulation(
+    problem: ReplicatedProblem, spans: Sequence[Span], rng: np.random.Generator, requests: int
+) -> float:
     """Output tokens/s in the simulation of about so many requests, after a third as many of warm-up."""
     service = problem.details(spans)[0].service
-    seconds = REQUESTS * problem.tables.output_tokens / max(service.tokens_per_s, 1e-9)
-    rng = np.random.default_rng(seed)
+    seconds = requests * problem.tables.output_tokens / max(service.tokens_per_s, LEAST_TOKENS_PER_S)
     return simulate(problem.tables, spans, service.weights, rng, warm_s=seconds / 3, seconds=seconds).tokens_per_s
